@@ -1,0 +1,2965 @@
+/* moe.h - adaptive mixtures of local experts in one C header      version 0.1
+
+   Local expert networks, a gating network that learns which of them answers
+   for which input, both trained together by gradient descent: Jacobs, Jordan,
+   Nowlan & Hinton, "Adaptive Mixtures of Local Experts", Neural Computation
+   3(1), 79-87, 1991.  C99, usable from C++11; no other file, no libm.
+
+   Rooms, each using only those before it:
+     0 manual          5 kernels        10 forward and backward
+     1 options         6 layout         11 optimisers
+     2 interface       7 experts        12 data
+     3 integration     8 gate           13 training
+     4 numbers         9 mixture
+   Licence: public domain or MIT, as you choose; see LICENSE.               */
+
+/* ======================================================================== */
+/* 0  MANUAL                                                                */
+/* ======================================================================== */
+/*
+   Drop-in recipe.  Put moe.h beside your code.  In ONE source file write
+
+    ```c
+    #define MOE_IMPLEMENTATION
+    #include "moe.h"
+    ```
+
+   and in every other file just include it.  (Never define
+   MOE_IMPLEMENTATION in a header that several files share.)
+
+   A complete program: learn |x| with two straight lines.
+
+    ```c
+    #define MOE_IMPLEMENTATION
+    #include "moe.h"
+    #include <stdio.h>
+
+    int main(void)
+    {
+        float x[200], d[200], at[3] = {-0.8f, 0.1f, 0.5f}, y[3];
+        moe_config config = {0};         // every 0 is a sensible default
+        moe_data data = {200, x, d, NULL};
+        moe_report report;
+        moe m;
+        int i;
+
+        for (i = 0; i < 200; i++) {
+            x[i] = (float)(i - 100) / 100;
+            d[i] = x[i] < 0 ? -x[i] : x[i];
+        }
+        config.inputs = 1;
+        config.outputs = 1;
+        config.experts = 2;              // linear experts, as in 1991
+        if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
+            moe_train(&m, &data, NULL, NULL, &report) != MOE_OK) {
+            printf("%s\n", m.why);
+            return 1;
+        }
+        moe_predict(&m, at, 3, y);
+        for (i = 0; i < 3; i++)
+            printf("%.1f -> %.2f  gate %.2f %.2f\n", at[i], y[i],
+                   m.p[2 * i], m.p[2 * i + 1]);
+        moe_close(&m);
+        return 0;
+    }
+    ```
+
+   The symbols are the paper's.  One case (a row of x):
+
+     x (I)    input                  s (E)    gate logits
+     o (E,O)  expert outputs         p (E)    proportions, softmax of s
+     y (O)    blend sum_i p_i o_i    d (O)    desired output
+     h (E)    posteriors: how likely expert i made d, given x and d
+
+   The three losses (config.loss), e_i = |d - o_i|^2:
+
+     MOE_LOSS_MIXTURE   E = -log sum_i p_i exp(-e_i / (2 sigma^2))     (1.3)
+        Negative log-likelihood of a mixture of Gaussians.  The expert that
+        already fits a case best learns most from it, so experts specialise
+        early.  The default.  Its posterior h_i is p_i exp(-e_i/(2 sigma^2))
+        over its sum.
+     MOE_LOSS_EXPECTED  E = sum_i p_i e_i                              (1.2)
+        The expected error of picking one expert at random by p.  Experts
+        compete, but the best one moves slowest at first.
+     MOE_LOSS_BLEND     E = |d - y|^2                                  (1.1)
+        The squared error of the blend.  Experts cooperate: usually the
+        smallest error of y, but no expert makes sense alone.
+
+   What the output kind (config.output) makes of them:
+
+     MOE_OUT_LINEAR    o = a, the weighted sum; for regression.  d is
+                       standardised inside by its measured scale.
+     MOE_OUT_LOGISTIC  o = 1/(1 + exp(-a)), targets in [0,1]; the error stays
+                       squared, as in 1991.  Right when every output is on
+                       its target's side of one half.
+     MOE_OUT_SOFTMAX   o = softmax(a), for classes; targets are labels or
+                       rows that sum to 1.  e_i = -sum_k d_k log o_ik, and
+                       mixture   E = -log sum_i p_i exp(-e_i)
+                       expected  E = sum_i p_i e_i
+                       blend     E = -sum_k d_k log y_k
+
+   Options, defined before the include:
+
+     MOE_IMPLEMENTATION  in one file: the code itself
+     MOE_STATIC          all functions static; every file that includes the
+                         header with it also defines MOE_IMPLEMENTATION
+     MOE_DOUBLE          moe_real is double; all files alike (a mismatch is a
+                         link error)
+     MOE_PREDICT_ONLY    no training code
+     MOE_NO_MALLOC       moe_open and moe_attach want memory from you
+     MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
+     MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
+
+   Memory.  moe_bytes(&config) is the exact need of moe_open, on every
+   target the same.  Give a buffer of that many bytes, aligned as a moe_real
+   is, or NULL for one MOE_MALLOC that moe_close frees.  The work memory in
+   it depends on config.rows, never on how many cases you have: any number
+   is worked through in blocks of config.rows.
+
+   Weights that are const (in flash, in a mapped file, of another thread)
+   are attached to, not copied: memory holds only the work arrays.
+
+    ```c
+    static const float weights[] = {0,0, 1,-1, 0,0, 3,-3, 0,1, 0,1};
+    // above: biases, weights, gate bias, gate weights, scale.d, scale.x
+    static float memory[64];
+    moe_config config = {0};
+    float x[1] = {2}, y[1];
+    moe m;
+
+    config.inputs = config.outputs = 1;
+    config.experts = 2;
+    config.rows = 1;
+    if (moe_attach(&m, &config, weights, memory, sizeof memory) == MOE_OK)
+        moe_predict(&m, x, 1, y);        // 2
+    ```
+
+   Parameters are one flat array, params: experts.0.bias (E,out),
+   experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
+   gate.0.weight, ..., then what learning never changes: scale.d (2,O),
+   scale.x (2,I), each shift first, then factor.  moe_find tells offsets.
+   Row 0 of a scale is 0 and row 1 is 1 until data were measured:
+
+     z = (x - shift) * factor            what the networks see
+     y = shift + factor * y'             what you get (linear outputs only)
+
+   Losses and sigma are in standardised units; y, o and d are in yours.
+
+   Your own loop.  moe_train is for arrays; everything it does is also there
+   one step at a time, for cases that arrive one by one, for a gradient of
+   your own (moe_backward), or for many machines (sum the grads arrays).
+
+    ```c
+    static float memory[256];
+    moe_config config = {0};
+    moe_training sgd = {0};
+    float x[2], d[1];
+    moe_data one = {1, x, d, NULL};
+    moe m;
+    int t;
+
+    config.inputs = 2;
+    config.outputs = 1;
+    config.experts = 2;
+    config.rows = 1;
+    config.use = MOE_USE_LEARN;          // no moments: SGD without momentum
+    sgd.optimizer = MOE_SGD;
+    sgd.rate = 0.05f;
+    if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
+        return 1;
+    for (t = 0; t < 1000; t++) {
+        x[0] = (float)(t % 7) - 3;
+        x[1] = (float)(t % 5) - 2;
+        d[0] = x[0] > 0 ? x[1] : -x[1];
+        moe_gradient(&m, &one);          // grads += dE/dparams
+        moe_step(&m, &sgd, 1);           // params -= rate * grads; grads = 0
+    }
+    ```
+
+   Errors.  What can fail returns a moe_status and leaves a sentence in
+   m.why; a refused call changes nothing (after a refused open or attach, m
+   is closed).  What is called per frame - predict, forward, backward,
+   gradient - cannot fail on an open moe.  A gradient that is not finite
+   never reaches the weights.
+
+   Threads.  No globals, no hidden state.  A moe belongs to one thread at a
+   time; any number of them may be attached to the same weights.
+
+   Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate
+   and the likelihood work in logits after subtracting the largest, so that
+   |s| up to 1e30 gives finite p, h and E.  The same seed and binary give
+   the same bits.
+*/
+
+/* ======================================================================== */
+/* 1  OPTIONS                                                               */
+/* ======================================================================== */
+#ifndef MOE_H
+#define MOE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(MOE_MALLOC) != defined(MOE_FREE)
+#error "moe.h: define both MOE_MALLOC and MOE_FREE, or neither"
+#endif
+#if defined(MOE_MALLOC) && defined(MOE_NO_MALLOC)
+#error "moe.h: MOE_NO_MALLOC contradicts MOE_MALLOC"
+#endif
+#if defined(MOE_STATIC) && !defined(MOE_IMPLEMENTATION)
+#error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
+#endif
+
+#if defined(__GNUC__)
+#define MOEI_UNUSED __attribute__((unused))
+#else
+#define MOEI_UNUSED
+#endif
+
+#ifdef MOE_STATIC
+#define MOE_DEF static MOEI_UNUSED
+#else
+#define MOE_DEF extern
+#endif
+
+/* Two widths, two sets of names: files that disagree do not link. */
+#ifdef MOE_DOUBLE
+#define moe_status_text moe_status_text_double
+#define moe_check       moe_check_double
+#define moe_bytes       moe_bytes_double
+#define moe_work_bytes  moe_work_bytes_double
+#define moe_open        moe_open_double
+#define moe_attach      moe_attach_double
+#define moe_close       moe_close_double
+#define moe_find        moe_find_double
+#define moe_measure     moe_measure_double
+#define moe_predict     moe_predict_double
+#define moe_train       moe_train_double
+#define moe_evaluate    moe_evaluate_double
+#define moe_forward     moe_forward_double
+#define moe_backward    moe_backward_double
+#define moe_gradient    moe_gradient_double
+#define moe_step        moe_step_double
+typedef double moe_real;
+#else
+typedef float moe_real;
+#endif
+
+/* ======================================================================== */
+/* 2  INTERFACE                                                             */
+/* ======================================================================== */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOE_MAX_HIDDEN 4        /* hidden layers of an expert or of the gate */
+#define MOE_MAX_SIZE 32767      /* largest I, O, E, hidden width and rows    */
+#define MOE_ALL (-1)            /* moe_training.batch: all cases in one step */
+
+typedef enum moe_status {
+    MOE_OK = 0,
+    MOE_STOPPED,       /* the progress callback asked; the model is usable   */
+    MOE_ERR_NULL,      /* a required pointer is NULL                         */
+    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict       */
+    MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
+    MOE_ERR_DATA,      /* x, d or a label is not finite or out of range      */
+    MOE_ERR_DIVERGED,  /* training left the finite numbers; the best finite
+                          weights are kept                                   */
+    MOE_ERR_STATE      /* this moe cannot do that: its weights are const, or
+                          it was opened for less                             */
+} moe_status;
+
+typedef enum moe_activation {
+    MOE_ACT_RELU = 0,  /* max(a, 0)                                          */
+    MOE_ACT_TANH,
+    MOE_ACT_LOGISTIC,  /* 1 / (1 + exp(-a))                                  */
+    MOE_ACT_ELU,       /* a if a > 0, else exp(a) - 1                        */
+    MOE_ACT_SILU       /* a / (1 + exp(-a))                                  */
+} moe_activation;
+
+typedef enum moe_output {
+    MOE_OUT_LINEAR = 0,
+    MOE_OUT_LOGISTIC,
+    MOE_OUT_SOFTMAX
+} moe_output;
+
+typedef enum moe_loss {
+    MOE_LOSS_MIXTURE = 0,   /* (1.3) */
+    MOE_LOSS_EXPECTED,      /* (1.2) */
+    MOE_LOSS_BLEND          /* (1.1) */
+} moe_loss;
+
+typedef enum moe_optimizer {
+    MOE_ADAM = 0,   /* Kingma & Ba 2015, algorithm 1; decoupled weight decay,
+                       Loshchilov & Hutter 2019                              */
+    MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v            */
+} moe_optimizer;
+
+typedef enum moe_use {
+    MOE_USE_TRAIN = 0,  /* parameters, gradients, two moments, best weights  */
+    MOE_USE_LEARN,      /* parameters and gradients: moe_gradient and a plain
+                           SGD moe_step, on a device; evaluation             */
+    MOE_USE_PREDICT     /* parameters only                                   */
+} moe_use;
+
+/* Columns first .. first+count-1 of a row of x; count 0: to its end. */
+typedef struct moe_span { int first, count; } moe_span;
+
+/* What the network is.  Zero-initialise, then fill in what differs.  Fields
+   marked * are required; sizes are 1..MOE_MAX_SIZE. */
+typedef struct moe_config {
+    int inputs;                  /* *I: reals in a row of x                  */
+    int outputs;                 /* *O: reals in a row of y and d            */
+    int experts;                 /* *E: 1 is an ordinary network, no gate    */
+    int hidden[MOE_MAX_HIDDEN];  /* widths of each expert's hidden layers,
+                                    the first 0 ends; none: linear experts   */
+    int gate_hidden[MOE_MAX_HIDDEN];  /* the same for the gate               */
+    moe_span expert_sees;        /* the part of x that experts are given     */
+    moe_span gate_sees;          /* the part that the gate is given          */
+    moe_activation activation;   /* of the hidden units                      */
+    moe_output output;           /* of the experts                           */
+    moe_loss loss;               /* may be changed between calls, as sigma   */
+    moe_real sigma;              /* standard deviation in (1.3), above 0, in
+                                    standardised units; 0: 1.  Softmax
+                                    experts have none                        */
+    int rows;                    /* B: cases worked on at once; 0: 64        */
+    moe_use use;
+    uint64_t seed;               /* of the initial weights                   */
+} moe_config;
+
+/* Offsets of one layer in params; weight is (in,out). */
+typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
+
+/* Private: a stack of layers, `copies` of it side by side in params. */
+typedef struct moei_net {
+    int copies, layers, first;               /* first: its column of x       */
+    moe_layer layer[MOE_MAX_HIDDEN + 1];     /* of copy 0                    */
+    int function[MOE_MAX_HIDDEN + 1];        /* what each layer's sums go into*/
+    moe_real *pre[MOE_MAX_HIDDEN + 1];       /* (copies,B,out) those sums    */
+    moe_real *act[MOE_MAX_HIDDEN + 1];       /* (copies,B,out) what comes out*/
+    size_t pre_stride[MOE_MAX_HIDDEN + 1];   /* from copy to copy; 0: shared */
+    size_t act_stride[MOE_MAX_HIDDEN + 1];
+} moei_net;
+
+/* Private: the work arrays of one block of B cases. */
+typedef struct moei_work {
+    moe_real *z;                 /* (B,I)   standardised inputs              */
+    moe_real *s;                 /* (B,E)   gate logits                      */
+    moe_real *t, *p;             /* (B,E)   logits less the largest; softmax */
+    moe_real *max, *lse;         /* (B)     that largest; log sum exp t      */
+    moe_real *y;                 /* (B,O)   blend, standardised              */
+    moe_real *d;                 /* (B,O)   targets, standardised            */
+    moe_real *e;                 /* (B,E)   error of each expert, or dE/dp   */
+    moe_real *h;                 /* (B,E)   posteriors                       */
+    moe_real *h_max, *h_lse;     /* (B)     as max and lse, for h            */
+    moe_real *loss;              /* (B)     E                                */
+    moe_real *dE_dy;             /* (B,O)                                    */
+    moe_real *dE_dz;             /* (B,I)                                    */
+    moe_real *delta[2];          /* (B,widest) dE/da of two layers in turn   */
+    moe_real *sum, *carry;       /* (2E+4)  what a report adds up            */
+    moe_real *column;            /* (E)     sums over a block                */
+    moe_real *usage, *won;       /* (E)     for the report                   */
+    moe_real *out_s, *out_p, *out_o, *out_y, *out_h;   /* the public arrays  */
+} moei_work;
+
+/* A moe belongs to one thread at a time.  What it points to is its own
+   memory, or the weights it was attached to.  The arrays are (rows, ...),
+   row by row; they show the last block of the last moe_forward, moe_predict,
+   moe_evaluate or moe_gradient, and are undefined after moe_train. */
+typedef struct moe {
+    moe_config config;           /* as opened, defaults filled in            */
+    const moe_real *params;      /* (value_count) what prediction reads; may
+                                    be pointed at other weights of the same
+                                    configuration                            */
+    moe_real *own;               /* the same, writable; NULL: const weights.
+                                    Training needs params == own             */
+    moe_real *grads;             /* (trained_count); NULL for prediction     */
+    size_t trained_count;        /* parameters that learning changes         */
+    size_t value_count;          /* and the scales behind them               */
+    const char *why;             /* what was wrong at the last refusal       */
+    int epoch;                   /* epochs trained so far                    */
+    int rows;                    /* rows below: (n-1) % B + 1                */
+    const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
+    const moe_real *o;           /* (rows,E,O) expert outputs, user's units  */
+    const moe_real *y;           /* (rows,O)   blend, user's units           */
+    const moe_real *h;           /* (rows,E)   posteriors, after
+                                    moe_gradient; NULL for prediction        */
+    /* Private from here on. */
+    moei_net expert, gate;
+    moei_work work;
+    moe_real *moment[2], *best;  /* (trained_count) each                     */
+    void *heap;                  /* what moe_close frees                     */
+    int widest;                  /* the most columns between two layers      */
+    int scaled;                  /* the scales are settled                   */
+    int by_case;                 /* block arrays are [column][case]          */
+    int32_t steps;               /* optimiser steps so far                   */
+    moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
+    moe_real best_loss;          /* of the weights in best                   */
+    moe_real rate_factor;        /* of the default rate                      */
+    int waiting;                 /* epochs since best_loss; -1: no best yet  */
+} moe;
+
+/* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
+   x is (n,I). */
+typedef struct moe_data {
+    int n;
+    const moe_real *x, *d;
+    const int *labels;
+} moe_data;
+
+/* Means per case.  In training they are measured before each step. */
+typedef struct moe_report {
+    int epoch;
+    moe_real loss;               /* E, in standardised units                 */
+    moe_real valid_loss;         /* the same on the validation data; -1: none*/
+    moe_real squared_error;      /* |d - y|^2, in the user's units           */
+    moe_real accuracy;           /* share classified right; -1: linear       */
+    moe_real gate_entropy;       /* -sum_i p_i log p_i, nats                 */
+    moe_real imbalance;          /* E times the largest share won; 1 is even */
+    const moe_real *usage;       /* (E) mean p; until the next call on m     */
+    const moe_real *won;         /* (E) share of cases in which p is largest */
+    int bad_row, bad_column;     /* where MOE_ERR_DATA found it, else -1: x's
+                                    columns, then d's; training rows, then
+                                    validation rows                          */
+} moe_report;
+
+/* How to train.  Zero-initialise; every 0 is the default. */
+typedef struct moe_training {
+    int epochs;                  /* more epochs from where m stands; 0: 1000
+                                    with validation data, 200 without        */
+    int batch;                   /* cases per step; 0: 32; MOE_ALL           */
+    moe_optimizer optimizer;
+    moe_real rate;               /* given: constant.  0: Adam 0.01, SGD 0.1,
+                                    halved on a validation plateau           */
+    moe_real momentum;           /* of SGD, in [0,1)                         */
+    moe_real weight_decay;       /* on weights, not on biases; 0: none       */
+    moe_real clip;               /* largest norm of a step's gradient; 0: any*/
+    moe_real target;             /* stop at squared_error <= target; 0: never*/
+    int patience;                /* epochs without a better validation loss,
+                                    after a floor of 1,000 steps; 0: 25; -1:
+                                    never stop.  Validation always restores
+                                    the best weights                         */
+    int keep_units;              /* 1: do not measure scales                 */
+    uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
+    int (*progress)(const moe_report *report, void *user);  /* non-0 stops;
+                                    may call moe_predict and moe_evaluate    */
+    void *user;
+} moe_training;
+
+/* A few words for a status, never NULL. */
+MOE_DEF const char *moe_status_text(moe_status status);
+
+/* MOE_OK, MOE_ERR_NULL or MOE_ERR_CONFIG; why (or NULL) gets the sentence. */
+MOE_DEF moe_status moe_check(const moe_config *config, const char **why);
+
+/* Bytes that moe_open needs, and moe_attach; 0: moe_check refuses. */
+MOE_DEF size_t moe_bytes(const moe_config *config);
+MOE_DEF size_t moe_work_bytes(const moe_config *config);
+
+/* Open a moe with its own weights: experts uniform in +-1/sqrt(inputs of the
+   unit), the gate's last layer 0, so that p starts even.  Reads nothing of
+   *m; on failure *m is closed.  memory NULL: one MOE_MALLOC.
+   MOE_ERR_NULL, _CONFIG, _MEMORY. */
+MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
+                            size_t bytes);
+
+/* The same over weights that stay where they are; predicts only.  params is
+   (value_count) and must outlive m. */
+MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
+                              const moe_real *params, void *memory,
+                              size_t bytes);
+
+/* Give back what was allocated; m is then as moe m = {0}. */
+MOE_DEF void moe_close(moe *m);
+
+/* Where layer 0, 1, ... of expert 0..E-1 is in params; expert E is the gate.
+   Zeros for what does not exist (one expert has no gate: p = h = 1, s = 0). */
+MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer);
+
+/* y (n,O) = blend for x (n,I), any n; n < 1 does nothing.  y may be x. */
+MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
+
+/* Forward for the first min(n,B) rows; returns how many. */
+MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
+
+#ifndef MOE_PREDICT_ONLY
+
+/* Measure shift and scale of x (and of d for linear outputs), for loops of
+   your own; moe_train does it by itself, once.  MOE_ERR_STATE after any
+   training or step. */
+MOE_DEF moe_status moe_measure(moe *m, const moe_data *data);
+
+/* Train.  validation, t and report may be NULL.  MOE_OK, MOE_STOPPED, or
+   MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes), _STATE,
+   _DIVERGED. */
+MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
+                             const moe_data *validation,
+                             const moe_training *t, moe_report *report);
+
+/* What training reports, for any data; needs MOE_USE_TRAIN or _LEARN. */
+MOE_DEF moe_status moe_evaluate(moe *m, const moe_data *data,
+                                moe_report *report);
+
+/* grads += for an error of y that is your own: dE_dy (rows,O), for the rows
+   of the moe_forward just before, in user's units.  dE_dx (rows,I) or NULL. */
+MOE_DEF void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx);
+
+/* grads += of the loss over any n cases; returns the sum of E.  A bad label
+   or a value that is not finite gives NaN, which moe_step refuses. */
+MOE_DEF moe_real moe_gradient(moe *m, const moe_data *data);
+
+/* One optimiser step on scale * grads, then grads = 0.  t NULL: defaults
+   (plain SGD for MOE_USE_LEARN).  MOE_ERR_NULL, _CONFIG and _STATE change
+   nothing; MOE_ERR_DIVERGED (not finite) keeps the weights, and grads = 0. */
+MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
+
+#endif /* MOE_PREDICT_ONLY */
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* MOE_H */
+
+#if defined(MOE_IMPLEMENTATION) && !defined(MOE_IMPLEMENTED)
+#define MOE_IMPLEMENTED
+
+/* ======================================================================== */
+/* 3  INTEGRATION                                                           */
+/* ======================================================================== */
+
+#ifndef MOE_ASSERT
+#include <assert.h>
+#define MOE_ASSERT(e) assert(e)
+#endif
+
+#if defined(MOE_NO_MALLOC)
+#define MOEI_MALLOC(n) ((void)(n), (void *)NULL)
+#define MOEI_FREE(p) ((void)(p))
+#elif defined(MOE_MALLOC)
+#define MOEI_MALLOC(n) MOE_MALLOC(n)
+#define MOEI_FREE(p) MOE_FREE(p)
+#else
+#include <stdlib.h>
+#define MOEI_MALLOC(n) malloc(n)
+#define MOEI_FREE(p) free(p)
+#endif
+
+/* A public function that only learning needs: under MOE_PREDICT_ONLY it is
+   static and unused, so that the compiler drops it and all that it calls. */
+#ifdef MOE_PREDICT_ONLY
+#define MOEI_LEARN static MOEI_UNUSED
+#else
+#define MOEI_LEARN MOE_DEF
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ======================================================================== */
+/* 4  NUMBERS                                                               */
+/* ======================================================================== */
+/* exp, log, tanh, sqrt and random numbers.  No branch depends on a value:
+   what looks like one chooses between two results.  NaN goes in, NaN comes
+   out.  Within 2 ulp over the whole range, subnormal numbers included. */
+
+#ifdef MOE_DOUBLE
+typedef uint64_t moei_bits;
+#define MOEI_FRACTION   52
+#define MOEI_BIAS       1023
+#define MOEI_EXP_TERMS  13
+#define MOEI_LOG_TERMS  10
+#define MOEI_EXP_MIN    (-746)
+#define MOEI_EXP_MAX    710
+#define MOEI_ROUND      6755399441055744.0          /* 1.5 * 2^52 */
+#define MOEI_LN2_HIGH   6.93147180369123816490e-01  /* 21 zeros at its end */
+#define MOEI_LN2_LOW    1.90821492927058770002e-10
+#define MOEI_SQRT_HALF  0x3fe6a09e667f3bcdu
+#define MOEI_RSQRT      0x5fe6eb50c7b537a9u
+#define MOEI_RSQRT_STEPS 4
+#else
+typedef uint32_t moei_bits;
+#define MOEI_FRACTION   23
+#define MOEI_BIAS       127
+#define MOEI_EXP_TERMS  8
+#define MOEI_LOG_TERMS  5
+#define MOEI_EXP_MIN    (-104)
+#define MOEI_EXP_MAX    89
+#define MOEI_ROUND      12582912.0f                 /* 1.5 * 2^23 */
+#define MOEI_LN2_HIGH   0.693359375f                /* 14 zeros at its end */
+#define MOEI_LN2_LOW    (-2.12194440e-4f)
+#define MOEI_SQRT_HALF  0x3f3504f3u
+#define MOEI_RSQRT      0x5f3759dfu
+#define MOEI_RSQRT_STEPS 3
+#endif
+
+#define MOEI_LOG2_E     ((moe_real)1.44269504088896340736)
+#define MOEI_ONE_BITS   ((moei_bits)MOEI_BIAS << MOEI_FRACTION)
+#define MOEI_INFINITY_BITS ((moei_bits)(2 * MOEI_BIAS + 1) << MOEI_FRACTION)
+#define MOEI_SIGN_BIT   ((moei_bits)1 << (sizeof(moe_real) * 8 - 1))
+
+/* Larger errors and logits are cut to this, so that inf - inf cannot be. */
+#define MOEI_LARGEST    ((moe_real)1e30)
+
+static moe_real moei_from_bits(moei_bits bits)
+{
+    union { moe_real real; moei_bits bits; } word;
+    word.bits = bits;
+    return word.real;
+}
+
+static moei_bits moei_to_bits(moe_real x)
+{
+    union { moe_real real; moei_bits bits; } word;
+    word.real = x;
+    return word.bits;
+}
+
+static moe_real moei_nan(void)
+{
+    return moei_from_bits(MOEI_INFINITY_BITS | (MOEI_INFINITY_BITS >> 1));
+}
+
+static int moei_is_finite(moe_real x)
+{
+    return x - x == 0;
+}
+
+/* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
+   2^k as a product of two powers, for 2^k alone may leave the range. */
+static moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
+{
+    static const moe_real factorial[] = {   /* 1/n!, n = 2, 3, ... */
+        (moe_real)(1.0 / 2), (moe_real)(1.0 / 6), (moe_real)(1.0 / 24),
+        (moe_real)(1.0 / 120), (moe_real)(1.0 / 720), (moe_real)(1.0 / 5040),
+        (moe_real)(1.0 / 40320), (moe_real)(1.0 / 362880),
+        (moe_real)(1.0 / 3628800), (moe_real)(1.0 / 39916800),
+        (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
+    };
+    moe_real rounded, k, r, q = factorial[MOEI_EXP_TERMS - 2];
+    moei_bits exponent, half;
+    int n;
+
+    x = x < (moe_real)MOEI_EXP_MIN ? (moe_real)MOEI_EXP_MIN : x;
+    x = x > (moe_real)MOEI_EXP_MAX ? (moe_real)MOEI_EXP_MAX : x;
+    rounded = x * MOEI_LOG2_E + MOEI_ROUND;  /* its low bits are k */
+    exponent = moei_to_bits(rounded) - moei_to_bits(MOEI_ROUND)
+             + 2 * MOEI_BIAS;
+    half = exponent >> 1;
+    *power = moei_from_bits(half << MOEI_FRACTION);
+    *rest = moei_from_bits((exponent - half) << MOEI_FRACTION);
+
+    k = moei_from_bits(moei_to_bits(rounded)) - MOEI_ROUND;
+    r = (x - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
+    for (n = MOEI_EXP_TERMS - 3; n >= 0; n--)
+        q = q * r + factorial[n];
+    return r + r * r * q;
+}
+
+/* e^x = 2^k (1 + q) */
+static moe_real moei_exp(moe_real x)
+{
+    moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
+    return (1 + q) * power * rest;
+}
+
+/* e^x - 1 = 2^k q + (2^k - 1) for x <= 0 */
+static moe_real moei_exp_minus_1(moe_real x)
+{
+    moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
+    return q * power * rest + (power * rest - 1);
+}
+
+/* tanh |x| = -u / (u + 2), u = e^(-2|x|) - 1 */
+static moe_real moei_tanh(moe_real x)
+{
+    moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
+    moe_real u = moei_exp_minus_1(
+        -2 * moei_from_bits(moei_to_bits(x) ^ sign));
+    return moei_from_bits((moei_to_bits(-u / (u + 2)) & ~MOEI_SIGN_BIT)
+                          | sign);
+}
+
+static moe_real moei_logistic(moe_real x)
+{
+    return 1 / (1 + moei_exp(-x));
+}
+
+/* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
+   log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
+   where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
+static moe_real moei_log(moe_real x)
+{
+    const moe_real scale = moei_from_bits(
+        (moei_bits)(MOEI_BIAS + MOEI_FRACTION + 1) << MOEI_FRACTION);
+    int tiny = x < moei_from_bits((moei_bits)1 << MOEI_FRACTION);
+    moei_bits bits = moei_to_bits(tiny ? x * scale : x)
+                   - MOEI_SQRT_HALF + MOEI_ONE_BITS;
+    moe_real k = (moe_real)((int)(bits >> MOEI_FRACTION) - MOEI_BIAS
+                            - (tiny ? MOEI_FRACTION + 1 : 0));
+    moe_real f = moei_from_bits((bits & (((moei_bits)1 << MOEI_FRACTION) - 1))
+                                + MOEI_SQRT_HALF) - 1;
+    moe_real v = f / (2 + f), w = v * v, R = 0, half = f * f / 2, log_x;
+    int n;
+
+    for (n = MOEI_LOG_TERMS; n >= 1; n--)
+        R = (R + (moe_real)2 / (moe_real)(2 * n + 1)) * w;
+    log_x = k * MOEI_LN2_HIGH
+          - ((half - (v * (half + R) + k * MOEI_LN2_LOW)) - f);
+    log_x = x == 0 ? moei_from_bits(MOEI_INFINITY_BITS | MOEI_SIGN_BIT) : log_x;
+    log_x = x == moei_from_bits(MOEI_INFINITY_BITS) ? x : log_x;
+    return x >= 0 ? log_x : moei_nan();
+}
+
+/* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
+   that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
+static moe_real moei_sqrt(moe_real x)
+{
+    const moei_bits up = (moei_bits)(MOEI_BIAS + 4 * MOEI_FRACTION);
+    const moei_bits down = (moei_bits)(MOEI_BIAS - 2 * MOEI_FRACTION);
+    int tiny = x < moei_from_bits((moei_bits)(4 * MOEI_FRACTION)
+                                  << MOEI_FRACTION);
+    moe_real u = tiny ? x * moei_from_bits(up << MOEI_FRACTION) : x;
+    moe_real r = moei_from_bits(MOEI_RSQRT - (moei_to_bits(u) >> 1));
+    moe_real root;
+    int n;
+
+    for (n = 0; n < MOEI_RSQRT_STEPS; n++)
+        r = r * ((moe_real)1.5 - u / 2 * r * r);
+    root = u * r;
+    root = root + r / 2 * (u - root * root);
+    root = tiny ? root * moei_from_bits(down << MOEI_FRACTION) : root;
+    root = x == moei_from_bits(MOEI_INFINITY_BITS) || x == 0 ? x : root;
+    return x >= 0 ? root : moei_nan();
+}
+
+/* A well-mixed function of 64 bits (the finalizer of Steele, Lea & Flood's
+   SplitMix, 2014); as a generator its state counts up by the golden ratio. */
+static uint64_t moei_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static uint64_t moei_random(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15u;
+    return moei_mix(*state);
+}
+
+/* Uniform in [-1,1), in steps of 2^-23 in either width. */
+static moe_real moei_uniform(uint64_t *state)
+{
+    return (moe_real)(uint32_t)(moei_random(state) >> 40) / 8388608 - 1;
+}
+
+/* Where case i of an epoch stands among 0..n-1: a keyed bijection, by a
+   Feistel network over the next power of 4 that is walked until it falls
+   below n. */
+static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key)
+{
+    uint32_t left, right, next, mask;
+    int half = 1, round;
+
+    while (half < 16 && ((uint32_t)1 << (2 * half)) < n)
+        half++;
+    mask = ((uint32_t)1 << half) - 1;
+    do {
+        left = i >> half;
+        right = i & mask;
+        for (round = 0; round < 4; round++) {
+            next = left ^ ((uint32_t)moei_mix(key + right
+                           + ((uint64_t)round << 32)) & mask);
+            left = right;
+            right = next;
+        }
+        i = left << half | right;
+    } while (i >= n);
+    return i;
+}
+
+/* Add x to a long sum; carry holds what rounding lost (Knuth's two-sum). */
+static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
+{
+    moe_real total = *sum + x, added = total - *sum;
+    *carry += (*sum - (total - added)) + (x - added);
+    *sum = total;
+}
+
+/* ======================================================================== */
+/* 5  KERNELS                                                               */
+/* ======================================================================== */
+/* The loops that all the other rooms run on:
+
+     product   C = S + A B
+     map       Y = f(A, B, C), element by element
+     reduce    y = sum or maximum over each row
+     update    one optimiser step over a flat array
+
+   Each operand is a view: element (i,j) stands at at[i * row + j * col].  A
+   stride of 0 repeats a row, a column or one number; swapped strides
+   transpose.  Sums run in ascending order, starting from what is there. */
+
+typedef struct moei_view { const moe_real *at; ptrdiff_t row, col; } moei_view;
+typedef struct moei_mat { moe_real *at; ptrdiff_t row, col; } moei_mat;
+
+static const moe_real moei_constant[] = {0, 1, 2, (moe_real)0.5,
+                                         (moe_real)1e30};
+
+static moei_view moei_view_of(const moe_real *at, ptrdiff_t row, ptrdiff_t col)
+{
+    moei_view v;
+    v.at = at;
+    v.row = row;
+    v.col = col;
+    return v;
+}
+
+static moei_mat moei_mat_of(moe_real *at, ptrdiff_t row, ptrdiff_t col)
+{
+    moei_mat a;
+    a.at = at;
+    a.row = row;
+    a.col = col;
+    return a;
+}
+
+/* A matrix, to be read. */
+static moei_view moei_in(moei_mat a)
+{
+    return moei_view_of(a.at, a.row, a.col);
+}
+
+/* Row by row, `cols` reals each: the layout of the user's arrays. */
+static moei_view moei_user(const moe_real *at, int cols)
+{
+    return moei_view_of(at, cols, 1);
+}
+
+/* The same row vector for every case. */
+static moei_view moei_per_column(const moe_real *at)
+{
+    return moei_view_of(at, 0, 1);
+}
+
+/* The same number for every column of a case. */
+static moei_view moei_per_case(const moe_real *at)
+{
+    return moei_view_of(at, 1, 0);
+}
+
+/* The same number everywhere. */
+static moei_view moei_same(const moe_real *at)
+{
+    return moei_view_of(at, 0, 0);
+}
+
+static moei_view moei_zero(void) { return moei_same(&moei_constant[0]); }
+static moei_view moei_one(void) { return moei_same(&moei_constant[1]); }
+static moei_view moei_two(void) { return moei_same(&moei_constant[2]); }
+static moei_view moei_half(void) { return moei_same(&moei_constant[3]); }
+static moei_view moei_largest(void) { return moei_same(&moei_constant[4]); }
+
+static moei_view moei_transposed(moei_view v)
+{
+    return moei_view_of(v.at, v.col, v.row);
+}
+
+/* Column j of a matrix, as a matrix of one column and as a view that repeats
+   it. */
+static moei_mat moei_column(moei_mat a, int j)
+{
+    return moei_mat_of(a.at + j * a.col, a.row, 0);
+}
+
+/* Whether the blocks of a net whose widest layer is `widest` keep the cases
+   of a column side by side, for the lanes of a processor to run over cases:
+   tiny nets leave lanes empty that run over outputs. */
+static int moei_lanes_over_cases(int n, int widest)
+{
+    return n >= 16 && widest <= 16;
+}
+
+typedef enum moei_map_op {
+    MOEI_COPY, MOEI_ADD, MOEI_SUB, MOEI_MUL, MOEI_DIV, MOEI_MUL_ADD,
+    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN2, MOEI_CLAMP,
+    MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP_SUB, MOEI_LOG,
+    MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC, MOEI_ELU, MOEI_SILU,
+    MOEI_RELU_SLOPE, MOEI_TANH_SLOPE, MOEI_LOGISTIC_SLOPE, MOEI_ELU_SLOPE,
+    MOEI_SILU_SLOPE
+} moei_map_op;
+
+/* A layer's function that is not a map: it takes the whole row. */
+#define MOEI_SOFTMAX (-1)
+
+/* The op that multiplies by the derivative of an activation. */
+static moei_map_op moei_slope(moei_map_op activation)
+{
+    return (moei_map_op)(activation + (MOEI_RELU_SLOPE - MOEI_RELU));
+}
+
+/* f'(a) from y = f(a), but for silu from a:
+   silu'(a) = g (1 + a (1 - g)), g = logistic a */
+static moe_real moei_silu_slope(moe_real a)
+{
+    moe_real g = moei_logistic(a);
+    return g * (1 + a * (1 - g));
+}
+
+static moe_real moei_elu(moe_real a)
+{
+    moe_real below = moei_exp_minus_1(a > 0 ? 0 : a);
+    return a > 0 ? a : below;
+}
+
+static moe_real moei_map_one(moei_map_op op, moe_real a, moe_real b,
+                             moe_real c)
+{
+    switch (op) {
+    case MOEI_ADD:            return a + b;
+    case MOEI_SUB:            return a - b;
+    case MOEI_MUL:            return a * b;
+    case MOEI_DIV:            return a / b;
+    case MOEI_MUL_ADD:        return a * b + c;
+    case MOEI_SUB_MUL:        return (a - b) * c;
+    case MOEI_SUB_DIV:        return (a - b) / c;
+    case MOEI_MAX2:           return a < b ? b : a;
+    case MOEI_MIN2:           return a > b ? b : a;   /* NaN a stays */
+    case MOEI_CLAMP:          return a > b ? b : a < -b ? -b : a;
+    case MOEI_EQUAL:          return a == b ? c : 0;
+    case MOEI_AT_LEAST:       return a >= b ? c : 0;
+    case MOEI_EXP_SUB:        return moei_exp(a - b);
+    case MOEI_LOG:            return moei_log(a);
+    case MOEI_RELU:           return a < 0 ? 0 : a;
+    case MOEI_TANH:           return moei_tanh(a);
+    case MOEI_LOGISTIC:       return moei_logistic(a);
+    case MOEI_ELU:            return moei_elu(a);
+    case MOEI_SILU:           return a * moei_logistic(a);
+    case MOEI_RELU_SLOPE:     return b > 0 ? a : 0;
+    case MOEI_TANH_SLOPE:     return a * (1 - b * b);
+    case MOEI_LOGISTIC_SLOPE: return a * (b * (1 - b));
+    case MOEI_ELU_SLOPE:      return b > 0 ? a : a * (b + 1);
+    case MOEI_SILU_SLOPE:     return a * moei_silu_slope(b);
+    case MOEI_COPY: default:  return a;
+    }
+}
+
+/* Y (m,n) = op(A, B, C); Y may be one of them */
+static void moei_map(moei_map_op op, int m, int n, moei_mat Y, moei_view A,
+                     moei_view B, moei_view C)
+{
+    int i, j;
+
+    for (i = 0; i < m; i++)
+        for (j = 0; j < n; j++)
+            Y.at[i * Y.row + j * Y.col] = moei_map_one(op,
+                A.at[i * A.row + j * A.col], B.at[i * B.row + j * B.col],
+                C.at[i * C.row + j * C.col]);
+}
+
+typedef enum moei_reduce_op {
+    MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE
+} moei_reduce_op;
+
+/* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
+   A, B (m,n)   y (m), its elements y.row apart */
+static void moei_reduce(moei_reduce_op op, int m, int n, moei_mat y,
+                        moei_view A, moei_view B)
+{
+    int i, j;
+
+    for (i = 0; i < m; i++) {
+        moe_real sum = op == MOEI_MAX ? A.at[i * A.row] : 0;
+        for (j = 0; j < n; j++) {
+            moe_real a = A.at[i * A.row + j * A.col];
+            moe_real b = B.at[i * B.row + j * B.col];
+            switch (op) {
+            case MOEI_MAX:    sum = sum < a ? a : sum; break;
+            case MOEI_SUM:    sum += a; break;
+            case MOEI_DOT:    sum += a * b; break;
+            case MOEI_SQUARE: sum += (a - b) * (a - b); break;
+            }
+        }
+        y.at[i * y.row] = sum;
+    }
+}
+
+/* C (m,n) = S (m,n) + A (m,k) B (k,n); S may be C.  The inner loop runs along
+   the columns that stand side by side. */
+static void moei_product(int m, int n, int k, moei_mat C, moei_view S,
+                         moei_view A, moei_view B)
+{
+    int i, j, l;
+
+    if (C.col != 1 && C.row == 1) {     /* C' = S' + B' A' */
+        moei_product(n, m, k, moei_mat_of(C.at, C.col, C.row),
+                     moei_transposed(S), moei_transposed(B),
+                     moei_transposed(A));
+        return;
+    }
+    for (i = 0; i < m; i++) {
+        moe_real *c = C.at + i * C.row;
+        for (j = 0; j < n; j++)
+            c[j * C.col] = S.at[i * S.row + j * S.col];
+        for (l = 0; l < k; l++) {
+            moe_real a = A.at[i * A.row + l * A.col];
+            const moe_real *b = B.at + l * B.row;
+            for (j = 0; j < n; j++)
+                c[j * C.col] += a * b[j * B.col];
+        }
+    }
+}
+
+typedef enum moei_update_op {
+    MOEI_UPDATE_SGD, MOEI_UPDATE_MOMENTUM, MOEI_UPDATE_ADAM
+} moei_update_op;
+
+/* The numbers of one optimiser step. */
+typedef struct moei_rule {
+    moei_update_op op;
+    moe_real scale;              /* of the gradient                          */
+    moe_real rate, momentum, decay;
+    moe_real second_scale;       /* 1 / (1 - beta_2^t) of Adam; its rate
+                                    holds 1 / (1 - beta_1^t)                 */
+} moei_rule;
+
+#define MOEI_BETA_1 ((moe_real)0.9)
+#define MOEI_BETA_2 ((moe_real)0.999)
+#define MOEI_EPSILON ((moe_real)1e-8)
+
+/* w (n) after one step along scale * g; g = 0.  v, u: the moments.
+     SGD       w -= rate (g + decay w)
+     momentum  v = momentum v + g + decay w;  w -= rate v
+     Adam      v = b1 v + (1-b1) g;  u = b2 u + (1-b2) g^2
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+static void moei_update(size_t n, moe_real *w, moe_real *g, moe_real *v,
+                        moe_real *u, const moei_rule *rule)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        moe_real step = rule->scale * g[i];
+        g[i] = 0;
+        switch (rule->op) {
+        case MOEI_UPDATE_SGD:
+            w[i] -= rule->rate * (step + rule->decay * w[i]);
+            break;
+        case MOEI_UPDATE_MOMENTUM:
+            v[i] = rule->momentum * v[i] + step + rule->decay * w[i];
+            w[i] -= rule->rate * v[i];
+            break;
+        case MOEI_UPDATE_ADAM:
+            v[i] += (1 - MOEI_BETA_1) * (step - v[i]);
+            u[i] += (1 - MOEI_BETA_2) * (step * step - u[i]);
+            w[i] -= rule->rate * v[i]
+                      / (moei_sqrt(u[i] * rule->second_scale) + MOEI_EPSILON)
+                  + rule->decay * w[i];
+            break;
+        }
+    }
+}
+
+/* ======================================================================== */
+/* 6  LAYOUT                                                                */
+/* ======================================================================== */
+/* The one place that counts and carves memory.  Sizes are below 2^15, so a
+   product of four of them fits in 64 bits. */
+
+static int moei_outside(int value, int least, int most)
+{
+    return value < least || value > most;
+}
+
+/* The sentence for what is wrong with a stack of hidden widths, or NULL. */
+static const char *moei_hidden_fault(const int *hidden)
+{
+    int l, ended = 0;
+
+    for (l = 0; l < MOE_MAX_HIDDEN; l++) {
+        if (moei_outside(hidden[l], 0, MOE_MAX_SIZE))
+            return "a hidden width is outside 0..MOE_MAX_SIZE";
+        if (ended && hidden[l] > 0)
+            return "a hidden width of 0 stands between others";
+        ended = hidden[l] == 0;
+    }
+    return NULL;
+}
+
+static int moei_span_fits(moe_span span, int inputs)
+{
+    return !moei_outside(span.first, 0, inputs - 1)
+        && !moei_outside(span.count, 0, inputs - span.first);
+}
+
+static const char *moei_config_fault(const moe_config *c)
+{
+    const char *hidden;
+
+    if (moei_outside(c->inputs, 1, MOE_MAX_SIZE))
+        return "inputs is outside 1..MOE_MAX_SIZE";
+    if (moei_outside(c->outputs, 1, MOE_MAX_SIZE))
+        return "outputs is outside 1..MOE_MAX_SIZE";
+    if (moei_outside(c->experts, 1, MOE_MAX_SIZE))
+        return "experts is outside 1..MOE_MAX_SIZE";
+    if (moei_outside(c->rows, 0, MOE_MAX_SIZE))
+        return "rows is outside 0..MOE_MAX_SIZE";
+    if ((hidden = moei_hidden_fault(c->hidden)) != NULL)
+        return hidden;
+    if ((hidden = moei_hidden_fault(c->gate_hidden)) != NULL)
+        return hidden;
+    if (!moei_span_fits(c->expert_sees, c->inputs))
+        return "expert_sees is not inside a row of x";
+    if (!moei_span_fits(c->gate_sees, c->inputs))
+        return "gate_sees is not inside a row of x";
+    if (moei_outside((int)c->activation, MOE_ACT_RELU, MOE_ACT_SILU))
+        return "activation is not one of MOE_ACT_...";
+    if (moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX))
+        return "output is not one of MOE_OUT_...";
+    if (moei_outside((int)c->loss, MOE_LOSS_MIXTURE, MOE_LOSS_BLEND))
+        return "loss is not one of MOE_LOSS_...";
+    if (moei_outside((int)c->use, MOE_USE_TRAIN, MOE_USE_PREDICT))
+        return "use is not one of MOE_USE_...";
+    if (!(c->sigma >= 0) || !moei_is_finite(c->sigma))
+        return "sigma is negative or not finite";
+    return NULL;
+}
+
+/* The next `count` reals of the memory; with no memory it only counts. */
+typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
+
+static moe_real *moei_take(moei_carver *carver, uint64_t count)
+{
+    moe_real *at = carver->memory ? carver->memory + (size_t)carver->used
+                                  : NULL;
+    carver->used += count;
+    return at;
+}
+
+/* The shape of a stack of layers; *count goes on from its first parameter. */
+static void moei_plan_net(moei_net *net, moe_span sees, const int *hidden,
+                          int out, int copies, uint64_t *count)
+{
+    int l, in = sees.count;
+
+    net->copies = copies;
+    net->first = sees.first;
+    net->layers = 1;
+    while (net->layers <= MOE_MAX_HIDDEN && hidden[net->layers - 1] > 0)
+        net->layers++;
+    for (l = 0; l < net->layers; l++) {
+        moe_layer *layer = &net->layer[l];
+        layer->in = in;
+        layer->out = l == net->layers - 1 ? out : hidden[l];
+        layer->bias = (size_t)*count;
+        *count += (uint64_t)copies * (uint64_t)layer->out;
+        layer->weight = (size_t)*count;
+        *count += (uint64_t)copies * (uint64_t)in * (uint64_t)layer->out;
+        in = layer->out;
+    }
+}
+
+/* What the sums of each layer go into. */
+static void moei_plan_functions(moei_net *net, moe_activation activation,
+                                moe_output output)
+{
+    static const int hidden[] = {MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC,
+                                 MOEI_ELU, MOEI_SILU};
+    static const int last[] = {MOEI_COPY, MOEI_LOGISTIC, MOEI_SOFTMAX};
+    int l;
+
+    for (l = 0; l < net->layers; l++)
+        net->function[l] = l < net->layers - 1 ? hidden[activation]
+                                               : last[output];
+}
+
+/* Sums and outputs of every layer.  Learning keeps them all until the way
+   back; prediction works one copy after the other in the same memory and
+   keeps the last layer's outputs.  Sums stand apart where the way back needs
+   both, and for softmax, which leaves its logarithm there. */
+static void moei_carve_net(moei_net *net, int rows, int learn,
+                           moei_carver *carver)
+{
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        uint64_t block = (uint64_t)rows * (uint64_t)net->layer[l].out;
+        uint64_t copies = (uint64_t)net->copies;
+        int all = learn || l == net->layers - 1;
+        int apart = net->function[l] == MOEI_SOFTMAX
+                 || (net->function[l] == MOEI_SILU && learn);
+
+        net->act[l] = moei_take(carver, all ? copies * block : block);
+        net->act_stride[l] = all ? (size_t)block : 0;
+        net->pre[l] = net->act[l];
+        net->pre_stride[l] = net->act_stride[l];
+        if (apart) {
+            net->pre[l] = moei_take(carver, learn ? copies * block : block);
+            net->pre_stride[l] = learn ? (size_t)block : 0;
+        }
+    }
+}
+
+/* The most columns that stand between two layers, or `widest` if more. */
+static int moei_widest(const moei_net *net, int widest)
+{
+    int l;
+
+    for (l = 0; l < net->layers; l++)
+        if (net->layer[l].out > widest)
+            widest = net->layer[l].out;
+    return widest;
+}
+
+static void moei_carve_work(moe *m, moei_carver *carver)
+{
+    moei_work *w = &m->work;
+    uint64_t B = (uint64_t)m->config.rows, E = (uint64_t)m->config.experts;
+    uint64_t I = (uint64_t)m->config.inputs, O = (uint64_t)m->config.outputs;
+
+    w->z = moei_take(carver, B * I);
+    w->s = m->gate.layers ? m->gate.act[m->gate.layers - 1]
+                          : moei_take(carver, B * E);
+    w->t = moei_take(carver, B * E);
+    w->p = moei_take(carver, B * E);
+    w->max = moei_take(carver, B);
+    w->lse = moei_take(carver, B);
+    w->y = moei_take(carver, B * O);
+    w->out_s = moei_take(carver, B * E);
+    w->out_p = moei_take(carver, B * E);
+    w->out_o = moei_take(carver, B * E * O);
+    w->out_y = moei_take(carver, B * O);
+}
+
+/* What learning needs beyond that. */
+static void moei_carve_learning(moe *m, moei_carver *carver)
+{
+    moei_work *w = &m->work;
+    uint64_t B = (uint64_t)m->config.rows, E = (uint64_t)m->config.experts;
+    uint64_t I = (uint64_t)m->config.inputs, O = (uint64_t)m->config.outputs;
+
+    w->d = moei_take(carver, B * O);
+    w->e = moei_take(carver, B * E);
+    w->h = moei_take(carver, B * E);
+    w->h_max = moei_take(carver, B);
+    w->h_lse = moei_take(carver, B);
+    w->loss = moei_take(carver, B);
+    w->dE_dy = moei_take(carver, B * O);
+    w->dE_dz = moei_take(carver, B * I);
+    w->delta[0] = moei_take(carver, B * (uint64_t)m->widest);
+    w->delta[1] = moei_take(carver, B * (uint64_t)m->widest);
+    w->sum = moei_take(carver, 2 * E + 4);
+    w->carry = moei_take(carver, 2 * E + 4);
+    w->column = moei_take(carver, E);
+    w->usage = moei_take(carver, E);
+    w->won = moei_take(carver, E);
+    w->out_h = moei_take(carver, B * E);
+}
+
+static void moei_wipe(moe *m)
+{
+    unsigned char *byte = (unsigned char *)m;
+    size_t i;
+
+    for (i = 0; i < sizeof *m; i++)
+        byte[i] = 0;
+}
+
+/* Fill in the defaults of a checked configuration. */
+static void moei_resolve(moe_config *c)
+{
+    if (c->sigma == 0)
+        c->sigma = 1;
+    if (c->rows == 0)
+        c->rows = 64;
+    if (c->expert_sees.count == 0)
+        c->expert_sees.count = c->inputs - c->expert_sees.first;
+    if (c->gate_sees.count == 0)
+        c->gate_sees.count = c->inputs - c->gate_sees.first;
+}
+
+/* The shape of m and where its parameters are. */
+static void moei_plan(moe *m, const moe_config *config)
+{
+    moe_config *c = &m->config;
+    uint64_t count = 0;
+
+    moei_wipe(m);
+    *c = *config;
+    moei_resolve(c);
+    moei_plan_net(&m->expert, c->expert_sees, c->hidden, c->outputs,
+                  c->experts, &count);
+    if (c->experts > 1)
+        moei_plan_net(&m->gate, c->gate_sees, c->gate_hidden, c->experts, 1,
+                      &count);
+    moei_plan_functions(&m->expert, c->activation, c->output);
+    moei_plan_functions(&m->gate, c->activation, MOE_OUT_LINEAR);
+    m->widest = moei_widest(&m->gate, moei_widest(&m->expert, 1));
+    m->trained_count = (size_t)count;
+    m->value_count = (size_t)(count + 2 * ((uint64_t)c->inputs
+                                           + (uint64_t)c->outputs));
+}
+
+/* Everything about m that follows from a checked configuration, with weights
+   of its own or without; returns how many reals of memory it takes. */
+static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
+                             moe_real *memory)
+{
+    moei_carver carver;
+    int learn;
+
+    moei_plan(m, config);
+    learn = weights && m->config.use != MOE_USE_PREDICT;
+    carver.memory = memory;
+    carver.used = 0;
+    if (weights)
+        m->own = moei_take(&carver, m->value_count);
+    if (learn)
+        m->grads = moei_take(&carver, m->trained_count);
+    if (learn && m->config.use == MOE_USE_TRAIN) {
+        m->moment[0] = moei_take(&carver, m->trained_count);
+        m->moment[1] = moei_take(&carver, m->trained_count);
+        m->best = moei_take(&carver, m->trained_count);
+    }
+    moei_carve_net(&m->expert, m->config.rows, learn, &carver);
+    moei_carve_net(&m->gate, m->config.rows, learn, &carver);
+    moei_carve_work(m, &carver);
+    if (learn)
+        moei_carve_learning(m, &carver);
+    m->s = m->work.out_s;
+    m->p = m->work.out_p;
+    m->o = m->work.out_o;
+    m->y = m->work.out_y;
+    m->h = m->work.out_h;
+    return carver.used;
+}
+
+/* Where copy c of a layer has its parameters. */
+static moe_layer moei_layer_of(const moei_net *net, int c, int l)
+{
+    moe_layer layer = net->layer[l];
+
+    layer.bias += (size_t)c * (size_t)layer.out;
+    layer.weight += (size_t)c * (size_t)layer.in * (size_t)layer.out;
+    return layer;
+}
+
+/* The rows of the scales behind the trained parameters. */
+static size_t moei_shift_d(const moe *m)
+{
+    return m->trained_count;
+}
+
+static size_t moei_factor_d(const moe *m)
+{
+    return m->trained_count + (size_t)m->config.outputs;
+}
+
+static size_t moei_shift_x(const moe *m)
+{
+    return m->trained_count + 2 * (size_t)m->config.outputs;
+}
+
+static size_t moei_factor_x(const moe *m)
+{
+    return moei_shift_x(m) + (size_t)m->config.inputs;
+}
+
+/* A block array of `cols` columns, as this block is laid out. */
+static moei_mat moei_rows(const moe *m, moe_real *at, int cols)
+{
+    return m->by_case ? moei_mat_of(at, 1, m->config.rows)
+                      : moei_mat_of(at, cols, 1);
+}
+
+/* One number for each case of a block. */
+static moei_mat moei_cases(moe_real *at)
+{
+    return moei_mat_of(at, 1, 1);
+}
+
+static uint64_t moei_need(const moe_config *config, int weights)
+{
+    moe m;
+
+    return moei_lay_out(&m, config, weights, NULL) * sizeof(moe_real);
+}
+
+MOE_DEF moe_status moe_check(const moe_config *config, const char **why)
+{
+    const char *fault = config == NULL ? "config is NULL"
+                                       : moei_config_fault(config);
+
+    if (fault == NULL && moei_need(config, 1) > PTRDIFF_MAX)
+        fault = "this is more memory than the machine can address";
+    if (why != NULL)
+        *why = fault;
+    return config == NULL ? MOE_ERR_NULL : fault ? MOE_ERR_CONFIG : MOE_OK;
+}
+
+MOE_DEF size_t moe_bytes(const moe_config *config)
+{
+    return moe_check(config, NULL) ? 0 : (size_t)moei_need(config, 1);
+}
+
+MOE_DEF size_t moe_work_bytes(const moe_config *config)
+{
+    return moe_check(config, NULL) ? 0 : (size_t)moei_need(config, 0);
+}
+
+MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer)
+{
+    moe m;
+    moe_layer none;
+    const moei_net *net;
+    int gate, copy;
+
+    none.in = none.out = 0;
+    none.bias = none.weight = 0;
+    if (moe_check(config, NULL) != MOE_OK)
+        return none;
+    moei_plan(&m, config);
+    gate = expert == config->experts;
+    net = gate ? &m.gate : &m.expert;
+    copy = gate ? 0 : expert;
+    if (moei_outside(copy, 0, net->copies - 1)
+        || moei_outside(layer, 0, net->layers - 1))
+        return none;
+    return moei_layer_of(net, copy, layer);
+}
+
+MOE_DEF const char *moe_status_text(moe_status status)
+{
+    switch (status) {
+    case MOE_OK:           return "ok";
+    case MOE_STOPPED:      return "stopped by the progress callback";
+    case MOE_ERR_NULL:     return "a required pointer is NULL";
+    case MOE_ERR_CONFIG:   return "a setting is out of range";
+    case MOE_ERR_MEMORY:   return "memory is too small or misaligned";
+    case MOE_ERR_DATA:     return "the data are not finite or out of range";
+    case MOE_ERR_DIVERGED: return "training left the finite numbers";
+    case MOE_ERR_STATE:    return "this moe cannot do that";
+    default:               return "unknown status";
+    }
+}
+
+/* Close m and leave the sentence. */
+static moe_status moei_closed(moe *m, moe_status status, const char *why)
+{
+    moei_wipe(m);
+    m->why = why;
+    return status;
+}
+
+/* Check, find memory and lay out: what moe_open and moe_attach share. */
+static moe_status moei_start(moe *m, const moe_config *config, int weights,
+                             void *memory, size_t bytes)
+{
+    const char *why;
+    moe_status status = moe_check(config, &why);
+    void *heap = NULL;
+    moe_real *at;
+    size_t need, i;
+
+    if (status != MOE_OK)
+        return moei_closed(m, status, why);
+    need = (size_t)moei_need(config, weights);
+    if (memory != NULL && bytes < need)
+        return moei_closed(m, MOE_ERR_MEMORY, weights
+            ? "memory is smaller than moe_bytes says"
+            : "memory is smaller than moe_work_bytes says");
+    if ((uintptr_t)memory % sizeof(moe_real) != 0)
+        return moei_closed(m, MOE_ERR_MEMORY,
+                           "memory is not aligned as a moe_real is");
+    if (memory == NULL)
+        memory = heap = MOEI_MALLOC(need);
+    if (memory == NULL)
+        return moei_closed(m, MOE_ERR_MEMORY, "no memory given or found");
+    at = (moe_real *)memory;
+    for (i = 0; i < need / sizeof(moe_real); i++)
+        at[i] = 0;
+    moei_lay_out(m, config, weights, at);
+    m->heap = heap;
+    m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
+    m->waiting = -1;
+    return MOE_OK;
+}
+
+/* Weights and biases of all copies uniform in +-1/sqrt(in). */
+static void moei_initial_layer(moe *m, const moei_net *net, int l,
+                               uint64_t *state)
+{
+    moe_layer end = moei_layer_of(net, net->copies, l);
+    moe_real range = 1 / moei_sqrt((moe_real)end.in);
+    size_t i;
+
+    for (i = net->layer[l].bias; i < end.weight; i++)
+        m->own[i] = range * moei_uniform(state);
+}
+
+MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
+                            size_t bytes)
+{
+    moe_status status;
+    uint64_t state;
+    size_t i;
+    int l;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    status = moei_start(m, config, 1, memory, bytes);
+    if (status != MOE_OK)
+        return status;
+    m->params = m->own;
+    state = config->seed;
+    for (l = 0; l < m->expert.layers; l++)
+        moei_initial_layer(m, &m->expert, l, &state);
+    for (l = 0; l < m->gate.layers - 1; l++)
+        moei_initial_layer(m, &m->gate, l, &state);
+    for (i = moei_factor_d(m); i < moei_shift_x(m); i++)
+        m->own[i] = 1;
+    for (i = moei_factor_x(m); i < m->value_count; i++)
+        m->own[i] = 1;
+    return MOE_OK;
+}
+
+MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
+                              const moe_real *params, void *memory,
+                              size_t bytes)
+{
+    moe_status status;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    if (params == NULL)
+        return moei_closed(m, MOE_ERR_NULL, "params is NULL");
+    status = moei_start(m, config, 0, memory, bytes);
+    if (status == MOE_OK) {
+        m->params = params;
+        m->config.use = MOE_USE_PREDICT;
+    }
+    return status;
+}
+
+MOE_DEF void moe_close(moe *m)
+{
+    if (m == NULL)
+        return;
+    MOEI_FREE(m->heap);
+    moei_wipe(m);
+}
+
+/* ======================================================================== */
+/* 7  EXPERTS                                                               */
+/* ======================================================================== */
+/* Stacks of layers, a = W'x + b, y = f(a), forward and backward.  The gate is
+   one too, up to its logits. */
+
+/* x is moved so that its row maximum is 0, then
+   p_i = exp(x_i) / sum_j exp(x_j),  lse = log sum_j exp(x_j)
+   x, p (n,K)   max, lse (n) */
+static void moei_softmax(int n, int K, moei_mat x, moei_mat p, moe_real *max,
+                         moe_real *lse)
+{
+    moei_reduce(MOEI_MAX, n, K, moei_cases(max), moei_in(x), moei_zero());
+    moei_map(MOEI_SUB, n, K, x, moei_in(x), moei_per_case(max), moei_zero());
+    moei_map(MOEI_EXP_SUB, n, K, p, moei_in(x), moei_zero(), moei_zero());
+    moei_reduce(MOEI_SUM, n, K, moei_cases(lse), moei_in(p), moei_zero());
+    moei_map(MOEI_DIV, n, K, p, moei_in(p), moei_per_case(lse), moei_zero());
+    moei_map(MOEI_LOG, n, 1, moei_cases(lse), moei_per_case(lse),
+             moei_zero(), moei_zero());
+}
+
+/* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
+   p, g, dE_dx (n,K); mean (n) is room for the sum; dE_dx may be g */
+static void moei_softmax_backward(int n, int K, moei_mat p, moei_mat g,
+                                  moei_mat dE_dx, moe_real *mean)
+{
+    moei_reduce(MOEI_DOT, n, K, moei_cases(mean), moei_in(p), moei_in(g));
+    moei_map(MOEI_SUB_MUL, n, K, dE_dx, moei_in(g), moei_per_case(mean),
+             moei_in(p));
+}
+
+/* y = f(a); softmax leaves log y in a.   a, y (n,out) */
+static void moei_function(const moe *m, int function, int n, int out,
+                          moei_mat a, moei_mat y)
+{
+    if (function == MOEI_SOFTMAX) {
+        moei_softmax(n, out, a, y, m->work.max, m->work.lse);
+        moei_map(MOEI_SUB, n, out, a, moei_in(a), moei_per_case(m->work.lse),
+                 moei_zero());
+    } else if (function != MOEI_COPY) {
+        moei_map((moei_map_op)function, n, out, y, moei_in(a), moei_zero(),
+                 moei_zero());
+    }
+}
+
+/* dE/da = dE/dy f'(a), in place.   kept: y, but a for silu   (n,out) */
+static void moei_function_backward(const moe *m, int function, int n, int out,
+                                   moei_mat kept, moei_mat delta)
+{
+    if (function == MOEI_SOFTMAX)
+        moei_softmax_backward(n, out, kept, delta, delta, m->work.max);
+    else if (function != MOEI_COPY)
+        moei_map(moei_slope((moei_map_op)function), n, out, delta,
+                 moei_in(delta), moei_in(kept), moei_zero());
+}
+
+/* What copy c of layer l gave, and the sums that went into it.  (n,out) */
+static moei_mat moei_act(const moe *m, const moei_net *net, int c, int l)
+{
+    return moei_rows(m, net->act[l] + (size_t)c * net->act_stride[l],
+                     net->layer[l].out);
+}
+
+static moei_mat moei_pre(const moe *m, const moei_net *net, int c, int l)
+{
+    return moei_rows(m, net->pre[l] + (size_t)c * net->pre_stride[l],
+                     net->layer[l].out);
+}
+
+/* The part of a block array of x's columns that the net sees. */
+static moei_mat moei_seen(const moe *m, const moei_net *net, moe_real *at)
+{
+    moei_mat z = moei_rows(m, at, m->config.inputs);
+
+    z.at += net->first * z.col;
+    return z;
+}
+
+/* What goes into layer l.  (n,in) */
+static moei_mat moei_layer_input(const moe *m, const moei_net *net, int c,
+                                 int l)
+{
+    return l == 0 ? moei_seen(m, net, m->work.z) : moei_act(m, net, c, l - 1);
+}
+
+/* Copy c of a net, for n cases:  a = x W + b,  y = f(a)
+   x (n,in)   W (in,out)   b (out)   a, y (n,out) */
+static void moei_net_forward(moe *m, const moei_net *net, int c, int n)
+{
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        moe_layer at = moei_layer_of(net, c, l);
+        moei_mat x = moei_layer_input(m, net, c, l);
+        moei_mat a = moei_pre(m, net, c, l);
+
+        moei_product(n, at.out, at.in, a, moei_per_column(m->params + at.bias),
+                     moei_in(x), moei_user(m->params + at.weight, at.out));
+        moei_function(m, net->function[l], n, at.out, a,
+                      moei_act(m, net, c, l));
+    }
+}
+
+/* The way back.  delta[0] holds dE/da of the last layer; for each layer
+     dE/dW += x' dE/da    dE/db += sum over cases dE/da    dE/dx = dE/da W'
+   and dE/da of the layer before is dE/dx f'(a).  dE_dz, if not NULL, gets
+   += dE/dx of the first layer, in the columns that the net sees. */
+static void moei_net_backward(moe *m, const moei_net *net, int c, int n,
+                              moe_real *dE_dz)
+{
+    int l, turn = 0;
+
+    for (l = net->layers - 1; l >= 0; l--, turn = !turn) {
+        moe_layer at = moei_layer_of(net, c, l);
+        moei_mat x = moei_layer_input(m, net, c, l);
+        moei_mat dE_da = moei_rows(m, m->work.delta[turn], at.out);
+        moei_mat dE_dW = moei_mat_of(m->grads + at.weight, at.out, 1);
+        moei_mat dE_db = moei_mat_of(m->grads + at.bias, at.out, 1);
+        moei_view W = moei_user(m->params + at.weight, at.out);
+
+        moei_product(at.in, at.out, n, dE_dW, moei_in(dE_dW),
+                     moei_transposed(moei_in(x)), moei_in(dE_da));
+        moei_product(1, at.out, n, dE_db, moei_in(dE_db), moei_one(),
+                     moei_in(dE_da));
+        if (l > 0) {
+            moei_mat dE_dx = moei_rows(m, m->work.delta[!turn], at.in);
+            moei_product(n, at.in, at.out, dE_dx, moei_zero(), moei_in(dE_da),
+                         moei_transposed(W));
+            moei_function_backward(m, net->function[l - 1], n, at.in,
+                                   moei_pre(m, net, c, l - 1), dE_dx);
+        } else if (dE_dz != NULL) {
+            moei_mat dE_dx = moei_seen(m, net, dE_dz);
+            moei_product(n, at.in, at.out, dE_dx, moei_in(dE_dx),
+                         moei_in(dE_da), moei_transposed(W));
+        }
+    }
+}
+
+/* ======================================================================== */
+/* 8  GATE                                                                  */
+/* ======================================================================== */
+
+/* s = gate(x),  t = s - max_j s_j,  p = softmax(t),  lse = log sum_j exp t_j
+   s, t, p (n,E)   lse (n) */
+static void moei_gate_forward(moe *m, int n)
+{
+    int E = m->config.experts;
+    moei_mat t = moei_rows(m, m->work.t, E);
+
+    moei_net_forward(m, &m->gate, 0, n);
+    moei_map(MOEI_CLAMP, n, E, t, moei_in(moei_rows(m, m->work.s, E)),
+             moei_largest(), moei_zero());
+    moei_softmax(n, E, t, moei_rows(m, m->work.p, E), m->work.max,
+                 m->work.lse);
+}
+
+/* ======================================================================== */
+/* 9  MIXTURE                                                               */
+/* ======================================================================== */
+/* The blend, the three losses and the posteriors of n cases, and what of the
+   error reaches each expert and the gate.  All in standardised units. */
+
+static moei_mat moei_blend(const moe *m)
+{
+    return moei_rows(m, m->work.y, m->config.outputs);
+}
+
+static moei_mat moei_target(const moe *m)
+{
+    return moei_rows(m, m->work.d, m->config.outputs);
+}
+
+static moei_mat moei_per_expert(const moe *m, moe_real *at)
+{
+    return moei_rows(m, at, m->config.experts);
+}
+
+/* o_i, and log o_i for softmax experts.  (n,O) */
+static moei_mat moei_expert_out(const moe *m, int i)
+{
+    return moei_act(m, &m->expert, i, m->expert.layers - 1);
+}
+
+static moei_mat moei_expert_log(const moe *m, int i)
+{
+    return moei_pre(m, &m->expert, i, m->expert.layers - 1);
+}
+
+/* y = sum_i p_i o_i */
+static void moei_blend_forward(moe *m, int n)
+{
+    int i, O = m->config.outputs;
+    moei_mat y = moei_blend(m), p = moei_per_expert(m, m->work.p);
+
+    moei_map(MOEI_COPY, n, O, y, moei_zero(), moei_zero(), moei_zero());
+    for (i = 0; i < m->config.experts; i++)
+        moei_map(MOEI_MUL_ADD, n, O, y, moei_in(moei_expert_out(m, i)),
+                 moei_in(moei_column(p, i)), moei_in(y));
+}
+
+/* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to be finite.
+   e (n,E) */
+static void moei_errors(moe *m, int n)
+{
+    int i, O = m->config.outputs, E = m->config.experts;
+    moei_mat e = moei_per_expert(m, m->work.e);
+    moei_view d = moei_in(moei_target(m));
+
+    for (i = 0; i < E; i++) {
+        moei_mat e_i = moei_column(e, i);
+        if (m->config.output == MOE_OUT_SOFTMAX) {
+            moei_reduce(MOEI_DOT, n, O, e_i, d, moei_in(moei_expert_log(m, i)));
+            moei_map(MOEI_SUB, n, 1, e_i, moei_zero(), moei_in(e_i),
+                     moei_zero());
+        } else {
+            moei_reduce(MOEI_SQUARE, n, O, e_i, d,
+                        moei_in(moei_expert_out(m, i)));
+        }
+    }
+    moei_map(MOEI_MIN2, n, E, e, moei_in(e), moei_largest(), moei_zero());
+}
+
+/* h = softmax(t - e / (2 sigma^2));  softmax experts: softmax(t - e)
+   h (n,E)   h_max, h_lse (n) */
+static void moei_posteriors(moe *m, int n)
+{
+    int E = m->config.experts;
+    moe_real sigma = m->config.sigma;
+    moe_real minus = m->config.output == MOE_OUT_SOFTMAX
+                   ? -1 : -1 / (2 * sigma * sigma);
+    moei_mat h = moei_per_expert(m, m->work.h);
+
+    moei_errors(m, n);
+    moei_map(MOEI_MUL_ADD, n, E, h, moei_in(moei_per_expert(m, m->work.e)),
+             moei_same(&minus), moei_in(moei_per_expert(m, m->work.t)));
+    moei_softmax(n, E, h, h, m->work.h_max, m->work.h_lse);
+}
+
+/* u_i = t_i + log o_i, so that log sum_i exp u_i = log y + lse t.  (n,O) */
+static void moei_log_share(moe *m, int i, int n, moei_mat u)
+{
+    moei_map(MOEI_ADD, n, m->config.outputs, u,
+             moei_in(moei_expert_log(m, i)),
+             moei_in(moei_column(moei_per_expert(m, m->work.t), i)),
+             moei_zero());
+}
+
+/* log y + lse t = log sum_i exp u_i, its maximum taken out, into dE_dy (n,O),
+   which the loss below keeps for its way back. */
+static moei_mat moei_log_blend(moe *m, int n)
+{
+    int i, O = m->config.outputs, E = m->config.experts;
+    moei_mat most = moei_rows(m, m->work.dE_dy, O);
+    moei_mat u = moei_rows(m, m->work.delta[0], O);
+    moei_mat sum = moei_rows(m, m->work.delta[1], O);
+
+    moei_log_share(m, 0, n, most);
+    for (i = 1; i < E; i++) {
+        moei_log_share(m, i, n, u);
+        moei_map(MOEI_MAX2, n, O, most, moei_in(most), moei_in(u),
+                 moei_zero());
+    }
+    moei_map(MOEI_COPY, n, O, sum, moei_zero(), moei_zero(), moei_zero());
+    for (i = 0; i < E; i++) {
+        moei_log_share(m, i, n, u);
+        moei_map(MOEI_EXP_SUB, n, O, u, moei_in(u), moei_in(most),
+                 moei_zero());
+        moei_map(MOEI_ADD, n, O, sum, moei_in(sum), moei_in(u), moei_zero());
+    }
+    moei_map(MOEI_LOG, n, O, sum, moei_in(sum), moei_zero(), moei_zero());
+    moei_map(MOEI_ADD, n, O, most, moei_in(most), moei_in(sum), moei_zero());
+    return most;
+}
+
+/* E of each case, loss (n):
+     mixture   (1.3)  E = lse(t) - lse(t - e / (2 sigma^2))
+     expected  (1.2)  E = sum_i p_i e_i
+     blend     (1.1)  E = |d - y|^2;  softmax: E = -sum_k d_k log y_k */
+static void moei_loss_forward(moe *m, int n)
+{
+    moei_work *w = &m->work;
+    moei_mat loss = moei_cases(w->loss);
+    moei_view d = moei_in(moei_target(m)), lse = moei_per_case(w->lse);
+    int O = m->config.outputs;
+
+    if (m->config.loss == MOE_LOSS_EXPECTED) {
+        moei_errors(m, n);
+        moei_reduce(MOEI_DOT, n, m->config.experts, loss,
+                    moei_in(moei_per_expert(m, w->p)),
+                    moei_in(moei_per_expert(m, w->e)));
+    } else if (m->config.loss == MOE_LOSS_MIXTURE) {
+        moei_posteriors(m, n);
+        moei_map(MOEI_SUB, n, 1, loss, lse, moei_per_case(w->h_lse),
+                 moei_zero());
+        moei_map(MOEI_SUB, n, 1, loss, moei_in(loss),
+                 moei_per_case(w->h_max), moei_zero());
+    } else if (m->config.output == MOE_OUT_SOFTMAX) {
+        moei_reduce(MOEI_DOT, n, O, loss, d, moei_in(moei_log_blend(m, n)));
+        moei_map(MOEI_SUB, n, 1, loss, lse, moei_in(loss), moei_zero());
+    } else {
+        moei_reduce(MOEI_SQUARE, n, O, loss, d, moei_in(moei_blend(m)));
+    }
+}
+
+/* The three ways in which an error reaches experts and gate. */
+typedef enum moei_path {
+    MOEI_BY_EXPERT,     /* each expert has an error of its own: (1.2), (1.3) */
+    MOEI_BY_BLEND,      /* through y: (1.1), or an error of the user's       */
+    MOEI_BY_LOG_BLEND   /* through log y: (1.1) of softmax experts           */
+} moei_path;
+
+static moei_path moei_path_of(const moe *m)
+{
+    if (m->config.loss != MOE_LOSS_BLEND)
+        return MOEI_BY_EXPERT;
+    return m->config.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
+                                               : MOEI_BY_BLEND;
+}
+
+/* (1.3) dE/do_i = h_i (o_i - d) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
+   (1.2) dE/do_i = 2 p_i (o_i - d)            softmax: dE/da_i = p_i (o_i - d)
+   and dE/da_i = dE/do_i o_i (1 - o_i) for logistic experts */
+static void moei_by_expert(moe *m, int i, int n, moei_mat delta)
+{
+    int O = m->config.outputs, last = m->expert.layers - 1;
+    int mixture = m->config.loss == MOE_LOSS_MIXTURE;
+    moe_real sigma = m->config.sigma;
+    moe_real factor = m->config.output == MOE_OUT_SOFTMAX ? 1
+                    : mixture ? 1 / (sigma * sigma) : 2;
+    moei_mat weight = moei_per_expert(m, mixture ? m->work.h : m->work.p);
+    moei_mat o = moei_expert_out(m, i);
+
+    moei_map(MOEI_MUL, n, 1, moei_cases(m->work.max),
+             moei_in(moei_column(weight, i)), moei_same(&factor),
+             moei_zero());
+    moei_map(MOEI_SUB_MUL, n, O, delta, moei_in(o), moei_in(moei_target(m)),
+             moei_per_case(m->work.max));
+    if (m->config.output == MOE_OUT_LOGISTIC)
+        moei_function_backward(m, m->expert.function[last], n, O, o, delta);
+}
+
+/* dE/do_i = p_i dE/dy,  g_i = dE/dp_i = sum_k dE/dy_k o_ik, kept in e */
+static void moei_by_blend(moe *m, int i, int n, moei_mat delta)
+{
+    int O = m->config.outputs, last = m->expert.layers - 1;
+    moei_view dE_dy = moei_in(moei_rows(m, m->work.dE_dy, O));
+    moei_mat o = moei_expert_out(m, i);
+
+    moei_reduce(MOEI_DOT, n, O,
+                moei_column(moei_per_expert(m, m->work.e), i), dE_dy,
+                moei_in(o));
+    moei_map(MOEI_MUL, n, O, delta, dE_dy,
+             moei_in(moei_column(moei_per_expert(m, m->work.p), i)),
+             moei_zero());
+    moei_function_backward(m, m->expert.function[last], n, O, o, delta);
+}
+
+/* r_ik = p_i o_ik / y_k = exp(u_ik - log sum_j exp u_jk)
+   g_i = sum_k d_k r_ik, kept in e;  dE/da_ik = o_ik g_i - d_k r_ik */
+static void moei_by_log_blend(moe *m, int i, int n, moei_mat delta)
+{
+    int O = m->config.outputs;
+    moei_mat r = moei_rows(m, m->work.delta[1], O);
+    moei_mat g_i = moei_column(moei_per_expert(m, m->work.e), i);
+    moei_view d = moei_in(moei_target(m));
+
+    moei_log_share(m, i, n, r);
+    moei_map(MOEI_EXP_SUB, n, O, r, moei_in(r),
+             moei_in(moei_rows(m, m->work.dE_dy, O)), moei_zero());
+    moei_map(MOEI_MUL, n, O, r, moei_in(r), d, moei_zero());
+    moei_reduce(MOEI_SUM, n, O, g_i, moei_in(r), moei_zero());
+    moei_map(MOEI_MUL, n, O, delta, moei_in(moei_expert_out(m, i)),
+             moei_in(g_i), moei_zero());
+    moei_map(MOEI_SUB, n, O, delta, moei_in(delta), moei_in(r), moei_zero());
+}
+
+/* delta[0] = dE/da of expert i's last layer.  (n,O) */
+static void moei_expert_delta(moe *m, moei_path path, int i, int n)
+{
+    moei_mat delta = moei_rows(m, m->work.delta[0], m->config.outputs);
+
+    if (path == MOEI_BY_EXPERT)
+        moei_by_expert(m, i, n, delta);
+    else if (path == MOEI_BY_BLEND)
+        moei_by_blend(m, i, n, delta);
+    else
+        moei_by_log_blend(m, i, n, delta);
+}
+
+/* delta[0] = dE/ds of the gate's last layer.  (n,E)
+     (1.3)               dE/ds = p - h
+     (1.1) of log y      dE/ds = p - g
+     (1.2), (1.1) of y   dE/ds_i = p_i (g_i - sum_j p_j g_j), g = e in (1.2) */
+static void moei_gate_delta(moe *m, moei_path path, int n)
+{
+    moei_work *w = &m->work;
+    int E = m->config.experts;
+    int mixture = path == MOEI_BY_EXPERT && m->config.loss == MOE_LOSS_MIXTURE;
+    moei_mat delta = moei_per_expert(m, w->delta[0]);
+    moei_mat p = moei_per_expert(m, w->p);
+    moei_mat g = moei_per_expert(m, mixture ? w->h : w->e);
+
+    if (mixture || path == MOEI_BY_LOG_BLEND)
+        moei_map(MOEI_SUB, n, E, delta, moei_in(p), moei_in(g), moei_zero());
+    else
+        moei_softmax_backward(n, E, p, g, delta, w->max);
+}
+
+/* ======================================================================== */
+/* 10  FORWARD AND BACKWARD                                                 */
+/* ======================================================================== */
+/* One block of at most B cases, and the public calls made of blocks. */
+
+/* d of one block from labels: 1 at the label, else 0; NaN if out of range. */
+static void moei_load_labels(moe *m, const int *label, moei_mat d, int n)
+{
+    int i, O = m->config.outputs;
+
+    moei_map(MOEI_COPY, n, O, d, moei_zero(), moei_zero(), moei_zero());
+    for (i = 0; i < n; i++)
+        if (moei_outside(label[i], 0, O - 1))
+            d.at[i * d.row] = moei_nan();
+        else
+            d.at[i * d.row + label[i] * d.col] = 1;
+}
+
+/* n cases from row `from` of the data to row `to` of the block:
+   z = (x - shift) factor,  d' = (d - shift) / factor */
+static void moei_load_rows(moe *m, const moe_data *data, size_t from, int to,
+                           int n)
+{
+    const moe_real *params = m->params;
+    int I = m->config.inputs, O = m->config.outputs;
+    moei_mat z = moei_rows(m, m->work.z, I), d = moei_target(m);
+
+    z.at += to * z.row;
+    moei_map(MOEI_SUB_MUL, n, I, z, moei_user(data->x + from * (size_t)I, I),
+             moei_per_column(params + moei_shift_x(m)),
+             moei_per_column(params + moei_factor_x(m)));
+    if (data->d != NULL) {
+        d.at += to * d.row;
+        moei_map(MOEI_SUB_DIV, n, O, d,
+                 moei_user(data->d + from * (size_t)O, O),
+                 moei_per_column(params + moei_shift_d(m)),
+                 moei_per_column(params + moei_factor_d(m)));
+    } else if (data->labels != NULL) {
+        d.at += to * d.row;
+        moei_load_labels(m, data->labels + from, d, n);
+    }
+}
+
+/* Cases first .. first+n-1 of the data, in file order (key NULL) or in the
+   order of a key. */
+static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
+                      int first, int n)
+{
+    int i, run = key ? 1 : n;   /* cases that stand side by side */
+
+    m->by_case = moei_lanes_over_cases(n, m->widest);
+    for (i = 0; i < n; i += run) {
+        uint32_t at = (uint32_t)(first + i);
+        moei_load_rows(m, data,
+                       key ? moei_shuffled(at, (uint32_t)data->n, *key) : at,
+                       i, run);
+    }
+}
+
+/* z -> o, s, p, y */
+static void moei_block_forward(moe *m, int n)
+{
+    int i;
+
+    for (i = 0; i < m->config.experts; i++)
+        moei_net_forward(m, &m->expert, i, n);
+    moei_gate_forward(m, n);
+    moei_blend_forward(m, n);
+}
+
+/* grads += along a path; dE_dz (n,I) or NULL gets += too */
+static void moei_block_backward(moe *m, moei_path path, int n, moe_real *dE_dz)
+{
+    int i;
+
+    for (i = 0; i < m->config.experts; i++) {
+        moei_expert_delta(m, path, i, n);
+        moei_net_backward(m, &m->expert, i, n, dE_dz);
+    }
+    moei_gate_delta(m, path, n);
+    moei_net_backward(m, &m->gate, 0, n, dE_dz);
+}
+
+/* grads += of the loss, after moei_loss_forward.  (1.1): dE/dy = 2 (y - d) */
+static void moei_loss_backward(moe *m, int n)
+{
+    moei_path path = moei_path_of(m);
+    int O = m->config.outputs;
+
+    if (path == MOEI_BY_BLEND)
+        moei_map(MOEI_SUB_MUL, n, O, moei_rows(m, m->work.dE_dy, O),
+                 moei_in(moei_blend(m)), moei_in(moei_target(m)), moei_two());
+    moei_block_backward(m, path, n, NULL);
+}
+
+/* From standardised to the user's units: shift + factor y */
+static void moei_to_user(const moe *m, int n, moei_mat y, moei_mat out)
+{
+    moei_map(MOEI_MUL_ADD, n, m->config.outputs, out, moei_in(y),
+             moei_per_column(m->params + moei_factor_d(m)),
+             moei_per_column(m->params + moei_shift_d(m)));
+}
+
+/* Write the public arrays of a block of n cases. */
+static void moei_publish(moe *m, int n)
+{
+    int i, E = m->config.experts, O = m->config.outputs;
+
+    m->rows = n;
+    moei_map(MOEI_COPY, n, E, moei_mat_of(m->work.out_s, E, 1),
+             moei_in(moei_per_expert(m, m->work.s)), moei_zero(),
+             moei_zero());
+    moei_map(MOEI_COPY, n, E, moei_mat_of(m->work.out_p, E, 1),
+             moei_in(moei_per_expert(m, m->work.p)), moei_zero(),
+             moei_zero());
+    for (i = 0; i < E; i++)
+        moei_to_user(m, n, moei_expert_out(m, i),
+                     moei_mat_of(m->work.out_o + (size_t)i * (size_t)O,
+                                 (ptrdiff_t)E * O, 1));
+    moei_to_user(m, n, moei_blend(m), moei_mat_of(m->work.out_y, O, 1));
+}
+
+static int moei_smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static moe_data moei_inputs(const moe_real *x, int n)
+{
+    moe_data data;
+    data.n = n;
+    data.x = x;
+    data.d = NULL;
+    data.labels = NULL;
+    return data;
+}
+
+/* Blocks go from first to last, but backwards when a row of y is longer than
+   one of x: y may then be x without overwriting what is still to be read. */
+MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
+{
+    moe_data data = moei_inputs(x, n);
+    int I, O, B, blocks, done;
+
+    MOE_ASSERT(m != NULL && m->params != NULL);
+    MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
+    I = m->config.inputs;
+    O = m->config.outputs;
+    B = m->config.rows;
+    blocks = n < 1 ? 0 : (n - 1) / B + 1;
+    for (done = 0; done < blocks; done++) {
+        int block = O > I ? blocks - 1 - done : done;
+        int first = block * B, rows = moei_smaller(B, n - first);
+
+        moei_load(m, &data, NULL, first, rows);
+        moei_block_forward(m, rows);
+        if (block == blocks - 1)
+            moei_publish(m, rows);
+        moei_to_user(m, rows, moei_blend(m),
+                     moei_mat_of(y + (size_t)first * (size_t)O, O, 1));
+    }
+}
+
+MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
+{
+    moe_data data = moei_inputs(x, n);
+
+    MOE_ASSERT(m != NULL && m->params != NULL);
+    MOE_ASSERT(n < 1 || x != NULL);
+    n = n < 1 ? 0 : moei_smaller(n, m->config.rows);
+    moei_load(m, &data, NULL, 0, n);
+    moei_block_forward(m, n);
+    moei_publish(m, n);
+    return n;
+}
+
+/* y = shift + factor y', so dE/dy' = factor dE/dy;
+   z = (x - shift) factor, so dE/dx = factor dE/dz */
+MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
+{
+    int n, I, O;
+    moei_mat dE_dz;
+
+    MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL);
+    n = m->rows;
+    I = m->config.inputs;
+    O = m->config.outputs;
+    dE_dz = moei_rows(m, m->work.dE_dz, I);
+    moei_map(MOEI_MUL, n, O, moei_rows(m, m->work.dE_dy, O),
+             moei_user(dE_dy, O),
+             moei_per_column(m->params + moei_factor_d(m)), moei_zero());
+    moei_map(MOEI_COPY, n, I, dE_dz, moei_zero(), moei_zero(), moei_zero());
+    moei_block_backward(m, MOEI_BY_BLEND, n, dE_dx ? dE_dz.at : NULL);
+    if (dE_dx != NULL)
+        moei_map(MOEI_MUL, n, I, moei_mat_of(dE_dx, I, 1), moei_in(dE_dz),
+                 moei_per_column(m->params + moei_factor_x(m)), moei_zero());
+}
+
+/* Sum over a matrix, block by block of its columns. */
+static moe_real moei_sum_cases(const moe_real *at, int n)
+{
+    moe_real sum;
+
+    moei_reduce(MOEI_SUM, 1, n, moei_cases(&sum), moei_view_of(at, 0, 1),
+                moei_zero());
+    return sum;
+}
+
+/* Whether z and d of a block are finite: 0 * x is 0 only then. */
+static int moei_block_is_finite(moe *m, int n)
+{
+    moei_work *w = &m->work;
+
+    moei_reduce(MOEI_DOT, n, m->config.inputs, moei_cases(w->max),
+                moei_in(moei_rows(m, w->z, m->config.inputs)), moei_zero());
+    moei_reduce(MOEI_DOT, n, m->config.outputs, moei_cases(w->loss),
+                moei_in(moei_target(m)), moei_zero());
+    return moei_sum_cases(w->max, n) == 0 && moei_sum_cases(w->loss, n) == 0;
+}
+
+/* Whether the targets are of a kind that this moe can learn from. */
+static int moei_targets_fit(const moe *m, const moe_data *data)
+{
+    return (data->d == NULL) != (data->labels == NULL)
+        && (data->d != NULL || m->config.output == MOE_OUT_SOFTMAX);
+}
+
+MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
+{
+    moe_real sum = 0, carry = 0;
+    int first, n = 0;
+
+    MOE_ASSERT(m != NULL && m->grads != NULL);
+    MOE_ASSERT(data != NULL && (data->n < 1 || data->x != NULL));
+    if (!moei_targets_fit(m, data))
+        return m->grads[0] = moei_nan();
+    for (first = 0; first < data->n; first += n) {
+        n = moei_smaller(m->config.rows, data->n - first);
+        moei_load(m, data, NULL, first, n);
+        if (!moei_block_is_finite(m, n))
+            return m->grads[0] = moei_nan();
+        moei_block_forward(m, n);
+        moei_loss_forward(m, n);
+        moei_add(&sum, &carry, moei_sum_cases(m->work.loss, n));
+        moei_loss_backward(m, n);
+    }
+    if (n > 0) {
+        int E = m->config.experts;
+        moei_posteriors(m, n);
+        moei_map(MOEI_COPY, n, E, moei_mat_of(m->work.out_h, E, 1),
+                 moei_in(moei_per_expert(m, m->work.h)), moei_zero(),
+                 moei_zero());
+        moei_publish(m, n);
+    }
+    return sum + carry;
+}
+
+/* ======================================================================== */
+/* 11  OPTIMISERS                                                           */
+/* ======================================================================== */
+
+static int moei_is_positive(moe_real x)     /* or 0, and finite */
+{
+    return x >= 0 && moei_is_finite(x);
+}
+
+static const char *moei_training_fault(const moe_training *t)
+{
+    if (t->epochs < 0)
+        return "epochs is negative";
+    if (t->batch < MOE_ALL)
+        return "batch is negative and not MOE_ALL";
+    if (moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD))
+        return "optimizer is not MOE_ADAM or MOE_SGD";
+    if (!moei_is_positive(t->rate))
+        return "rate is negative or not finite";
+    if (!(t->momentum >= 0 && t->momentum < 1))
+        return "momentum is outside [0,1)";
+    if (t->momentum > 0 && t->optimizer != MOE_SGD)
+        return "momentum is for MOE_SGD";
+    if (!moei_is_positive(t->weight_decay))
+        return "weight_decay is negative or not finite";
+    if (!moei_is_positive(t->clip))
+        return "clip is negative or not finite";
+    if (!moei_is_positive(t->target))
+        return "target is negative or not finite";
+    if (t->patience < -1)
+        return "patience is below -1";
+    return NULL;
+}
+
+/* All zeros, which is every default; but MOE_USE_LEARN has no Adam. */
+static moe_training moei_default_training(const moe *m)
+{
+    moe_training t;
+
+    t.epochs = t.batch = t.patience = t.keep_units = 0;
+    t.optimizer = m->config.use == MOE_USE_LEARN ? MOE_SGD : MOE_ADAM;
+    t.rate = t.momentum = t.weight_decay = t.clip = t.target = 0;
+    t.seed = 0;
+    t.progress = NULL;
+    t.user = NULL;
+    return t;
+}
+
+static moe_real moei_default_rate(const moe_training *t)
+{
+    return t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.01;
+}
+
+/* Leave the sentence; nothing else of m changes. */
+static moe_status moei_refuse(moe *m, moe_status status, const char *why)
+{
+    m->why = why;
+    return status;
+}
+
+static moe_status moei_check_own(moe *m)
+{
+    if (m->own == NULL)
+        return moei_refuse(m, MOE_ERR_STATE, m->params
+            ? "the weights are const: this moe only predicts"
+            : "this moe is closed");
+    if (m->params != m->own)
+        return moei_refuse(m, MOE_ERR_STATE,
+                           "params points at other weights than own");
+    if (m->grads == NULL)
+        return moei_refuse(m, MOE_ERR_STATE,
+                           "opened with MOE_USE_PREDICT");
+    return MOE_OK;
+}
+
+/* |g|.  Squares that overflow are added once more on a smaller scale. */
+static moe_real moei_norm(const moe_real *g, size_t count)
+{
+    const moe_real scale = (moe_real)1e-25;
+    const size_t run = 16384;
+    moe_real sum = 0, carry = 0, part;
+    size_t i;
+
+    for (i = 0; i < count; i += run) {
+        moei_view v = moei_view_of(g + i, 0, 1);
+        moei_reduce(MOEI_DOT, 1, (int)(count - i < run ? count - i : run),
+                    moei_cases(&part), v, v);
+        moei_add(&sum, &carry, part);
+    }
+    if (moei_is_finite(sum))
+        return moei_sqrt(sum + carry);
+    for (sum = 0, i = 0; i < count; i++)
+        sum += g[i] * scale * (g[i] * scale);
+    return moei_sqrt(sum) / scale;
+}
+
+/* The rule of the next step; its scale includes clipping.  Fails when the
+   gradient or the step is not finite. */
+static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
+                          moe_real scale, moei_rule *rule)
+{
+    moe_real size = scale < 0 ? -scale : scale;
+    moe_real norm = size * moei_norm(m->grads, m->trained_count);
+
+    if (t->clip > 0 && norm > t->clip && moei_is_finite(norm)) {
+        scale *= t->clip / norm;
+        norm = t->clip;
+    }
+    rule->op = t->optimizer == MOE_ADAM ? MOEI_UPDATE_ADAM
+             : t->momentum > 0 ? MOEI_UPDATE_MOMENTUM : MOEI_UPDATE_SGD;
+    rule->scale = scale;
+    rule->rate = rate;
+    rule->momentum = t->momentum;
+    rule->decay = t->weight_decay;
+    rule->second_scale = 1;
+    if (t->optimizer == MOE_ADAM) {
+        rule->decay = rate * t->weight_decay;
+        rule->rate = rate / (1 - m->beta_power[0] * MOEI_BETA_1);
+        rule->second_scale = 1 / (1 - m->beta_power[1] * MOEI_BETA_2);
+    }
+    return moei_is_finite(norm * norm) && moei_is_finite(rate * norm);
+}
+
+/* Parameters from .. to-1 by one rule. */
+static void moei_update_range(moe *m, size_t from, size_t to,
+                              const moei_rule *rule)
+{
+    moe_real *v = m->moment[0], *u = m->moment[1];
+
+    moei_update(to - from, m->own + from, m->grads + from,
+                v ? v + from : NULL, u ? u + from : NULL, rule);
+}
+
+/* All layers of a net; biases do not decay. */
+static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
+{
+    moei_rule plain = *rule;
+    int l;
+
+    plain.decay = 0;
+    for (l = 0; l < net->layers; l++) {
+        moe_layer at = net->layer[l], end = moei_layer_of(net, net->copies, l);
+        moei_update_range(m, at.bias, end.bias, &plain);
+        moei_update_range(m, at.weight, end.weight, rule);
+    }
+}
+
+static void moei_clear_grads(moe *m)
+{
+    size_t i;
+
+    for (i = 0; i < m->trained_count; i++)
+        m->grads[i] = 0;
+}
+
+/* One step at a given rate, of settings that were checked. */
+static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
+                            moe_real scale)
+{
+    moei_rule rule;
+
+    if (!moei_next_rule(m, t, rate, scale, &rule)) {
+        moei_clear_grads(m);
+        return moei_refuse(m, MOE_ERR_DIVERGED,
+                           "the gradient is not finite");
+    }
+    moei_update_net(m, &m->expert, &rule);
+    moei_update_net(m, &m->gate, &rule);
+    m->beta_power[0] *= MOEI_BETA_1;
+    m->beta_power[1] *= MOEI_BETA_2;
+    m->steps++;
+    m->scaled = 1;
+    return MOE_OK;
+}
+
+MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
+{
+    moe_training defaults;
+    moe_status status;
+    const char *fault;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    status = moei_check_own(m);
+    if (status != MOE_OK)
+        return status;
+    defaults = moei_default_training(m);
+    t = t ? t : &defaults;
+    fault = moei_training_fault(t);
+    if (fault == NULL && !moei_is_finite(scale))
+        fault = "scale is not finite";
+    if (fault != NULL)
+        return moei_refuse(m, MOE_ERR_CONFIG, fault);
+    if (m->moment[0] == NULL && (t->optimizer == MOE_ADAM || t->momentum > 0))
+        return moei_refuse(m, MOE_ERR_STATE,
+                           "Adam and momentum need MOE_USE_TRAIN");
+    return moei_step(m, t, t->rate > 0 ? t->rate : moei_default_rate(t),
+                     scale);
+}
+
+/* ======================================================================== */
+/* 12  DATA                                                                 */
+/* ======================================================================== */
+
+/* Column of the first value of a row that is not finite, or -1. */
+static int moei_bad_column(const moe_real *row, int count)
+{
+    moe_real zero;
+    int j;
+
+    moei_reduce(MOEI_DOT, 1, count, moei_cases(&zero),
+                moei_view_of(row, 0, 1), moei_zero());
+    if (zero == 0)
+        return -1;
+    for (j = 0; j < count - 1 && moei_is_finite(row[j]); j++)
+        continue;
+    return j;
+}
+
+/* The sentence for a row of targets, or NULL; *column is where. */
+static const char *moei_target_fault(const moe *m, const moe_real *d,
+                                     int *column)
+{
+    int k, O = m->config.outputs;
+    moe_real sum = 0;
+
+    *column = moei_bad_column(d, O);
+    if (*column >= 0)
+        return "d is NaN or infinite";
+    for (k = 0; k < O; k++) {
+        *column = k;
+        if (m->config.output == MOE_OUT_LOGISTIC && !(d[k] >= 0 && d[k] <= 1))
+            return "d is outside [0,1], but the experts are logistic";
+        if (m->config.output == MOE_OUT_SOFTMAX && d[k] < 0)
+            return "d is negative, but the experts are softmax";
+        sum += d[k];
+    }
+    *column = 0;
+    if (m->config.output == MOE_OUT_SOFTMAX
+        && !(sum > (moe_real)0.999 && sum < (moe_real)1.001))
+        return "a row of d does not sum to 1, but the experts are softmax";
+    return NULL;
+}
+
+/* The sentence for one case, or NULL; *column counts x's columns, then d's. */
+static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
+                                   int *column)
+{
+    size_t I = (size_t)m->config.inputs, O = (size_t)m->config.outputs;
+    const char *fault = NULL;
+    int k = 0;
+
+    *column = moei_bad_column(data->x + (size_t)i * I, m->config.inputs);
+    if (*column >= 0)
+        return "x is NaN or infinite";
+    if (data->d != NULL)
+        fault = moei_target_fault(m, data->d + (size_t)i * O, &k);
+    else if (moei_outside(data->labels[i], 0, m->config.outputs - 1))
+        fault = "a label is outside 0..outputs-1";
+    *column = m->config.inputs + k;
+    return fault;
+}
+
+static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
+                                  moe_report *report)
+{
+    const char *fault = NULL;
+    int i;
+
+    if (data == NULL || data->x == NULL)
+        return moei_refuse(m, MOE_ERR_NULL, "data or its x is NULL");
+    if (data->n < 1)
+        return moei_refuse(m, MOE_ERR_DATA, "n is below 1");
+    if (data->d == NULL && data->labels == NULL)
+        return moei_refuse(m, MOE_ERR_NULL, "neither d nor labels given");
+    if (data->d != NULL && data->labels != NULL)
+        return moei_refuse(m, MOE_ERR_DATA, "both d and labels given");
+    if (!moei_targets_fit(m, data))
+        return moei_refuse(m, MOE_ERR_DATA, "labels need softmax experts");
+    for (i = 0; i < data->n; i++) {
+        fault = moei_case_fault(m, data, i, &report->bad_column);
+        if (fault != NULL) {
+            report->bad_row = row_0 + i;
+            return moei_refuse(m, MOE_ERR_DATA, fault);
+        }
+    }
+    report->bad_column = -1;
+    return MOE_OK;
+}
+
+/* Mean and standard deviation of a column, `stride` reals between its values.
+   Sums run over differences from the first value, then from the mean, in
+   units of the largest, and keep what rounding loses. */
+static void moei_spread(const moe_real *at, int n, size_t stride,
+                        moe_real *mean, moe_real *deviation)
+{
+    moe_real sum = 0, carry = 0, most = 0;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        moe_real off = at[(size_t)i * stride] - at[0];
+        moei_add(&sum, &carry, off / (moe_real)n);
+        off = off < 0 ? -off : off;
+        most = most < off ? off : most;
+    }
+    *mean = at[0] + (sum + carry);
+    *deviation = 0;
+    if (most == 0)
+        return;
+    for (sum = carry = 0, i = 0; i < n; i++) {
+        moe_real off = (at[(size_t)i * stride] - *mean) / most;
+        moei_add(&sum, &carry, off * off);
+    }
+    *deviation = most * moei_sqrt((sum + carry) / (moe_real)n);
+}
+
+/* A factor that can be divided by; a constant column has 1. */
+static moe_real moei_usable(moe_real deviation)
+{
+    return deviation > 0 && moei_is_finite(deviation)
+        && moei_is_finite(1 / deviation) ? deviation : 1;
+}
+
+/* x: factor 1/deviation.  Linear d: factor deviation.  The rest stay. */
+static void moei_measure(moe *m, const moe_data *data)
+{
+    int j, I = m->config.inputs, O = m->config.outputs;
+    moe_real *x = m->own + moei_shift_x(m), *d = m->own + moei_shift_d(m);
+
+    for (j = 0; j < I; j++) {
+        moei_spread(data->x + j, data->n, (size_t)I, &x[j], &x[I + j]);
+        x[I + j] = 1 / moei_usable(x[I + j]);
+    }
+    for (j = 0; j < O && m->config.output == MOE_OUT_LINEAR; j++) {
+        moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
+        d[O + j] = moei_usable(d[O + j]);
+    }
+}
+
+MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
+{
+    moe_report ignored;
+    moe_status status;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    status = moei_check_own(m);
+    if (status == MOE_OK && m->scaled)
+        status = moei_refuse(m, MOE_ERR_STATE,
+                             "the scales are settled by earlier training");
+    if (status == MOE_OK)
+        status = moei_check_data(m, data, 0, &ignored);
+    if (status == MOE_OK)
+        moei_measure(m, data);
+    return status;
+}
+
+/* ======================================================================== */
+/* 13  TRAINING                                                             */
+/* ======================================================================== */
+
+/* What a report adds up, in work.sum: E shares of p, E shares of wins, then */
+enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY };
+
+static void moei_clear_sums(moe *m)
+{
+    int i;
+
+    for (i = 0; i < 2 * m->config.experts + 4; i++)
+        m->work.sum[i] = m->work.carry[i] = 0;
+}
+
+static void moei_add_sum(moe *m, int which, moe_real x)
+{
+    int i = 2 * m->config.experts + which;
+
+    moei_add(&m->work.sum[i], &m->work.carry[i], x);
+}
+
+static moe_real moei_mean(const moe *m, int i, int n)
+{
+    return (m->work.sum[i] + m->work.carry[i]) / (moe_real)n;
+}
+
+/* Sums over the cases of each expert's column, onto sums from, from+1, ... */
+static void moei_add_columns(moe *m, int from, moei_mat a, int n)
+{
+    int i, E = m->config.experts;
+
+    moei_reduce(MOEI_SUM, E, n, moei_cases(m->work.column),
+                moei_transposed(moei_in(a)), moei_zero());
+    for (i = 0; i < E; i++)
+        moei_add(&m->work.sum[from + i], &m->work.carry[from + i],
+                 m->work.column[i]);
+}
+
+/* win_ij = 1 for the first largest a_ij of each row, else 0.
+   a, win (n,K); most, free (n) is room for the maximum and what is left */
+static void moei_winners(int n, int K, moei_mat a, moei_mat win,
+                         moe_real *most, moe_real *left)
+{
+    int j;
+
+    moei_reduce(MOEI_MAX, n, K, moei_cases(most), moei_in(a), moei_zero());
+    moei_map(MOEI_COPY, n, 1, moei_cases(left), moei_one(), moei_zero(),
+             moei_zero());
+    for (j = 0; j < K; j++) {
+        moei_mat win_j = moei_column(win, j);
+        moei_map(MOEI_EQUAL, n, 1, win_j, moei_in(moei_column(a, j)),
+                 moei_per_case(most), moei_per_case(left));
+        moei_map(MOEI_SUB, n, 1, moei_cases(left), moei_per_case(left),
+                 moei_in(win_j), moei_zero());
+    }
+}
+
+/* Cases classified right.  Softmax: the largest y is where the largest d is;
+   logistic: every output is on its target's side of one half. */
+static moe_real moei_count_right(moe *m, int n)
+{
+    moei_work *w = &m->work;
+    int O = m->config.outputs;
+    moe_real all = (moe_real)O;
+    moei_mat y = moei_rows(m, w->delta[0], O);
+    moei_mat d = moei_rows(m, w->delta[1], O);
+
+    if (m->config.output == MOE_OUT_SOFTMAX) {
+        moei_winners(n, O, moei_blend(m), y, w->max, w->h_max);
+        moei_winners(n, O, moei_target(m), d, w->max, w->h_max);
+        moei_reduce(MOEI_DOT, n, O, moei_cases(w->max), moei_in(y),
+                    moei_in(d));
+    } else {
+        moei_map(MOEI_AT_LEAST, n, O, y, moei_in(moei_blend(m)), moei_half(),
+                 moei_one());
+        moei_map(MOEI_AT_LEAST, n, O, d, moei_in(moei_target(m)), moei_half(),
+                 moei_one());
+        moei_map(MOEI_EQUAL, n, O, y, moei_in(y), moei_in(d), moei_one());
+        moei_reduce(MOEI_SUM, n, O, moei_cases(w->max), moei_in(y),
+                    moei_zero());
+        moei_map(MOEI_EQUAL, n, 1, moei_cases(w->max), moei_per_case(w->max),
+                 moei_same(&all), moei_one());
+    }
+    return moei_sum_cases(w->max, n);
+}
+
+/* Add one block to the sums: after moei_loss_forward, before the way back.
+     squared error   sum_k (factor_k (y_k - d_k))^2
+     entropy         -sum_i p_i log p_i = lse - sum_i p_i t_i */
+static void moei_tally(moe *m, int n)
+{
+    moei_work *w = &m->work;
+    int E = m->config.experts, O = m->config.outputs;
+    moei_mat off = moei_rows(m, w->delta[0], O);
+    moei_mat win = moei_per_expert(m, w->delta[1]);
+    moei_mat p = moei_per_expert(m, w->p);
+
+    moei_add_sum(m, MOEI_SUM_LOSS, moei_sum_cases(w->loss, n));
+    moei_map(MOEI_SUB_MUL, n, O, off, moei_in(moei_blend(m)),
+             moei_in(moei_target(m)),
+             moei_per_column(m->params + moei_factor_d(m)));
+    moei_reduce(MOEI_SQUARE, n, O, moei_cases(w->max), moei_in(off),
+                moei_zero());
+    moei_add_sum(m, MOEI_SUM_SQUARE, moei_sum_cases(w->max, n));
+    moei_reduce(MOEI_DOT, n, E, moei_cases(w->max), moei_in(p),
+                moei_in(moei_per_expert(m, w->t)));
+    moei_add_sum(m, MOEI_SUM_ENTROPY, moei_sum_cases(w->lse, n)
+                                      - moei_sum_cases(w->max, n));
+    moei_add_sum(m, MOEI_SUM_RIGHT, moei_count_right(m, n));
+    moei_add_columns(m, 0, p, n);
+    moei_winners(n, E, p, win, w->max, w->h_max);
+    moei_add_columns(m, E, win, n);
+}
+
+static void moei_clear_report(const moe *m, moe_report *report)
+{
+    report->epoch = m->epoch;
+    report->loss = report->squared_error = 0;
+    report->valid_loss = report->accuracy = -1;
+    report->gate_entropy = report->imbalance = 0;
+    report->usage = m->work.usage;
+    report->won = m->work.won;
+    report->bad_row = report->bad_column = -1;
+}
+
+/* The sums of n cases as means. */
+static void moei_fill_report(moe *m, int n, moe_report *report)
+{
+    int i, E = m->config.experts, S = 2 * E;
+    moe_real most = 0;
+
+    for (i = 0; i < E; i++) {
+        m->work.usage[i] = moei_mean(m, i, n);
+        m->work.won[i] = moei_mean(m, E + i, n);
+        most = most < m->work.won[i] ? m->work.won[i] : most;
+    }
+    report->epoch = m->epoch;
+    report->loss = moei_mean(m, S + MOEI_SUM_LOSS, n);
+    report->squared_error = moei_mean(m, S + MOEI_SUM_SQUARE, n);
+    report->gate_entropy = moei_mean(m, S + MOEI_SUM_ENTROPY, n);
+    if (m->config.output != MOE_OUT_LINEAR)
+        report->accuracy = moei_mean(m, S + MOEI_SUM_RIGHT, n);
+    report->imbalance = (moe_real)E * most;
+}
+
+/* Forward, loss and sums over all the data. */
+static void moei_measure_loss(moe *m, const moe_data *data)
+{
+    int first, n;
+
+    moei_clear_sums(m);
+    for (first = 0; first < data->n; first += n) {
+        n = moei_smaller(m->config.rows, data->n - first);
+        moei_load(m, data, NULL, first, n);
+        moei_block_forward(m, n);
+        moei_loss_forward(m, n);
+        moei_tally(m, n);
+        if (first + n == data->n)
+            moei_publish(m, n);
+    }
+}
+
+MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
+                                   moe_report *report)
+{
+    moe_report unread;
+    moe_status status;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    report = report ? report : &unread;
+    moei_clear_report(m, report);
+    if (m->work.d == NULL)
+        return moei_refuse(m, MOE_ERR_STATE,
+                           "evaluating needs MOE_USE_TRAIN or MOE_USE_LEARN");
+    status = moei_check_data(m, data, 0, report);
+    if (status == MOE_OK) {
+        moei_measure_loss(m, data);
+        moei_fill_report(m, data->n, report);
+    }
+    return status;
+}
+
+/* Copy of all trained parameters. */
+static void moei_copy(moe_real *to, const moe_real *from, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        to[i] = from[i];
+}
+
+/* A better loss: keep the weights. */
+static void moei_keep_best(moe *m, moe_real loss)
+{
+    moei_copy(m->best, m->own, m->trained_count);
+    m->best_loss = loss;
+    m->waiting = 0;
+}
+
+/* grads += over one step's cases, block by block. */
+static void moei_batch_gradient(moe *m, const moe_data *data,
+                                const uint64_t *key, int first, int count)
+{
+    int n, end = first + count;
+
+    for (; first < end; first += n) {
+        n = moei_smaller(m->config.rows, end - first);
+        moei_load(m, data, key, first, n);
+        moei_block_forward(m, n);
+        moei_loss_forward(m, n);
+        moei_tally(m, n);
+        moei_loss_backward(m, n);
+    }
+}
+
+/* One pass over the data.  Before its last step all is measured: the report
+   is filled, the best weights are kept if there is no validation to tell
+   them, and a reached target makes the last step unnecessary. */
+static moe_status moei_epoch(moe *m, const moe_data *data,
+                             const moe_training *t, int validated,
+                             moe_report *report)
+{
+    uint64_t key = moei_mix(t->seed + (uint64_t)m->epoch);
+    int first, count, last;
+    moe_status status;
+
+    m->epoch++;
+    moei_clear_sums(m);
+    for (first = 0; first < data->n; first += count) {
+        count = moei_smaller(t->batch, data->n - first);
+        last = first + count == data->n;
+        moei_batch_gradient(m, data, t->batch < data->n ? &key : NULL, first,
+                            count);
+        if (last) {
+            moei_fill_report(m, data->n, report);
+            if (!validated && report->loss < m->best_loss)
+                moei_keep_best(m, report->loss);
+            if (t->target > 0 && report->squared_error <= t->target) {
+                moei_clear_grads(m);
+                return MOE_STOPPED;
+            }
+        }
+        status = moei_step(m, t, t->rate * m->rate_factor,
+                           1 / (moe_real)count);
+        if (status != MOE_OK)
+            return status;
+    }
+    return MOE_OK;
+}
+
+/* Measure the validation loss; keep the best weights, or count the epochs
+   since.  Whether patience is at its end. */
+static int moei_validate(moe *m, const moe_data *validation,
+                         const moe_training *t, int slow_down,
+                         moe_report *report)
+{
+    enum { PLATEAU = 10, FLOOR = 1000 };
+
+    moei_measure_loss(m, validation);
+    report->valid_loss = moei_mean(m, 2 * m->config.experts + MOEI_SUM_LOSS,
+                                   validation->n);
+    if (report->valid_loss < m->best_loss) {
+        moei_keep_best(m, report->valid_loss);
+        return 0;
+    }
+    if (m->steps < FLOOR)
+        return 0;
+    m->waiting++;
+    if (slow_down && m->waiting % PLATEAU == 0)
+        m->rate_factor /= 2;
+    return t->patience > 0 && m->waiting >= t->patience;
+}
+
+/* The settings with their defaults filled in. */
+static moe_training moei_training_of(const moe *m, const moe_training *given,
+                                     int n, int validated)
+{
+    moe_training t = given ? *given : moei_default_training(m);
+
+    if (t.epochs == 0)
+        t.epochs = validated ? 1000 : 200;
+    if (t.batch == 0)
+        t.batch = 32;
+    if (t.batch == MOE_ALL)
+        t.batch = n;
+    if (t.rate == 0)
+        t.rate = moei_default_rate(&t);
+    if (t.patience == 0)
+        t.patience = 25;
+    return t;
+}
+
+/* Everything that can be wrong before the first epoch. */
+static moe_status moei_check_training(moe *m, const moe_data *data,
+                                      const moe_data *validation,
+                                      const moe_training *t,
+                                      moe_report *report)
+{
+    const char *fault = t ? moei_training_fault(t) : NULL;
+    moe_status status = moei_check_own(m);
+
+    if (status != MOE_OK)
+        return status;
+    if (m->config.use != MOE_USE_TRAIN)
+        return moei_refuse(m, MOE_ERR_STATE,
+                           "training needs MOE_USE_TRAIN");
+    if (fault == NULL)
+        fault = moei_config_fault(&m->config);
+    if (fault == NULL && t != NULL && t->patience > 0 && validation == NULL)
+        fault = "patience without validation data";
+    if (fault != NULL)
+        return moei_refuse(m, MOE_ERR_CONFIG, fault);
+    status = moei_check_data(m, data, 0, report);
+    if (status == MOE_OK && validation != NULL)
+        status = moei_check_data(m, validation, data->n, report);
+    return status;
+}
+
+/* Epochs until one of the ends.  MOE_STOPPED only by the callback. */
+static moe_status moei_epochs(moe *m, const moe_data *data,
+                              const moe_data *validation,
+                              const moe_training *t, int slow_down,
+                              moe_report *report)
+{
+    int done, at_end = 0;
+
+    for (done = 0; done < t->epochs && !at_end; done++) {
+        moe_status status = moei_epoch(m, data, t, validation != NULL, report);
+        if (status == MOE_ERR_DIVERGED)
+            return status;
+        at_end = status == MOE_STOPPED;
+        if (validation != NULL
+            && moei_validate(m, validation, t, slow_down, report))
+            at_end = 1;
+        if (t->progress != NULL && t->progress(report, t->user))
+            return MOE_STOPPED;
+    }
+    return MOE_OK;
+}
+
+/* Back to the best weights; moments that led away from them are forgotten. */
+static void moei_restore_best(moe *m, moe_status status)
+{
+    size_t i;
+
+    moei_copy(m->own, m->best, m->trained_count);
+    if (status != MOE_ERR_DIVERGED)
+        return;
+    for (i = 0; i < m->trained_count; i++)
+        m->moment[0][i] = m->moment[1][i] = 0;
+    m->beta_power[0] = m->beta_power[1] = 1;
+}
+
+MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
+                                const moe_data *validation,
+                                const moe_training *t, moe_report *report)
+{
+    moe_report unread;
+    moe_training plan;
+    moe_status status;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    report = report ? report : &unread;
+    moei_clear_report(m, report);
+    status = moei_check_training(m, data, validation, t, report);
+    if (status != MOE_OK)
+        return status;
+    plan = moei_training_of(m, t, data->n, validation != NULL);
+    if (!m->scaled && !plan.keep_units)
+        moei_measure(m, data);
+    m->scaled = 1;
+    moei_clear_grads(m);
+    if (m->waiting < 0)
+        moei_keep_best(m, moei_from_bits(MOEI_INFINITY_BITS));
+    status = moei_epochs(m, data, validation, &plan, !(t && t->rate > 0),
+                         report);
+    if (validation != NULL || status == MOE_ERR_DIVERGED)
+        moei_restore_best(m, status);
+    if (validation != NULL)
+        report->valid_loss = m->best_loss;
+    m->waiting = -1;
+    m->rate_factor = 1;
+    return status;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* MOE_IMPLEMENTATION */
