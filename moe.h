@@ -341,26 +341,7 @@ typedef struct moei_net {
     size_t act_stride[MOE_MAX_HIDDEN + 1];
 } moei_net;
 
-/* Private: the work arrays of one block of B cases. */
-typedef struct moei_work {
-    moe_real *z;                 /* (B,I)   standardised inputs              */
-    moe_real *s;                 /* (B,E)   gate logits                      */
-    moe_real *t, *p;             /* (B,E)   logits less the largest; softmax */
-    moe_real *max, *lse;         /* (B)     that largest; log sum exp t      */
-    moe_real *y;                 /* (B,O)   blend, standardised              */
-    moe_real *d;                 /* (B,O)   targets, standardised            */
-    moe_real *e;                 /* (B,E)   error of each expert, or dE/dp   */
-    moe_real *h;                 /* (B,E)   posteriors                       */
-    moe_real *h_max, *h_lse;     /* (B)     as max and lse, for h            */
-    moe_real *loss;              /* (B)     E                                */
-    moe_real *dE_dy;             /* (B,O)                                    */
-    moe_real *dE_dz;             /* (B,I)                                    */
-    moe_real *delta[2];          /* (B,widest) dE/da of two layers in turn   */
-    moe_real *sum, *carry;       /* (2E+4)  what a report adds up            */
-    moe_real *column;            /* (E)     sums over a block                */
-    moe_real *usage, *won;       /* (E)     for the report                   */
-    moe_real *out_s, *out_p, *out_o, *out_y, *out_h;   /* the public arrays  */
-} moei_work;
+#define MOEI_WORK 17            /* private: arrays of a block */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
    memory, or the weights it was attached to.  The arrays are (rows, ...),
@@ -386,15 +367,17 @@ typedef struct moe {
                                     moe_gradient; NULL for prediction        */
     /* Private from here on. */
     moei_net expert, gate;
-    moei_work work;
-    moe_real *moment[2], *best;  /* (trained_count) each                     */
+    moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
+    int columns[5];              /* how many each kind of them has           */
+    int n, by_case;              /* cases in the block; [column][case]       */
+    moe_real *sum, *carry;       /* (2E+4) what a report adds up             */
+    moe_real *means;             /* (2E)   usage and won of the report       */
+    moe_real *kept[3];           /* (trained_count) two moments, best weights*/
     void *heap;                  /* what moe_close frees                     */
-    int widest;                  /* the most columns between two layers      */
-    int scaled;                  /* the scales are settled                   */
-    int by_case;                 /* block arrays are [column][case]          */
+    int scaled;                  /* 1: measured, 2: settled by learning      */
     int32_t steps;               /* optimiser steps so far                   */
     moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
-    moe_real best_loss;          /* of the weights in best                   */
+    moe_real best_loss;          /* of the best weights                      */
     moe_real rate_factor;        /* of the default rate                      */
     int waiting;                 /* epochs since best_loss; -1: no best yet  */
 } moe;
@@ -670,14 +653,21 @@ static moe_real moei_exp_minus_1(moe_real x)
     return q * power * rest + (power * rest - 1);
 }
 
-/* tanh |x| = -u / (u + 2), u = e^(-2|x|) - 1 */
+/* With v = e^(-2|x|) and u = v - 1:  tanh |x| = -u / (2 + u) below 1, and above
+   1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
+   and from 2 + u is put back by the derivatives of the quotient. */
 static moe_real moei_tanh(moe_real x)
 {
     moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
-    moe_real u = moei_exp_minus_1(
-        -2 * moei_from_bits(moei_to_bits(x) ^ sign));
-    return moei_from_bits((moei_to_bits(-u / (u + 2)) & ~MOEI_SIGN_BIT)
-                          | sign);
+    moe_real size = moei_from_bits(moei_to_bits(x) ^ sign), power, rest;
+    moe_real q = moei_exp_parts(-2 * size, &power, &rest);
+    moe_real low = q * power * rest, high = power * rest - 1;
+    moe_real u = low + high, v = low + power * rest, below = 2 + u;
+    moe_real lost_u = low - (u - high), lost = u - (below - 2);
+    moe_real part = (size < 1 ? -u : 2 * v) / (size < 1 ? below : 1 + v);
+    moe_real more = (lost * part + lost_u * (1 + part)) * (1 + part) / 2;
+    moe_real y = size < 1 ? part - more : 1 - part;
+    return moei_from_bits((moei_to_bits(y) & ~MOEI_SIGN_BIT) | sign);
 }
 
 static moe_real moei_logistic(moe_real x)
@@ -755,12 +745,12 @@ static moe_real moei_uniform(uint64_t *state)
 }
 
 /* Where case i of an epoch stands among 0..n-1: a keyed bijection, by a
-   Feistel network over the next power of 4 that is walked until it falls
-   below n. */
+   Feistel network over a power of 4, 64 or more, that is walked until it
+   falls below n. */
 static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key)
 {
     uint32_t left, right, next, mask;
-    int half = 1, round;
+    int half = 3, round;
 
     while (half < 16 && ((uint32_t)1 << (2 * half)) < n)
         half++;
@@ -801,77 +791,79 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
    stride of 0 repeats a row, a column or one number; swapped strides
    transpose.  Sums run in ascending order, starting from what is there. */
 
-typedef struct moei_view { const moe_real *at; ptrdiff_t row, col; } moei_view;
-typedef struct moei_mat { moe_real *at; ptrdiff_t row, col; } moei_mat;
+/* A matrix that stands somewhere.  A vector has stride 0 along the side that
+   it lacks, a number along both, so that each repeats where it meets more. */
+typedef struct moei_view {
+    const moe_real *at;
+    int row, col;                /* strides: (i,j) is at[i * row + j * col]  */
+    int m, n;                    /* rows, columns                            */
+} moei_view;
 
-static const moe_real moei_constant[] = {0, 1, 2, (moe_real)0.5,
-                                         (moe_real)1e30};
-
-static moei_view moei_view_of(const moe_real *at, ptrdiff_t row, ptrdiff_t col)
+static moei_view moei_view_of(const moe_real *at, int row, int col, int m,
+                              int n)
 {
     moei_view v;
     v.at = at;
     v.row = row;
     v.col = col;
+    v.m = m;
+    v.n = n;
     return v;
 }
 
-static moei_mat moei_mat_of(moe_real *at, ptrdiff_t row, ptrdiff_t col)
+/* (m,n), row by row: the layout of the user's arrays and of the weights. */
+static moei_view moei_matrix(const moe_real *at, int m, int n)
 {
-    moei_mat a;
-    a.at = at;
-    a.row = row;
-    a.col = col;
-    return a;
+    return moei_view_of(at, n, 1, m, n);
 }
 
-/* A matrix, to be read. */
-static moei_view moei_in(moei_mat a)
+/* (1,n), the same for every case, and (n,1), the same for every column. */
+static moei_view moei_row(const moe_real *at, int n)
 {
-    return moei_view_of(a.at, a.row, a.col);
+    return moei_view_of(at, 0, 1, 1, n);
 }
 
-/* Row by row, `cols` reals each: the layout of the user's arrays. */
-static moei_view moei_user(const moe_real *at, int cols)
+static moei_view moei_cases(const moe_real *at, int n)
 {
-    return moei_view_of(at, cols, 1);
+    return moei_view_of(at, 1, 0, n, 1);
 }
 
-/* The same row vector for every case. */
-static moei_view moei_per_column(const moe_real *at)
+static moei_view moei_number(const moe_real *at)
 {
-    return moei_view_of(at, 0, 1);
+    return moei_view_of(at, 0, 0, 1, 1);
 }
 
-/* The same number for every column of a case. */
-static moei_view moei_per_case(const moe_real *at)
+static moei_view moei_column(moei_view v, int j)
 {
-    return moei_view_of(at, 1, 0);
+    return moei_view_of(v.at + (ptrdiff_t)j * v.col, v.row, 0, v.m, 1);
 }
 
-/* The same number everywhere. */
-static moei_view moei_same(const moe_real *at)
+static moei_view moei_rows_from(moei_view v, int i, int m)
 {
-    return moei_view_of(at, 0, 0);
+    return moei_view_of(v.at + (ptrdiff_t)i * v.row, v.row, v.col, m, v.n);
 }
-
-static moei_view moei_zero(void) { return moei_same(&moei_constant[0]); }
-static moei_view moei_one(void) { return moei_same(&moei_constant[1]); }
-static moei_view moei_two(void) { return moei_same(&moei_constant[2]); }
-static moei_view moei_half(void) { return moei_same(&moei_constant[3]); }
-static moei_view moei_largest(void) { return moei_same(&moei_constant[4]); }
 
 static moei_view moei_transposed(moei_view v)
 {
-    return moei_view_of(v.at, v.col, v.row);
+    return moei_view_of(v.at, v.col, v.row, v.n, v.m);
 }
 
-/* Column j of a matrix, as a matrix of one column and as a view that repeats
-   it. */
-static moei_mat moei_column(moei_mat a, int j)
+/* Where a kernel writes its result: only views of work memory, grads and the
+   caller's results get here, never those of const weights or inputs. */
+static moe_real *moei_writable(moei_view v)
 {
-    return moei_mat_of(a.at + j * a.col, a.row, 0);
+    union { const moe_real *read; moe_real *write; } at;
+    at.read = v.at;
+    return at.write;
 }
+
+static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5,
+                                        MOEI_LARGEST};
+static const moei_view moei_zero = {&moei_numbers[0], 0, 0, 1, 1};
+static const moei_view moei_one = {&moei_numbers[1], 0, 0, 1, 1};
+static const moei_view moei_two = {&moei_numbers[2], 0, 0, 1, 1};
+static const moei_view moei_half = {&moei_numbers[3], 0, 0, 1, 1};
+static const moei_view moei_largest = {&moei_numbers[4], 0, 0, 1, 1};
 
 /* Whether the blocks of a net whose widest layer is `widest` keep the cases
    of a column side by side, for the lanes of a processor to run over cases:
@@ -883,8 +875,8 @@ static int moei_lanes_over_cases(int n, int widest)
 
 typedef enum moei_map_op {
     MOEI_COPY, MOEI_ADD, MOEI_SUB, MOEI_MUL, MOEI_DIV, MOEI_MUL_ADD,
-    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN2, MOEI_CLAMP,
-    MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP_SUB, MOEI_LOG,
+    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN, MOEI_CLAMP,
+    MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP, MOEI_LOG,
     MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC, MOEI_ELU, MOEI_SILU,
     MOEI_RELU_SLOPE, MOEI_TANH_SLOPE, MOEI_LOGISTIC_SLOPE, MOEI_ELU_SLOPE,
     MOEI_SILU_SLOPE
@@ -925,11 +917,11 @@ static moe_real moei_map_one(moei_map_op op, moe_real a, moe_real b,
     case MOEI_SUB_MUL:        return (a - b) * c;
     case MOEI_SUB_DIV:        return (a - b) / c;
     case MOEI_MAX2:           return a < b ? b : a;
-    case MOEI_MIN2:           return a > b ? b : a;   /* NaN a stays */
+    case MOEI_MIN:            return a > b ? b : a;   /* NaN a stays */
     case MOEI_CLAMP:          return a > b ? b : a < -b ? -b : a;
     case MOEI_EQUAL:          return a == b ? c : 0;
     case MOEI_AT_LEAST:       return a >= b ? c : 0;
-    case MOEI_EXP_SUB:        return moei_exp(a - b);
+    case MOEI_EXP:            return moei_exp(a - b);
     case MOEI_LOG:            return moei_log(a);
     case MOEI_RELU:           return a < 0 ? 0 : a;
     case MOEI_TANH:           return moei_tanh(a);
@@ -945,17 +937,29 @@ static moe_real moei_map_one(moei_map_op op, moe_real a, moe_real b,
     }
 }
 
-/* Y (m,n) = op(A, B, C); Y may be one of them */
-static void moei_map(moei_map_op op, int m, int n, moei_mat Y, moei_view A,
-                     moei_view B, moei_view C)
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them */
+static void moei_map(moei_map_op op, moei_view Y, moei_view A, moei_view B,
+                     moei_view C)
 {
-    int i, j;
+    moe_real *y = moei_writable(Y);
+    ptrdiff_t i, j;
 
-    for (i = 0; i < m; i++)
-        for (j = 0; j < n; j++)
-            Y.at[i * Y.row + j * Y.col] = moei_map_one(op,
+    for (i = 0; i < Y.m; i++)
+        for (j = 0; j < Y.n; j++)
+            y[i * Y.row + j * Y.col] = moei_map_one(op,
                 A.at[i * A.row + j * A.col], B.at[i * B.row + j * B.col],
                 C.at[i * C.row + j * C.col]);
+}
+
+/* The same with fewer operands; the others are 0. */
+static void moei_map2(moei_map_op op, moei_view Y, moei_view A, moei_view B)
+{
+    moei_map(op, Y, A, B, moei_zero);
+}
+
+static void moei_map1(moei_map_op op, moei_view Y, moei_view A)
+{
+    moei_map(op, Y, A, moei_zero, moei_zero);
 }
 
 typedef enum moei_reduce_op {
@@ -963,15 +967,15 @@ typedef enum moei_reduce_op {
 } moei_reduce_op;
 
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
-   A, B (m,n)   y (m), its elements y.row apart */
-static void moei_reduce(moei_reduce_op op, int m, int n, moei_mat y,
-                        moei_view A, moei_view B)
+   A, B (m,n)   y (m,1) */
+static void moei_reduce(moei_reduce_op op, moei_view y, moei_view A,
+                        moei_view B)
 {
-    int i, j;
+    ptrdiff_t i, j;
 
-    for (i = 0; i < m; i++) {
+    for (i = 0; i < A.m; i++) {
         moe_real sum = op == MOEI_MAX ? A.at[i * A.row] : 0;
-        for (j = 0; j < n; j++) {
+        for (j = 0; j < A.n; j++) {
             moe_real a = A.at[i * A.row + j * A.col];
             moe_real b = B.at[i * B.row + j * B.col];
             switch (op) {
@@ -981,31 +985,37 @@ static void moei_reduce(moei_reduce_op op, int m, int n, moei_mat y,
             case MOEI_SQUARE: sum += (a - b) * (a - b); break;
             }
         }
-        y.at[i * y.row] = sum;
+        moei_writable(y)[i * y.row] = sum;
     }
+}
+
+/* The same over a single row. */
+static moe_real moei_reduce_row(moei_reduce_op op, moei_view a, moei_view b)
+{
+    moe_real y = 0;
+    moei_reduce(op, moei_number(&y), a, b);
+    return y;
 }
 
 /* C (m,n) = S (m,n) + A (m,k) B (k,n); S may be C.  The inner loop runs along
    the columns that stand side by side. */
-static void moei_product(int m, int n, int k, moei_mat C, moei_view S,
-                         moei_view A, moei_view B)
+static void moei_product(moei_view C, moei_view S, moei_view A, moei_view B)
 {
-    int i, j, l;
+    ptrdiff_t i, j, l;
 
     if (C.col != 1 && C.row == 1) {     /* C' = S' + B' A' */
-        moei_product(n, m, k, moei_mat_of(C.at, C.col, C.row),
-                     moei_transposed(S), moei_transposed(B),
-                     moei_transposed(A));
+        moei_product(moei_transposed(C), moei_transposed(S),
+                     moei_transposed(B), moei_transposed(A));
         return;
     }
-    for (i = 0; i < m; i++) {
-        moe_real *c = C.at + i * C.row;
-        for (j = 0; j < n; j++)
+    for (i = 0; i < C.m; i++) {
+        moe_real *c = moei_writable(C) + i * C.row;
+        for (j = 0; j < C.n; j++)
             c[j * C.col] = S.at[i * S.row + j * S.col];
-        for (l = 0; l < k; l++) {
+        for (l = 0; l < A.n; l++) {
             moe_real a = A.at[i * A.row + l * A.col];
             const moe_real *b = B.at + l * B.row;
-            for (j = 0; j < n; j++)
+            for (j = 0; j < C.n; j++)
                 c[j * C.col] += a * b[j * B.col];
         }
     }
@@ -1066,9 +1076,47 @@ static void moei_update(size_t n, moe_real *w, moe_real *g, moe_real *v,
 /* The one place that counts and carves memory.  Sizes are below 2^15, so a
    product of four of them fits in 64 bits. */
 
+/* The arrays of a block of B cases, by name, columns and use. */
+#define MOEI_ARRAYS(X)                                                        \
+    X(Z, INPUTS, 0)        /* standardised inputs                          */ \
+    X(S, EXPERTS, 0)       /* gate logits                                  */ \
+    X(T, EXPERTS, 0)       /* the same less the largest                    */ \
+    X(P, EXPERTS, 0)       /* proportions, softmax of t                    */ \
+    X(TOP, ONE, 0)         /* that largest; also room for a moment         */ \
+    X(LSE, ONE, 0)         /* log sum exp t                                */ \
+    X(Y, OUTPUTS, 0)       /* blend, standardised                          */ \
+    X(D, OUTPUTS, 1)       /* targets, standardised                        */ \
+    X(G, EXPERTS, 1)       /* error e of each expert, or g = dE/dp         */ \
+    X(H, EXPERTS, 1)       /* posteriors                                   */ \
+    X(H_TOP, ONE, 1)       /* as TOP and LSE, for h                        */ \
+    X(H_LSE, ONE, 1)                                                          \
+    X(LOSS, ONE, 1)        /* E                                            */ \
+    X(DE_DY, OUTPUTS, 1)                                                      \
+    X(DE_DZ, INPUTS, 1)                                                       \
+    X(DELTA, WIDEST, 1)    /* dE/da of two layers, in turn                 */ \
+    X(DELTA_2, WIDEST, 1)
+
+#define MOEI_NAME(name, columns, learning) MOEI_##name,
+#define MOEI_KIND(name, columns, learning) MOEI_##columns,
+#define MOEI_LEARNING(name, columns, learning) learning,
+enum { MOEI_INPUTS, MOEI_EXPERTS, MOEI_OUTPUTS, MOEI_ONE, MOEI_WIDEST };
+enum { MOEI_ARRAYS(MOEI_NAME) MOEI_ARRAY_COUNT };
+static const unsigned char moei_kind[] = {MOEI_ARRAYS(MOEI_KIND)};
+static const unsigned char moei_learning[] = {MOEI_ARRAYS(MOEI_LEARNING)};
+typedef char moei_work_has_room[MOEI_ARRAY_COUNT <= MOEI_WORK ? 1 : -1];
+
+/* What training keeps beside parameters and gradients. */
+enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
+
 static int moei_outside(int value, int least, int most)
 {
     return value < least || value > most;
+}
+
+/* A number that a setting may be: 0 or above, and finite. */
+static int moei_is_amount(moe_real x)
+{
+    return x >= 0 && moei_is_finite(x);
 }
 
 /* The sentence for what is wrong with a stack of hidden widths, or NULL. */
@@ -1094,110 +1142,63 @@ static int moei_span_fits(moe_span span, int inputs)
 
 static const char *moei_config_fault(const moe_config *c)
 {
-    const char *hidden;
+    const char *fault = moei_hidden_fault(c->hidden);
 
-    if (moei_outside(c->inputs, 1, MOE_MAX_SIZE))
-        return "inputs is outside 1..MOE_MAX_SIZE";
-    if (moei_outside(c->outputs, 1, MOE_MAX_SIZE))
-        return "outputs is outside 1..MOE_MAX_SIZE";
-    if (moei_outside(c->experts, 1, MOE_MAX_SIZE))
-        return "experts is outside 1..MOE_MAX_SIZE";
-    if (moei_outside(c->rows, 0, MOE_MAX_SIZE))
-        return "rows is outside 0..MOE_MAX_SIZE";
-    if ((hidden = moei_hidden_fault(c->hidden)) != NULL)
-        return hidden;
-    if ((hidden = moei_hidden_fault(c->gate_hidden)) != NULL)
-        return hidden;
-    if (!moei_span_fits(c->expert_sees, c->inputs))
-        return "expert_sees is not inside a row of x";
-    if (!moei_span_fits(c->gate_sees, c->inputs))
-        return "gate_sees is not inside a row of x";
-    if (moei_outside((int)c->activation, MOE_ACT_RELU, MOE_ACT_SILU))
-        return "activation is not one of MOE_ACT_...";
-    if (moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX))
-        return "output is not one of MOE_OUT_...";
-    if (moei_outside((int)c->loss, MOE_LOSS_MIXTURE, MOE_LOSS_BLEND))
-        return "loss is not one of MOE_LOSS_...";
-    if (moei_outside((int)c->use, MOE_USE_TRAIN, MOE_USE_PREDICT))
-        return "use is not one of MOE_USE_...";
-    if (!(c->sigma >= 0) || !moei_is_finite(c->sigma))
-        return "sigma is negative or not finite";
-    return NULL;
-}
-
-/* The next `count` reals of the memory; with no memory it only counts. */
-typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
-
-static moe_real *moei_take(moei_carver *carver, uint64_t count)
-{
-    moe_real *at = carver->memory ? carver->memory + (size_t)carver->used
-                                  : NULL;
-    carver->used += count;
-    return at;
+    fault = fault ? fault : moei_hidden_fault(c->gate_hidden);
+    return moei_outside(c->inputs, 1, MOE_MAX_SIZE)
+            ? "inputs is outside 1..MOE_MAX_SIZE"
+        : moei_outside(c->outputs, 1, MOE_MAX_SIZE)
+            ? "outputs is outside 1..MOE_MAX_SIZE"
+        : moei_outside(c->experts, 1, MOE_MAX_SIZE)
+            ? "experts is outside 1..MOE_MAX_SIZE"
+        : moei_outside(c->rows, 0, MOE_MAX_SIZE)
+            ? "rows is outside 0..MOE_MAX_SIZE"
+        : !moei_span_fits(c->expert_sees, c->inputs)
+            ? "expert_sees is not inside a row of x"
+        : !moei_span_fits(c->gate_sees, c->inputs)
+            ? "gate_sees is not inside a row of x"
+        : moei_outside((int)c->activation, MOE_ACT_RELU, MOE_ACT_SILU)
+            ? "activation is not one of MOE_ACT_..."
+        : moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX)
+            ? "output is not one of MOE_OUT_..."
+        : moei_outside((int)c->loss, MOE_LOSS_MIXTURE, MOE_LOSS_BLEND)
+            ? "loss is not one of MOE_LOSS_..."
+        : moei_outside((int)c->use, MOE_USE_TRAIN, MOE_USE_PREDICT)
+            ? "use is not one of MOE_USE_..."
+        : !moei_is_amount(c->sigma) ? "sigma is negative or not finite"
+        : c->sigma > 0 && !moei_is_finite(1 / (c->sigma * c->sigma))
+            ? "sigma is too small: 1 / sigma^2 is not finite"
+        : fault;
 }
 
 /* The shape of a stack of layers; *count goes on from its first parameter. */
-static void moei_plan_net(moei_net *net, moe_span sees, const int *hidden,
-                          int out, int copies, uint64_t *count)
+static void moei_plan_net(moei_net *net, const moe_config *c, int gate,
+                          uint64_t *count)
 {
-    int l, in = sees.count;
+    static const int hidden_op[] = {MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC,
+                                    MOEI_ELU, MOEI_SILU};
+    static const int output_op[] = {MOEI_COPY, MOEI_LOGISTIC, MOEI_SOFTMAX};
+    const int *hidden = gate ? c->gate_hidden : c->hidden;
+    moe_span sees = gate ? c->gate_sees : c->expert_sees;
+    int l = 0, last, in = sees.count;
 
-    net->copies = copies;
+    net->copies = gate ? 1 : c->experts;
     net->first = sees.first;
-    net->layers = 1;
-    while (net->layers <= MOE_MAX_HIDDEN && hidden[net->layers - 1] > 0)
-        net->layers++;
-    for (l = 0; l < net->layers; l++) {
-        moe_layer *layer = &net->layer[l];
-        layer->in = in;
-        layer->out = l == net->layers - 1 ? out : hidden[l];
-        layer->bias = (size_t)*count;
-        *count += (uint64_t)copies * (uint64_t)layer->out;
-        layer->weight = (size_t)*count;
-        *count += (uint64_t)copies * (uint64_t)in * (uint64_t)layer->out;
-        in = layer->out;
-    }
-}
-
-/* What the sums of each layer go into. */
-static void moei_plan_functions(moei_net *net, moe_activation activation,
-                                moe_output output)
-{
-    static const int hidden[] = {MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC,
-                                 MOEI_ELU, MOEI_SILU};
-    static const int last[] = {MOEI_COPY, MOEI_LOGISTIC, MOEI_SOFTMAX};
-    int l;
-
-    for (l = 0; l < net->layers; l++)
-        net->function[l] = l < net->layers - 1 ? hidden[activation]
-                                               : last[output];
-}
-
-/* Sums and outputs of every layer.  Learning keeps them all until the way
-   back; prediction works one copy after the other in the same memory and
-   keeps the last layer's outputs.  Sums stand apart where the way back needs
-   both, and for softmax, which leaves its logarithm there. */
-static void moei_carve_net(moei_net *net, int rows, int learn,
-                           moei_carver *carver)
-{
-    int l;
-
-    for (l = 0; l < net->layers; l++) {
-        uint64_t block = (uint64_t)rows * (uint64_t)net->layer[l].out;
-        uint64_t copies = (uint64_t)net->copies;
-        int all = learn || l == net->layers - 1;
-        int apart = net->function[l] == MOEI_SOFTMAX
-                 || (net->function[l] == MOEI_SILU && learn);
-
-        net->act[l] = moei_take(carver, all ? copies * block : block);
-        net->act_stride[l] = all ? (size_t)block : 0;
-        net->pre[l] = net->act[l];
-        net->pre_stride[l] = net->act_stride[l];
-        if (apart) {
-            net->pre[l] = moei_take(carver, learn ? copies * block : block);
-            net->pre_stride[l] = learn ? (size_t)block : 0;
-        }
-    }
+    do {
+        moe_layer *at = &net->layer[l];
+        last = l == MOE_MAX_HIDDEN || hidden[l] == 0;
+        at->in = in;
+        at->out = !last ? hidden[l] : gate ? c->experts : c->outputs;
+        net->function[l] = !last ? hidden_op[c->activation]
+                         : gate ? MOEI_COPY : output_op[c->output];
+        at->bias = (size_t)*count;
+        *count += (uint64_t)net->copies * (uint64_t)at->out;
+        at->weight = (size_t)*count;
+        *count += (uint64_t)net->copies * (uint64_t)in * (uint64_t)at->out;
+        in = at->out;
+        l++;
+    } while (!last);
+    net->layers = l;
 }
 
 /* The most columns that stand between two layers, or `widest` if more. */
@@ -1211,51 +1212,7 @@ static int moei_widest(const moei_net *net, int widest)
     return widest;
 }
 
-static void moei_carve_work(moe *m, moei_carver *carver)
-{
-    moei_work *w = &m->work;
-    uint64_t B = (uint64_t)m->config.rows, E = (uint64_t)m->config.experts;
-    uint64_t I = (uint64_t)m->config.inputs, O = (uint64_t)m->config.outputs;
-
-    w->z = moei_take(carver, B * I);
-    w->s = m->gate.layers ? m->gate.act[m->gate.layers - 1]
-                          : moei_take(carver, B * E);
-    w->t = moei_take(carver, B * E);
-    w->p = moei_take(carver, B * E);
-    w->max = moei_take(carver, B);
-    w->lse = moei_take(carver, B);
-    w->y = moei_take(carver, B * O);
-    w->out_s = moei_take(carver, B * E);
-    w->out_p = moei_take(carver, B * E);
-    w->out_o = moei_take(carver, B * E * O);
-    w->out_y = moei_take(carver, B * O);
-}
-
-/* What learning needs beyond that. */
-static void moei_carve_learning(moe *m, moei_carver *carver)
-{
-    moei_work *w = &m->work;
-    uint64_t B = (uint64_t)m->config.rows, E = (uint64_t)m->config.experts;
-    uint64_t I = (uint64_t)m->config.inputs, O = (uint64_t)m->config.outputs;
-
-    w->d = moei_take(carver, B * O);
-    w->e = moei_take(carver, B * E);
-    w->h = moei_take(carver, B * E);
-    w->h_max = moei_take(carver, B);
-    w->h_lse = moei_take(carver, B);
-    w->loss = moei_take(carver, B);
-    w->dE_dy = moei_take(carver, B * O);
-    w->dE_dz = moei_take(carver, B * I);
-    w->delta[0] = moei_take(carver, B * (uint64_t)m->widest);
-    w->delta[1] = moei_take(carver, B * (uint64_t)m->widest);
-    w->sum = moei_take(carver, 2 * E + 4);
-    w->carry = moei_take(carver, 2 * E + 4);
-    w->column = moei_take(carver, E);
-    w->usage = moei_take(carver, E);
-    w->won = moei_take(carver, E);
-    w->out_h = moei_take(carver, B * E);
-}
-
+/* All bytes 0. */
 static void moei_wipe(moe *m)
 {
     unsigned char *byte = (unsigned char *)m;
@@ -1263,19 +1220,6 @@ static void moei_wipe(moe *m)
 
     for (i = 0; i < sizeof *m; i++)
         byte[i] = 0;
-}
-
-/* Fill in the defaults of a checked configuration. */
-static void moei_resolve(moe_config *c)
-{
-    if (c->sigma == 0)
-        c->sigma = 1;
-    if (c->rows == 0)
-        c->rows = 64;
-    if (c->expert_sees.count == 0)
-        c->expert_sees.count = c->inputs - c->expert_sees.first;
-    if (c->gate_sees.count == 0)
-        c->gate_sees.count = c->inputs - c->gate_sees.first;
 }
 
 /* The shape of m and where its parameters are. */
@@ -1286,18 +1230,60 @@ static void moei_plan(moe *m, const moe_config *config)
 
     moei_wipe(m);
     *c = *config;
-    moei_resolve(c);
-    moei_plan_net(&m->expert, c->expert_sees, c->hidden, c->outputs,
-                  c->experts, &count);
+    c->sigma = c->sigma > 0 ? c->sigma : 1;
+    c->rows = c->rows > 0 ? c->rows : 64;
+    if (c->expert_sees.count == 0)
+        c->expert_sees.count = c->inputs - c->expert_sees.first;
+    if (c->gate_sees.count == 0)
+        c->gate_sees.count = c->inputs - c->gate_sees.first;
+    moei_plan_net(&m->expert, c, 0, &count);
     if (c->experts > 1)
-        moei_plan_net(&m->gate, c->gate_sees, c->gate_hidden, c->experts, 1,
-                      &count);
-    moei_plan_functions(&m->expert, c->activation, c->output);
-    moei_plan_functions(&m->gate, c->activation, MOE_OUT_LINEAR);
-    m->widest = moei_widest(&m->gate, moei_widest(&m->expert, 1));
+        moei_plan_net(&m->gate, c, 1, &count);
+    m->columns[MOEI_INPUTS] = c->inputs;
+    m->columns[MOEI_EXPERTS] = c->experts;
+    m->columns[MOEI_OUTPUTS] = c->outputs;
+    m->columns[MOEI_ONE] = 1;
+    m->columns[MOEI_WIDEST] = moei_widest(&m->gate, moei_widest(&m->expert, 1));
     m->trained_count = (size_t)count;
     m->value_count = (size_t)(count + 2 * ((uint64_t)c->inputs
                                            + (uint64_t)c->outputs));
+}
+
+/* The next `count` reals of the memory; with no memory it only counts. */
+typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
+
+static moe_real *moei_take(moei_carver *carver, uint64_t count)
+{
+    moe_real *at = carver->memory ? carver->memory + (size_t)carver->used
+                                  : NULL;
+    carver->used += count;
+    return at;
+}
+
+/* Sums and outputs of every layer, the last one's outputs at `out`.  Learning
+   keeps all until the way back; prediction works the copies one after the
+   other in the same memory.  Sums stand apart where the way back needs both,
+   and for softmax, which leaves its logarithm there. */
+static void moei_carve_net(moei_net *net, int rows, int learn, moe_real *out,
+                           moei_carver *carver)
+{
+    uint64_t copies = learn ? (uint64_t)net->copies : 1;
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        uint64_t block = (uint64_t)rows * (uint64_t)net->layer[l].out;
+        int last = l == net->layers - 1;
+
+        net->act[l] = last ? out : moei_take(carver, copies * block);
+        net->act_stride[l] = last || learn ? (size_t)block : 0;
+        net->pre[l] = net->act[l];
+        net->pre_stride[l] = net->act_stride[l];
+        if (net->function[l] == MOEI_SOFTMAX
+            || (net->function[l] == MOEI_SILU && learn)) {
+            net->pre[l] = moei_take(carver, copies * block);
+            net->pre_stride[l] = learn ? (size_t)block : 0;
+        }
+    }
 }
 
 /* Everything about m that follows from a checked configuration, with weights
@@ -1306,31 +1292,39 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
                              moe_real *memory)
 {
     moei_carver carver;
-    int learn;
+    uint64_t B, E, O;
+    int i, learn;
 
     moei_plan(m, config);
-    learn = weights && m->config.use != MOE_USE_PREDICT;
     carver.memory = memory;
     carver.used = 0;
+    B = (uint64_t)m->config.rows;
+    E = (uint64_t)m->config.experts;
+    O = (uint64_t)m->config.outputs;
+    learn = weights && m->config.use != MOE_USE_PREDICT;
     if (weights)
         m->own = moei_take(&carver, m->value_count);
     if (learn)
         m->grads = moei_take(&carver, m->trained_count);
-    if (learn && m->config.use == MOE_USE_TRAIN) {
-        m->moment[0] = moei_take(&carver, m->trained_count);
-        m->moment[1] = moei_take(&carver, m->trained_count);
-        m->best = moei_take(&carver, m->trained_count);
+    for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
+        m->kept[i] = moei_take(&carver, m->trained_count);
+    for (i = 0; i < MOEI_ARRAY_COUNT; i++)
+        if (learn || !moei_learning[i])
+            m->work[i] = moei_take(&carver,
+                                   B * (uint64_t)m->columns[moei_kind[i]]);
+    moei_carve_net(&m->expert, m->config.rows, learn,
+                   moei_take(&carver, B * E * O), &carver);
+    moei_carve_net(&m->gate, m->config.rows, learn, m->work[MOEI_S], &carver);
+    m->s = moei_take(&carver, B * E);
+    m->p = moei_take(&carver, B * E);
+    m->o = moei_take(&carver, B * E * O);
+    m->y = moei_take(&carver, B * O);
+    if (learn) {
+        m->h = moei_take(&carver, B * E);
+        m->sum = moei_take(&carver, 2 * E + 4);
+        m->carry = moei_take(&carver, 2 * E + 4);
+        m->means = moei_take(&carver, 2 * E);
     }
-    moei_carve_net(&m->expert, m->config.rows, learn, &carver);
-    moei_carve_net(&m->gate, m->config.rows, learn, &carver);
-    moei_carve_work(m, &carver);
-    if (learn)
-        moei_carve_learning(m, &carver);
-    m->s = m->work.out_s;
-    m->p = m->work.out_p;
-    m->o = m->work.out_o;
-    m->y = m->work.out_y;
-    m->h = m->work.out_h;
     return carver.used;
 }
 
@@ -1344,38 +1338,35 @@ static moe_layer moei_layer_of(const moei_net *net, int c, int l)
     return layer;
 }
 
-/* The rows of the scales behind the trained parameters. */
-static size_t moei_shift_d(const moe *m)
+/* (columns) shift or factor: rows 0 and 1 of a scale. */
+static moei_view moei_scale_d(const moe *m, int row)
 {
-    return m->trained_count;
+    int O = m->config.outputs;
+
+    return moei_row(m->params + m->trained_count + (size_t)row * (size_t)O, O);
 }
 
-static size_t moei_factor_d(const moe *m)
+static moei_view moei_scale_x(const moe *m, int row)
 {
-    return m->trained_count + (size_t)m->config.outputs;
+    int I = m->config.inputs;
+
+    return moei_row(m->params + m->value_count - (size_t)(2 - row) * (size_t)I,
+                    I);
 }
 
-static size_t moei_shift_x(const moe *m)
+/* A block array of n cases and `cols` columns, as this block is laid out. */
+static moei_view moei_rows(const moe *m, const moe_real *at, int cols)
 {
-    return m->trained_count + 2 * (size_t)m->config.outputs;
+    return m->by_case ? moei_view_of(at, 1, m->config.rows, m->n, cols)
+                      : moei_view_of(at, cols, 1, m->n, cols);
 }
 
-static size_t moei_factor_x(const moe *m)
+/* A block array by its name. */
+static moei_view moei_array(const moe *m, int name)
 {
-    return moei_shift_x(m) + (size_t)m->config.inputs;
-}
-
-/* A block array of `cols` columns, as this block is laid out. */
-static moei_mat moei_rows(const moe *m, moe_real *at, int cols)
-{
-    return m->by_case ? moei_mat_of(at, 1, m->config.rows)
-                      : moei_mat_of(at, cols, 1);
-}
-
-/* One number for each case of a block. */
-static moei_mat moei_cases(moe_real *at)
-{
-    return moei_mat_of(at, 1, 1);
+    return moei_kind[name] == MOEI_ONE
+         ? moei_cases(m->work[name], m->n)
+         : moei_rows(m, m->work[name], m->columns[moei_kind[name]]);
 }
 
 static uint64_t moei_need(const moe_config *config, int weights)
@@ -1422,33 +1413,35 @@ MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer)
     gate = expert == config->experts;
     net = gate ? &m.gate : &m.expert;
     copy = gate ? 0 : expert;
-    if (moei_outside(copy, 0, net->copies - 1)
-        || moei_outside(layer, 0, net->layers - 1))
-        return none;
-    return moei_layer_of(net, copy, layer);
+    return moei_outside(copy, 0, net->copies - 1)
+        || moei_outside(layer, 0, net->layers - 1)
+         ? none : moei_layer_of(net, copy, layer);
 }
 
 MOE_DEF const char *moe_status_text(moe_status status)
 {
-    switch (status) {
-    case MOE_OK:           return "ok";
-    case MOE_STOPPED:      return "stopped by the progress callback";
-    case MOE_ERR_NULL:     return "a required pointer is NULL";
-    case MOE_ERR_CONFIG:   return "a setting is out of range";
-    case MOE_ERR_MEMORY:   return "memory is too small or misaligned";
-    case MOE_ERR_DATA:     return "the data are not finite or out of range";
-    case MOE_ERR_DIVERGED: return "training left the finite numbers";
-    case MOE_ERR_STATE:    return "this moe cannot do that";
-    default:               return "unknown status";
-    }
+    static const char *const text[] = {
+        "ok", "stopped by the progress callback",
+        "a required pointer is NULL", "a setting is out of range",
+        "memory is too small or misaligned",
+        "the data are not finite or out of range",
+        "training left the finite numbers", "this moe cannot do that"
+    };
+    return moei_outside((int)status, MOE_OK, MOE_ERR_STATE) ? "unknown status"
+                                                            : text[status];
 }
 
-/* Close m and leave the sentence. */
+/* Leave the sentence; nothing else of m changes. */
+static moe_status moei_refuse(moe *m, moe_status status, const char *why)
+{
+    m->why = why;
+    return status;
+}
+
 static moe_status moei_closed(moe *m, moe_status status, const char *why)
 {
     moei_wipe(m);
-    m->why = why;
-    return status;
+    return moei_refuse(m, status, why);
 }
 
 /* Check, find memory and lay out: what moe_open and moe_attach share. */
@@ -1458,7 +1451,6 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     const char *why;
     moe_status status = moe_check(config, &why);
     void *heap = NULL;
-    moe_real *at;
     size_t need, i;
 
     if (status != MOE_OK)
@@ -1475,10 +1467,9 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         memory = heap = MOEI_MALLOC(need);
     if (memory == NULL)
         return moei_closed(m, MOE_ERR_MEMORY, "no memory given or found");
-    at = (moe_real *)memory;
     for (i = 0; i < need / sizeof(moe_real); i++)
-        at[i] = 0;
-    moei_lay_out(m, config, weights, at);
+        ((moe_real *)memory)[i] = 0;
+    moei_lay_out(m, config, weights, (moe_real *)memory);
     m->heap = heap;
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = -1;
@@ -1502,7 +1493,6 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
 {
     moe_status status;
     uint64_t state;
-    size_t i;
     int l;
 
     if (m == NULL)
@@ -1516,10 +1506,8 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
         moei_initial_layer(m, &m->expert, l, &state);
     for (l = 0; l < m->gate.layers - 1; l++)
         moei_initial_layer(m, &m->gate, l, &state);
-    for (i = moei_factor_d(m); i < moei_shift_x(m); i++)
-        m->own[i] = 1;
-    for (i = moei_factor_x(m); i < m->value_count; i++)
-        m->own[i] = 1;
+    moei_map1(MOEI_COPY, moei_scale_d(m, 1), moei_one);
+    moei_map1(MOEI_COPY, moei_scale_x(m, 1), moei_one);
     return MOE_OK;
 }
 
@@ -1558,131 +1546,120 @@ MOE_DEF void moe_close(moe *m)
 /* x is moved so that its row maximum is 0, then
    p_i = exp(x_i) / sum_j exp(x_j),  lse = log sum_j exp(x_j)
    x, p (n,K)   max, lse (n) */
-static void moei_softmax(int n, int K, moei_mat x, moei_mat p, moe_real *max,
-                         moe_real *lse)
+static void moei_softmax(moei_view x, moei_view p, moei_view max,
+                         moei_view lse)
 {
-    moei_reduce(MOEI_MAX, n, K, moei_cases(max), moei_in(x), moei_zero());
-    moei_map(MOEI_SUB, n, K, x, moei_in(x), moei_per_case(max), moei_zero());
-    moei_map(MOEI_EXP_SUB, n, K, p, moei_in(x), moei_zero(), moei_zero());
-    moei_reduce(MOEI_SUM, n, K, moei_cases(lse), moei_in(p), moei_zero());
-    moei_map(MOEI_DIV, n, K, p, moei_in(p), moei_per_case(lse), moei_zero());
-    moei_map(MOEI_LOG, n, 1, moei_cases(lse), moei_per_case(lse),
-             moei_zero(), moei_zero());
+    moei_reduce(MOEI_MAX, max, x, moei_zero);
+    moei_map2(MOEI_SUB, x, x, max);
+    moei_map1(MOEI_EXP, p, x);
+    moei_reduce(MOEI_SUM, lse, p, moei_zero);
+    moei_map2(MOEI_DIV, p, p, lse);
+    moei_map1(MOEI_LOG, lse, lse);
 }
 
 /* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
    p, g, dE_dx (n,K); mean (n) is room for the sum; dE_dx may be g */
-static void moei_softmax_backward(int n, int K, moei_mat p, moei_mat g,
-                                  moei_mat dE_dx, moe_real *mean)
+static void moei_softmax_backward(moei_view p, moei_view g, moei_view dE_dx,
+                                  moei_view mean)
 {
-    moei_reduce(MOEI_DOT, n, K, moei_cases(mean), moei_in(p), moei_in(g));
-    moei_map(MOEI_SUB_MUL, n, K, dE_dx, moei_in(g), moei_per_case(mean),
-             moei_in(p));
+    moei_reduce(MOEI_DOT, mean, p, g);
+    moei_map(MOEI_SUB_MUL, dE_dx, g, mean, p);
 }
 
 /* y = f(a); softmax leaves log y in a.   a, y (n,out) */
-static void moei_function(const moe *m, int function, int n, int out,
-                          moei_mat a, moei_mat y)
+static void moei_function(const moe *m, int function, moei_view a, moei_view y)
 {
     if (function == MOEI_SOFTMAX) {
-        moei_softmax(n, out, a, y, m->work.max, m->work.lse);
-        moei_map(MOEI_SUB, n, out, a, moei_in(a), moei_per_case(m->work.lse),
-                 moei_zero());
+        moei_softmax(a, y, moei_array(m, MOEI_TOP), moei_array(m, MOEI_LSE));
+        moei_map2(MOEI_SUB, a, a, moei_array(m, MOEI_LSE));
     } else if (function != MOEI_COPY) {
-        moei_map((moei_map_op)function, n, out, y, moei_in(a), moei_zero(),
-                 moei_zero());
+        moei_map1((moei_map_op)function, y, a);
     }
 }
 
 /* dE/da = dE/dy f'(a), in place.   kept: y, but a for silu   (n,out) */
-static void moei_function_backward(const moe *m, int function, int n, int out,
-                                   moei_mat kept, moei_mat delta)
+static void moei_function_backward(const moe *m, int function, moei_view kept,
+                                   moei_view delta)
 {
     if (function == MOEI_SOFTMAX)
-        moei_softmax_backward(n, out, kept, delta, delta, m->work.max);
+        moei_softmax_backward(kept, delta, delta, moei_array(m, MOEI_TOP));
     else if (function != MOEI_COPY)
-        moei_map(moei_slope((moei_map_op)function), n, out, delta,
-                 moei_in(delta), moei_in(kept), moei_zero());
+        moei_map2(moei_slope((moei_map_op)function), delta, delta, kept);
 }
 
 /* What copy c of layer l gave, and the sums that went into it.  (n,out) */
-static moei_mat moei_act(const moe *m, const moei_net *net, int c, int l)
+static moei_view moei_act(const moe *m, const moei_net *net, int c, int l)
 {
     return moei_rows(m, net->act[l] + (size_t)c * net->act_stride[l],
                      net->layer[l].out);
 }
 
-static moei_mat moei_pre(const moe *m, const moei_net *net, int c, int l)
+static moei_view moei_pre(const moe *m, const moei_net *net, int c, int l)
 {
     return moei_rows(m, net->pre[l] + (size_t)c * net->pre_stride[l],
                      net->layer[l].out);
 }
 
-/* The part of a block array of x's columns that the net sees. */
-static moei_mat moei_seen(const moe *m, const moei_net *net, moe_real *at)
+/* The columns of a block array like z that the net sees. */
+static moei_view moei_seen(const moei_net *net, moei_view z)
 {
-    moei_mat z = moei_rows(m, at, m->config.inputs);
-
-    z.at += net->first * z.col;
-    return z;
+    return moei_view_of(z.at + (ptrdiff_t)net->first * z.col, z.row, z.col,
+                        z.m, net->layer[0].in);
 }
 
 /* What goes into layer l.  (n,in) */
-static moei_mat moei_layer_input(const moe *m, const moei_net *net, int c,
-                                 int l)
+static moei_view moei_layer_input(const moe *m, const moei_net *net, int c,
+                                  int l)
 {
-    return l == 0 ? moei_seen(m, net, m->work.z) : moei_act(m, net, c, l - 1);
+    return l == 0 ? moei_seen(net, moei_array(m, MOEI_Z))
+                  : moei_act(m, net, c, l - 1);
 }
 
-/* Copy c of a net, for n cases:  a = x W + b,  y = f(a)
+/* Copy c of a net:  a = x W + b,  y = f(a)
    x (n,in)   W (in,out)   b (out)   a, y (n,out) */
-static void moei_net_forward(moe *m, const moei_net *net, int c, int n)
+static void moei_net_forward(moe *m, const moei_net *net, int c)
 {
     int l;
 
     for (l = 0; l < net->layers; l++) {
         moe_layer at = moei_layer_of(net, c, l);
-        moei_mat x = moei_layer_input(m, net, c, l);
-        moei_mat a = moei_pre(m, net, c, l);
+        moei_view x = moei_layer_input(m, net, c, l);
+        moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
+        moei_view b = moei_row(m->params + at.bias, at.out);
+        moei_view a = moei_pre(m, net, c, l);
 
-        moei_product(n, at.out, at.in, a, moei_per_column(m->params + at.bias),
-                     moei_in(x), moei_user(m->params + at.weight, at.out));
-        moei_function(m, net->function[l], n, at.out, a,
-                      moei_act(m, net, c, l));
+        moei_product(a, b, x, W);
+        moei_function(m, net->function[l], a, moei_act(m, net, c, l));
     }
 }
 
-/* The way back.  delta[0] holds dE/da of the last layer; for each layer
-     dE/dW += x' dE/da    dE/db += sum over cases dE/da    dE/dx = dE/da W'
-   and dE/da of the layer before is dE/dx f'(a).  dE_dz, if not NULL, gets
-   += dE/dx of the first layer, in the columns that the net sees. */
-static void moei_net_backward(moe *m, const moei_net *net, int c, int n,
-                              moe_real *dE_dz)
+/* The way back.  DELTA holds dE/da of the last layer; for each layer
+     dE/dW += x' dE/da    dE/db += 1' dE/da    dE/dx = dE/da W'
+   and dE/da of the layer before is dE/dx f'(a).  If dE_dz is wanted, the
+   columns of it that the net sees get += dE/dx of the first layer. */
+static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
 {
     int l, turn = 0;
 
     for (l = net->layers - 1; l >= 0; l--, turn = !turn) {
         moe_layer at = moei_layer_of(net, c, l);
-        moei_mat x = moei_layer_input(m, net, c, l);
-        moei_mat dE_da = moei_rows(m, m->work.delta[turn], at.out);
-        moei_mat dE_dW = moei_mat_of(m->grads + at.weight, at.out, 1);
-        moei_mat dE_db = moei_mat_of(m->grads + at.bias, at.out, 1);
-        moei_view W = moei_user(m->params + at.weight, at.out);
+        moei_view x = moei_layer_input(m, net, c, l);
+        moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
+        moei_view dE_dW = moei_matrix(m->grads + at.weight, at.in, at.out);
+        moei_view dE_db = moei_row(m->grads + at.bias, at.out);
+        moei_view dE_da = moei_rows(m, m->work[MOEI_DELTA + turn], at.out);
 
-        moei_product(at.in, at.out, n, dE_dW, moei_in(dE_dW),
-                     moei_transposed(moei_in(x)), moei_in(dE_da));
-        moei_product(1, at.out, n, dE_db, moei_in(dE_db), moei_one(),
-                     moei_in(dE_da));
+        moei_product(dE_dW, dE_dW, moei_transposed(x), dE_da);
+        moei_product(dE_db, dE_db, moei_view_of(moei_one.at, 0, 0, 1, m->n),
+                     dE_da);
         if (l > 0) {
-            moei_mat dE_dx = moei_rows(m, m->work.delta[!turn], at.in);
-            moei_product(n, at.in, at.out, dE_dx, moei_zero(), moei_in(dE_da),
-                         moei_transposed(W));
-            moei_function_backward(m, net->function[l - 1], n, at.in,
+            moei_view dE_dx = moei_rows(m, m->work[MOEI_DELTA + !turn], at.in);
+            moei_product(dE_dx, moei_zero, dE_da, moei_transposed(W));
+            moei_function_backward(m, net->function[l - 1],
                                    moei_pre(m, net, c, l - 1), dE_dx);
-        } else if (dE_dz != NULL) {
-            moei_mat dE_dx = moei_seen(m, net, dE_dz);
-            moei_product(n, at.in, at.out, dE_dx, moei_in(dE_dx),
-                         moei_in(dE_da), moei_transposed(W));
+        } else if (want_dz) {
+            moei_view dE_dx = moei_seen(net, moei_array(m, MOEI_DE_DZ));
+            moei_product(dE_dx, dE_dx, dE_da, moei_transposed(W));
         }
     }
 }
@@ -1693,268 +1670,233 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int n,
 
 /* s = gate(x),  t = s - max_j s_j,  p = softmax(t),  lse = log sum_j exp t_j
    s, t, p (n,E)   lse (n) */
-static void moei_gate_forward(moe *m, int n)
+static void moei_gate_forward(moe *m)
 {
-    int E = m->config.experts;
-    moei_mat t = moei_rows(m, m->work.t, E);
+    moei_view t = moei_array(m, MOEI_T);
 
-    moei_net_forward(m, &m->gate, 0, n);
-    moei_map(MOEI_CLAMP, n, E, t, moei_in(moei_rows(m, m->work.s, E)),
-             moei_largest(), moei_zero());
-    moei_softmax(n, E, t, moei_rows(m, m->work.p, E), m->work.max,
-                 m->work.lse);
+    moei_net_forward(m, &m->gate, 0);
+    moei_map2(MOEI_CLAMP, t, moei_array(m, MOEI_S), moei_largest);
+    moei_softmax(t, moei_array(m, MOEI_P), moei_array(m, MOEI_TOP),
+                 moei_array(m, MOEI_LSE));
+}
+
+/* DELTA = dE/ds from what the loss left in g:
+     posterior   dE/ds = p - g                      g = h, or its like
+     otherwise   dE/ds_i = p_i (g_i - sum_j p_j g_j)     g = dE/dp
+   then the way back through the gate's layers.  g (n,E) */
+static void moei_gate_backward(moe *m, moei_view g, int posterior,
+                               int want_dz)
+{
+    moei_view p = moei_array(m, MOEI_P);
+    moei_view dE_ds = moei_rows(m, m->work[MOEI_DELTA], m->config.experts);
+
+    if (posterior)
+        moei_map2(MOEI_SUB, dE_ds, p, g);
+    else
+        moei_softmax_backward(p, g, dE_ds, moei_array(m, MOEI_TOP));
+    moei_net_backward(m, &m->gate, 0, want_dz);
 }
 
 /* ======================================================================== */
 /* 9  MIXTURE                                                               */
 /* ======================================================================== */
-/* The blend, the three losses and the posteriors of n cases, and what of the
+/* The blend, the three losses and the posteriors of a block, and what of the
    error reaches each expert and the gate.  All in standardised units. */
 
-static moei_mat moei_blend(const moe *m)
-{
-    return moei_rows(m, m->work.y, m->config.outputs);
-}
-
-static moei_mat moei_target(const moe *m)
-{
-    return moei_rows(m, m->work.d, m->config.outputs);
-}
-
-static moei_mat moei_per_expert(const moe *m, moe_real *at)
-{
-    return moei_rows(m, at, m->config.experts);
-}
-
 /* o_i, and log o_i for softmax experts.  (n,O) */
-static moei_mat moei_expert_out(const moe *m, int i)
+static moei_view moei_expert_out(const moe *m, int i)
 {
     return moei_act(m, &m->expert, i, m->expert.layers - 1);
 }
 
-static moei_mat moei_expert_log(const moe *m, int i)
+static moei_view moei_expert_log(const moe *m, int i)
 {
     return moei_pre(m, &m->expert, i, m->expert.layers - 1);
 }
 
 /* y = sum_i p_i o_i */
-static void moei_blend_forward(moe *m, int n)
+static void moei_blend_forward(moe *m)
 {
-    int i, O = m->config.outputs;
-    moei_mat y = moei_blend(m), p = moei_per_expert(m, m->work.p);
+    moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P);
+    int i;
 
-    moei_map(MOEI_COPY, n, O, y, moei_zero(), moei_zero(), moei_zero());
+    moei_map1(MOEI_COPY, y, moei_zero);
     for (i = 0; i < m->config.experts; i++)
-        moei_map(MOEI_MUL_ADD, n, O, y, moei_in(moei_expert_out(m, i)),
-                 moei_in(moei_column(p, i)), moei_in(y));
+        moei_map(MOEI_MUL_ADD, y, moei_expert_out(m, i), moei_column(p, i), y);
 }
 
 /* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to be finite.
-   e (n,E) */
-static void moei_errors(moe *m, int n)
+   e (n,E), in G */
+static moei_view moei_errors(moe *m)
 {
-    int i, O = m->config.outputs, E = m->config.experts;
-    moei_mat e = moei_per_expert(m, m->work.e);
-    moei_view d = moei_in(moei_target(m));
+    moei_view e = moei_array(m, MOEI_G), d = moei_array(m, MOEI_D);
+    int i, softmax = m->config.output == MOE_OUT_SOFTMAX;
 
-    for (i = 0; i < E; i++) {
-        moei_mat e_i = moei_column(e, i);
-        if (m->config.output == MOE_OUT_SOFTMAX) {
-            moei_reduce(MOEI_DOT, n, O, e_i, d, moei_in(moei_expert_log(m, i)));
-            moei_map(MOEI_SUB, n, 1, e_i, moei_zero(), moei_in(e_i),
-                     moei_zero());
-        } else {
-            moei_reduce(MOEI_SQUARE, n, O, e_i, d,
-                        moei_in(moei_expert_out(m, i)));
-        }
-    }
-    moei_map(MOEI_MIN2, n, E, e, moei_in(e), moei_largest(), moei_zero());
+    for (i = 0; i < m->config.experts; i++)
+        if (softmax)
+            moei_reduce(MOEI_DOT, moei_column(e, i), d, moei_expert_log(m, i));
+        else
+            moei_reduce(MOEI_SQUARE, moei_column(e, i), d,
+                        moei_expert_out(m, i));
+    if (softmax)
+        moei_map2(MOEI_SUB, e, moei_zero, e);
+    moei_map2(MOEI_MIN, e, e, moei_largest);
+    return e;
 }
 
-/* h = softmax(t - e / (2 sigma^2));  softmax experts: softmax(t - e)
-   h (n,E)   h_max, h_lse (n) */
-static void moei_posteriors(moe *m, int n)
+/* h = softmax(t - e / (2 sigma^2));  softmax experts: softmax(t - e) */
+static void moei_posteriors(moe *m)
 {
-    int E = m->config.experts;
-    moe_real sigma = m->config.sigma;
-    moe_real minus = m->config.output == MOE_OUT_SOFTMAX
-                   ? -1 : -1 / (2 * sigma * sigma);
-    moei_mat h = moei_per_expert(m, m->work.h);
+    moe_real sigma = m->config.sigma, factor = -1 / (2 * sigma * sigma);
+    int softmax = m->config.output == MOE_OUT_SOFTMAX;
+    moei_view h = moei_array(m, MOEI_H);
 
-    moei_errors(m, n);
-    moei_map(MOEI_MUL_ADD, n, E, h, moei_in(moei_per_expert(m, m->work.e)),
-             moei_same(&minus), moei_in(moei_per_expert(m, m->work.t)));
-    moei_softmax(n, E, h, h, m->work.h_max, m->work.h_lse);
+    if (softmax)
+        factor = -1;
+    moei_map(MOEI_MUL_ADD, h, moei_errors(m), moei_number(&factor),
+             moei_array(m, MOEI_T));
+    moei_map2(MOEI_CLAMP, h, h, moei_largest);
+    moei_softmax(h, h, moei_array(m, MOEI_H_TOP), moei_array(m, MOEI_H_LSE));
 }
 
 /* u_i = t_i + log o_i, so that log sum_i exp u_i = log y + lse t.  (n,O) */
-static void moei_log_share(moe *m, int i, int n, moei_mat u)
+static void moei_log_share(moe *m, int i, moei_view u)
 {
-    moei_map(MOEI_ADD, n, m->config.outputs, u,
-             moei_in(moei_expert_log(m, i)),
-             moei_in(moei_column(moei_per_expert(m, m->work.t), i)),
-             moei_zero());
+    moei_map2(MOEI_ADD, u, moei_expert_log(m, i),
+              moei_column(moei_array(m, MOEI_T), i));
 }
 
-/* log y + lse t = log sum_i exp u_i, its maximum taken out, into dE_dy (n,O),
-   which the loss below keeps for its way back. */
-static moei_mat moei_log_blend(moe *m, int n)
+/* log y + lse t, the largest u taken out first; into DE_DY (n,O), where the
+   way back finds it. */
+static moei_view moei_log_blend(moe *m)
 {
-    int i, O = m->config.outputs, E = m->config.experts;
-    moei_mat most = moei_rows(m, m->work.dE_dy, O);
-    moei_mat u = moei_rows(m, m->work.delta[0], O);
-    moei_mat sum = moei_rows(m, m->work.delta[1], O);
+    int i, O = m->config.outputs;
+    moei_view most = moei_array(m, MOEI_DE_DY);
+    moei_view u = moei_rows(m, m->work[MOEI_DELTA], O);
+    moei_view sum = moei_rows(m, m->work[MOEI_DELTA_2], O);
 
-    moei_log_share(m, 0, n, most);
-    for (i = 1; i < E; i++) {
-        moei_log_share(m, i, n, u);
-        moei_map(MOEI_MAX2, n, O, most, moei_in(most), moei_in(u),
-                 moei_zero());
+    moei_log_share(m, 0, most);
+    for (i = 1; i < m->config.experts; i++) {
+        moei_log_share(m, i, u);
+        moei_map2(MOEI_MAX2, most, most, u);
     }
-    moei_map(MOEI_COPY, n, O, sum, moei_zero(), moei_zero(), moei_zero());
-    for (i = 0; i < E; i++) {
-        moei_log_share(m, i, n, u);
-        moei_map(MOEI_EXP_SUB, n, O, u, moei_in(u), moei_in(most),
-                 moei_zero());
-        moei_map(MOEI_ADD, n, O, sum, moei_in(sum), moei_in(u), moei_zero());
+    moei_map1(MOEI_COPY, sum, moei_zero);
+    for (i = 0; i < m->config.experts; i++) {
+        moei_log_share(m, i, u);
+        moei_map2(MOEI_EXP, u, u, most);
+        moei_map2(MOEI_ADD, sum, sum, u);
     }
-    moei_map(MOEI_LOG, n, O, sum, moei_in(sum), moei_zero(), moei_zero());
-    moei_map(MOEI_ADD, n, O, most, moei_in(most), moei_in(sum), moei_zero());
+    moei_map1(MOEI_LOG, sum, sum);
+    moei_map2(MOEI_ADD, most, most, sum);
     return most;
 }
 
-/* E of each case, loss (n):
+/* E of each case, LOSS (n):
      mixture   (1.3)  E = lse(t) - lse(t - e / (2 sigma^2))
      expected  (1.2)  E = sum_i p_i e_i
      blend     (1.1)  E = |d - y|^2;  softmax: E = -sum_k d_k log y_k */
-static void moei_loss_forward(moe *m, int n)
+static void moei_loss_forward(moe *m)
 {
-    moei_work *w = &m->work;
-    moei_mat loss = moei_cases(w->loss);
-    moei_view d = moei_in(moei_target(m)), lse = moei_per_case(w->lse);
-    int O = m->config.outputs;
+    moei_view loss = moei_array(m, MOEI_LOSS), d = moei_array(m, MOEI_D);
+    moei_view lse = moei_array(m, MOEI_LSE);
 
-    if (m->config.loss == MOE_LOSS_EXPECTED) {
-        moei_errors(m, n);
-        moei_reduce(MOEI_DOT, n, m->config.experts, loss,
-                    moei_in(moei_per_expert(m, w->p)),
-                    moei_in(moei_per_expert(m, w->e)));
-    } else if (m->config.loss == MOE_LOSS_MIXTURE) {
-        moei_posteriors(m, n);
-        moei_map(MOEI_SUB, n, 1, loss, lse, moei_per_case(w->h_lse),
-                 moei_zero());
-        moei_map(MOEI_SUB, n, 1, loss, moei_in(loss),
-                 moei_per_case(w->h_max), moei_zero());
+    if (m->config.loss == MOE_LOSS_MIXTURE) {
+        moei_posteriors(m);
+        moei_map2(MOEI_SUB, loss, lse, moei_array(m, MOEI_H_LSE));
+        moei_map2(MOEI_SUB, loss, loss, moei_array(m, MOEI_H_TOP));
+    } else if (m->config.loss == MOE_LOSS_EXPECTED) {
+        moei_reduce(MOEI_DOT, loss, moei_errors(m), moei_array(m, MOEI_P));
     } else if (m->config.output == MOE_OUT_SOFTMAX) {
-        moei_reduce(MOEI_DOT, n, O, loss, d, moei_in(moei_log_blend(m, n)));
-        moei_map(MOEI_SUB, n, 1, loss, lse, moei_in(loss), moei_zero());
+        moei_reduce(MOEI_DOT, loss, moei_log_blend(m), d);
+        moei_map2(MOEI_SUB, loss, lse, loss);
     } else {
-        moei_reduce(MOEI_SQUARE, n, O, loss, d, moei_in(moei_blend(m)));
+        moei_reduce(MOEI_SQUARE, loss, moei_array(m, MOEI_Y), d);
+        moei_map2(MOEI_MIN, loss, loss, moei_largest);
     }
 }
 
-/* The three ways in which an error reaches experts and gate. */
+/* The ways in which an error reaches experts and gate. */
 typedef enum moei_path {
-    MOEI_BY_EXPERT,     /* each expert has an error of its own: (1.2), (1.3) */
+    MOEI_BY_POSTERIOR,  /* (1.3)                                             */
+    MOEI_BY_PROPORTION, /* (1.2)                                             */
     MOEI_BY_BLEND,      /* through y: (1.1), or an error of the user's       */
     MOEI_BY_LOG_BLEND   /* through log y: (1.1) of softmax experts           */
 } moei_path;
 
 static moei_path moei_path_of(const moe *m)
 {
-    if (m->config.loss != MOE_LOSS_BLEND)
-        return MOEI_BY_EXPERT;
-    return m->config.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
+    return m->config.loss == MOE_LOSS_MIXTURE  ? MOEI_BY_POSTERIOR
+         : m->config.loss == MOE_LOSS_EXPECTED ? MOEI_BY_PROPORTION
+         : m->config.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
                                                : MOEI_BY_BLEND;
 }
 
-/* (1.3) dE/do_i = h_i (o_i - d) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
+/* Each expert by an error of its own, weighted by w = h or p:
+   (1.3) dE/do_i = h_i (o_i - d) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
    (1.2) dE/do_i = 2 p_i (o_i - d)            softmax: dE/da_i = p_i (o_i - d)
    and dE/da_i = dE/do_i o_i (1 - o_i) for logistic experts */
-static void moei_by_expert(moe *m, int i, int n, moei_mat delta)
+static void moei_by_expert(moe *m, int i, moei_view w, moe_real factor,
+                           moei_view delta)
 {
-    int O = m->config.outputs, last = m->expert.layers - 1;
-    int mixture = m->config.loss == MOE_LOSS_MIXTURE;
-    moe_real sigma = m->config.sigma;
-    moe_real factor = m->config.output == MOE_OUT_SOFTMAX ? 1
-                    : mixture ? 1 / (sigma * sigma) : 2;
-    moei_mat weight = moei_per_expert(m, mixture ? m->work.h : m->work.p);
-    moei_mat o = moei_expert_out(m, i);
+    moei_view o = moei_expert_out(m, i), w_i = moei_array(m, MOEI_TOP);
+    int function = m->expert.function[m->expert.layers - 1];
 
-    moei_map(MOEI_MUL, n, 1, moei_cases(m->work.max),
-             moei_in(moei_column(weight, i)), moei_same(&factor),
-             moei_zero());
-    moei_map(MOEI_SUB_MUL, n, O, delta, moei_in(o), moei_in(moei_target(m)),
-             moei_per_case(m->work.max));
-    if (m->config.output == MOE_OUT_LOGISTIC)
-        moei_function_backward(m, m->expert.function[last], n, O, o, delta);
+    if (function == MOEI_SOFTMAX)
+        factor = 1;
+    moei_map2(MOEI_MUL, w_i, moei_column(w, i), moei_number(&factor));
+    moei_map(MOEI_SUB_MUL, delta, o, moei_array(m, MOEI_D), w_i);
+    if (function != MOEI_SOFTMAX)
+        moei_function_backward(m, function, o, delta);
 }
 
-/* dE/do_i = p_i dE/dy,  g_i = dE/dp_i = sum_k dE/dy_k o_ik, kept in e */
-static void moei_by_blend(moe *m, int i, int n, moei_mat delta)
+/* dE/do_i = p_i dE/dy,  g_i = dE/dp_i = sum_k dE/dy_k o_ik */
+static void moei_by_blend(moe *m, int i, moei_view delta)
 {
-    int O = m->config.outputs, last = m->expert.layers - 1;
-    moei_view dE_dy = moei_in(moei_rows(m, m->work.dE_dy, O));
-    moei_mat o = moei_expert_out(m, i);
+    moei_view o = moei_expert_out(m, i), dE_dy = moei_array(m, MOEI_DE_DY);
 
-    moei_reduce(MOEI_DOT, n, O,
-                moei_column(moei_per_expert(m, m->work.e), i), dE_dy,
-                moei_in(o));
-    moei_map(MOEI_MUL, n, O, delta, dE_dy,
-             moei_in(moei_column(moei_per_expert(m, m->work.p), i)),
-             moei_zero());
-    moei_function_backward(m, m->expert.function[last], n, O, o, delta);
+    moei_reduce(MOEI_DOT, moei_column(moei_array(m, MOEI_G), i), dE_dy, o);
+    moei_map2(MOEI_MUL, delta, dE_dy,
+              moei_column(moei_array(m, MOEI_P), i));
+    moei_function_backward(m, m->expert.function[m->expert.layers - 1], o,
+                           delta);
 }
 
 /* r_ik = p_i o_ik / y_k = exp(u_ik - log sum_j exp u_jk)
-   g_i = sum_k d_k r_ik, kept in e;  dE/da_ik = o_ik g_i - d_k r_ik */
-static void moei_by_log_blend(moe *m, int i, int n, moei_mat delta)
+   g_i = sum_k d_k r_ik,  dE/da_ik = o_ik g_i - d_k r_ik */
+static void moei_by_log_blend(moe *m, int i, moei_view delta)
 {
-    int O = m->config.outputs;
-    moei_mat r = moei_rows(m, m->work.delta[1], O);
-    moei_mat g_i = moei_column(moei_per_expert(m, m->work.e), i);
-    moei_view d = moei_in(moei_target(m));
+    moei_view r = moei_rows(m, m->work[MOEI_DELTA_2], m->config.outputs);
+    moei_view g_i = moei_column(moei_array(m, MOEI_G), i);
 
-    moei_log_share(m, i, n, r);
-    moei_map(MOEI_EXP_SUB, n, O, r, moei_in(r),
-             moei_in(moei_rows(m, m->work.dE_dy, O)), moei_zero());
-    moei_map(MOEI_MUL, n, O, r, moei_in(r), d, moei_zero());
-    moei_reduce(MOEI_SUM, n, O, g_i, moei_in(r), moei_zero());
-    moei_map(MOEI_MUL, n, O, delta, moei_in(moei_expert_out(m, i)),
-             moei_in(g_i), moei_zero());
-    moei_map(MOEI_SUB, n, O, delta, moei_in(delta), moei_in(r), moei_zero());
+    moei_log_share(m, i, r);
+    moei_map2(MOEI_EXP, r, r, moei_array(m, MOEI_DE_DY));
+    moei_map2(MOEI_MUL, r, r, moei_array(m, MOEI_D));
+    moei_reduce(MOEI_SUM, g_i, r, moei_zero);
+    moei_map2(MOEI_MUL, delta, moei_expert_out(m, i), g_i);
+    moei_map2(MOEI_SUB, delta, delta, r);
 }
 
-/* delta[0] = dE/da of expert i's last layer.  (n,O) */
-static void moei_expert_delta(moe *m, moei_path path, int i, int n)
+/* DELTA = dE/da of expert i's last layer.  (n,O) */
+static void moei_expert_delta(moe *m, moei_path path, int i)
 {
-    moei_mat delta = moei_rows(m, m->work.delta[0], m->config.outputs);
+    moei_view delta = moei_rows(m, m->work[MOEI_DELTA], m->config.outputs);
+    moe_real sigma = m->config.sigma;
 
-    if (path == MOEI_BY_EXPERT)
-        moei_by_expert(m, i, n, delta);
-    else if (path == MOEI_BY_BLEND)
-        moei_by_blend(m, i, n, delta);
-    else
-        moei_by_log_blend(m, i, n, delta);
-}
-
-/* delta[0] = dE/ds of the gate's last layer.  (n,E)
-     (1.3)               dE/ds = p - h
-     (1.1) of log y      dE/ds = p - g
-     (1.2), (1.1) of y   dE/ds_i = p_i (g_i - sum_j p_j g_j), g = e in (1.2) */
-static void moei_gate_delta(moe *m, moei_path path, int n)
-{
-    moei_work *w = &m->work;
-    int E = m->config.experts;
-    int mixture = path == MOEI_BY_EXPERT && m->config.loss == MOE_LOSS_MIXTURE;
-    moei_mat delta = moei_per_expert(m, w->delta[0]);
-    moei_mat p = moei_per_expert(m, w->p);
-    moei_mat g = moei_per_expert(m, mixture ? w->h : w->e);
-
-    if (mixture || path == MOEI_BY_LOG_BLEND)
-        moei_map(MOEI_SUB, n, E, delta, moei_in(p), moei_in(g), moei_zero());
-    else
-        moei_softmax_backward(n, E, p, g, delta, w->max);
+    switch (path) {
+    case MOEI_BY_POSTERIOR:
+        moei_by_expert(m, i, moei_array(m, MOEI_H), 1 / (sigma * sigma),
+                       delta);
+        break;
+    case MOEI_BY_PROPORTION:
+        moei_by_expert(m, i, moei_array(m, MOEI_P), 2, delta);
+        break;
+    case MOEI_BY_BLEND:
+        moei_by_blend(m, i, delta);
+        break;
+    case MOEI_BY_LOG_BLEND:
+        moei_by_log_blend(m, i, delta);
+        break;
+    }
 }
 
 /* ======================================================================== */
@@ -1962,52 +1904,50 @@ static void moei_gate_delta(moe *m, moei_path path, int n)
 /* ======================================================================== */
 /* One block of at most B cases, and the public calls made of blocks. */
 
-/* d of one block from labels: 1 at the label, else 0; NaN if out of range. */
-static void moei_load_labels(moe *m, const int *label, moei_mat d, int n)
+/* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
+static void moei_load_labels(const int *label, moei_view d)
 {
-    int i, O = m->config.outputs;
+    moe_real *at = moei_writable(d);
+    ptrdiff_t i;
 
-    moei_map(MOEI_COPY, n, O, d, moei_zero(), moei_zero(), moei_zero());
-    for (i = 0; i < n; i++)
-        if (moei_outside(label[i], 0, O - 1))
-            d.at[i * d.row] = moei_nan();
+    moei_map1(MOEI_COPY, d, moei_zero);
+    for (i = 0; i < d.m; i++)
+        if (moei_outside(label[i], 0, d.n - 1))
+            at[i * d.row] = moei_nan();
         else
-            d.at[i * d.row + label[i] * d.col] = 1;
+            at[i * d.row + (ptrdiff_t)label[i] * d.col] = 1;
 }
 
-/* n cases from row `from` of the data to row `to` of the block:
+/* `count` cases from row `from` of the data to row `to` of the block:
    z = (x - shift) factor,  d' = (d - shift) / factor */
 static void moei_load_rows(moe *m, const moe_data *data, size_t from, int to,
-                           int n)
+                           int count)
 {
-    const moe_real *params = m->params;
     int I = m->config.inputs, O = m->config.outputs;
-    moei_mat z = moei_rows(m, m->work.z, I), d = moei_target(m);
+    moei_view z = moei_rows_from(moei_array(m, MOEI_Z), to, count);
 
-    z.at += to * z.row;
-    moei_map(MOEI_SUB_MUL, n, I, z, moei_user(data->x + from * (size_t)I, I),
-             moei_per_column(params + moei_shift_x(m)),
-             moei_per_column(params + moei_factor_x(m)));
-    if (data->d != NULL) {
-        d.at += to * d.row;
-        moei_map(MOEI_SUB_DIV, n, O, d,
-                 moei_user(data->d + from * (size_t)O, O),
-                 moei_per_column(params + moei_shift_d(m)),
-                 moei_per_column(params + moei_factor_d(m)));
-    } else if (data->labels != NULL) {
-        d.at += to * d.row;
-        moei_load_labels(m, data->labels + from, d, n);
-    }
+    moei_map(MOEI_SUB_MUL, z,
+             moei_matrix(data->x + from * (size_t)I, count, I),
+             moei_scale_x(m, 0), moei_scale_x(m, 1));
+    if (data->d != NULL)
+        moei_map(MOEI_SUB_DIV,
+                 moei_rows_from(moei_array(m, MOEI_D), to, count),
+                 moei_matrix(data->d + from * (size_t)O, count, O),
+                 moei_scale_d(m, 0), moei_scale_d(m, 1));
+    else if (data->labels != NULL)
+        moei_load_labels(data->labels + from,
+                         moei_rows_from(moei_array(m, MOEI_D), to, count));
 }
 
-/* Cases first .. first+n-1 of the data, in file order (key NULL) or in the
-   order of a key. */
+/* The block of cases first .. first+n-1 of the data, in file order (key NULL)
+   or in the order of a key. */
 static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
                       int first, int n)
 {
     int i, run = key ? 1 : n;   /* cases that stand side by side */
 
-    m->by_case = moei_lanes_over_cases(n, m->widest);
+    m->n = n;
+    m->by_case = moei_lanes_over_cases(n, m->columns[MOEI_WIDEST]);
     for (i = 0; i < n; i += run) {
         uint32_t at = (uint32_t)(first + i);
         moei_load_rows(m, data,
@@ -2017,66 +1957,59 @@ static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
 }
 
 /* z -> o, s, p, y */
-static void moei_block_forward(moe *m, int n)
+static void moei_block_forward(moe *m)
 {
     int i;
 
     for (i = 0; i < m->config.experts; i++)
-        moei_net_forward(m, &m->expert, i, n);
-    moei_gate_forward(m, n);
-    moei_blend_forward(m, n);
+        moei_net_forward(m, &m->expert, i);
+    moei_gate_forward(m);
+    moei_blend_forward(m);
 }
 
-/* grads += along a path; dE_dz (n,I) or NULL gets += too */
-static void moei_block_backward(moe *m, moei_path path, int n, moe_real *dE_dz)
+/* grads +=, and dE/dz += if wanted, along a path */
+static void moei_block_backward(moe *m, moei_path path, int want_dz)
 {
     int i;
 
     for (i = 0; i < m->config.experts; i++) {
-        moei_expert_delta(m, path, i, n);
-        moei_net_backward(m, &m->expert, i, n, dE_dz);
+        moei_expert_delta(m, path, i);
+        moei_net_backward(m, &m->expert, i, want_dz);
     }
-    moei_gate_delta(m, path, n);
-    moei_net_backward(m, &m->gate, 0, n, dE_dz);
+    moei_gate_backward(m,
+        moei_array(m, path == MOEI_BY_POSTERIOR ? MOEI_H : MOEI_G),
+        path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND, want_dz);
 }
 
 /* grads += of the loss, after moei_loss_forward.  (1.1): dE/dy = 2 (y - d) */
-static void moei_loss_backward(moe *m, int n)
+static void moei_loss_backward(moe *m)
 {
     moei_path path = moei_path_of(m);
-    int O = m->config.outputs;
 
     if (path == MOEI_BY_BLEND)
-        moei_map(MOEI_SUB_MUL, n, O, moei_rows(m, m->work.dE_dy, O),
-                 moei_in(moei_blend(m)), moei_in(moei_target(m)), moei_two());
-    moei_block_backward(m, path, n, NULL);
+        moei_map(MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
+                 moei_array(m, MOEI_Y), moei_array(m, MOEI_D), moei_two);
+    moei_block_backward(m, path, 0);
 }
 
 /* From standardised to the user's units: shift + factor y */
-static void moei_to_user(const moe *m, int n, moei_mat y, moei_mat out)
+static void moei_to_user(const moe *m, moei_view user, moei_view y)
 {
-    moei_map(MOEI_MUL_ADD, n, m->config.outputs, out, moei_in(y),
-             moei_per_column(m->params + moei_factor_d(m)),
-             moei_per_column(m->params + moei_shift_d(m)));
+    moei_map(MOEI_MUL_ADD, user, y, moei_scale_d(m, 1), moei_scale_d(m, 0));
 }
 
-/* Write the public arrays of a block of n cases. */
-static void moei_publish(moe *m, int n)
+/* Write the public arrays. */
+static void moei_publish(moe *m)
 {
-    int i, E = m->config.experts, O = m->config.outputs;
+    int i, n = m->n, E = m->config.experts, O = m->config.outputs;
 
     m->rows = n;
-    moei_map(MOEI_COPY, n, E, moei_mat_of(m->work.out_s, E, 1),
-             moei_in(moei_per_expert(m, m->work.s)), moei_zero(),
-             moei_zero());
-    moei_map(MOEI_COPY, n, E, moei_mat_of(m->work.out_p, E, 1),
-             moei_in(moei_per_expert(m, m->work.p)), moei_zero(),
-             moei_zero());
+    moei_map1(MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
+    moei_map1(MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     for (i = 0; i < E; i++)
-        moei_to_user(m, n, moei_expert_out(m, i),
-                     moei_mat_of(m->work.out_o + (size_t)i * (size_t)O,
-                                 (ptrdiff_t)E * O, 1));
-    moei_to_user(m, n, moei_blend(m), moei_mat_of(m->work.out_y, O, 1));
+        moei_to_user(m, moei_view_of(m->o + (size_t)i * (size_t)O, E * O, 1,
+                                     n, O), moei_expert_out(m, i));
+    moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 
 static int moei_smaller(int a, int b)
@@ -2099,24 +2032,23 @@ static moe_data moei_inputs(const moe_real *x, int n)
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 {
     moe_data data = moei_inputs(x, n);
-    int I, O, B, blocks, done;
+    int O, B, blocks, done;
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
-    I = m->config.inputs;
     O = m->config.outputs;
     B = m->config.rows;
     blocks = n < 1 ? 0 : (n - 1) / B + 1;
     for (done = 0; done < blocks; done++) {
-        int block = O > I ? blocks - 1 - done : done;
-        int first = block * B, rows = moei_smaller(B, n - first);
+        int block = O > m->config.inputs ? blocks - 1 - done : done;
+        int first = block * B;
 
-        moei_load(m, &data, NULL, first, rows);
-        moei_block_forward(m, rows);
+        moei_load(m, &data, NULL, first, moei_smaller(B, n - first));
+        moei_block_forward(m);
         if (block == blocks - 1)
-            moei_publish(m, rows);
-        moei_to_user(m, rows, moei_blend(m),
-                     moei_mat_of(y + (size_t)first * (size_t)O, O, 1));
+            moei_publish(m);
+        moei_to_user(m, moei_matrix(y + (size_t)first * (size_t)O, m->n, O),
+                     moei_array(m, MOEI_Y));
     }
 }
 
@@ -2126,55 +2058,44 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || x != NULL);
-    n = n < 1 ? 0 : moei_smaller(n, m->config.rows);
-    moei_load(m, &data, NULL, 0, n);
-    moei_block_forward(m, n);
-    moei_publish(m, n);
-    return n;
+    moei_load(m, &data, NULL, 0, n < 1 ? 0 : moei_smaller(n, m->config.rows));
+    moei_block_forward(m);
+    moei_publish(m);
+    return m->n;
 }
 
 /* y = shift + factor y', so dE/dy' = factor dE/dy;
    z = (x - shift) factor, so dE/dx = factor dE/dz */
 MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 {
-    int n, I, O;
-    moei_mat dE_dz;
+    moei_view dE_dz;
 
     MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL);
-    n = m->rows;
-    I = m->config.inputs;
-    O = m->config.outputs;
-    dE_dz = moei_rows(m, m->work.dE_dz, I);
-    moei_map(MOEI_MUL, n, O, moei_rows(m, m->work.dE_dy, O),
-             moei_user(dE_dy, O),
-             moei_per_column(m->params + moei_factor_d(m)), moei_zero());
-    moei_map(MOEI_COPY, n, I, dE_dz, moei_zero(), moei_zero(), moei_zero());
-    moei_block_backward(m, MOEI_BY_BLEND, n, dE_dx ? dE_dz.at : NULL);
+    dE_dz = moei_array(m, MOEI_DE_DZ);
+    moei_map2(MOEI_MUL, moei_array(m, MOEI_DE_DY),
+              moei_matrix(dE_dy, m->n, m->config.outputs), moei_scale_d(m, 1));
+    moei_map1(MOEI_COPY, dE_dz, moei_zero);
+    moei_block_backward(m, MOEI_BY_BLEND, dE_dx != NULL);
     if (dE_dx != NULL)
-        moei_map(MOEI_MUL, n, I, moei_mat_of(dE_dx, I, 1), moei_in(dE_dz),
-                 moei_per_column(m->params + moei_factor_x(m)), moei_zero());
+        moei_map2(MOEI_MUL, moei_matrix(dE_dx, m->n, m->config.inputs), dE_dz,
+                  moei_scale_x(m, 1));
 }
 
-/* Sum over a matrix, block by block of its columns. */
-static moe_real moei_sum_cases(const moe_real *at, int n)
+/* The sum over cases of an array of one column. */
+static moe_real moei_total(const moe *m, int name)
 {
-    moe_real sum;
-
-    moei_reduce(MOEI_SUM, 1, n, moei_cases(&sum), moei_view_of(at, 0, 1),
-                moei_zero());
-    return sum;
+    return moei_reduce_row(MOEI_SUM, moei_transposed(moei_array(m, name)),
+                           moei_zero);
 }
 
-/* Whether z and d of a block are finite: 0 * x is 0 only then. */
-static int moei_block_is_finite(moe *m, int n)
+/* Whether z and d of the block are finite: 0 x is 0 only then. */
+static int moei_block_is_finite(const moe *m)
 {
-    moei_work *w = &m->work;
-
-    moei_reduce(MOEI_DOT, n, m->config.inputs, moei_cases(w->max),
-                moei_in(moei_rows(m, w->z, m->config.inputs)), moei_zero());
-    moei_reduce(MOEI_DOT, n, m->config.outputs, moei_cases(w->loss),
-                moei_in(moei_target(m)), moei_zero());
-    return moei_sum_cases(w->max, n) == 0 && moei_sum_cases(w->loss, n) == 0;
+    moei_reduce(MOEI_DOT, moei_array(m, MOEI_TOP), moei_array(m, MOEI_Z),
+                moei_zero);
+    moei_reduce(MOEI_DOT, moei_array(m, MOEI_LOSS), moei_array(m, MOEI_D),
+                moei_zero);
+    return moei_total(m, MOEI_TOP) == 0 && moei_total(m, MOEI_LOSS) == 0;
 }
 
 /* Whether the targets are of a kind that this moe can learn from. */
@@ -2187,29 +2108,27 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 {
     moe_real sum = 0, carry = 0;
-    int first, n = 0;
+    int first;
 
     MOE_ASSERT(m != NULL && m->grads != NULL);
     MOE_ASSERT(data != NULL && (data->n < 1 || data->x != NULL));
     if (!moei_targets_fit(m, data))
         return m->grads[0] = moei_nan();
-    for (first = 0; first < data->n; first += n) {
-        n = moei_smaller(m->config.rows, data->n - first);
-        moei_load(m, data, NULL, first, n);
-        if (!moei_block_is_finite(m, n))
+    for (first = 0; first < data->n; first += m->n) {
+        moei_load(m, data, NULL, first,
+                  moei_smaller(m->config.rows, data->n - first));
+        if (!moei_block_is_finite(m))
             return m->grads[0] = moei_nan();
-        moei_block_forward(m, n);
-        moei_loss_forward(m, n);
-        moei_add(&sum, &carry, moei_sum_cases(m->work.loss, n));
-        moei_loss_backward(m, n);
+        moei_block_forward(m);
+        moei_loss_forward(m);
+        moei_add(&sum, &carry, moei_total(m, MOEI_LOSS));
+        moei_loss_backward(m);
     }
-    if (n > 0) {
-        int E = m->config.experts;
-        moei_posteriors(m, n);
-        moei_map(MOEI_COPY, n, E, moei_mat_of(m->work.out_h, E, 1),
-                 moei_in(moei_per_expert(m, m->work.h)), moei_zero(),
-                 moei_zero());
-        moei_publish(m, n);
+    if (data->n > 0) {
+        moei_posteriors(m);
+        moei_map1(MOEI_COPY, moei_matrix(m->h, m->n, m->config.experts),
+                  moei_array(m, MOEI_H));
+        moei_publish(m);
     }
     return sum + carry;
 }
@@ -2218,34 +2137,21 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 /* 11  OPTIMISERS                                                           */
 /* ======================================================================== */
 
-static int moei_is_positive(moe_real x)     /* or 0, and finite */
-{
-    return x >= 0 && moei_is_finite(x);
-}
-
 static const char *moei_training_fault(const moe_training *t)
 {
-    if (t->epochs < 0)
-        return "epochs is negative";
-    if (t->batch < MOE_ALL)
-        return "batch is negative and not MOE_ALL";
-    if (moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD))
-        return "optimizer is not MOE_ADAM or MOE_SGD";
-    if (!moei_is_positive(t->rate))
-        return "rate is negative or not finite";
-    if (!(t->momentum >= 0 && t->momentum < 1))
-        return "momentum is outside [0,1)";
-    if (t->momentum > 0 && t->optimizer != MOE_SGD)
-        return "momentum is for MOE_SGD";
-    if (!moei_is_positive(t->weight_decay))
-        return "weight_decay is negative or not finite";
-    if (!moei_is_positive(t->clip))
-        return "clip is negative or not finite";
-    if (!moei_is_positive(t->target))
-        return "target is negative or not finite";
-    if (t->patience < -1)
-        return "patience is below -1";
-    return NULL;
+    return t->epochs < 0 ? "epochs is negative"
+        : t->batch < MOE_ALL ? "batch is negative and not MOE_ALL"
+        : moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD)
+            ? "optimizer is not MOE_ADAM or MOE_SGD"
+        : !moei_is_amount(t->rate) ? "rate is negative or not finite"
+        : !(t->momentum >= 0 && t->momentum < 1) ? "momentum is outside [0,1)"
+        : t->momentum > 0 && t->optimizer != MOE_SGD ? "momentum is for MOE_SGD"
+        : !moei_is_amount(t->weight_decay)
+            ? "weight_decay is negative or not finite"
+        : !moei_is_amount(t->clip) ? "clip is negative or not finite"
+        : !moei_is_amount(t->target) ? "target is negative or not finite"
+        : t->patience < -1 ? "patience is below -1"
+        : NULL;
 }
 
 /* All zeros, which is every default; but MOE_USE_LEARN has no Adam. */
@@ -2265,13 +2171,6 @@ static moe_training moei_default_training(const moe *m)
 static moe_real moei_default_rate(const moe_training *t)
 {
     return t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.01;
-}
-
-/* Leave the sentence; nothing else of m changes. */
-static moe_status moei_refuse(moe *m, moe_status status, const char *why)
-{
-    m->why = why;
-    return status;
 }
 
 static moe_status moei_check_own(moe *m)
@@ -2294,14 +2193,12 @@ static moe_real moei_norm(const moe_real *g, size_t count)
 {
     const moe_real scale = (moe_real)1e-25;
     const size_t run = 16384;
-    moe_real sum = 0, carry = 0, part;
+    moe_real sum = 0, carry = 0;
     size_t i;
 
     for (i = 0; i < count; i += run) {
-        moei_view v = moei_view_of(g + i, 0, 1);
-        moei_reduce(MOEI_DOT, 1, (int)(count - i < run ? count - i : run),
-                    moei_cases(&part), v, v);
-        moei_add(&sum, &carry, part);
+        moei_view v = moei_row(g + i, (int)(count - i < run ? count - i : run));
+        moei_add(&sum, &carry, moei_reduce_row(MOEI_DOT, v, v));
     }
     if (moei_is_finite(sum))
         return moei_sqrt(sum + carry);
@@ -2341,7 +2238,7 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
 static void moei_update_range(moe *m, size_t from, size_t to,
                               const moei_rule *rule)
 {
-    moe_real *v = m->moment[0], *u = m->moment[1];
+    moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
 
     moei_update(to - from, m->own + from, m->grads + from,
                 v ? v + from : NULL, u ? u + from : NULL, rule);
@@ -2361,12 +2258,12 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
     }
 }
 
-static void moei_clear_grads(moe *m)
+static void moei_clear(moe_real *at, size_t count)
 {
     size_t i;
 
-    for (i = 0; i < m->trained_count; i++)
-        m->grads[i] = 0;
+    for (i = 0; i < count; i++)
+        at[i] = 0;
 }
 
 /* One step at a given rate, of settings that were checked. */
@@ -2376,7 +2273,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     moei_rule rule;
 
     if (!moei_next_rule(m, t, rate, scale, &rule)) {
-        moei_clear_grads(m);
+        moei_clear(m->grads, m->trained_count);
         return moei_refuse(m, MOE_ERR_DIVERGED,
                            "the gradient is not finite");
     }
@@ -2385,7 +2282,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     m->beta_power[0] *= MOEI_BETA_1;
     m->beta_power[1] *= MOEI_BETA_2;
     m->steps++;
-    m->scaled = 1;
+    m->scaled = 2;
     return MOE_OK;
 }
 
@@ -2407,7 +2304,8 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
         fault = "scale is not finite";
     if (fault != NULL)
         return moei_refuse(m, MOE_ERR_CONFIG, fault);
-    if (m->moment[0] == NULL && (t->optimizer == MOE_ADAM || t->momentum > 0))
+    if (m->kept[MOEI_FIRST] == NULL
+        && (t->optimizer == MOE_ADAM || t->momentum > 0))
         return moei_refuse(m, MOE_ERR_STATE,
                            "Adam and momentum need MOE_USE_TRAIN");
     return moei_step(m, t, t->rate > 0 ? t->rate : moei_default_rate(t),
@@ -2421,12 +2319,9 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 /* Column of the first value of a row that is not finite, or -1. */
 static int moei_bad_column(const moe_real *row, int count)
 {
-    moe_real zero;
     int j;
 
-    moei_reduce(MOEI_DOT, 1, count, moei_cases(&zero),
-                moei_view_of(row, 0, 1), moei_zero());
-    if (zero == 0)
+    if (moei_reduce_row(MOEI_DOT, moei_row(row, count), moei_zero) == 0)
         return -1;
     for (j = 0; j < count - 1 && moei_is_finite(row[j]); j++)
         continue;
@@ -2541,7 +2436,7 @@ static moe_real moei_usable(moe_real deviation)
 static void moei_measure(moe *m, const moe_data *data)
 {
     int j, I = m->config.inputs, O = m->config.outputs;
-    moe_real *x = m->own + moei_shift_x(m), *d = m->own + moei_shift_d(m);
+    moe_real *d = m->own + m->trained_count, *x = d + 2 * O;
 
     for (j = 0; j < I; j++) {
         moei_spread(data->x + j, data->n, (size_t)I, &x[j], &x[I + j]);
@@ -2561,13 +2456,15 @@ MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
     if (m == NULL)
         return MOE_ERR_NULL;
     status = moei_check_own(m);
-    if (status == MOE_OK && m->scaled)
+    if (status == MOE_OK && m->scaled == 2)
         status = moei_refuse(m, MOE_ERR_STATE,
                              "the scales are settled by earlier training");
     if (status == MOE_OK)
         status = moei_check_data(m, data, 0, &ignored);
-    if (status == MOE_OK)
+    if (status == MOE_OK) {
         moei_measure(m, data);
+        m->scaled = 1;
+    }
     return status;
 }
 
@@ -2575,115 +2472,100 @@ MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
 /* 13  TRAINING                                                             */
 /* ======================================================================== */
 
-/* What a report adds up, in work.sum: E shares of p, E shares of wins, then */
-enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY };
+/* What a report adds up, in m->sum: E shares of p, E shares of wins, then */
+enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
+       MOEI_SUMS };
 
 static void moei_clear_sums(moe *m)
 {
-    int i;
-
-    for (i = 0; i < 2 * m->config.experts + 4; i++)
-        m->work.sum[i] = m->work.carry[i] = 0;
+    moei_clear(m->sum, 2 * (size_t)m->config.experts + MOEI_SUMS);
+    moei_clear(m->carry, 2 * (size_t)m->config.experts + MOEI_SUMS);
 }
 
 static void moei_add_sum(moe *m, int which, moe_real x)
 {
-    int i = 2 * m->config.experts + which;
+    size_t i = 2 * (size_t)m->config.experts + (size_t)which;
 
-    moei_add(&m->work.sum[i], &m->work.carry[i], x);
+    moei_add(&m->sum[i], &m->carry[i], x);
 }
 
-static moe_real moei_mean(const moe *m, int i, int n)
+static moe_real moei_mean(const moe *m, int which, int n)
 {
-    return (m->work.sum[i] + m->work.carry[i]) / (moe_real)n;
-}
+    size_t i = 2 * (size_t)m->config.experts + (size_t)which;
 
-/* Sums over the cases of each expert's column, onto sums from, from+1, ... */
-static void moei_add_columns(moe *m, int from, moei_mat a, int n)
-{
-    int i, E = m->config.experts;
-
-    moei_reduce(MOEI_SUM, E, n, moei_cases(m->work.column),
-                moei_transposed(moei_in(a)), moei_zero());
-    for (i = 0; i < E; i++)
-        moei_add(&m->work.sum[from + i], &m->work.carry[from + i],
-                 m->work.column[i]);
+    return (m->sum[i] + m->carry[i]) / (moe_real)n;
 }
 
 /* win_ij = 1 for the first largest a_ij of each row, else 0.
-   a, win (n,K); most, free (n) is room for the maximum and what is left */
-static void moei_winners(int n, int K, moei_mat a, moei_mat win,
-                         moe_real *most, moe_real *left)
+   a, win (n,K)   most, left (n): room for the maximum and what is not won */
+static void moei_winners(moei_view a, moei_view win, moei_view most,
+                         moei_view left)
 {
     int j;
 
-    moei_reduce(MOEI_MAX, n, K, moei_cases(most), moei_in(a), moei_zero());
-    moei_map(MOEI_COPY, n, 1, moei_cases(left), moei_one(), moei_zero(),
-             moei_zero());
-    for (j = 0; j < K; j++) {
-        moei_mat win_j = moei_column(win, j);
-        moei_map(MOEI_EQUAL, n, 1, win_j, moei_in(moei_column(a, j)),
-                 moei_per_case(most), moei_per_case(left));
-        moei_map(MOEI_SUB, n, 1, moei_cases(left), moei_per_case(left),
-                 moei_in(win_j), moei_zero());
+    moei_reduce(MOEI_MAX, most, a, moei_zero);
+    moei_map1(MOEI_COPY, left, moei_one);
+    for (j = 0; j < a.n; j++) {
+        moei_view win_j = moei_column(win, j);
+        moei_map(MOEI_EQUAL, win_j, moei_column(a, j), most, left);
+        moei_map2(MOEI_SUB, left, left, win_j);
     }
 }
 
-/* Cases classified right.  Softmax: the largest y is where the largest d is;
-   logistic: every output is on its target's side of one half. */
-static moe_real moei_count_right(moe *m, int n)
+/* TOP (n): 1 for each case classified right.  Softmax: the largest y
+   is where the largest d is; logistic: every output is on its target's side
+   of one half. */
+static void moei_right(moe *m)
 {
-    moei_work *w = &m->work;
     int O = m->config.outputs;
     moe_real all = (moe_real)O;
-    moei_mat y = moei_rows(m, w->delta[0], O);
-    moei_mat d = moei_rows(m, w->delta[1], O);
+    moei_view right = moei_array(m, MOEI_TOP);
+    moei_view y = moei_rows(m, m->work[MOEI_DELTA], O);
+    moei_view d = moei_rows(m, m->work[MOEI_DELTA_2], O);
 
     if (m->config.output == MOE_OUT_SOFTMAX) {
-        moei_winners(n, O, moei_blend(m), y, w->max, w->h_max);
-        moei_winners(n, O, moei_target(m), d, w->max, w->h_max);
-        moei_reduce(MOEI_DOT, n, O, moei_cases(w->max), moei_in(y),
-                    moei_in(d));
+        moei_winners(moei_array(m, MOEI_Y), y, right,
+                     moei_array(m, MOEI_H_TOP));
+        moei_winners(moei_array(m, MOEI_D), d, right,
+                     moei_array(m, MOEI_H_TOP));
+        moei_reduce(MOEI_DOT, right, y, d);
     } else {
-        moei_map(MOEI_AT_LEAST, n, O, y, moei_in(moei_blend(m)), moei_half(),
-                 moei_one());
-        moei_map(MOEI_AT_LEAST, n, O, d, moei_in(moei_target(m)), moei_half(),
-                 moei_one());
-        moei_map(MOEI_EQUAL, n, O, y, moei_in(y), moei_in(d), moei_one());
-        moei_reduce(MOEI_SUM, n, O, moei_cases(w->max), moei_in(y),
-                    moei_zero());
-        moei_map(MOEI_EQUAL, n, 1, moei_cases(w->max), moei_per_case(w->max),
-                 moei_same(&all), moei_one());
+        moei_map(MOEI_AT_LEAST, y, moei_array(m, MOEI_Y), moei_half, moei_one);
+        moei_map(MOEI_AT_LEAST, d, moei_array(m, MOEI_D), moei_half, moei_one);
+        moei_map(MOEI_EQUAL, y, y, d, moei_one);
+        moei_reduce(MOEI_SUM, right, y, moei_zero);
+        moei_map(MOEI_EQUAL, right, right, moei_number(&all), moei_one);
     }
-    return moei_sum_cases(w->max, n);
 }
 
-/* Add one block to the sums: after moei_loss_forward, before the way back.
+/* Add the block to the sums: after moei_loss_forward, before the way back.
      squared error   sum_k (factor_k (y_k - d_k))^2
      entropy         -sum_i p_i log p_i = lse - sum_i p_i t_i */
-static void moei_tally(moe *m, int n)
+static void moei_tally(moe *m)
 {
-    moei_work *w = &m->work;
-    int E = m->config.experts, O = m->config.outputs;
-    moei_mat off = moei_rows(m, w->delta[0], O);
-    moei_mat win = moei_per_expert(m, w->delta[1]);
-    moei_mat p = moei_per_expert(m, w->p);
+    int i, E = m->config.experts;
+    moei_view top = moei_array(m, MOEI_TOP), p = moei_array(m, MOEI_P);
+    moei_view off = moei_rows(m, m->work[MOEI_DELTA], m->config.outputs);
+    moei_view win = moei_rows(m, m->work[MOEI_DELTA], E);
 
-    moei_add_sum(m, MOEI_SUM_LOSS, moei_sum_cases(w->loss, n));
-    moei_map(MOEI_SUB_MUL, n, O, off, moei_in(moei_blend(m)),
-             moei_in(moei_target(m)),
-             moei_per_column(m->params + moei_factor_d(m)));
-    moei_reduce(MOEI_SQUARE, n, O, moei_cases(w->max), moei_in(off),
-                moei_zero());
-    moei_add_sum(m, MOEI_SUM_SQUARE, moei_sum_cases(w->max, n));
-    moei_reduce(MOEI_DOT, n, E, moei_cases(w->max), moei_in(p),
-                moei_in(moei_per_expert(m, w->t)));
-    moei_add_sum(m, MOEI_SUM_ENTROPY, moei_sum_cases(w->lse, n)
-                                      - moei_sum_cases(w->max, n));
-    moei_add_sum(m, MOEI_SUM_RIGHT, moei_count_right(m, n));
-    moei_add_columns(m, 0, p, n);
-    moei_winners(n, E, p, win, w->max, w->h_max);
-    moei_add_columns(m, E, win, n);
+    moei_add_sum(m, MOEI_SUM_LOSS, moei_total(m, MOEI_LOSS));
+    moei_map(MOEI_SUB_MUL, off, moei_array(m, MOEI_Y), moei_array(m, MOEI_D),
+             moei_scale_d(m, 1));
+    moei_reduce(MOEI_SQUARE, top, off, moei_zero);
+    moei_map2(MOEI_MIN, top, top, moei_largest);
+    moei_add_sum(m, MOEI_SUM_SQUARE, moei_total(m, MOEI_TOP));
+    moei_reduce(MOEI_DOT, top, p, moei_array(m, MOEI_T));
+    moei_map2(MOEI_SUB, top, moei_array(m, MOEI_LSE), top);
+    moei_add_sum(m, MOEI_SUM_ENTROPY, moei_total(m, MOEI_TOP));
+    moei_right(m);
+    moei_add_sum(m, MOEI_SUM_RIGHT, moei_total(m, MOEI_TOP));
+    moei_winners(p, win, top, moei_array(m, MOEI_H_TOP));
+    moei_reduce(MOEI_SUM, moei_cases(m->means, E), moei_transposed(p),
+                moei_zero);
+    moei_reduce(MOEI_SUM, moei_cases(m->means + E, E), moei_transposed(win),
+                moei_zero);
+    for (i = 0; i < 2 * E; i++)
+        moei_add(&m->sum[i], &m->carry[i], m->means[i]);
 }
 
 static void moei_clear_report(const moe *m, moe_report *report)
@@ -2692,45 +2574,45 @@ static void moei_clear_report(const moe *m, moe_report *report)
     report->loss = report->squared_error = 0;
     report->valid_loss = report->accuracy = -1;
     report->gate_entropy = report->imbalance = 0;
-    report->usage = m->work.usage;
-    report->won = m->work.won;
+    report->usage = m->means;
+    report->won = m->means ? m->means + m->config.experts : NULL;
     report->bad_row = report->bad_column = -1;
 }
 
 /* The sums of n cases as means. */
 static void moei_fill_report(moe *m, int n, moe_report *report)
 {
-    int i, E = m->config.experts, S = 2 * E;
+    int i, E = m->config.experts;
     moe_real most = 0;
 
-    for (i = 0; i < E; i++) {
-        m->work.usage[i] = moei_mean(m, i, n);
-        m->work.won[i] = moei_mean(m, E + i, n);
-        most = most < m->work.won[i] ? m->work.won[i] : most;
-    }
+    for (i = 0; i < 2 * E; i++)
+        m->means[i] = (m->sum[i] + m->carry[i]) / (moe_real)n;
+    for (i = 0; i < E; i++)
+        most = most < report->won[i] ? report->won[i] : most;
     report->epoch = m->epoch;
-    report->loss = moei_mean(m, S + MOEI_SUM_LOSS, n);
-    report->squared_error = moei_mean(m, S + MOEI_SUM_SQUARE, n);
-    report->gate_entropy = moei_mean(m, S + MOEI_SUM_ENTROPY, n);
+    report->loss = moei_mean(m, MOEI_SUM_LOSS, n);
+    report->squared_error = moei_mean(m, MOEI_SUM_SQUARE, n);
+    report->gate_entropy = moei_mean(m, MOEI_SUM_ENTROPY, n);
     if (m->config.output != MOE_OUT_LINEAR)
-        report->accuracy = moei_mean(m, S + MOEI_SUM_RIGHT, n);
+        report->accuracy = moei_mean(m, MOEI_SUM_RIGHT, n);
     report->imbalance = (moe_real)E * most;
 }
 
-/* Forward, loss and sums over all the data. */
-static void moei_measure_loss(moe *m, const moe_data *data)
+/* Cases first .. first+count-1, block by block: forward, loss, sums, and when
+   learning grads +=. */
+static void moei_pass(moe *m, const moe_data *data, const uint64_t *key,
+                      int first, int count, int learning)
 {
-    int first, n;
+    int end = first + count;
 
-    moei_clear_sums(m);
-    for (first = 0; first < data->n; first += n) {
-        n = moei_smaller(m->config.rows, data->n - first);
-        moei_load(m, data, NULL, first, n);
-        moei_block_forward(m, n);
-        moei_loss_forward(m, n);
-        moei_tally(m, n);
-        if (first + n == data->n)
-            moei_publish(m, n);
+    for (; first < end; first += m->n) {
+        moei_load(m, data, key, first,
+                  moei_smaller(m->config.rows, end - first));
+        moei_block_forward(m);
+        moei_loss_forward(m);
+        moei_tally(m);
+        if (learning)
+            moei_loss_backward(m);
     }
 }
 
@@ -2744,18 +2626,19 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
         return MOE_ERR_NULL;
     report = report ? report : &unread;
     moei_clear_report(m, report);
-    if (m->work.d == NULL)
+    if (m->grads == NULL)
         return moei_refuse(m, MOE_ERR_STATE,
                            "evaluating needs MOE_USE_TRAIN or MOE_USE_LEARN");
     status = moei_check_data(m, data, 0, report);
     if (status == MOE_OK) {
-        moei_measure_loss(m, data);
+        moei_clear_sums(m);
+        moei_pass(m, data, NULL, 0, data->n, 0);
         moei_fill_report(m, data->n, report);
+        moei_publish(m);
     }
     return status;
 }
 
-/* Copy of all trained parameters. */
 static void moei_copy(moe_real *to, const moe_real *from, size_t count)
 {
     size_t i;
@@ -2767,25 +2650,9 @@ static void moei_copy(moe_real *to, const moe_real *from, size_t count)
 /* A better loss: keep the weights. */
 static void moei_keep_best(moe *m, moe_real loss)
 {
-    moei_copy(m->best, m->own, m->trained_count);
+    moei_copy(m->kept[MOEI_BEST], m->own, m->trained_count);
     m->best_loss = loss;
     m->waiting = 0;
-}
-
-/* grads += over one step's cases, block by block. */
-static void moei_batch_gradient(moe *m, const moe_data *data,
-                                const uint64_t *key, int first, int count)
-{
-    int n, end = first + count;
-
-    for (; first < end; first += n) {
-        n = moei_smaller(m->config.rows, end - first);
-        moei_load(m, data, key, first, n);
-        moei_block_forward(m, n);
-        moei_loss_forward(m, n);
-        moei_tally(m, n);
-        moei_loss_backward(m, n);
-    }
 }
 
 /* One pass over the data.  Before its last step all is measured: the report
@@ -2796,44 +2663,40 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
                              moe_report *report)
 {
     uint64_t key = moei_mix(t->seed + (uint64_t)m->epoch);
-    int first, count, last;
-    moe_status status;
+    moe_status status = MOE_OK;
+    int first, count;
 
     m->epoch++;
     moei_clear_sums(m);
-    for (first = 0; first < data->n; first += count) {
+    for (first = 0; first < data->n && status == MOE_OK; first += count) {
         count = moei_smaller(t->batch, data->n - first);
-        last = first + count == data->n;
-        moei_batch_gradient(m, data, t->batch < data->n ? &key : NULL, first,
-                            count);
-        if (last) {
+        moei_pass(m, data, t->batch < data->n ? &key : NULL, first, count, 1);
+        if (first + count == data->n) {
             moei_fill_report(m, data->n, report);
             if (!validated && report->loss < m->best_loss)
                 moei_keep_best(m, report->loss);
             if (t->target > 0 && report->squared_error <= t->target) {
-                moei_clear_grads(m);
+                moei_clear(m->grads, m->trained_count);
                 return MOE_STOPPED;
             }
         }
         status = moei_step(m, t, t->rate * m->rate_factor,
                            1 / (moe_real)count);
-        if (status != MOE_OK)
-            return status;
     }
-    return MOE_OK;
+    return status;
 }
 
 /* Measure the validation loss; keep the best weights, or count the epochs
-   since.  Whether patience is at its end. */
+   since and slow down.  Whether patience is at its end. */
 static int moei_validate(moe *m, const moe_data *validation,
                          const moe_training *t, int slow_down,
                          moe_report *report)
 {
-    enum { PLATEAU = 10, FLOOR = 1000 };
+    enum { PLATEAU = 10, FLOOR = 1000 };    /* epochs, steps */
 
-    moei_measure_loss(m, validation);
-    report->valid_loss = moei_mean(m, 2 * m->config.experts + MOEI_SUM_LOSS,
-                                   validation->n);
+    moei_clear_sums(m);
+    moei_pass(m, validation, NULL, 0, validation->n, 0);
+    report->valid_loss = moei_mean(m, MOEI_SUM_LOSS, validation->n);
     if (report->valid_loss < m->best_loss) {
         moei_keep_best(m, report->valid_loss);
         return 0;
@@ -2852,16 +2715,10 @@ static moe_training moei_training_of(const moe *m, const moe_training *given,
 {
     moe_training t = given ? *given : moei_default_training(m);
 
-    if (t.epochs == 0)
-        t.epochs = validated ? 1000 : 200;
-    if (t.batch == 0)
-        t.batch = 32;
-    if (t.batch == MOE_ALL)
-        t.batch = n;
-    if (t.rate == 0)
-        t.rate = moei_default_rate(&t);
-    if (t.patience == 0)
-        t.patience = 25;
+    t.epochs = t.epochs ? t.epochs : validated ? 1000 : 200;
+    t.batch = t.batch == MOE_ALL ? n : t.batch ? t.batch : 32;
+    t.rate = t.rate > 0 ? t.rate : moei_default_rate(&t);
+    t.patience = t.patience ? t.patience : 25;
     return t;
 }
 
@@ -2877,18 +2734,15 @@ static moe_status moei_check_training(moe *m, const moe_data *data,
     if (status != MOE_OK)
         return status;
     if (m->config.use != MOE_USE_TRAIN)
-        return moei_refuse(m, MOE_ERR_STATE,
-                           "training needs MOE_USE_TRAIN");
-    if (fault == NULL)
-        fault = moei_config_fault(&m->config);
+        return moei_refuse(m, MOE_ERR_STATE, "training needs MOE_USE_TRAIN");
+    fault = fault ? fault : moei_config_fault(&m->config);
     if (fault == NULL && t != NULL && t->patience > 0 && validation == NULL)
         fault = "patience without validation data";
     if (fault != NULL)
         return moei_refuse(m, MOE_ERR_CONFIG, fault);
     status = moei_check_data(m, data, 0, report);
-    if (status == MOE_OK && validation != NULL)
-        status = moei_check_data(m, validation, data->n, report);
-    return status;
+    return status != MOE_OK || validation == NULL
+         ? status : moei_check_data(m, validation, data->n, report);
 }
 
 /* Epochs until one of the ends.  MOE_STOPPED only by the callback. */
@@ -2916,13 +2770,11 @@ static moe_status moei_epochs(moe *m, const moe_data *data,
 /* Back to the best weights; moments that led away from them are forgotten. */
 static void moei_restore_best(moe *m, moe_status status)
 {
-    size_t i;
-
-    moei_copy(m->own, m->best, m->trained_count);
+    moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
     if (status != MOE_ERR_DIVERGED)
         return;
-    for (i = 0; i < m->trained_count; i++)
-        m->moment[0][i] = m->moment[1][i] = 0;
+    moei_clear(m->kept[MOEI_FIRST], m->trained_count);
+    moei_clear(m->kept[MOEI_SECOND], m->trained_count);
     m->beta_power[0] = m->beta_power[1] = 1;
 }
 
@@ -2942,10 +2794,10 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
     if (status != MOE_OK)
         return status;
     plan = moei_training_of(m, t, data->n, validation != NULL);
-    if (!m->scaled && !plan.keep_units)
+    if (m->scaled == 0 && !plan.keep_units)
         moei_measure(m, data);
-    m->scaled = 1;
-    moei_clear_grads(m);
+    m->scaled = 2;
+    moei_clear(m->grads, m->trained_count);
     if (m->waiting < 0)
         moei_keep_best(m, moei_from_bits(MOEI_INFINITY_BITS));
     status = moei_epochs(m, data, validation, &plan, !(t && t->rate > 0),
