@@ -371,6 +371,7 @@ typedef struct moe {
     int columns[5];              /* how many each kind of them has           */
     int n, by_case;              /* cases in the block; [column][case]       */
     moe_real *sum, *carry;       /* (2E+4) what a report adds up             */
+    moe_real *column;            /* (2E)   the same of one block             */
     moe_real *means;             /* (2E)   usage and won of the report       */
     moe_real *kept[3];           /* (trained_count) two moments, best weights*/
     void *heap;                  /* what moe_close frees                     */
@@ -1113,10 +1114,10 @@ static int moei_outside(int value, int least, int most)
     return value < least || value > most;
 }
 
-/* A number that a setting may be: 0 or above, and finite. */
+/* A number that a setting may be: not negative, NaN or absurd. */
 static int moei_is_amount(moe_real x)
 {
-    return x >= 0 && moei_is_finite(x);
+    return x >= 0 && x <= MOEI_LARGEST;
 }
 
 /* The sentence for what is wrong with a stack of hidden widths, or NULL. */
@@ -1165,7 +1166,7 @@ static const char *moei_config_fault(const moe_config *c)
             ? "loss is not one of MOE_LOSS_..."
         : moei_outside((int)c->use, MOE_USE_TRAIN, MOE_USE_PREDICT)
             ? "use is not one of MOE_USE_..."
-        : !moei_is_amount(c->sigma) ? "sigma is negative or not finite"
+        : !moei_is_amount(c->sigma) ? "sigma is outside 0..1e30"
         : c->sigma > 0 && !moei_is_finite(1 / (c->sigma * c->sigma))
             ? "sigma is too small: 1 / sigma^2 is not finite"
         : fault;
@@ -1323,6 +1324,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
         m->h = moei_take(&carver, B * E);
         m->sum = moei_take(&carver, 2 * E + 4);
         m->carry = moei_take(&carver, 2 * E + 4);
+        m->column = moei_take(&carver, 2 * E);
         m->means = moei_take(&carver, 2 * E);
     }
     return carver.used;
@@ -1744,11 +1746,16 @@ static moei_view moei_errors(moe *m)
     return e;
 }
 
+static moe_real moei_sigma(const moe *m)
+{
+    return m->config.sigma > 0 ? m->config.sigma : 1;
+}
+
 /* h = softmax(t - e / (2 sigma^2));  softmax experts: softmax(t - e) */
 static void moei_posteriors(moe *m)
 {
-    moe_real sigma = m->config.sigma, factor = -1 / (2 * sigma * sigma);
     int softmax = m->config.output == MOE_OUT_SOFTMAX;
+    moe_real sigma = moei_sigma(m), factor = -1 / (2 * sigma * sigma);
     moei_view h = moei_array(m, MOEI_H);
 
     if (softmax)
@@ -1880,7 +1887,7 @@ static void moei_by_log_blend(moe *m, int i, moei_view delta)
 static void moei_expert_delta(moe *m, moei_path path, int i)
 {
     moei_view delta = moei_rows(m, m->work[MOEI_DELTA], m->config.outputs);
-    moe_real sigma = m->config.sigma;
+    moe_real sigma = moei_sigma(m);
 
     switch (path) {
     case MOEI_BY_POSTERIOR:
@@ -2143,13 +2150,13 @@ static const char *moei_training_fault(const moe_training *t)
         : t->batch < MOE_ALL ? "batch is negative and not MOE_ALL"
         : moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD)
             ? "optimizer is not MOE_ADAM or MOE_SGD"
-        : !moei_is_amount(t->rate) ? "rate is negative or not finite"
+        : !moei_is_amount(t->rate) ? "rate is outside 0..1e30"
         : !(t->momentum >= 0 && t->momentum < 1) ? "momentum is outside [0,1)"
         : t->momentum > 0 && t->optimizer != MOE_SGD ? "momentum is for MOE_SGD"
         : !moei_is_amount(t->weight_decay)
-            ? "weight_decay is negative or not finite"
-        : !moei_is_amount(t->clip) ? "clip is negative or not finite"
-        : !moei_is_amount(t->target) ? "target is negative or not finite"
+            ? "weight_decay is outside 0..1e30"
+        : !moei_is_amount(t->clip) ? "clip is outside 0..1e30"
+        : !moei_is_amount(t->target) ? "target is outside 0..1e30"
         : t->patience < -1 ? "patience is below -1"
         : NULL;
 }
@@ -2231,6 +2238,8 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
         rule->rate = rate / (1 - m->beta_power[0] * MOEI_BETA_1);
         rule->second_scale = 1 / (1 - m->beta_power[1] * MOEI_BETA_2);
     }
+    if (t->weight_decay > 0)
+        norm += t->weight_decay * moei_norm(m->own, m->trained_count);
     return moei_is_finite(norm * norm) && moei_is_finite(rate * norm);
 }
 
@@ -2281,7 +2290,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     moei_update_net(m, &m->gate, &rule);
     m->beta_power[0] *= MOEI_BETA_1;
     m->beta_power[1] *= MOEI_BETA_2;
-    m->steps++;
+    m->steps += m->steps < INT32_MAX;
     m->scaled = 2;
     return MOE_OK;
 }
@@ -2560,12 +2569,12 @@ static void moei_tally(moe *m)
     moei_right(m);
     moei_add_sum(m, MOEI_SUM_RIGHT, moei_total(m, MOEI_TOP));
     moei_winners(p, win, top, moei_array(m, MOEI_H_TOP));
-    moei_reduce(MOEI_SUM, moei_cases(m->means, E), moei_transposed(p),
+    moei_reduce(MOEI_SUM, moei_cases(m->column, E), moei_transposed(p),
                 moei_zero);
-    moei_reduce(MOEI_SUM, moei_cases(m->means + E, E), moei_transposed(win),
+    moei_reduce(MOEI_SUM, moei_cases(m->column + E, E), moei_transposed(win),
                 moei_zero);
     for (i = 0; i < 2 * E; i++)
-        moei_add(&m->sum[i], &m->carry[i], m->means[i]);
+        moei_add(&m->sum[i], &m->carry[i], m->column[i]);
 }
 
 static void moei_clear_report(const moe *m, moe_report *report)
@@ -2629,6 +2638,8 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
     if (m->grads == NULL)
         return moei_refuse(m, MOE_ERR_STATE,
                            "evaluating needs MOE_USE_TRAIN or MOE_USE_LEARN");
+    if (moei_config_fault(&m->config) != NULL)
+        return moei_refuse(m, MOE_ERR_CONFIG, moei_config_fault(&m->config));
     status = moei_check_data(m, data, 0, report);
     if (status == MOE_OK) {
         moei_clear_sums(m);
@@ -2671,6 +2682,8 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
     for (first = 0; first < data->n && status == MOE_OK; first += count) {
         count = moei_smaller(t->batch, data->n - first);
         moei_pass(m, data, t->batch < data->n ? &key : NULL, first, count, 1);
+        if (m->waiting < 0)
+            moei_keep_best(m, moei_mean(m, MOEI_SUM_LOSS, count));
         if (first + count == data->n) {
             moei_fill_report(m, data->n, report);
             if (!validated && report->loss < m->best_loss)
@@ -2686,6 +2699,13 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
     return status;
 }
 
+static moe_real moei_validation_loss(moe *m, const moe_data *validation)
+{
+    moei_clear_sums(m);
+    moei_pass(m, validation, NULL, 0, validation->n, 0);
+    return moei_mean(m, MOEI_SUM_LOSS, validation->n);
+}
+
 /* Measure the validation loss; keep the best weights, or count the epochs
    since and slow down.  Whether patience is at its end. */
 static int moei_validate(moe *m, const moe_data *validation,
@@ -2694,9 +2714,7 @@ static int moei_validate(moe *m, const moe_data *validation,
 {
     enum { PLATEAU = 10, FLOOR = 1000 };    /* epochs, steps */
 
-    moei_clear_sums(m);
-    moei_pass(m, validation, NULL, 0, validation->n, 0);
-    report->valid_loss = moei_mean(m, MOEI_SUM_LOSS, validation->n);
+    report->valid_loss = moei_validation_loss(m, validation);
     if (report->valid_loss < m->best_loss) {
         moei_keep_best(m, report->valid_loss);
         return 0;
@@ -2798,10 +2816,14 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
         moei_measure(m, data);
     m->scaled = 2;
     moei_clear(m->grads, m->trained_count);
-    if (m->waiting < 0)
-        moei_keep_best(m, moei_from_bits(MOEI_INFINITY_BITS));
+    if (m->waiting < 0 && validation != NULL)
+        moei_keep_best(m, moei_validation_loss(m, validation));
     status = moei_epochs(m, data, validation, &plan, !(t && t->rate > 0),
                          report);
+    if (!moei_is_finite(moei_norm(m->own, m->trained_count)))
+        status = MOE_ERR_DIVERGED;
+    if (status == MOE_ERR_DIVERGED)
+        m->why = "training left the finite numbers";
     if (validation != NULL || status == MOE_ERR_DIVERGED)
         moei_restore_best(m, status);
     if (validation != NULL)

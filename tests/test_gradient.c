@@ -1,0 +1,396 @@
+/* test_gradient.c - every derivative against central differences: each
+   parameter of each kind of network, and dE/dx.  Always in double. */
+#ifndef MOE_DOUBLE
+#define MOE_DOUBLE
+#endif
+#define MOE_STATIC
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+#include "check.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A central difference with step 1e-5 is off by step^2 E'''/6, some 1e-9 for
+   the E''' of some 10 to 100 met here, and by 1e-16 E / step, some 1e-10 for
+   an E of up to some 100.  BOUND, relative to the largest derivative, leaves
+   room for both and none for a wrong formula. */
+#define STEP 1e-5
+#define BOUND 1e-6
+
+#define MOST_ROWS 40
+#define MOST_ROW_REALS 8
+
+/* Rows of 16 and more put narrow networks into another inner layout, so both
+   sides of that limit are here, and layers on both sides of 16 units. */
+typedef struct shape {
+    const char *name;
+    int inputs, outputs, experts;
+    int hidden[2], gate_hidden[2];
+    moe_span expert_sees, gate_sees;
+    int rows, n;
+} shape;
+
+static const shape shapes[] = {
+    {"linear, one case", 3, 2, 3, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 4, 1},
+    {"linear, deep gate", 3, 2, 3, {0, 0}, {4, 3}, {0, 0}, {0, 0}, 20, 20},
+    {"hidden, blocks", 3, 3, 2, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 3, 7},
+    {"hidden, blocks of 16", 2, 2, 3, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 33},
+    {"deep, spans", 5, 2, 2, {4, 3}, {3, 0}, {0, 3}, {2, 2}, 20, 20},
+    {"deep, spans, one case", 5, 2, 2, {4, 3}, {3, 0}, {3, 2}, {0, 2}, 1, 1},
+    {"wide", 2, 2, 2, {17, 0}, {0, 0}, {0, 1}, {0, 0}, 17, 18},
+    {"wide gate", 2, 2, 2, {0, 0}, {18, 0}, {0, 0}, {1, 1}, 16, 5},
+    {"many experts", 2, 2, 17, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 18},
+    {"one expert", 3, 2, 1, {4, 0}, {0, 0}, {1, 2}, {0, 0}, 16, 20}
+};
+#define SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
+
+typedef struct problem {
+    const shape *s;
+    moe_data data;                   /* n rows; the arrays hold MOST_ROWS    */
+    double x[MOST_ROWS * MOST_ROW_REALS], d[MOST_ROWS * MOST_ROW_REALS];
+    int labels[MOST_ROWS];
+    moe m;
+} problem;
+
+typedef double (*error_function)(problem *);
+
+static double worst_seen;
+static long derivatives, skipped;
+
+/* Uniform in [-1, 1): the high bits of a linear congruential generator. */
+static double noise(void)
+{
+    static uint64_t state = 1991;
+
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(state >> 11) / 4503599627370496.0 - 1;
+}
+
+static moe_config config_of(const shape *s, moe_activation activation,
+                            moe_output output)
+{
+    moe_config config;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = s->inputs;
+    config.outputs = s->outputs;
+    config.experts = s->experts;
+    memcpy(config.hidden, s->hidden, sizeof s->hidden);
+    memcpy(config.gate_hidden, s->gate_hidden, sizeof s->gate_hidden);
+    config.expert_sees = s->expert_sees;
+    config.gate_sees = s->gate_sees;
+    config.activation = activation;
+    config.output = output;
+    config.sigma = 0.75;
+    config.rows = s->rows;
+    config.use = MOE_USE_LEARN;
+    return config;
+}
+
+/* A target row that is legal for every kind of output but linear. */
+static void proportions(double *d, int outputs)
+{
+    double sum = 0;
+    int k;
+
+    for (k = 0; k < outputs; k++)
+        sum += d[k] = noise() + 1.125;
+    for (k = 0; k < outputs; k++)
+        d[k] /= sum;
+}
+
+static void fill_data(problem *q, int labelled)
+{
+    const shape *s = q->s;
+    int n, k;
+
+    for (n = 0; n < MOST_ROWS; n++) {
+        double *d = q->d + n * s->outputs;
+
+        for (k = 0; k < s->inputs; k++)
+            q->x[n * s->inputs + k] = 5 * k - 3 + (k + 1) * noise() / 2;
+        proportions(d, s->outputs);
+        for (k = 0; k < s->outputs
+                    && q->m.config.output == MOE_OUT_LINEAR; k++)
+            d[k] = 7 - 20 * k + (k + 3) * noise();
+        q->labels[n] = (n * 7 + n / 3) % s->outputs;
+    }
+    q->data.n = MOST_ROWS;
+    q->data.x = q->x;
+    q->data.d = labelled ? NULL : q->d;
+    q->data.labels = labelled ? q->labels : NULL;
+}
+
+/* Weights large enough to curve everything; scales measured on more rows
+   than the n that follow, so that a single case is not at the mean. */
+static int open_problem(problem *q, const shape *s, moe_activation activation,
+                        moe_output output, int labelled)
+{
+    moe_config config = config_of(s, activation, output);
+    int expert, layer;
+
+    memset(q, 0, sizeof *q);
+    q->s = s;
+    if (moe_open(&q->m, &config, NULL, 0) != MOE_OK)
+        return 0;
+    fill_data(q, labelled);
+    for (expert = 0; expert <= s->experts; expert++) {
+        for (layer = 0; layer < 3; layer++) {
+            moe_layer l = moe_find(&config, expert, layer);
+            int k;
+
+            for (k = 0; k < l.out; k++)
+                q->m.own[l.bias + (size_t)k] = 0.5 * noise();
+            for (k = 0; k < l.in * l.out; k++)
+                q->m.own[l.weight + (size_t)k] = 2 * noise() / sqrt(l.in);
+        }
+    }
+    if (moe_measure(&q->m, &q->data) != MOE_OK)
+        return 0;
+    q->data.n = s->n;
+    return 1;
+}
+
+static void clear_grads(moe *m)
+{
+    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+}
+
+/* The sum of E, by way of the forward pass alone. */
+static double evaluated_loss(problem *q)
+{
+    moe_report report;
+
+    if (moe_evaluate(&q->m, &q->data, &report) != MOE_OK)
+        return HUGE_VAL;
+    return report.loss * q->data.n;
+}
+
+static double largest(const double *values, size_t count)
+{
+    double most = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        most = fmax(most, fabs(values[i]));
+    return most;
+}
+
+/* How far claimed is from dE/dw, where E is here; 0 at a kink of relu, where
+   the slopes on its two sides differ by a share of scale. */
+static double difference(problem *q, error_function error, double here,
+                         double *w, double claimed, double scale)
+{
+    double at = *w, up, down;
+
+    *w = at + STEP;
+    up = error(q);
+    *w = at - STEP;
+    down = error(q);
+    *w = at;
+    derivatives++;
+    if (q->m.config.activation == MOE_ACT_RELU
+            && fabs(up + down - 2 * here) > STEP * 1e-2 * scale) {
+        skipped++;
+        return 0;
+    }
+    return fabs((up - down) / (2 * STEP) - claimed);
+}
+
+/* All derivatives of error by the count values at w. */
+static void check_derivatives(problem *q, const char *what,
+                              error_function error, double *w,
+                              const double *claimed, size_t count)
+{
+    double scale = largest(claimed, count), here = error(q), worst = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        double off = difference(q, error, here, w + i, claimed[i], scale);
+
+        worst = off <= worst ? worst : isnan(off) ? HUGE_VAL : off;
+    }
+    CHECK_THAT(scale > 1e-3, "%s, %s: no gradient", q->s->name, what);
+    worst /= scale;
+    worst_seen = fmax(worst_seen, worst);
+    CHECK_THAT(worst <= BOUND, "%s, %s: off by %.1e (loss %d, output %d, "
+               "activation %d)", q->s->name, what, worst,
+               (int)q->m.config.loss, (int)q->m.config.output,
+               (int)q->m.config.activation);
+}
+
+/* Every bias and weight array that exists gets some gradient (but that the
+   units of relu may all be off for a single case), and the layers that
+   moe_find tells are all there is. */
+static void check_every_tensor(const problem *q)
+{
+    const moe *m = &q->m;
+    int may_be_off = m->config.activation == MOE_ACT_RELU && m->rows == 1;
+    size_t found = 0;
+    int expert, layer;
+
+    for (expert = 0; expert <= q->s->experts; expert++) {
+        for (layer = 0; layer < 3; layer++) {
+            moe_layer l = moe_find(&m->config, expert, layer);
+            size_t weights = (size_t)l.in * (size_t)l.out;
+
+            found += (size_t)l.out + weights;
+            if (l.out == 0 || may_be_off)
+                continue;
+            CHECK(largest(m->grads + l.bias, (size_t)l.out) > 0);
+            CHECK(largest(m->grads + l.weight, weights) > 0);
+        }
+    }
+    CHECK(found == m->trained_count);
+}
+
+/* Gradients add up over calls, and over parts of the data. */
+static void check_accumulation(problem *q, const double *once)
+{
+    moe *m = &q->m;
+    moe_data part = q->data;
+    double scale = largest(once, m->trained_count), worst = 0;
+    size_t i;
+
+    moe_gradient(m, &q->data);
+    for (i = 0; i < m->trained_count; i++)
+        worst = fmax(worst, fabs(m->grads[i] - 2 * once[i]));
+    CHECK(worst <= 1e-13 * scale);
+    clear_grads(m);
+    part.n = 1 + q->data.n / 3;
+    moe_gradient(m, &part);
+    part.x += part.n * q->s->inputs;
+    if (part.d)
+        part.d += part.n * q->s->outputs;
+    if (part.labels)
+        part.labels += part.n;
+    part.n = q->data.n - part.n;
+    moe_gradient(m, &part);
+    for (worst = 0, i = 0; i < m->trained_count; i++)
+        worst = fmax(worst, fabs(m->grads[i] - once[i]));
+    CHECK(worst <= 1e-13 * scale);
+}
+
+static void check_loss(problem *q, moe_loss loss)
+{
+    moe *m = &q->m;
+    size_t bytes = m->trained_count * sizeof *m->grads;
+    double *claimed = (double *)malloc(bytes);
+    double sum, again;
+
+    m->config.loss = loss;
+    clear_grads(m);
+    sum = moe_gradient(m, &q->data);
+    again = evaluated_loss(q);
+    CHECK(fabs(sum - again) <= 1e-12 * fabs(sum));
+    if (CHECK(claimed != NULL)) {
+        memcpy(claimed, m->grads, bytes);
+        check_every_tensor(q);
+        check_derivatives(q, "gradient", evaluated_loss, m->own, claimed,
+                          m->trained_count);
+        check_accumulation(q, claimed);
+    }
+    free(claimed);
+}
+
+/* An error of y that is nobody's loss: sum over rows of c_k y_k^2. */
+static double own_slope(int k)
+{
+    return k % 2 ? -0.5 : 0.25 * (k + 1);
+}
+
+static double own_error(problem *q)
+{
+    double sum = 0;
+    int rows = moe_forward(&q->m, q->x, q->data.n), i;
+
+    for (i = 0; i < rows * q->s->outputs; i++)
+        sum += own_slope(i % q->s->outputs) * q->m.y[i] * q->m.y[i];
+    return sum;
+}
+
+/* Columns that neither the experts nor the gate are given. */
+static int unseen(const shape *s, int column)
+{
+    const moe_span *e = &s->expert_sees, *g = &s->gate_sees;
+    int expert_end = e->count ? e->first + e->count : s->inputs;
+    int gate_end = g->count ? g->first + g->count : s->inputs;
+
+    return (column < e->first || column >= expert_end)
+        && (column < g->first || column >= gate_end || s->experts == 1);
+}
+
+static void check_own_error(problem *q)
+{
+    moe *m = &q->m;
+    size_t bytes = m->trained_count * sizeof *m->grads, i;
+    double dE_dy[MOST_ROWS * MOST_ROW_REALS];
+    double dE_dx[MOST_ROWS * MOST_ROW_REALS];
+    double *claimed = (double *)malloc(bytes);
+    int rows = moe_forward(m, q->x, q->data.n), k, doubled = 1;
+
+    for (k = 0; k < rows * q->s->outputs; k++)
+        dE_dy[k] = 2 * own_slope(k % q->s->outputs) * m->y[k];
+    clear_grads(m);
+    moe_backward(m, dE_dy, dE_dx);
+    for (k = 0; k < rows * q->s->inputs; k++)
+        if (unseen(q->s, k % q->s->inputs))
+            CHECK(dE_dx[k] >= 0 && dE_dx[k] <= 0);
+    if (CHECK(claimed != NULL)) {
+        memcpy(claimed, m->grads, bytes);
+        check_every_tensor(q);
+        moe_backward(m, dE_dy, NULL);
+        for (i = 0; i < m->trained_count; i++)
+            if (fabs(m->grads[i] - 2 * claimed[i]) > 1e-12
+                    * largest(claimed, m->trained_count))
+                doubled = 0;
+        CHECK(doubled);
+        check_derivatives(q, "own error", own_error, m->own, claimed,
+                          m->trained_count);
+        check_derivatives(q, "dE/dx", own_error, q->x, dE_dx,
+                          (size_t)(rows * q->s->inputs));
+    }
+    free(claimed);
+}
+
+static void check_network(const shape *s, int activation, int output,
+                          int labelled)
+{
+    problem q;
+    int loss;
+
+    if (CHECK(open_problem(&q, s, (moe_activation)activation,
+                           (moe_output)output, labelled))) {
+        for (loss = 0; loss < 3; loss++)
+            check_loss(&q, (moe_loss)loss);
+        if (!labelled)
+            check_own_error(&q);
+    }
+    moe_close(&q.m);
+}
+
+static void check_shape(const shape *s)
+{
+    int activations = s->hidden[0] || s->gate_hidden[0] ? 5 : 1;
+    int activation;
+
+    for (activation = 0; activation < activations; activation++) {
+        check_network(s, activation, MOE_OUT_LINEAR, 0);
+        check_network(s, activation, MOE_OUT_LOGISTIC, 0);
+        check_network(s, activation, MOE_OUT_SOFTMAX, 0);
+        check_network(s, activation, MOE_OUT_SOFTMAX, 1);
+    }
+}
+
+int main(void)
+{
+    int k;
+
+    for (k = 0; k < SHAPES; k++)
+        check_shape(&shapes[k]);
+    CHECK(skipped * 1000 < derivatives);
+    printf("%ld derivatives, %ld at a kink; largest difference %.1e\n",
+           derivatives, skipped, worst_seen);
+    return check_done();
+}

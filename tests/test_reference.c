@@ -1,0 +1,197 @@
+/* test_reference.c - every number of a forward, a gradient and a backward
+   against a second implementation of the formulas (reference/generate.py). */
+#define MOE_STATIC
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+#include "check.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct reference_case {
+    const char *name;
+    int inputs, outputs, experts;
+    int hidden[2], gate_hidden[2];
+    moe_span expert_sees, gate_sees;
+    moe_activation activation;
+    moe_output output;
+    moe_loss loss;
+    double sigma;
+    int rows, n;
+    const double *params, *x, *d;
+    const int *labels;
+    const double *s, *p, *o, *y, *h;      /* all n rows of them */
+    double loss_sum;
+    const double *grads;
+    const double *dE_dy, *own_grads, *dE_dx;
+} reference_case;
+
+#include "reference_vectors.h"
+
+#define CASES ((int)(sizeof reference_cases / sizeof reference_cases[0]))
+
+/* The vectors are printed with 14 digits; sums of a few hundred terms lose
+   some 100 roundings of the width in use at the very worst. */
+static double bound(void)
+{
+    return sizeof(moe_real) == sizeof(float) ? 1e-5 : 1e-12;
+}
+
+static double worst_seen;
+
+/* Differences are relative to the largest value of the array. */
+static void compare(const reference_case *c, const char *what,
+                    const moe_real *got, const double *want, size_t count)
+{
+    double largest = 0, worst = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        largest = fmax(largest, fabs(want[i]));
+    for (i = 0; i < count; i++) {
+        double off = fabs((double)got[i] - want[i]);
+
+        worst = off <= worst ? worst : isnan(off) ? HUGE_VAL : off;
+    }
+    worst = largest > 0 ? worst / largest : worst;
+    worst_seen = fmax(worst_seen, worst);
+    CHECK_THAT(worst <= bound(), "%s: %s is off by %.1e", c->name, what,
+               worst);
+}
+
+static moe_real *converted(const double *values, size_t count)
+{
+    moe_real *result = (moe_real *)malloc(count * sizeof *result);
+    size_t i;
+
+    for (i = 0; result && i < count; i++)
+        result[i] = (moe_real)values[i];
+    return result;
+}
+
+static moe_config config_of(const reference_case *c)
+{
+    moe_config config;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = c->inputs;
+    config.outputs = c->outputs;
+    config.experts = c->experts;
+    memcpy(config.hidden, c->hidden, sizeof c->hidden);
+    memcpy(config.gate_hidden, c->gate_hidden, sizeof c->gate_hidden);
+    config.expert_sees = c->expert_sees;
+    config.gate_sees = c->gate_sees;
+    config.activation = c->activation;
+    config.output = c->output;
+    config.loss = c->loss;
+    config.sigma = (moe_real)c->sigma;
+    config.rows = c->rows;
+    return config;
+}
+
+/* The arrays that a forward or a gradient leaves, for rows from first on. */
+static void compare_rows(const reference_case *c, const moe *m, int first)
+{
+    size_t experts = (size_t)c->experts, outputs = (size_t)c->outputs;
+    size_t at = (size_t)first, rows = (size_t)m->rows;
+
+    compare(c, "s", m->s, c->s + at * experts, rows * experts);
+    compare(c, "p", m->p, c->p + at * experts, rows * experts);
+    compare(c, "o", m->o, c->o + at * experts * outputs,
+            rows * experts * outputs);
+    compare(c, "y", m->y, c->y + at * outputs, rows * outputs);
+}
+
+static void clear_grads(moe *m)
+{
+    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+}
+
+/* Block by block, with the gradient of an error sum dE_dy y of our own. */
+static void check_blocks(const reference_case *c, moe *m, const moe_real *x,
+                         const moe_real *dE_dy)
+{
+    moe_real *dE_dx = converted(c->x, (size_t)(c->n * c->inputs));
+    int first;
+
+    clear_grads(m);
+    for (first = 0; first < c->n; first += c->rows) {
+        int left = c->n - first, at = first * c->inputs;
+        int rows = moe_forward(m, x + at, left);
+
+        CHECK(rows == (left < c->rows ? left : c->rows) && m->rows == rows);
+        compare_rows(c, m, first);
+        moe_backward(m, dE_dy + first * c->outputs, dE_dx + at);
+    }
+    compare(c, "gradient of an own error", m->grads, c->own_grads,
+            m->trained_count);
+    compare(c, "dE/dx", dE_dx, c->dE_dx, (size_t)(c->n * c->inputs));
+    free(dE_dx);
+}
+
+/* All rows in one call, and what moe_evaluate says of them. */
+static void check_whole(const reference_case *c, moe *m,
+                        const moe_data *data)
+{
+    size_t outputs = (size_t)(c->n * c->outputs);
+    moe_real *y = (moe_real *)malloc(outputs * sizeof *y);
+    moe_real sum[2];
+    moe_report report;
+    int last;
+
+    clear_grads(m);
+    sum[0] = moe_gradient(m, data);
+    last = c->n - m->rows;
+    CHECK(m->rows == (c->n - 1) % c->rows + 1);
+    compare_rows(c, m, last);
+    compare(c, "h", m->h, c->h + last * c->experts,
+            (size_t)(m->rows * c->experts));
+    compare(c, "gradient", m->grads, c->grads, m->trained_count);
+    CHECK(moe_evaluate(m, data, &report) == MOE_OK);
+    sum[1] = report.loss * (moe_real)c->n;
+    compare(c, "loss", &sum[0], &c->loss_sum, 1);
+    compare(c, "reported loss", &sum[1], &c->loss_sum, 1);
+    if (y) {
+        moe_predict(m, data->x, c->n, y);
+        compare(c, "prediction", y, c->y, outputs);
+    }
+    free(y);
+}
+
+static void check_case(const reference_case *c)
+{
+    moe_config config = config_of(c);
+    size_t outputs = (size_t)(c->n * c->outputs);
+    moe_real *x = converted(c->x, (size_t)(c->n * c->inputs));
+    moe_real *d = c->d ? converted(c->d, outputs) : NULL;
+    moe_real *dE_dy = converted(c->dE_dy, outputs);
+    moe_data data;
+    moe m;
+    size_t i;
+
+    data.n = c->n;
+    data.x = x;
+    data.d = d;
+    data.labels = c->labels;
+    CHECK(x && dE_dy && (d || c->labels));
+    if (CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK)) {
+        for (i = 0; i < m.value_count; i++)
+            m.own[i] = (moe_real)c->params[i];
+        check_whole(c, &m, &data);
+        check_blocks(c, &m, x, dE_dy);
+    }
+    moe_close(&m);
+    free(x);
+    free(d);
+    free(dE_dy);
+}
+
+int main(void)
+{
+    int k;
+
+    for (k = 0; k < CASES; k++)
+        check_case(&reference_cases[k]);
+    printf("%d configurations, largest difference %.1e\n", CASES, worst_seen);
+    return check_done();
+}
