@@ -210,6 +210,15 @@
 #error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
 #endif
 
+/* Instruction sets that the compiler can make code for. */
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#define MOEI_HAS_AVX
+#endif
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) \
+                          || defined(__wasm_simd128__))
+#define MOEI_HAS_128
+#endif
+
 #if defined(__GNUC__)
 #define MOEI_UNUSED __attribute__((unused))
 #else
@@ -369,7 +378,8 @@ typedef struct moe {
     moei_net expert, gate;
     moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
     int columns[5];              /* how many each kind of them has           */
-    int n, by_case;              /* cases in the block; [column][case]       */
+    int n;                       /* cases in the block at hand               */
+    int sets;                    /* instruction sets: see room 5             */
     moe_real *sum, *carry;       /* (2E+4) what a report adds up             */
     moe_real *column;            /* (2E)   the same of one block             */
     moe_real *means;             /* (2E)   usage and won of the report       */
@@ -504,8 +514,11 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #endif
 #endif /* MOE_H */
 
-#if defined(MOE_IMPLEMENTATION) && !defined(MOE_IMPLEMENTED)
+/* The kernels read this file again, with MOEI_LANES defined: see room 5. */
+#if defined(MOEI_LANES) \
+    || (defined(MOE_IMPLEMENTATION) && !defined(MOE_IMPLEMENTED))
 #define MOE_IMPLEMENTED
+#ifndef MOEI_LANES
 
 /* ======================================================================== */
 /* 3  INTEGRATION                                                           */
@@ -549,6 +562,7 @@ extern "C" {
 
 #ifdef MOE_DOUBLE
 typedef uint64_t moei_bits;
+#define MOEI_REAL_SIZE  8
 #define MOEI_FRACTION   52
 #define MOEI_BIAS       1023
 #define MOEI_EXP_TERMS  13
@@ -560,9 +574,10 @@ typedef uint64_t moei_bits;
 #define MOEI_LN2_LOW    1.90821492927058770002e-10
 #define MOEI_SQRT_HALF  0x3fe6a09e667f3bcdu
 #define MOEI_RSQRT      0x5fe6eb50c7b537a9u
-#define MOEI_RSQRT_STEPS 4
+#define MOEI_RSQRT_STEPS 3
 #else
 typedef uint32_t moei_bits;
+#define MOEI_REAL_SIZE  4
 #define MOEI_FRACTION   23
 #define MOEI_BIAS       127
 #define MOEI_EXP_TERMS  8
@@ -574,7 +589,7 @@ typedef uint32_t moei_bits;
 #define MOEI_LN2_LOW    (-2.12194440e-4f)
 #define MOEI_SQRT_HALF  0x3f3504f3u
 #define MOEI_RSQRT      0x5f3759dfu
-#define MOEI_RSQRT_STEPS 3
+#define MOEI_RSQRT_STEPS 2
 #endif
 
 #define MOEI_LOG2_E     ((moe_real)1.44269504088896340736)
@@ -604,124 +619,27 @@ static moe_real moei_nan(void)
     return moei_from_bits(MOEI_INFINITY_BITS | (MOEI_INFINITY_BITS >> 1));
 }
 
+static moe_real moei_infinity(void)
+{
+    return moei_from_bits(MOEI_INFINITY_BITS);
+}
+
+static moe_real moei_power_of_2(int k)
+{
+    return moei_from_bits((moei_bits)(k + MOEI_BIAS) << MOEI_FRACTION);
+}
+
+static const moe_real moei_factorial[] = {      /* 1/n! */
+    1, 1, (moe_real)(1.0 / 2), (moe_real)(1.0 / 6), (moe_real)(1.0 / 24),
+    (moe_real)(1.0 / 120), (moe_real)(1.0 / 720), (moe_real)(1.0 / 5040),
+    (moe_real)(1.0 / 40320), (moe_real)(1.0 / 362880),
+    (moe_real)(1.0 / 3628800), (moe_real)(1.0 / 39916800),
+    (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
+};
+
 static int moei_is_finite(moe_real x)
 {
     return x - x == 0;
-}
-
-/* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
-   2^k as a product of two powers, for 2^k alone may leave the range. */
-static moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
-{
-    static const moe_real factorial[] = {   /* 1/n!, n = 2, 3, ... */
-        (moe_real)(1.0 / 2), (moe_real)(1.0 / 6), (moe_real)(1.0 / 24),
-        (moe_real)(1.0 / 120), (moe_real)(1.0 / 720), (moe_real)(1.0 / 5040),
-        (moe_real)(1.0 / 40320), (moe_real)(1.0 / 362880),
-        (moe_real)(1.0 / 3628800), (moe_real)(1.0 / 39916800),
-        (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
-    };
-    moe_real rounded, k, r, q = factorial[MOEI_EXP_TERMS - 2];
-    moei_bits exponent, half;
-    int n;
-
-    x = x < (moe_real)MOEI_EXP_MIN ? (moe_real)MOEI_EXP_MIN : x;
-    x = x > (moe_real)MOEI_EXP_MAX ? (moe_real)MOEI_EXP_MAX : x;
-    rounded = x * MOEI_LOG2_E + MOEI_ROUND;  /* its low bits are k */
-    exponent = moei_to_bits(rounded) - moei_to_bits(MOEI_ROUND)
-             + 2 * MOEI_BIAS;
-    half = exponent >> 1;
-    *power = moei_from_bits(half << MOEI_FRACTION);
-    *rest = moei_from_bits((exponent - half) << MOEI_FRACTION);
-
-    k = moei_from_bits(moei_to_bits(rounded)) - MOEI_ROUND;
-    r = (x - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
-    for (n = MOEI_EXP_TERMS - 3; n >= 0; n--)
-        q = q * r + factorial[n];
-    return r + r * r * q;
-}
-
-/* e^x = 2^k (1 + q) */
-static moe_real moei_exp(moe_real x)
-{
-    moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
-    return (1 + q) * power * rest;
-}
-
-/* e^x - 1 = 2^k q + (2^k - 1) for x <= 0 */
-static moe_real moei_exp_minus_1(moe_real x)
-{
-    moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
-    return q * power * rest + (power * rest - 1);
-}
-
-/* With v = e^(-2|x|) and u = v - 1:  tanh |x| = -u / (2 + u) below 1, and above
-   1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
-   and from 2 + u is put back by the derivatives of the quotient. */
-static moe_real moei_tanh(moe_real x)
-{
-    moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
-    moe_real size = moei_from_bits(moei_to_bits(x) ^ sign), power, rest;
-    moe_real q = moei_exp_parts(-2 * size, &power, &rest);
-    moe_real low = q * power * rest, high = power * rest - 1;
-    moe_real u = low + high, v = low + power * rest, below = 2 + u;
-    moe_real lost_u = low - (u - high), lost = u - (below - 2);
-    moe_real part = (size < 1 ? -u : 2 * v) / (size < 1 ? below : 1 + v);
-    moe_real more = (lost * part + lost_u * (1 + part)) * (1 + part) / 2;
-    moe_real y = size < 1 ? part - more : 1 - part;
-    return moei_from_bits((moei_to_bits(y) & ~MOEI_SIGN_BIT) | sign);
-}
-
-static moe_real moei_logistic(moe_real x)
-{
-    return 1 / (1 + moei_exp(-x));
-}
-
-/* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
-   log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
-   where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
-static moe_real moei_log(moe_real x)
-{
-    const moe_real scale = moei_from_bits(
-        (moei_bits)(MOEI_BIAS + MOEI_FRACTION + 1) << MOEI_FRACTION);
-    int tiny = x < moei_from_bits((moei_bits)1 << MOEI_FRACTION);
-    moei_bits bits = moei_to_bits(tiny ? x * scale : x)
-                   - MOEI_SQRT_HALF + MOEI_ONE_BITS;
-    moe_real k = (moe_real)((int)(bits >> MOEI_FRACTION) - MOEI_BIAS
-                            - (tiny ? MOEI_FRACTION + 1 : 0));
-    moe_real f = moei_from_bits((bits & (((moei_bits)1 << MOEI_FRACTION) - 1))
-                                + MOEI_SQRT_HALF) - 1;
-    moe_real v = f / (2 + f), w = v * v, R = 0, half = f * f / 2, log_x;
-    int n;
-
-    for (n = MOEI_LOG_TERMS; n >= 1; n--)
-        R = (R + (moe_real)2 / (moe_real)(2 * n + 1)) * w;
-    log_x = k * MOEI_LN2_HIGH
-          - ((half - (v * (half + R) + k * MOEI_LN2_LOW)) - f);
-    log_x = x == 0 ? moei_from_bits(MOEI_INFINITY_BITS | MOEI_SIGN_BIT) : log_x;
-    log_x = x == moei_from_bits(MOEI_INFINITY_BITS) ? x : log_x;
-    return x >= 0 ? log_x : moei_nan();
-}
-
-/* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
-   that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
-static moe_real moei_sqrt(moe_real x)
-{
-    const moei_bits up = (moei_bits)(MOEI_BIAS + 4 * MOEI_FRACTION);
-    const moei_bits down = (moei_bits)(MOEI_BIAS - 2 * MOEI_FRACTION);
-    int tiny = x < moei_from_bits((moei_bits)(4 * MOEI_FRACTION)
-                                  << MOEI_FRACTION);
-    moe_real u = tiny ? x * moei_from_bits(up << MOEI_FRACTION) : x;
-    moe_real r = moei_from_bits(MOEI_RSQRT - (moei_to_bits(u) >> 1));
-    moe_real root;
-    int n;
-
-    for (n = 0; n < MOEI_RSQRT_STEPS; n++)
-        r = r * ((moe_real)1.5 - u / 2 * r * r);
-    root = u * r;
-    root = root + r / 2 * (u - root * root);
-    root = tiny ? root * moei_from_bits(down << MOEI_FRACTION) : root;
-    root = x == moei_from_bits(MOEI_INFINITY_BITS) || x == 0 ? x : root;
-    return x >= 0 ? root : moei_nan();
 }
 
 /* A well-mixed function of 64 bits (the finalizer of Steele, Lea & Flood's
@@ -759,7 +677,7 @@ static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key)
     do {
         left = i >> half;
         right = i & mask;
-        for (round = 0; round < 4; round++) {
+        for (round = 0; round < 6; round++) {
             next = left ^ ((uint32_t)moei_mix(key + right
                            + ((uint64_t)round << 32)) & mask);
             left = right;
@@ -788,9 +706,10 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
      reduce    y = sum or maximum over each row
      update    one optimiser step over a flat array
 
-   Each operand is a view: element (i,j) stands at at[i * row + j * col].  A
-   stride of 0 repeats a row, a column or one number; swapped strides
-   transpose.  Sums run in ascending order, starting from what is there. */
+   This room alone knows about instruction sets.  The loops are written once,
+   for vectors of MOEI_LANES reals, and read once per set: the header includes
+   itself.  What is left over at the end of a row goes to the next narrower
+   set, and at last to the plain one, of 1 lane, which is the reference. */
 
 /* A matrix that stands somewhere.  A vector has stride 0 along the side that
    it lacks, a number along both, so that each repeats where it meets more. */
@@ -866,12 +785,27 @@ static const moei_view moei_two = {&moei_numbers[2], 0, 0, 1, 1};
 static const moei_view moei_half = {&moei_numbers[3], 0, 0, 1, 1};
 static const moei_view moei_largest = {&moei_numbers[4], 0, 0, 1, 1};
 
-/* Whether the blocks of a net whose widest layer is `widest` keep the cases
-   of a column side by side, for the lanes of a processor to run over cases:
-   tiny nets leave lanes empty that run over outputs. */
-static int moei_lanes_over_cases(int n, int widest)
+/* From (i,j) on. */
+static moei_view moei_part(moei_view v, int i, int j)
 {
-    return n >= 16 && widest <= 16;
+    return moei_view_of(v.at + (ptrdiff_t)i * v.row + (ptrdiff_t)j * v.col,
+                        v.row, v.col, v.m - i, v.n - j);
+}
+
+/* The rows i.. and columns j.., at most m and n of them. */
+static moei_view moei_window(moei_view v, int i, int j, int m, int n)
+{
+    moei_view w = moei_part(v, i, j);
+    w.m = w.m < m ? w.m : m;
+    w.n = w.n < n ? w.n : n;
+    return w;
+}
+
+/* Whether a block array of n cases keeps the cases of a column side by side,
+   for lanes to run over cases: few columns would leave lanes empty. */
+static int moei_lanes_over_cases(int n, int columns)
+{
+    return n >= 16 && columns <= 16;
 }
 
 typedef enum moei_map_op {
@@ -892,134 +826,20 @@ static moei_map_op moei_slope(moei_map_op activation)
     return (moei_map_op)(activation + (MOEI_RELU_SLOPE - MOEI_RELU));
 }
 
-/* f'(a) from y = f(a), but for silu from a:
-   silu'(a) = g (1 + a (1 - g)), g = logistic a */
-static moe_real moei_silu_slope(moe_real a)
-{
-    moe_real g = moei_logistic(a);
-    return g * (1 + a * (1 - g));
-}
-
-static moe_real moei_elu(moe_real a)
-{
-    moe_real below = moei_exp_minus_1(a > 0 ? 0 : a);
-    return a > 0 ? a : below;
-}
-
-static moe_real moei_map_one(moei_map_op op, moe_real a, moe_real b,
-                             moe_real c)
-{
-    switch (op) {
-    case MOEI_ADD:            return a + b;
-    case MOEI_SUB:            return a - b;
-    case MOEI_MUL:            return a * b;
-    case MOEI_DIV:            return a / b;
-    case MOEI_MUL_ADD:        return a * b + c;
-    case MOEI_SUB_MUL:        return (a - b) * c;
-    case MOEI_SUB_DIV:        return (a - b) / c;
-    case MOEI_MAX2:           return a < b ? b : a;
-    case MOEI_MIN:            return a > b ? b : a;   /* NaN a stays */
-    case MOEI_CLAMP:          return a > b ? b : a < -b ? -b : a;
-    case MOEI_EQUAL:          return a == b ? c : 0;
-    case MOEI_AT_LEAST:       return a >= b ? c : 0;
-    case MOEI_EXP:            return moei_exp(a - b);
-    case MOEI_LOG:            return moei_log(a);
-    case MOEI_RELU:           return a < 0 ? 0 : a;
-    case MOEI_TANH:           return moei_tanh(a);
-    case MOEI_LOGISTIC:       return moei_logistic(a);
-    case MOEI_ELU:            return moei_elu(a);
-    case MOEI_SILU:           return a * moei_logistic(a);
-    case MOEI_RELU_SLOPE:     return b > 0 ? a : 0;
-    case MOEI_TANH_SLOPE:     return a * (1 - b * b);
-    case MOEI_LOGISTIC_SLOPE: return a * (b * (1 - b));
-    case MOEI_ELU_SLOPE:      return b > 0 ? a : a * (b + 1);
-    case MOEI_SILU_SLOPE:     return a * moei_silu_slope(b);
-    case MOEI_COPY: default:  return a;
-    }
-}
-
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them */
-static void moei_map(moei_map_op op, moei_view Y, moei_view A, moei_view B,
-                     moei_view C)
-{
-    moe_real *y = moei_writable(Y);
-    ptrdiff_t i, j;
-
-    for (i = 0; i < Y.m; i++)
-        for (j = 0; j < Y.n; j++)
-            y[i * Y.row + j * Y.col] = moei_map_one(op,
-                A.at[i * A.row + j * A.col], B.at[i * B.row + j * B.col],
-                C.at[i * C.row + j * C.col]);
-}
-
-/* The same with fewer operands; the others are 0. */
-static void moei_map2(moei_map_op op, moei_view Y, moei_view A, moei_view B)
-{
-    moei_map(op, Y, A, B, moei_zero);
-}
-
-static void moei_map1(moei_map_op op, moei_view Y, moei_view A)
-{
-    moei_map(op, Y, A, moei_zero, moei_zero);
-}
-
 typedef enum moei_reduce_op {
     MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE
 } moei_reduce_op;
 
-/* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
-   A, B (m,n)   y (m,1) */
-static void moei_reduce(moei_reduce_op op, moei_view y, moei_view A,
-                        moei_view B)
+/* Two partial results made one. */
+static moe_real moei_join(moei_reduce_op op, moe_real a, moe_real b)
 {
-    ptrdiff_t i, j;
-
-    for (i = 0; i < A.m; i++) {
-        moe_real sum = op == MOEI_MAX ? A.at[i * A.row] : 0;
-        for (j = 0; j < A.n; j++) {
-            moe_real a = A.at[i * A.row + j * A.col];
-            moe_real b = B.at[i * B.row + j * B.col];
-            switch (op) {
-            case MOEI_MAX:    sum = sum < a ? a : sum; break;
-            case MOEI_SUM:    sum += a; break;
-            case MOEI_DOT:    sum += a * b; break;
-            case MOEI_SQUARE: sum += (a - b) * (a - b); break;
-            }
-        }
-        moei_writable(y)[i * y.row] = sum;
-    }
+    return op != MOEI_MAX ? a + b : a < b ? b : a;
 }
 
-/* The same over a single row. */
-static moe_real moei_reduce_row(moei_reduce_op op, moei_view a, moei_view b)
+/* Whether the rows of a matrix stand side by side, columns apart. */
+static int moei_across(moei_view v)
 {
-    moe_real y = 0;
-    moei_reduce(op, moei_number(&y), a, b);
-    return y;
-}
-
-/* C (m,n) = S (m,n) + A (m,k) B (k,n); S may be C.  The inner loop runs along
-   the columns that stand side by side. */
-static void moei_product(moei_view C, moei_view S, moei_view A, moei_view B)
-{
-    ptrdiff_t i, j, l;
-
-    if (C.col != 1 && C.row == 1) {     /* C' = S' + B' A' */
-        moei_product(moei_transposed(C), moei_transposed(S),
-                     moei_transposed(B), moei_transposed(A));
-        return;
-    }
-    for (i = 0; i < C.m; i++) {
-        moe_real *c = moei_writable(C) + i * C.row;
-        for (j = 0; j < C.n; j++)
-            c[j * C.col] = S.at[i * S.row + j * S.col];
-        for (l = 0; l < A.n; l++) {
-            moe_real a = A.at[i * A.row + l * A.col];
-            const moe_real *b = B.at + l * B.row;
-            for (j = 0; j < C.n; j++)
-                c[j * C.col] += a * b[j * B.col];
-        }
-    }
+    return v.row == 1 && v.col != 1;
 }
 
 typedef enum moei_update_op {
@@ -1039,35 +859,746 @@ typedef struct moei_rule {
 #define MOEI_BETA_2 ((moe_real)0.999)
 #define MOEI_EPSILON ((moe_real)1e-8)
 
+/* How a product is worked: lanes along the rows of B, along the sum, or along
+   rows of B that are copied together first. */
+typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
+
+/* One of each loop, for one instruction set.  They work whole vectors. */
+typedef struct moei_kernels {
+    int lanes;
+    void (*product)(moei_way way, moei_view C, moei_view S, moei_view A,
+                    moei_view B);
+    void (*map)(moei_map_op op, moei_view Y, moei_view A, moei_view B,
+                moei_view C);
+    void (*reduce)(moei_reduce_op op, moei_view y, moei_view A, moei_view B);
+    size_t (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
+                     moe_real *u, const moei_rule *rule);
+} moei_kernels;
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define MOEI_UNROLL _Pragma("GCC unroll 16")
+#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#elif defined(__GNUC__)
+#define MOEI_UNROLL
+#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#else
+#define MOEI_UNROLL
+#define MOEI_FAST static
+#endif
+
+#define MOEI_SET plain
+#define MOEI_LANES 1
+#define MOEI_WIDE MOEI_W1
+#define MOEI_VECTORS 1
+#endif /* MOEI_LANES: what is read only once */
+
+/* ------------------------------------------------------------------------ */
+/* From here to the end of the loops the text is read once per set.  V is a
+   vector of reals and I one of as many words of bits; in the plain reading a
+   real and a word.  MOEI_(x) is x of this set. */
+
+#ifndef MOEI_JOIN
+#define MOEI_JOIN_(name, set) moei_##name##_##set
+#define MOEI_JOIN(name, set) MOEI_JOIN_(name, set)
+#endif
+#if MOEI_LANES == 1
+#define MOEI_(name) moei_##name
+typedef moe_real moei_vector;
+typedef moei_bits moei_words;
+#define MOEI_PICK(test, a, b) ((test) ? (a) : (b))
+#define MOEI_REAL(bits) moei_from_bits(bits)
+#define MOEI_BITS(x) moei_to_bits(x)
+#define MOEI_LOAD(p) (*(p))
+#define MOEI_STORE(p, x) (*(p) = (x))
+#define MOEI_ALL(x) (x)
+#else
+#define MOEI_(name) MOEI_JOIN(name, MOEI_SET)
+typedef moe_real MOEI_(vector)
+    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
+typedef moei_bits MOEI_(words)
+    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
+typedef moe_real MOEI_(memory)
+    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real)),
+                   aligned(sizeof(moe_real)), may_alias));
+#define MOEI_PICK(test, a, b)                                               \
+    ((V)(((I)(test) & (I)(a)) | (~(I)(test) & (I)(b))))
+#define MOEI_REAL(bits) ((V)(bits))
+#define MOEI_BITS(x) ((I)(x))
+#define MOEI_LOAD(p) (*(const MOEI_(memory) *)(p))
+#define MOEI_STORE(p, x) (*(MOEI_(memory) *)(p) = (x))
+#define MOEI_ALL(x) ((x) - MOEI_(zero))
+static const MOEI_(vector) MOEI_(zero) = {0};
+#endif
+#define V MOEI_(vector)
+#define I MOEI_(words)
+
+/* exp, log, tanh and sqrt, within 2 ulp over the whole range, subnormal
+   numbers included.  No branch depends on a value, NaN stays NaN. */
+
+/* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
+   2^k as a product of two powers, for 2^k alone may leave the range; far
+   below it 0, without the slow products of subnormal numbers. */
+MOEI_FAST V MOEI_(exp_parts)(V x, V *power, V *rest)
+{
+    const V least = MOEI_ALL((moe_real)MOEI_EXP_MIN);
+    const V most = MOEI_ALL((moe_real)MOEI_EXP_MAX);
+    const V zero = MOEI_ALL((moe_real)0), at = x;
+    V rounded, k, r, q = MOEI_ALL(moei_factorial[MOEI_EXP_TERMS]);
+    I exponent, half;
+    int n;
+
+    x = MOEI_PICK(at < least, zero, x);
+    x = MOEI_PICK(at > most, most, x);
+    rounded = x * MOEI_LOG2_E + MOEI_ROUND;      /* its low bits are k */
+    exponent = MOEI_BITS(rounded)
+             - (moei_to_bits(MOEI_ROUND) - 2 * MOEI_BIAS);
+    half = exponent >> 1;
+    *power = MOEI_REAL(half << MOEI_FRACTION);
+    *rest = MOEI_PICK(at < least, zero,
+                      MOEI_REAL((exponent - half) << MOEI_FRACTION));
+    k = MOEI_REAL(MOEI_BITS(rounded)) - MOEI_ROUND;
+    r = (x - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
+    MOEI_UNROLL
+    for (n = MOEI_EXP_TERMS - 1; n >= 2; n--)
+        q = q * r + moei_factorial[n];
+    return r + r * r * q;
+}
+
+/* e^x = 2^k (1 + q) */
+MOEI_FAST V MOEI_(exp)(V x)
+{
+    V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
+    return (1 + q) * power * rest;
+}
+
+/* e^x - 1 = 2^k q + (2^k - 1) for x <= 0 */
+MOEI_FAST V MOEI_(exp_minus_1)(V x)
+{
+    V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
+    return q * power * rest + (power * rest - 1);
+}
+
+/* With v = e^(-2|x|) and u = v - 1:  tanh |x| = -u / (2 + u) below 1, and above
+   1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
+   and from 2 + u is put back by the derivatives of the quotient. */
+MOEI_FAST V MOEI_(tanh)(V x)
+{
+    const I sign = MOEI_BITS(x) & MOEI_SIGN_BIT;
+    V size = MOEI_REAL(MOEI_BITS(x) ^ sign), power, rest;
+    V q = MOEI_(exp_parts)(-2 * size, &power, &rest);
+    V low = q * power * rest, high = power * rest - 1;
+    V u = low + high, v = low + power * rest, below = 2 + u;
+    V lost_u = low - (u - high), lost = u - (below - 2);
+    V part = MOEI_PICK(size < 1, -u, 2 * v) / MOEI_PICK(size < 1, below, 1 + v);
+    V more = (lost * part + lost_u * (1 + part)) * (1 + part) / 2;
+    V y = MOEI_PICK(size < 1, part - more, 1 - part);
+    return MOEI_REAL((MOEI_BITS(y) & ~MOEI_SIGN_BIT) | sign);
+}
+
+MOEI_FAST V MOEI_(logistic)(V x)
+{
+    return 1 / (1 + MOEI_(exp)(-x));
+}
+
+/* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
+   log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
+   where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum.
+   k becomes a real by standing in the low bits of 2^fraction. */
+MOEI_FAST V MOEI_(log)(V x)
+{
+    const moe_real scale = moei_power_of_2(MOEI_FRACTION + 1);
+    const moe_real whole = moei_power_of_2(MOEI_FRACTION);
+    const V zero = MOEI_ALL((moe_real)0), inf = MOEI_ALL(moei_infinity());
+    const V none = MOEI_ALL(moei_nan());
+    V least = MOEI_ALL(moei_power_of_2(1 - MOEI_BIAS));
+    I bits = MOEI_BITS(MOEI_PICK(x < least, x * scale, x))
+           - (MOEI_SQRT_HALF - MOEI_ONE_BITS);
+    V k = MOEI_REAL((bits >> MOEI_FRACTION) | moei_to_bits(whole)) - whole
+        - (moe_real)MOEI_BIAS
+        - MOEI_PICK(x < least, zero + (moe_real)(MOEI_FRACTION + 1), zero);
+    V f = MOEI_REAL((bits & (((moei_bits)1 << MOEI_FRACTION) - 1))
+                    + MOEI_SQRT_HALF) - 1;
+    V v = f / (2 + f), w = v * v, R = zero, half = f * f / 2, y;
+    int n;
+
+    MOEI_UNROLL
+    for (n = MOEI_LOG_TERMS; n >= 1; n--)
+        R = (R + (moe_real)2 / (moe_real)(2 * n + 1)) * w;
+    y = k * MOEI_LN2_HIGH - ((half - (v * (half + R) + k * MOEI_LN2_LOW)) - f);
+    y = MOEI_PICK(x == 0, -inf, y);
+    y = MOEI_PICK(x == inf, inf, y);
+    return MOEI_PICK(x >= 0, y, none);
+}
+
+/* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
+   that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
+MOEI_FAST V MOEI_(sqrt)(V x)
+{
+    const moe_real up = moei_power_of_2(4 * MOEI_FRACTION);
+    const moe_real down = moei_power_of_2(-2 * MOEI_FRACTION);
+    const V inf = MOEI_ALL(moei_infinity()), none = MOEI_ALL(moei_nan());
+    const V least = MOEI_ALL(moei_power_of_2(4 * MOEI_FRACTION - MOEI_BIAS));
+    V u = MOEI_PICK(x < least, x * up, x);
+    V r = MOEI_REAL(MOEI_RSQRT - (MOEI_BITS(u) >> 1)), root;
+    int n;
+
+    MOEI_UNROLL
+    for (n = 0; n < MOEI_RSQRT_STEPS; n++)
+        r = r * ((moe_real)1.5 - u / 2 * r * r);
+    root = u * r;
+    root = root + r / 2 * (u - root * root);
+    root = MOEI_PICK(x < least, root * down, root);
+    root = MOEI_PICK(x == inf, x, root);
+    root = MOEI_PICK(x == 0, x, root);
+    return MOEI_PICK(x >= 0, root, none);
+}
+
+MOEI_FAST V MOEI_(elu)(V a)
+{
+    V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, MOEI_ALL((moe_real)0), a));
+    return MOEI_PICK(a > 0, a, below);
+}
+
+/* silu'(a) = g (1 + a (1 - g)),  g = logistic a */
+MOEI_FAST V MOEI_(silu_slope)(V a)
+{
+    V g = MOEI_(logistic)(a);
+    return g * (1 + a * (1 - g));
+}
+
+MOEI_FAST V MOEI_(clamp)(V a, V b)
+{
+    a = MOEI_PICK(a > b, b, a);
+    return MOEI_PICK(a < -b, -b, a);
+}
+
+/* The lanes of a row from p on: side by side, one for all, or apart. */
+MOEI_FAST V MOEI_(fetch)(const moe_real *p, int col)
+{
+    union { V v; moe_real lane[MOEI_LANES]; } at;
+    int i;
+
+    if (col == 1)
+        return MOEI_LOAD(p);
+    if (col == 0)
+        return MOEI_ALL(*p);
+    for (i = 0; i < MOEI_LANES; i++)
+        at.lane[i] = p[(ptrdiff_t)i * col];
+    return at.v;
+}
+
+#define MOEI_EACH(result)                                                   \
+    for (i = 0; i < Y.m; i++)                                               \
+        for (j = 0; j + MOEI_LANES <= Y.n; j += MOEI_LANES) {               \
+            V a = MOEI_(fetch)(A.at + i * A.row + j * A.col, A.col);        \
+            V b = MOEI_(fetch)(B.at + i * B.row + j * B.col, B.col);        \
+            V c = MOEI_(fetch)(C.at + i * C.row + j * C.col, C.col);        \
+            (void)b;                                                        \
+            (void)c;                                                        \
+            MOEI_STORE(moei_writable(Y) + i * Y.row + j * Y.col, result);   \
+        }                                                                   \
+    break;
+
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
+   along rows of Y; slopes take f'(a) from b = f(a), but for silu from b = a. */
+static void MOEI_(kernel_map)(moei_map_op op, moei_view Y, moei_view A,
+                              moei_view B, moei_view C)
+{
+    const V zero = MOEI_ALL((moe_real)0);
+    ptrdiff_t i, j;
+
+    switch (op) {
+    case MOEI_COPY:           MOEI_EACH(a)
+    case MOEI_ADD:            MOEI_EACH(a + b)
+    case MOEI_SUB:            MOEI_EACH(a - b)
+    case MOEI_MUL:            MOEI_EACH(a * b)
+    case MOEI_DIV:            MOEI_EACH(a / b)
+    case MOEI_MUL_ADD:        MOEI_EACH(a * b + c)
+    case MOEI_SUB_MUL:        MOEI_EACH((a - b) * c)
+    case MOEI_SUB_DIV:        MOEI_EACH((a - b) / c)
+    case MOEI_MAX2:           MOEI_EACH(MOEI_PICK(a < b, b, a))
+    case MOEI_MIN:            MOEI_EACH(MOEI_PICK(a > b, b, a))
+    case MOEI_CLAMP:          MOEI_EACH(MOEI_(clamp)(a, b))
+    case MOEI_EQUAL:          MOEI_EACH(MOEI_PICK(a == b, c, zero))
+    case MOEI_AT_LEAST:       MOEI_EACH(MOEI_PICK(a >= b, c, zero))
+    case MOEI_EXP:            MOEI_EACH(MOEI_(exp)(a - b))
+    case MOEI_LOG:            MOEI_EACH(MOEI_(log)(a))
+    case MOEI_RELU:           MOEI_EACH(MOEI_PICK(a < 0, zero, a))
+    case MOEI_TANH:           MOEI_EACH(MOEI_(tanh)(a))
+    case MOEI_LOGISTIC:       MOEI_EACH(MOEI_(logistic)(a))
+    case MOEI_ELU:            MOEI_EACH(MOEI_(elu)(a))
+    case MOEI_SILU:           MOEI_EACH(a * MOEI_(logistic)(a))
+    case MOEI_RELU_SLOPE:     MOEI_EACH(MOEI_PICK(b > 0, a, zero))
+    case MOEI_TANH_SLOPE:     MOEI_EACH(a * (1 - b * b))
+    case MOEI_LOGISTIC_SLOPE: MOEI_EACH(a * (b * (1 - b)))
+    case MOEI_ELU_SLOPE:      MOEI_EACH(MOEI_PICK(b > 0, a, a * (b + 1)))
+    case MOEI_SILU_SLOPE:     MOEI_EACH(a * MOEI_(silu_slope)(b))
+    }
+}
+
+#define MOEI_ALONG(result)                                                  \
+    for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES) {                     \
+        V a = MOEI_(fetch)(p + j * A.col, A.col);                           \
+        V b = MOEI_(fetch)(q + j * B.col, B.col);                           \
+        (void)b;                                                            \
+        sum = result;                                                       \
+    }                                                                       \
+    break;
+
+#define MOEI_ACROSS(result)                                                 \
+    for (j = 0; j < A.n; j++) {                                             \
+        V a = MOEI_(fetch)(p + j * A.col, A.row);                           \
+        V b = MOEI_(fetch)(q + j * B.col, B.row);                           \
+        (void)b;                                                            \
+        sum = result;                                                       \
+    }                                                                       \
+    break;
+
+#define MOEI_REDUCTIONS(LOOP)                                               \
+    switch (op) {                                                           \
+    case MOEI_MAX:    LOOP(MOEI_PICK(sum < a, a, sum))                      \
+    case MOEI_SUM:    LOOP(sum + a)                                         \
+    case MOEI_DOT:    LOOP(sum + a * b)                                     \
+    case MOEI_SQUARE: LOOP(sum + (a - b) * (a - b))                         \
+    }
+
+/* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
+   A, B (m,n)   y (m,1)   lanes along a row, to one vector of partial sums */
+MOEI_FAST V MOEI_(reduce_along)(moei_reduce_op op, moei_view A, moei_view B,
+                                ptrdiff_t i, ptrdiff_t n)
+{
+    const moe_real *p = A.at + i * A.row, *q = B.at + i * B.row;
+    V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A.col) : MOEI_ALL((moe_real)0);
+    ptrdiff_t j;
+
+    MOEI_REDUCTIONS(MOEI_ALONG)
+    return sum;
+}
+
+/* The same with lanes across rows i, i+1, ...: no sum over lanes. */
+MOEI_FAST V MOEI_(reduce_across)(moei_reduce_op op, moei_view A, moei_view B,
+                                 ptrdiff_t i)
+{
+    const moe_real *p = A.at + i * A.row, *q = B.at + i * B.row;
+    V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A.row) : MOEI_ALL((moe_real)0);
+    ptrdiff_t j;
+
+    MOEI_REDUCTIONS(MOEI_ACROSS)
+    return sum;
+}
+
+static moe_real MOEI_(over_lanes)(moei_reduce_op op, V sum)
+{
+    union { V v; moe_real lane[MOEI_LANES]; } at;
+    int half, i;
+
+    at.v = sum;
+    for (half = MOEI_LANES / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++)
+            at.lane[i] = moei_join(op, at.lane[i], at.lane[i + half]);
+    return at.lane[0];
+}
+
+/* Rows that stand side by side are worked across, others along. */
+static void MOEI_(kernel_reduce)(moei_reduce_op op, moei_view y, moei_view A,
+                                 moei_view B)
+{
+    union { V v; moe_real lane[MOEI_LANES]; } sum;
+    moe_real *to = moei_writable(y);
+    ptrdiff_t i, r;
+    int whole = A.n - A.n % MOEI_LANES;
+
+    if (moei_across(A)) {
+        for (i = 0; i + MOEI_LANES <= A.m; i += MOEI_LANES) {
+            sum.v = MOEI_(reduce_across)(op, A, B, i);
+            for (r = 0; r < MOEI_LANES; r++)
+                to[(i + r) * y.row] = sum.lane[r];
+        }
+        return;
+    }
+    for (i = 0; i < A.m; i++) {
+        moe_real *y_i = to + i * y.row;
+        *y_i = MOEI_(over_lanes)(op, MOEI_(reduce_along)(op, A, B, i, whole));
+        if (whole < A.n)
+            *y_i = moei_join(op, *y_i, moei_reduce_along(op,
+                moei_part(A, 0, whole), moei_part(B, 0, whole), i,
+                A.n - whole));
+    }
+}
+
+/* A tile of C in registers, rows x vectors, each accumulator with a name of
+   its own: c20 is row 2, vector 0.  R and W list rows and vectors. */
+#define MOEI_W1(X, r) X(r, 0)
+#define MOEI_W2(X, r) X(r, 0) X(r, 1)
+#define MOEI_W4(X, r) X(r, 0) X(r, 1) X(r, 2) X(r, 3)
+#define MOEI_R1(W, X) W(X, 0)
+#define MOEI_R2(W, X) W(X, 0) W(X, 1)
+#define MOEI_R4(W, X) W(X, 0) W(X, 1) W(X, 2) W(X, 3)
+#define MOEI_R6(W, X) MOEI_R4(W, X) W(X, 4) W(X, 5)
+#define MOEI_BEGIN(r, w)                                                    \
+    V c##r##w = MOEI_(fetch)(S.at + (ptrdiff_t)r * S.row                    \
+                             + w * MOEI_LANES * S.col, S.col);
+#define MOEI_SPREAD(r, w) const V a##r = MOEI_ALL(a[(ptrdiff_t)r * A.row]);
+#define MOEI_LINE(r, w) const V b##w = MOEI_LOAD(b + w * MOEI_LANES);
+#define MOEI_MULTIPLY(r, w) c##r##w += a##r * b##w;
+#define MOEI_END(r, w)                                                      \
+    MOEI_STORE(c + (ptrdiff_t)r * C.row + w * MOEI_LANES, c##r##w);
+#define MOEI_TILE(name, R, W)                                               \
+    static void MOEI_(name)(moei_view C, moei_view S, moei_view A,          \
+                            moei_view B)                                    \
+    {                                                                       \
+        const moe_real *a = A.at, *b = B.at;                                \
+        moe_real *c = moei_writable(C);                                     \
+        int l;                                                              \
+        R(W, MOEI_BEGIN)                                                    \
+        for (l = 0; l < A.n; l++, a += A.col, b += B.row) {                 \
+            W(MOEI_LINE, 0)                                                 \
+            R(MOEI_W1, MOEI_SPREAD)                                         \
+            R(W, MOEI_MULTIPLY)                                             \
+        }                                                                   \
+        R(W, MOEI_END)                                                      \
+    }
+MOEI_TILE(tile_6_wide, MOEI_R6, MOEI_WIDE)
+MOEI_TILE(tile_2_wide, MOEI_R2, MOEI_WIDE)
+MOEI_TILE(tile_1_wide, MOEI_R1, MOEI_WIDE)
+MOEI_TILE(tile_6_1, MOEI_R6, MOEI_W1)
+MOEI_TILE(tile_2_1, MOEI_R2, MOEI_W1)
+MOEI_TILE(tile_1_1, MOEI_R1, MOEI_W1)
+
+/* C = S + A B with lanes along the rows of C, S and B; columns beyond the
+   last whole vector are left alone. */
+static void MOEI_(product_rows)(moei_view C, moei_view S, moei_view A,
+                                moei_view B)
+{
+    static void (*const tile[2][3])(moei_view, moei_view, moei_view,
+                                    moei_view) = {
+        {MOEI_(tile_1_1), MOEI_(tile_2_1), MOEI_(tile_6_1)},
+        {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_6_wide)}
+    };
+    const int wide = MOEI_VECTORS * MOEI_LANES;
+    int i, j, rows, columns;
+
+    for (j = 0; j + MOEI_LANES <= C.n; j += columns) {
+        columns = C.n - j >= wide ? wide : MOEI_LANES;
+        for (i = 0; i < C.m; i += rows) {
+            rows = C.m - i >= 6 ? 6 : C.m - i >= 2 ? 2 : 1;
+            tile[columns == wide][rows / 2 - rows / 6](
+                moei_part(C, i, j), moei_part(S, i, j), moei_part(A, i, 0),
+                moei_part(B, 0, j));
+        }
+    }
+}
+
+/* The same where the columns of B stand apart: panels of it are copied to
+   rows first. */
+static void MOEI_(product_packed)(moei_view C, moei_view S, moei_view A,
+                                  moei_view B)
+{
+    enum { DEEP = 64, WIDE = MOEI_VECTORS * MOEI_LANES };
+    moe_real panel[DEEP * WIDE];
+    ptrdiff_t i, j, l, r;
+
+    for (j = 0; j + MOEI_LANES <= C.n; j += WIDE)
+        for (l = 0; l < A.n; l += DEEP) {
+            moei_view b = moei_window(B, (int)l, (int)j, DEEP, WIDE);
+            moei_view c = moei_window(C, 0, (int)j, C.m, WIDE);
+            for (i = 0; i < b.n; i++)
+                for (r = 0; r < b.m; r++)
+                    panel[r * WIDE + i] = b.at[r * b.row + i * b.col];
+            MOEI_(product_rows)(c, l == 0 ? moei_part(S, 0, (int)j) : c,
+                                moei_window(A, 0, (int)l, A.m, DEEP),
+                                moei_view_of(panel, WIDE, 1, b.m, b.n));
+        }
+}
+
+/* The same with lanes along the sum, for rows of A and columns of B that are
+   contiguous: dot products, four at a time. */
+static void MOEI_(product_dots)(moei_view C, moei_view S, moei_view A,
+                                moei_view B)
+{
+    moe_real *c = moei_writable(C);
+    ptrdiff_t i, j, l;
+
+    for (i = 0; i < C.m; i++)
+        for (j = 0; j < C.n; j++) {
+            const moe_real *a = A.at + i * A.row, *b = B.at + j * B.col;
+            V sum = MOEI_ALL((moe_real)0);
+            moe_real dot;
+
+            for (l = 0; l + MOEI_LANES <= A.n; l += MOEI_LANES)
+                sum += MOEI_LOAD(a + l) * MOEI_LOAD(b + l);
+            dot = MOEI_(over_lanes)(MOEI_SUM, sum);
+            for (; l < A.n; l++)
+                dot += a[l] * b[l];
+            c[i * C.row + j * C.col] = S.at[i * S.row + j * S.col] + dot;
+        }
+}
+
+static void MOEI_(kernel_product)(moei_way way, moei_view C, moei_view S,
+                                  moei_view A, moei_view B)
+{
+    if (way == MOEI_BY_DOTS)
+        MOEI_(product_dots)(C, S, A, B);
+    else if (way == MOEI_BY_ROWS)
+        MOEI_(product_rows)(C, S, A, B);
+    else
+        MOEI_(product_packed)(C, S, A, B);
+}
+
 /* w (n) after one step along scale * g; g = 0.  v, u: the moments.
      SGD       w -= rate (g + decay w)
      momentum  v = momentum v + g + decay w;  w -= rate v
      Adam      v = b1 v + (1-b1) g;  u = b2 u + (1-b2) g^2
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-static void moei_update(size_t n, moe_real *w, moe_real *g, moe_real *v,
-                        moe_real *u, const moei_rule *rule)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w
+   Returns how many it did: whole vectors. */
+static size_t MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
+                                   moe_real *v, moe_real *u,
+                                   const moei_rule *rule)
 {
     size_t i;
 
-    for (i = 0; i < n; i++) {
-        moe_real step = rule->scale * g[i];
-        g[i] = 0;
-        switch (rule->op) {
-        case MOEI_UPDATE_SGD:
-            w[i] -= rule->rate * (step + rule->decay * w[i]);
-            break;
-        case MOEI_UPDATE_MOMENTUM:
-            v[i] = rule->momentum * v[i] + step + rule->decay * w[i];
-            w[i] -= rule->rate * v[i];
-            break;
-        case MOEI_UPDATE_ADAM:
-            v[i] += (1 - MOEI_BETA_1) * (step - v[i]);
-            u[i] += (1 - MOEI_BETA_2) * (step * step - u[i]);
-            w[i] -= rule->rate * v[i]
-                      / (moei_sqrt(u[i] * rule->second_scale) + MOEI_EPSILON)
-                  + rule->decay * w[i];
-            break;
+    for (i = 0; i + MOEI_LANES <= n; i += MOEI_LANES) {
+        V x = MOEI_LOAD(w + i), step = MOEI_LOAD(g + i) * rule->scale;
+        MOEI_STORE(g + i, MOEI_ALL((moe_real)0));
+        if (rule->op == MOEI_UPDATE_SGD) {
+            x -= rule->rate * (step + rule->decay * x);
+        } else if (rule->op == MOEI_UPDATE_MOMENTUM) {
+            V first = rule->momentum * MOEI_LOAD(v + i) + step
+                    + rule->decay * x;
+            MOEI_STORE(v + i, first);
+            x -= rule->rate * first;
+        } else {
+            V first = MOEI_LOAD(v + i), second = MOEI_LOAD(u + i);
+            first += (1 - MOEI_BETA_1) * (step - first);
+            second += (1 - MOEI_BETA_2) * (step * step - second);
+            MOEI_STORE(v + i, first);
+            MOEI_STORE(u + i, second);
+            x -= rule->rate * first
+                   / (MOEI_(sqrt)(second * rule->second_scale) + MOEI_EPSILON)
+               + rule->decay * x;
         }
+        MOEI_STORE(w + i, x);
+    }
+    return i;
+}
+
+static const moei_kernels MOEI_(table) = {
+    MOEI_LANES, MOEI_(kernel_product), MOEI_(kernel_map),
+    MOEI_(kernel_reduce), MOEI_(kernel_update)
+};
+
+/* ------------------------------------------------------------------------ */
+
+#undef MOEI_
+#undef MOEI_PICK
+#undef MOEI_REAL
+#undef MOEI_BITS
+#undef MOEI_LOAD
+#undef MOEI_STORE
+#undef MOEI_ALL
+#undef V
+#undef I
+#undef MOEI_SET
+#undef MOEI_LANES
+#undef MOEI_WIDE
+#undef MOEI_VECTORS
+
+#ifndef MOEI_AGAIN      /* after the plain reading, the others */
+#define MOEI_AGAIN
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+#ifdef MOEI_HAS_128
+#define MOEI_SET 128
+#define MOEI_LANES (16 / MOEI_REAL_SIZE)
+#define MOEI_WIDE MOEI_W2
+#define MOEI_VECTORS 2
+#include "moe.h"
+#endif
+
+#ifdef MOEI_HAS_AVX
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))),           \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define MOEI_SET avx2
+#define MOEI_LANES (32 / MOEI_REAL_SIZE)
+#define MOEI_WIDE MOEI_W2
+#define MOEI_VECTORS 2
+#include "moe.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target(                         \
+    "avx512f,avx512bw,avx512dq,avx512vl,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
+#endif
+#define MOEI_SET avx512
+#define MOEI_LANES (64 / MOEI_REAL_SIZE)
+#define MOEI_WIDE MOEI_W4
+#define MOEI_VECTORS 4
+#include "moe.h"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+/* The sets that this build has, narrow to wide, and how many of them this
+   processor has. */
+static const moei_kernels *const moei_set[] = {
+    &moei_table,
+#ifdef MOEI_HAS_128
+    &moei_table_128,
+#endif
+#ifdef MOEI_HAS_AVX
+    &moei_table_avx2, &moei_table_avx512
+#endif
+};
+
+#ifdef MOEI_HAS_AVX
+static int moei_count_sets(void)
+{
+    int base = (int)(sizeof moei_set / sizeof *moei_set) - 2;
+    return !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")
+         ? base : !__builtin_cpu_supports("avx512dq")
+               || !__builtin_cpu_supports("avx512bw")
+               || !__builtin_cpu_supports("avx512vl") ? base + 1 : base + 2;
+}
+#else
+static int moei_count_sets(void)
+{
+    return (int)(sizeof moei_set / sizeof *moei_set);
+}
+#endif
+
+/* The widest set of m with a whole vector in `width`. */
+static const moei_kernels *moei_widest_set(const moe *m, int width)
+{
+    int i = m->sets - 1;
+
+    while (moei_set[i]->lanes > width)
+        i--;
+    return moei_set[i];
+}
+
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
+   along the side of Y on which its elements stand side by side. */
+static void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
+                     moei_view B, moei_view C)
+{
+    int j;
+
+    if (Y.row == 1 && (Y.col != 1 || Y.n == 1)) {
+        Y = moei_transposed(Y);
+        A = moei_transposed(A);
+        B = moei_transposed(B);
+        C = moei_transposed(C);
+    }
+    for (j = 0; j < Y.n;) {
+        const moei_kernels *set = moei_widest_set(m, Y.n - j);
+        if (Y.col != 1)
+            set = moei_set[0];
+        set->map(op, moei_part(Y, 0, j), moei_part(A, 0, j),
+                 moei_part(B, 0, j), moei_part(C, 0, j));
+        j += (Y.n - j) / set->lanes * set->lanes;
+    }
+}
+
+/* The same with fewer operands; the others are 0. */
+static void moei_map2(const moe *m, moei_map_op op, moei_view Y, moei_view A,
+                      moei_view B)
+{
+    moei_map(m, op, Y, A, B, moei_zero);
+}
+
+static void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
+{
+    moei_map(m, op, Y, A, moei_zero, moei_zero);
+}
+
+/* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
+   A, B (m,n)   y (m,1) */
+static void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
+                        moei_view A, moei_view B)
+{
+    const moei_kernels *set = moei_widest_set(m, A.n);
+    int i;
+
+    if (!moei_across(A))
+        set->reduce(op, y, A, B);
+    else
+        for (i = 0; i < A.m; i += (A.m - i) / set->lanes * set->lanes) {
+            set = moei_widest_set(m, A.m - i);
+            set->reduce(op, moei_part(y, i, 0), moei_part(A, i, 0),
+                        moei_part(B, i, 0));
+        }
+}
+
+/* The same over a single row. */
+static moe_real moei_reduce_row(const moe *m, moei_reduce_op op, moei_view a,
+                                moei_view b)
+{
+    moe_real y = 0;
+    moei_reduce(m, op, moei_number(&y), a, b);
+    return y;
+}
+
+/* C (m,n) = S (m,n) + A (m,k) B (k,n); S may be C.  The one place that chooses
+   the loop: lanes run along the side of C on which its elements stand side by
+   side, over outputs or over cases; by dots where rows of A and columns of B
+   are contiguous and there are few of them, so that nothing is copied for one
+   case; and by panels where columns of B stand apart. */
+static void moei_product(const moe *m, moei_view C, moei_view S, moei_view A,
+                         moei_view B)
+{
+    const moei_kernels *set;
+    moei_way way;
+    int j;
+
+    if (C.col != 1 && C.row == 1) {     /* C' = S' + B' A' */
+        moei_view a = moei_transposed(B);
+        B = moei_transposed(A);
+        A = a;
+        C = moei_transposed(C);
+        S = moei_transposed(S);
+    }
+    way = A.col == 1 && B.row == 1 && (C.m < 8 || C.n < 16)
+          && (B.col != 1 || C.n == 1) ? MOEI_BY_DOTS
+        : B.col == 1 ? MOEI_BY_ROWS : MOEI_BY_PANELS;
+    if (way == MOEI_BY_DOTS) {
+        moei_widest_set(m, A.n)->product(way, C, S, A, B);
+        return;
+    }
+    for (j = 0; j < C.n; j += (C.n - j) / set->lanes * set->lanes) {
+        set = moei_widest_set(m, C.n - j);
+        set->product(way, moei_part(C, 0, j), moei_part(S, 0, j), A,
+                     moei_part(B, 0, j));
+    }
+}
+
+/* One optimiser step of n parameters. */
+static void moei_update(const moe *m, size_t n, moe_real *w, moe_real *g,
+                        moe_real *v, moe_real *u, const moei_rule *rule)
+{
+    size_t i;
+
+    for (i = 0; i < n;) {
+        int rest = n - i < 64 ? (int)(n - i) : 64;
+        i += moei_widest_set(m, rest)->update(n - i, w + i, g + i,
+            v ? v + i : NULL, u ? u + i : NULL, rule);
     }
 }
 
@@ -1359,8 +1890,9 @@ static moei_view moei_scale_x(const moe *m, int row)
 /* A block array of n cases and `cols` columns, as this block is laid out. */
 static moei_view moei_rows(const moe *m, const moe_real *at, int cols)
 {
-    return m->by_case ? moei_view_of(at, 1, m->config.rows, m->n, cols)
-                      : moei_view_of(at, cols, 1, m->n, cols);
+    return moei_lanes_over_cases(m->n, cols)
+         ? moei_view_of(at, 1, m->config.rows, m->n, cols)
+         : moei_view_of(at, cols, 1, m->n, cols);
 }
 
 /* A block array by its name. */
@@ -1473,6 +2005,7 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         ((moe_real *)memory)[i] = 0;
     moei_lay_out(m, config, weights, (moe_real *)memory);
     m->heap = heap;
+    m->sets = moei_count_sets();
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = -1;
     return MOE_OK;
@@ -1508,8 +2041,8 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
         moei_initial_layer(m, &m->expert, l, &state);
     for (l = 0; l < m->gate.layers - 1; l++)
         moei_initial_layer(m, &m->gate, l, &state);
-    moei_map1(MOEI_COPY, moei_scale_d(m, 1), moei_one);
-    moei_map1(MOEI_COPY, moei_scale_x(m, 1), moei_one);
+    moei_map1(m, MOEI_COPY, moei_scale_d(m, 1), moei_one);
+    moei_map1(m, MOEI_COPY, moei_scale_x(m, 1), moei_one);
     return MOE_OK;
 }
 
@@ -1548,34 +2081,34 @@ MOE_DEF void moe_close(moe *m)
 /* x is moved so that its row maximum is 0, then
    p_i = exp(x_i) / sum_j exp(x_j),  lse = log sum_j exp(x_j)
    x, p (n,K)   max, lse (n) */
-static void moei_softmax(moei_view x, moei_view p, moei_view max,
+static void moei_softmax(const moe *m, moei_view x, moei_view p, moei_view max,
                          moei_view lse)
 {
-    moei_reduce(MOEI_MAX, max, x, moei_zero);
-    moei_map2(MOEI_SUB, x, x, max);
-    moei_map1(MOEI_EXP, p, x);
-    moei_reduce(MOEI_SUM, lse, p, moei_zero);
-    moei_map2(MOEI_DIV, p, p, lse);
-    moei_map1(MOEI_LOG, lse, lse);
+    moei_reduce(m, MOEI_MAX, max, x, moei_zero);
+    moei_map2(m, MOEI_SUB, x, x, max);
+    moei_map1(m, MOEI_EXP, p, x);
+    moei_reduce(m, MOEI_SUM, lse, p, moei_zero);
+    moei_map2(m, MOEI_DIV, p, p, lse);
+    moei_map1(m, MOEI_LOG, lse, lse);
 }
 
 /* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
    p, g, dE_dx (n,K); mean (n) is room for the sum; dE_dx may be g */
-static void moei_softmax_backward(moei_view p, moei_view g, moei_view dE_dx,
+static void moei_softmax_backward(const moe *m, moei_view p, moei_view g, moei_view dE_dx,
                                   moei_view mean)
 {
-    moei_reduce(MOEI_DOT, mean, p, g);
-    moei_map(MOEI_SUB_MUL, dE_dx, g, mean, p);
+    moei_reduce(m, MOEI_DOT, mean, p, g);
+    moei_map(m, MOEI_SUB_MUL, dE_dx, g, mean, p);
 }
 
 /* y = f(a); softmax leaves log y in a.   a, y (n,out) */
 static void moei_function(const moe *m, int function, moei_view a, moei_view y)
 {
     if (function == MOEI_SOFTMAX) {
-        moei_softmax(a, y, moei_array(m, MOEI_TOP), moei_array(m, MOEI_LSE));
-        moei_map2(MOEI_SUB, a, a, moei_array(m, MOEI_LSE));
+        moei_softmax(m, a, y, moei_array(m, MOEI_TOP), moei_array(m, MOEI_LSE));
+        moei_map2(m, MOEI_SUB, a, a, moei_array(m, MOEI_LSE));
     } else if (function != MOEI_COPY) {
-        moei_map1((moei_map_op)function, y, a);
+        moei_map1(m, (moei_map_op)function, y, a);
     }
 }
 
@@ -1584,9 +2117,9 @@ static void moei_function_backward(const moe *m, int function, moei_view kept,
                                    moei_view delta)
 {
     if (function == MOEI_SOFTMAX)
-        moei_softmax_backward(kept, delta, delta, moei_array(m, MOEI_TOP));
+        moei_softmax_backward(m, kept, delta, delta, moei_array(m, MOEI_TOP));
     else if (function != MOEI_COPY)
-        moei_map2(moei_slope((moei_map_op)function), delta, delta, kept);
+        moei_map2(m, moei_slope((moei_map_op)function), delta, delta, kept);
 }
 
 /* What copy c of layer l gave, and the sums that went into it.  (n,out) */
@@ -1630,7 +2163,7 @@ static void moei_net_forward(moe *m, const moei_net *net, int c)
         moei_view b = moei_row(m->params + at.bias, at.out);
         moei_view a = moei_pre(m, net, c, l);
 
-        moei_product(a, b, x, W);
+        moei_product(m, a, b, x, W);
         moei_function(m, net->function[l], a, moei_act(m, net, c, l));
     }
 }
@@ -1651,17 +2184,17 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
         moei_view dE_db = moei_row(m->grads + at.bias, at.out);
         moei_view dE_da = moei_rows(m, m->work[MOEI_DELTA + turn], at.out);
 
-        moei_product(dE_dW, dE_dW, moei_transposed(x), dE_da);
-        moei_product(dE_db, dE_db, moei_view_of(moei_one.at, 0, 0, 1, m->n),
+        moei_product(m, dE_dW, dE_dW, moei_transposed(x), dE_da);
+        moei_product(m, dE_db, dE_db, moei_view_of(moei_one.at, 0, 0, 1, m->n),
                      dE_da);
         if (l > 0) {
             moei_view dE_dx = moei_rows(m, m->work[MOEI_DELTA + !turn], at.in);
-            moei_product(dE_dx, moei_zero, dE_da, moei_transposed(W));
+            moei_product(m, dE_dx, moei_zero, dE_da, moei_transposed(W));
             moei_function_backward(m, net->function[l - 1],
                                    moei_pre(m, net, c, l - 1), dE_dx);
         } else if (want_dz) {
             moei_view dE_dx = moei_seen(net, moei_array(m, MOEI_DE_DZ));
-            moei_product(dE_dx, dE_dx, dE_da, moei_transposed(W));
+            moei_product(m, dE_dx, dE_dx, dE_da, moei_transposed(W));
         }
     }
 }
@@ -1677,8 +2210,8 @@ static void moei_gate_forward(moe *m)
     moei_view t = moei_array(m, MOEI_T);
 
     moei_net_forward(m, &m->gate, 0);
-    moei_map2(MOEI_CLAMP, t, moei_array(m, MOEI_S), moei_largest);
-    moei_softmax(t, moei_array(m, MOEI_P), moei_array(m, MOEI_TOP),
+    moei_map2(m, MOEI_CLAMP, t, moei_array(m, MOEI_S), moei_largest);
+    moei_softmax(m, t, moei_array(m, MOEI_P), moei_array(m, MOEI_TOP),
                  moei_array(m, MOEI_LSE));
 }
 
@@ -1693,9 +2226,9 @@ static void moei_gate_backward(moe *m, moei_view g, int posterior,
     moei_view dE_ds = moei_rows(m, m->work[MOEI_DELTA], m->config.experts);
 
     if (posterior)
-        moei_map2(MOEI_SUB, dE_ds, p, g);
+        moei_map2(m, MOEI_SUB, dE_ds, p, g);
     else
-        moei_softmax_backward(p, g, dE_ds, moei_array(m, MOEI_TOP));
+        moei_softmax_backward(m, p, g, dE_ds, moei_array(m, MOEI_TOP));
     moei_net_backward(m, &m->gate, 0, want_dz);
 }
 
@@ -1722,9 +2255,9 @@ static void moei_blend_forward(moe *m)
     moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P);
     int i;
 
-    moei_map1(MOEI_COPY, y, moei_zero);
+    moei_map1(m, MOEI_COPY, y, moei_zero);
     for (i = 0; i < m->config.experts; i++)
-        moei_map(MOEI_MUL_ADD, y, moei_expert_out(m, i), moei_column(p, i), y);
+        moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i), moei_column(p, i), y);
 }
 
 /* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to be finite.
@@ -1736,13 +2269,13 @@ static moei_view moei_errors(moe *m)
 
     for (i = 0; i < m->config.experts; i++)
         if (softmax)
-            moei_reduce(MOEI_DOT, moei_column(e, i), d, moei_expert_log(m, i));
+            moei_reduce(m, MOEI_DOT, moei_column(e, i), d, moei_expert_log(m, i));
         else
-            moei_reduce(MOEI_SQUARE, moei_column(e, i), d,
+            moei_reduce(m, MOEI_SQUARE, moei_column(e, i), d,
                         moei_expert_out(m, i));
     if (softmax)
-        moei_map2(MOEI_SUB, e, moei_zero, e);
-    moei_map2(MOEI_MIN, e, e, moei_largest);
+        moei_map2(m, MOEI_SUB, e, moei_zero, e);
+    moei_map2(m, MOEI_MIN, e, e, moei_largest);
     return e;
 }
 
@@ -1760,16 +2293,16 @@ static void moei_posteriors(moe *m)
 
     if (softmax)
         factor = -1;
-    moei_map(MOEI_MUL_ADD, h, moei_errors(m), moei_number(&factor),
+    moei_map(m, MOEI_MUL_ADD, h, moei_errors(m), moei_number(&factor),
              moei_array(m, MOEI_T));
-    moei_map2(MOEI_CLAMP, h, h, moei_largest);
-    moei_softmax(h, h, moei_array(m, MOEI_H_TOP), moei_array(m, MOEI_H_LSE));
+    moei_map2(m, MOEI_CLAMP, h, h, moei_largest);
+    moei_softmax(m, h, h, moei_array(m, MOEI_H_TOP), moei_array(m, MOEI_H_LSE));
 }
 
 /* u_i = t_i + log o_i, so that log sum_i exp u_i = log y + lse t.  (n,O) */
 static void moei_log_share(moe *m, int i, moei_view u)
 {
-    moei_map2(MOEI_ADD, u, moei_expert_log(m, i),
+    moei_map2(m, MOEI_ADD, u, moei_expert_log(m, i),
               moei_column(moei_array(m, MOEI_T), i));
 }
 
@@ -1785,16 +2318,16 @@ static moei_view moei_log_blend(moe *m)
     moei_log_share(m, 0, most);
     for (i = 1; i < m->config.experts; i++) {
         moei_log_share(m, i, u);
-        moei_map2(MOEI_MAX2, most, most, u);
+        moei_map2(m, MOEI_MAX2, most, most, u);
     }
-    moei_map1(MOEI_COPY, sum, moei_zero);
+    moei_map1(m, MOEI_COPY, sum, moei_zero);
     for (i = 0; i < m->config.experts; i++) {
         moei_log_share(m, i, u);
-        moei_map2(MOEI_EXP, u, u, most);
-        moei_map2(MOEI_ADD, sum, sum, u);
+        moei_map2(m, MOEI_EXP, u, u, most);
+        moei_map2(m, MOEI_ADD, sum, sum, u);
     }
-    moei_map1(MOEI_LOG, sum, sum);
-    moei_map2(MOEI_ADD, most, most, sum);
+    moei_map1(m, MOEI_LOG, sum, sum);
+    moei_map2(m, MOEI_ADD, most, most, sum);
     return most;
 }
 
@@ -1809,16 +2342,16 @@ static void moei_loss_forward(moe *m)
 
     if (m->config.loss == MOE_LOSS_MIXTURE) {
         moei_posteriors(m);
-        moei_map2(MOEI_SUB, loss, lse, moei_array(m, MOEI_H_LSE));
-        moei_map2(MOEI_SUB, loss, loss, moei_array(m, MOEI_H_TOP));
+        moei_map2(m, MOEI_SUB, loss, lse, moei_array(m, MOEI_H_LSE));
+        moei_map2(m, MOEI_SUB, loss, loss, moei_array(m, MOEI_H_TOP));
     } else if (m->config.loss == MOE_LOSS_EXPECTED) {
-        moei_reduce(MOEI_DOT, loss, moei_errors(m), moei_array(m, MOEI_P));
+        moei_reduce(m, MOEI_DOT, loss, moei_errors(m), moei_array(m, MOEI_P));
     } else if (m->config.output == MOE_OUT_SOFTMAX) {
-        moei_reduce(MOEI_DOT, loss, moei_log_blend(m), d);
-        moei_map2(MOEI_SUB, loss, lse, loss);
+        moei_reduce(m, MOEI_DOT, loss, moei_log_blend(m), d);
+        moei_map2(m, MOEI_SUB, loss, lse, loss);
     } else {
-        moei_reduce(MOEI_SQUARE, loss, moei_array(m, MOEI_Y), d);
-        moei_map2(MOEI_MIN, loss, loss, moei_largest);
+        moei_reduce(m, MOEI_SQUARE, loss, moei_array(m, MOEI_Y), d);
+        moei_map2(m, MOEI_MIN, loss, loss, moei_largest);
     }
 }
 
@@ -1850,8 +2383,8 @@ static void moei_by_expert(moe *m, int i, moei_view w, moe_real factor,
 
     if (function == MOEI_SOFTMAX)
         factor = 1;
-    moei_map2(MOEI_MUL, w_i, moei_column(w, i), moei_number(&factor));
-    moei_map(MOEI_SUB_MUL, delta, o, moei_array(m, MOEI_D), w_i);
+    moei_map2(m, MOEI_MUL, w_i, moei_column(w, i), moei_number(&factor));
+    moei_map(m, MOEI_SUB_MUL, delta, o, moei_array(m, MOEI_D), w_i);
     if (function != MOEI_SOFTMAX)
         moei_function_backward(m, function, o, delta);
 }
@@ -1861,8 +2394,8 @@ static void moei_by_blend(moe *m, int i, moei_view delta)
 {
     moei_view o = moei_expert_out(m, i), dE_dy = moei_array(m, MOEI_DE_DY);
 
-    moei_reduce(MOEI_DOT, moei_column(moei_array(m, MOEI_G), i), dE_dy, o);
-    moei_map2(MOEI_MUL, delta, dE_dy,
+    moei_reduce(m, MOEI_DOT, moei_column(moei_array(m, MOEI_G), i), dE_dy, o);
+    moei_map2(m, MOEI_MUL, delta, dE_dy,
               moei_column(moei_array(m, MOEI_P), i));
     moei_function_backward(m, m->expert.function[m->expert.layers - 1], o,
                            delta);
@@ -1876,11 +2409,11 @@ static void moei_by_log_blend(moe *m, int i, moei_view delta)
     moei_view g_i = moei_column(moei_array(m, MOEI_G), i);
 
     moei_log_share(m, i, r);
-    moei_map2(MOEI_EXP, r, r, moei_array(m, MOEI_DE_DY));
-    moei_map2(MOEI_MUL, r, r, moei_array(m, MOEI_D));
-    moei_reduce(MOEI_SUM, g_i, r, moei_zero);
-    moei_map2(MOEI_MUL, delta, moei_expert_out(m, i), g_i);
-    moei_map2(MOEI_SUB, delta, delta, r);
+    moei_map2(m, MOEI_EXP, r, r, moei_array(m, MOEI_DE_DY));
+    moei_map2(m, MOEI_MUL, r, r, moei_array(m, MOEI_D));
+    moei_reduce(m, MOEI_SUM, g_i, r, moei_zero);
+    moei_map2(m, MOEI_MUL, delta, moei_expert_out(m, i), g_i);
+    moei_map2(m, MOEI_SUB, delta, delta, r);
 }
 
 /* DELTA = dE/da of expert i's last layer.  (n,O) */
@@ -1912,12 +2445,12 @@ static void moei_expert_delta(moe *m, moei_path path, int i)
 /* One block of at most B cases, and the public calls made of blocks. */
 
 /* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
-static void moei_load_labels(const int *label, moei_view d)
+static void moei_load_labels(const moe *m, const int *label, moei_view d)
 {
     moe_real *at = moei_writable(d);
     ptrdiff_t i;
 
-    moei_map1(MOEI_COPY, d, moei_zero);
+    moei_map1(m, MOEI_COPY, d, moei_zero);
     for (i = 0; i < d.m; i++)
         if (moei_outside(label[i], 0, d.n - 1))
             at[i * d.row] = moei_nan();
@@ -1933,16 +2466,16 @@ static void moei_load_rows(moe *m, const moe_data *data, size_t from, int to,
     int I = m->config.inputs, O = m->config.outputs;
     moei_view z = moei_rows_from(moei_array(m, MOEI_Z), to, count);
 
-    moei_map(MOEI_SUB_MUL, z,
+    moei_map(m, MOEI_SUB_MUL, z,
              moei_matrix(data->x + from * (size_t)I, count, I),
              moei_scale_x(m, 0), moei_scale_x(m, 1));
     if (data->d != NULL)
-        moei_map(MOEI_SUB_DIV,
+        moei_map(m, MOEI_SUB_DIV,
                  moei_rows_from(moei_array(m, MOEI_D), to, count),
                  moei_matrix(data->d + from * (size_t)O, count, O),
                  moei_scale_d(m, 0), moei_scale_d(m, 1));
     else if (data->labels != NULL)
-        moei_load_labels(data->labels + from,
+        moei_load_labels(m, data->labels + from,
                          moei_rows_from(moei_array(m, MOEI_D), to, count));
 }
 
@@ -1954,7 +2487,6 @@ static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
     int i, run = key ? 1 : n;   /* cases that stand side by side */
 
     m->n = n;
-    m->by_case = moei_lanes_over_cases(n, m->columns[MOEI_WIDEST]);
     for (i = 0; i < n; i += run) {
         uint32_t at = (uint32_t)(first + i);
         moei_load_rows(m, data,
@@ -1994,7 +2526,7 @@ static void moei_loss_backward(moe *m)
     moei_path path = moei_path_of(m);
 
     if (path == MOEI_BY_BLEND)
-        moei_map(MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
+        moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
                  moei_array(m, MOEI_Y), moei_array(m, MOEI_D), moei_two);
     moei_block_backward(m, path, 0);
 }
@@ -2002,7 +2534,7 @@ static void moei_loss_backward(moe *m)
 /* From standardised to the user's units: shift + factor y */
 static void moei_to_user(const moe *m, moei_view user, moei_view y)
 {
-    moei_map(MOEI_MUL_ADD, user, y, moei_scale_d(m, 1), moei_scale_d(m, 0));
+    moei_map(m, MOEI_MUL_ADD, user, y, moei_scale_d(m, 1), moei_scale_d(m, 0));
 }
 
 /* Write the public arrays. */
@@ -2011,8 +2543,8 @@ static void moei_publish(moe *m)
     int i, n = m->n, E = m->config.experts, O = m->config.outputs;
 
     m->rows = n;
-    moei_map1(MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
-    moei_map1(MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
+    moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
+    moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     for (i = 0; i < E; i++)
         moei_to_user(m, moei_view_of(m->o + (size_t)i * (size_t)O, E * O, 1,
                                      n, O), moei_expert_out(m, i));
@@ -2079,28 +2611,28 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 
     MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL);
     dE_dz = moei_array(m, MOEI_DE_DZ);
-    moei_map2(MOEI_MUL, moei_array(m, MOEI_DE_DY),
+    moei_map2(m, MOEI_MUL, moei_array(m, MOEI_DE_DY),
               moei_matrix(dE_dy, m->n, m->config.outputs), moei_scale_d(m, 1));
-    moei_map1(MOEI_COPY, dE_dz, moei_zero);
+    moei_map1(m, MOEI_COPY, dE_dz, moei_zero);
     moei_block_backward(m, MOEI_BY_BLEND, dE_dx != NULL);
     if (dE_dx != NULL)
-        moei_map2(MOEI_MUL, moei_matrix(dE_dx, m->n, m->config.inputs), dE_dz,
+        moei_map2(m, MOEI_MUL, moei_matrix(dE_dx, m->n, m->config.inputs), dE_dz,
                   moei_scale_x(m, 1));
 }
 
 /* The sum over cases of an array of one column. */
 static moe_real moei_total(const moe *m, int name)
 {
-    return moei_reduce_row(MOEI_SUM, moei_transposed(moei_array(m, name)),
+    return moei_reduce_row(m, MOEI_SUM, moei_transposed(moei_array(m, name)),
                            moei_zero);
 }
 
 /* Whether z and d of the block are finite: 0 x is 0 only then. */
 static int moei_block_is_finite(const moe *m)
 {
-    moei_reduce(MOEI_DOT, moei_array(m, MOEI_TOP), moei_array(m, MOEI_Z),
+    moei_reduce(m, MOEI_DOT, moei_array(m, MOEI_TOP), moei_array(m, MOEI_Z),
                 moei_zero);
-    moei_reduce(MOEI_DOT, moei_array(m, MOEI_LOSS), moei_array(m, MOEI_D),
+    moei_reduce(m, MOEI_DOT, moei_array(m, MOEI_LOSS), moei_array(m, MOEI_D),
                 moei_zero);
     return moei_total(m, MOEI_TOP) == 0 && moei_total(m, MOEI_LOSS) == 0;
 }
@@ -2133,7 +2665,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     }
     if (data->n > 0) {
         moei_posteriors(m);
-        moei_map1(MOEI_COPY, moei_matrix(m->h, m->n, m->config.experts),
+        moei_map1(m, MOEI_COPY, moei_matrix(m->h, m->n, m->config.experts),
                   moei_array(m, MOEI_H));
         moei_publish(m);
     }
@@ -2196,7 +2728,7 @@ static moe_status moei_check_own(moe *m)
 }
 
 /* |g|.  Squares that overflow are added once more on a smaller scale. */
-static moe_real moei_norm(const moe_real *g, size_t count)
+static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
 {
     const moe_real scale = (moe_real)1e-25;
     const size_t run = 16384;
@@ -2205,7 +2737,7 @@ static moe_real moei_norm(const moe_real *g, size_t count)
 
     for (i = 0; i < count; i += run) {
         moei_view v = moei_row(g + i, (int)(count - i < run ? count - i : run));
-        moei_add(&sum, &carry, moei_reduce_row(MOEI_DOT, v, v));
+        moei_add(&sum, &carry, moei_reduce_row(m, MOEI_DOT, v, v));
     }
     if (moei_is_finite(sum))
         return moei_sqrt(sum + carry);
@@ -2220,7 +2752,7 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
                           moe_real scale, moei_rule *rule)
 {
     moe_real size = scale < 0 ? -scale : scale;
-    moe_real norm = size * moei_norm(m->grads, m->trained_count);
+    moe_real norm = size * moei_norm(m, m->grads, m->trained_count);
 
     if (t->clip > 0 && norm > t->clip && moei_is_finite(norm)) {
         scale *= t->clip / norm;
@@ -2239,7 +2771,7 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
         rule->second_scale = 1 / (1 - m->beta_power[1] * MOEI_BETA_2);
     }
     if (t->weight_decay > 0)
-        norm += t->weight_decay * moei_norm(m->own, m->trained_count);
+        norm += t->weight_decay * moei_norm(m, m->own, m->trained_count);
     return moei_is_finite(norm * norm) && moei_is_finite(rate * norm);
 }
 
@@ -2249,7 +2781,7 @@ static void moei_update_range(moe *m, size_t from, size_t to,
 {
     moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
 
-    moei_update(to - from, m->own + from, m->grads + from,
+    moei_update(m, to - from, m->own + from, m->grads + from,
                 v ? v + from : NULL, u ? u + from : NULL, rule);
 }
 
@@ -2326,11 +2858,11 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 /* ======================================================================== */
 
 /* Column of the first value of a row that is not finite, or -1. */
-static int moei_bad_column(const moe_real *row, int count)
+static int moei_bad_column(const moe *m, const moe_real *row, int count)
 {
     int j;
 
-    if (moei_reduce_row(MOEI_DOT, moei_row(row, count), moei_zero) == 0)
+    if (moei_reduce_row(m, MOEI_DOT, moei_row(row, count), moei_zero) == 0)
         return -1;
     for (j = 0; j < count - 1 && moei_is_finite(row[j]); j++)
         continue;
@@ -2344,7 +2876,7 @@ static const char *moei_target_fault(const moe *m, const moe_real *d,
     int k, O = m->config.outputs;
     moe_real sum = 0;
 
-    *column = moei_bad_column(d, O);
+    *column = moei_bad_column(m, d, O);
     if (*column >= 0)
         return "d is NaN or infinite";
     for (k = 0; k < O; k++) {
@@ -2370,7 +2902,7 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
     const char *fault = NULL;
     int k = 0;
 
-    *column = moei_bad_column(data->x + (size_t)i * I, m->config.inputs);
+    *column = moei_bad_column(m, data->x + (size_t)i * I, m->config.inputs);
     if (*column >= 0)
         return "x is NaN or infinite";
     if (data->d != NULL)
@@ -2507,17 +3039,17 @@ static moe_real moei_mean(const moe *m, int which, int n)
 
 /* win_ij = 1 for the first largest a_ij of each row, else 0.
    a, win (n,K)   most, left (n): room for the maximum and what is not won */
-static void moei_winners(moei_view a, moei_view win, moei_view most,
+static void moei_winners(const moe *m, moei_view a, moei_view win, moei_view most,
                          moei_view left)
 {
     int j;
 
-    moei_reduce(MOEI_MAX, most, a, moei_zero);
-    moei_map1(MOEI_COPY, left, moei_one);
+    moei_reduce(m, MOEI_MAX, most, a, moei_zero);
+    moei_map1(m, MOEI_COPY, left, moei_one);
     for (j = 0; j < a.n; j++) {
         moei_view win_j = moei_column(win, j);
-        moei_map(MOEI_EQUAL, win_j, moei_column(a, j), most, left);
-        moei_map2(MOEI_SUB, left, left, win_j);
+        moei_map(m, MOEI_EQUAL, win_j, moei_column(a, j), most, left);
+        moei_map2(m, MOEI_SUB, left, left, win_j);
     }
 }
 
@@ -2533,17 +3065,17 @@ static void moei_right(moe *m)
     moei_view d = moei_rows(m, m->work[MOEI_DELTA_2], O);
 
     if (m->config.output == MOE_OUT_SOFTMAX) {
-        moei_winners(moei_array(m, MOEI_Y), y, right,
+        moei_winners(m, moei_array(m, MOEI_Y), y, right,
                      moei_array(m, MOEI_H_TOP));
-        moei_winners(moei_array(m, MOEI_D), d, right,
+        moei_winners(m, moei_array(m, MOEI_D), d, right,
                      moei_array(m, MOEI_H_TOP));
-        moei_reduce(MOEI_DOT, right, y, d);
+        moei_reduce(m, MOEI_DOT, right, y, d);
     } else {
-        moei_map(MOEI_AT_LEAST, y, moei_array(m, MOEI_Y), moei_half, moei_one);
-        moei_map(MOEI_AT_LEAST, d, moei_array(m, MOEI_D), moei_half, moei_one);
-        moei_map(MOEI_EQUAL, y, y, d, moei_one);
-        moei_reduce(MOEI_SUM, right, y, moei_zero);
-        moei_map(MOEI_EQUAL, right, right, moei_number(&all), moei_one);
+        moei_map(m, MOEI_AT_LEAST, y, moei_array(m, MOEI_Y), moei_half, moei_one);
+        moei_map(m, MOEI_AT_LEAST, d, moei_array(m, MOEI_D), moei_half, moei_one);
+        moei_map(m, MOEI_EQUAL, y, y, d, moei_one);
+        moei_reduce(m, MOEI_SUM, right, y, moei_zero);
+        moei_map(m, MOEI_EQUAL, right, right, moei_number(&all), moei_one);
     }
 }
 
@@ -2558,20 +3090,20 @@ static void moei_tally(moe *m)
     moei_view win = moei_rows(m, m->work[MOEI_DELTA], E);
 
     moei_add_sum(m, MOEI_SUM_LOSS, moei_total(m, MOEI_LOSS));
-    moei_map(MOEI_SUB_MUL, off, moei_array(m, MOEI_Y), moei_array(m, MOEI_D),
+    moei_map(m, MOEI_SUB_MUL, off, moei_array(m, MOEI_Y), moei_array(m, MOEI_D),
              moei_scale_d(m, 1));
-    moei_reduce(MOEI_SQUARE, top, off, moei_zero);
-    moei_map2(MOEI_MIN, top, top, moei_largest);
+    moei_reduce(m, MOEI_SQUARE, top, off, moei_zero);
+    moei_map2(m, MOEI_MIN, top, top, moei_largest);
     moei_add_sum(m, MOEI_SUM_SQUARE, moei_total(m, MOEI_TOP));
-    moei_reduce(MOEI_DOT, top, p, moei_array(m, MOEI_T));
-    moei_map2(MOEI_SUB, top, moei_array(m, MOEI_LSE), top);
+    moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_T));
+    moei_map2(m, MOEI_SUB, top, moei_array(m, MOEI_LSE), top);
     moei_add_sum(m, MOEI_SUM_ENTROPY, moei_total(m, MOEI_TOP));
     moei_right(m);
     moei_add_sum(m, MOEI_SUM_RIGHT, moei_total(m, MOEI_TOP));
-    moei_winners(p, win, top, moei_array(m, MOEI_H_TOP));
-    moei_reduce(MOEI_SUM, moei_cases(m->column, E), moei_transposed(p),
+    moei_winners(m, p, win, top, moei_array(m, MOEI_H_TOP));
+    moei_reduce(m, MOEI_SUM, moei_cases(m->column, E), moei_transposed(p),
                 moei_zero);
-    moei_reduce(MOEI_SUM, moei_cases(m->column + E, E), moei_transposed(win),
+    moei_reduce(m, MOEI_SUM, moei_cases(m->column + E, E), moei_transposed(win),
                 moei_zero);
     for (i = 0; i < 2 * E; i++)
         moei_add(&m->sum[i], &m->carry[i], m->column[i]);
@@ -2673,7 +3205,7 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
                              const moe_training *t, int validated,
                              moe_report *report)
 {
-    uint64_t key = moei_mix(t->seed + (uint64_t)m->epoch);
+    uint64_t key = moei_mix(moei_mix(t->seed) + (uint64_t)m->epoch);
     moe_status status = MOE_OK;
     int first, count;
 
@@ -2820,7 +3352,7 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
         moei_keep_best(m, moei_validation_loss(m, validation));
     status = moei_epochs(m, data, validation, &plan, !(t && t->rate > 0),
                          report);
-    if (!moei_is_finite(moei_norm(m->own, m->trained_count)))
+    if (!moei_is_finite(moei_norm(m, m->own, m->trained_count)))
         status = MOE_ERR_DIVERGED;
     if (status == MOE_ERR_DIVERGED)
         m->why = "training left the finite numbers";
@@ -2836,4 +3368,5 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
 #ifdef __cplusplus
 }
 #endif
+#endif /* MOEI_AGAIN */
 #endif /* MOE_IMPLEMENTATION */

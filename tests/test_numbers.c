@@ -39,18 +39,17 @@ typedef uint32_t bit_pattern;
 typedef double wide;
 #endif
 
-/* "Within 2 ulp", and half an ulp more where the reference is no wider than
-   what it judges. */
-#define BOUND (sizeof(wide) > sizeof(moe_real) ? 2.0 : 2.5)
+/* Half an ulp more where the reference is no wider than what it judges. */
+#define SPARE (sizeof(wide) > sizeof(moe_real) ? 0 : 0.5)
 
 /* A function, the ends of the interval where it is neither constant nor
-   plain, and the worst that was seen of it. */
+   plain, the most ulps it may be off, and the worst that was seen of it. */
 typedef struct subject {
     const char *name;
     moe_real (*ours)(moe_real);
     wide (*exact)(wide);
     double from, to;
-    double worst;
+    double bound, worst;
     moe_real worst_at;
 } subject;
 
@@ -59,8 +58,8 @@ static moe_real our_log(moe_real x) { return moei_log(x); }
 static moe_real our_tanh(moe_real x) { return moei_tanh(x); }
 static moe_real our_sqrt(moe_real x) { return moei_sqrt(x); }
 
-/* What elu and the logistic function are made of, by the same measure.  A
-   logistic value that is subnormal may be 0. */
+/* What elu and the logistic function are made of.  The latter rounds three
+   times, exp among them, and may be 0 where it is subnormal. */
 static moe_real our_elu(moe_real x)
 {
     return x > 0 ? x : moei_exp_minus_1(x);
@@ -88,12 +87,12 @@ static wide exact_logistic(wide x)
 enum { EXP, LOG, TANH, SQRT, ELU, LOGISTIC, SUBJECTS };
 
 static subject subjects[SUBJECTS] = {
-    {"exp", our_exp, LIBM(exp), -DIGITS * 2.0 - 710, 710, 0.5, 0},
-    {"log", our_log, LIBM(log), 0.5, 2, 0.5, 0},
-    {"tanh", our_tanh, LIBM(tanh), -25, 25, 0.5, 0},
-    {"sqrt", our_sqrt, LIBM(sqrt), 0, 8, 0.5, 0},
-    {"elu", our_elu, exact_elu, -40, 0, 0.5, 0},
-    {"logistic", our_logistic, exact_logistic, -88, 40, 0.5, 0}
+    {"exp", our_exp, LIBM(exp), -DIGITS * 2.0 - 710, 710, 2, 0.5, 0},
+    {"log", our_log, LIBM(log), 0.5, 2, 2, 0.5, 0},
+    {"tanh", our_tanh, LIBM(tanh), -25, 25, 2, 0.5, 0},
+    {"sqrt", our_sqrt, LIBM(sqrt), 0, 8, 2, 0.5, 0},
+    {"elu", our_elu, exact_elu, -40, 0, 2, 0.5, 0},
+    {"logistic", our_logistic, exact_logistic, -88, 40, 3, 0.5, 0}
 };
 
 static moe_real from_bits(uint64_t pattern)
@@ -227,8 +226,7 @@ static void check_accuracy(subject *f)
     sweep_edges(f);
     printf("%s %s: %.3f ulp at %.17g\n", WIDTH, f->name, f->worst,
            (double)f->worst_at);
-    CHECK_THAT(f->worst <= BOUND, "%s %s: %.3f ulp at %.17g", WIDTH, f->name,
-               f->worst, (double)f->worst_at);
+    CHECK_THAT(f->worst <= f->bound + SPARE, "%s %s", WIDTH, f->name);
 }
 
 static void check_specials(void)
@@ -251,6 +249,9 @@ static void check_specials(void)
     CHECK(moei_tanh(LARGEST) == 1 && moei_tanh(-LARGEST) == -1);
     CHECK(same_bits(moei_tanh(least), least));
     CHECK(isnan(moei_tanh(nan)));
+    CHECK(same_bits(our_elu(-inf), -1) && isnan(our_elu(nan)));
+    CHECK(moei_logistic(inf) == 1 && same_bits(moei_logistic(-inf), 0));
+    CHECK(moei_logistic(0) == (moe_real)0.5 && isnan(moei_logistic(nan)));
     CHECK(same_bits(moei_sqrt(0), 0) && moei_sqrt(-zero) == 0);
     CHECK(moei_sqrt(inf) == inf && isnan(moei_sqrt(nan)));
     CHECK(isnan(moei_sqrt(-1)) && isnan(moei_sqrt(-inf)));

@@ -1,0 +1,429 @@
+#!/bin/sh
+# test_options.sh - every combination of the header's options compiles without
+# a warning and works, as C and as C++; files mix as the manual says; what
+# contradicts is refused; nothing leaks out of the header and nothing is
+# needed that the options rule out.
+cd "$(dirname "$0")" || exit 1
+. ./common.sh
+root=$(cd .. && pwd)
+src=$work/src
+mkdir "$src"
+
+# --------------------------------------------------------------- the sources
+cat >"$src/alone.c" <<'END'
+#define MOE_IMPLEMENTATION
+#include "moe.h"
+END
+
+# The header five times before and five times after the code.
+sed 'h; G; G; G; G' >"$src/often.c" <<'END'
+#include "moe.h"
+END
+{
+    cat "$src/often.c" "$src/alone.c" "$src/often.c"
+    echo '#undef MOE_IMPLEMENTATION'
+    cat "$src/often.c"
+} >"$src/five_times.c"
+{
+    cat "$src/alone.c" "$src/often.c"
+} >"$src/five_times_static.c"
+
+# What every combination must be able to do: two linear experts that make |x|,
+# and, with training code, ten epochs that lower the error.
+cat >"$src/use.h" <<'END'
+#include "moe.h"
+#include <string.h>
+
+static int use_predict(void)
+{
+    static const moe_real weights[] = {0, 0, 1, -1, 0, 0, 3, -3, 0, 1, 0, 1};
+    static moe_real memory[1024];
+    moe_config config;
+    moe_real x[2], y[2];
+    moe m;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.outputs = 1;
+    config.experts = 2;
+    config.rows = 2;
+    if (moe_find(&config, 2, 0).weight != 6 ||
+        moe_work_bytes(&config) > sizeof memory ||
+        moe_attach(&m, &config, weights, memory, sizeof memory) != MOE_OK)
+        return 0;
+    x[0] = 5;
+    x[1] = -4;
+    moe_predict(&m, x, 2, y);
+    moe_close(&m);
+    return y[0] > (moe_real)4.999 && y[0] < (moe_real)5.001 &&
+           y[1] > (moe_real)3.999 && y[1] < (moe_real)4.001;
+}
+
+#ifndef MOE_PREDICT_ONLY
+static int use_training(void)
+{
+    static moe_real memory[8192];
+    moe_real x[50], d[50];
+    moe_config config;
+    moe_data data;
+    moe_training t;
+    moe_report before, after;
+    moe m;
+    int i, done;
+
+    memset(&config, 0, sizeof config);
+    memset(&data, 0, sizeof data);
+    memset(&t, 0, sizeof t);
+    config.inputs = config.outputs = 1;
+    config.experts = 2;
+    for (i = 0; i < 50; i++) {
+        x[i] = (moe_real)(i - 25);
+        d[i] = x[i] < 0 ? -x[i] : x[i];
+    }
+    data.n = 50;
+    data.x = x;
+    data.d = d;
+    t.epochs = 10;
+    done = moe_bytes(&config) <= sizeof memory &&
+           moe_open(&m, &config, memory, sizeof memory) == MOE_OK &&
+           moe_measure(&m, &data) == MOE_OK &&
+           moe_evaluate(&m, &data, &before) == MOE_OK &&
+           moe_train(&m, &data, NULL, &t, &after) == MOE_OK &&
+           moe_evaluate(&m, &data, &after) == MOE_OK &&
+           after.squared_error < before.squared_error;
+    moe_close(&m);
+    return done;
+}
+#else
+static int use_training(void)
+{
+    return 1;
+}
+#endif
+
+/* Memory of the library's own: refused without a malloc. */
+static int use_heap(void)
+{
+    moe_config config;
+    moe_status status;
+    moe m;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.outputs = config.experts = 1;
+    status = moe_open(&m, &config, NULL, 0);
+    moe_close(&m);
+#ifdef MOE_NO_MALLOC
+    return status != MOE_OK;
+#else
+    return status == MOE_OK;
+#endif
+}
+END
+cat >"$src/use.c" <<'END'
+#include "use.h"
+int main(void)
+{
+    return !use_predict() + 2 * !use_training() + 4 * !use_heap();
+}
+END
+
+# Two files, each with a use of the header; with MOE_STATIC, each a copy.
+cat >"$src/two_a.c" <<'END'
+#include "use.h"
+#ifdef __cplusplus
+extern "C"
+#endif
+int other(void);
+int main(void)
+{
+    return !use_predict() + 2 * !other() + 4 * !use_heap() +
+           8 * !use_training();
+}
+END
+cat >"$src/two_b.c" <<'END'
+#include "use.h"
+#ifdef __cplusplus
+extern "C"
+#endif
+int other(void);
+int other(void)
+{
+    return use_predict() && use_training() && use_heap();
+}
+END
+
+# An allocator that counts, and one that has nothing.
+cat >"$src/allocator.c" <<'END'
+#include <stddef.h>
+static void *give(size_t bytes);
+static void take(void *memory);
+#define MOE_MALLOC(n) give(n)
+#define MOE_FREE(p) take(p)
+#define MOE_IMPLEMENTATION
+#include "moe.h"
+#include <string.h>
+
+static double memory[4096];
+static int empty, given, taken;
+
+static void *give(size_t bytes)
+{
+    given++;
+    return empty || bytes > sizeof memory ? NULL : (void *)memory;
+}
+
+static void take(void *p)
+{
+    taken += p == (void *)memory;
+}
+
+int main(void)
+{
+    moe_config config;
+    moe m;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.outputs = config.experts = 1;
+    if (moe_open(&m, &config, NULL, 0) != MOE_OK)
+        return 1;
+    moe_close(&m);
+    if (given != 1 || taken != 1)
+        return 2;
+    empty = 1;
+    if (moe_open(&m, &config, NULL, 0) != MOE_ERR_MEMORY)
+        return 3;
+    moe_close(&m);
+    return given != 2 || taken != 1;
+}
+END
+
+# --------------------------------------------------------- every combination
+# combination OPTIONS COMPILER FLAGS...: OPTIONS begins with static or extern
+# and is joined by ";".
+combination() {
+    options=$1
+    of=$(echo "$options" | sed 's/^[a-z]*//; s/;/ /g')
+    shift
+    what="$1 $(last "$@")$of"
+    set -- "$@" $strict $of -include stdlib.h -I"$root"
+    holds "$what: compiles alone" \
+        "$@" -c "$src/alone.c" -o "$dir/alone.o" || return
+    case $options in
+    static*)
+        set -- "$@" -DMOE_IMPLEMENTATION "$src/use.c"
+        ;;
+    *)
+        set -- "$@" "$src/use.c" -x none "$dir/alone.o"
+        ;;
+    esac
+    holds "$what: compiles in use" "$@" -o "$dir/use" &&
+        holds "$what: works" within 60 "$dir/use"
+}
+
+combinations() {
+    for linkage in extern 'static;-DMOE_STATIC'; do
+        for width in '' ';-DMOE_DOUBLE'; do
+            for code in '' ';-DMOE_PREDICT_ONLY'; do
+                for memory in '' ';-DMOE_NO_MALLOC' \
+                    ';-DMOE_MALLOC(n)=malloc(n);-DMOE_FREE(p)=free(p)'; do
+                    for mistakes in '' ';-DMOE_ASSERT(e)='; do
+                        echo "$linkage$width$code$memory$mistakes"
+                    done
+                done
+            done
+        done
+    done
+}
+
+# ------------------------------------------------------------- files that mix
+# inclusion COMPILER FLAGS...: what one language can show by itself.
+inclusion() {
+    what="$1 $(last "$@")"
+    set -- "$@" $strict -I"$root"
+    holds "$what: included eleven times" \
+        "$@" -c "$src/five_times.c" -o "$dir/x.o"
+    holds "$what: included six times, static" \
+        "$@" -DMOE_STATIC -c "$src/five_times_static.c" -o "$dir/x.o"
+    holds "$what: without asserts" \
+        "$@" -DNDEBUG -c "$src/alone.c" -o "$dir/x.o"
+    holds "$what: two static copies link" "$@" -DMOE_STATIC \
+        -DMOE_IMPLEMENTATION "$src/two_a.c" "$src/two_b.c" -o "$dir/two" &&
+        holds "$what: two static copies work" within 60 "$dir/two"
+    holds "$what: an allocator of one's own" \
+        "$@" "$src/allocator.c" -o "$dir/own" &&
+        holds "$what: is called, and may have nothing" "$dir/own"
+    contradictions "$@" -c -o "$dir/x.o"
+}
+
+contradictions() {
+    due='error.*"moe.h: '
+    refuses "$what: MOE_MALLOC alone" "$due" \
+        "$@" "$src/alone.c" '-DMOE_MALLOC(n)=f(n)'
+    refuses "$what: MOE_FREE alone" "$due" \
+        "$@" "$src/alone.c" '-DMOE_FREE(p)=f(p)'
+    refuses "$what: MOE_NO_MALLOC with MOE_MALLOC" "$due" \
+        "$@" "$src/alone.c" -DMOE_NO_MALLOC \
+        '-DMOE_MALLOC(n)=f(n)' '-DMOE_FREE(p)=f(p)'
+    refuses "$what: MOE_STATIC without MOE_IMPLEMENTATION" "$due" \
+        "$@" "$src/use.c" -DMOE_STATIC
+}
+
+# mixture IMPLEMENTING USING: each a language, with ";" for blanks; the pairs
+# go round, from gcc and clang to g++, clang++ and back.
+mixture() {
+    one=$(echo "$1" | tr ';' ' ')
+    other=$(echo "$2" | tr ';' ' ')
+    what="${one%% *} implements, ${other%% *} uses"
+    linker=${other%% *}
+    case $one in *++*) linker=${one%% *} ;; esac
+    with="$strict -I$root -c"
+    holds "$what: compiles" \
+        $one $with "$src/alone.c" -o "$dir/alone.o" &&
+        holds "$what: use compiles" \
+            $other $with "$src/two_a.c" -o "$dir/a.o" &&
+        holds "$what: other use compiles" \
+            $one $with "$src/two_b.c" -o "$dir/b.o" &&
+        holds "$what: links" "$linker" "$dir/alone.o" "$dir/a.o" "$dir/b.o" \
+            -o "$dir/both" &&
+        holds "$what: works" within 60 "$dir/both"
+    $one $with -DMOE_DOUBLE "$src/alone.c" -o "$dir/double.o"
+    $other $with -DMOE_DOUBLE "$src/two_a.c" -o "$dir/double_a.o"
+    refuses "$what: float code, double use" ndefined "$linker" \
+        "$dir/alone.o" "$dir/double_a.o" "$dir/b.o" -o "$dir/both"
+    refuses "$what: double code, float use" ndefined "$linker" \
+        "$dir/double.o" "$dir/a.o" "$dir/b.o" -o "$dir/both"
+}
+
+# --------------------------------------------------- what an object file needs
+# objects COMPILER FLAGS...: symbols that come in and go out.
+objects() {
+    what="$1 $(last "$@")"
+    set -- "$@" -O2 $strict -I"$root"
+    "$@" -c "$src/alone.c" -o "$dir/full.o"
+    "$@" -DMOE_PREDICT_ONLY -c "$src/alone.c" -o "$dir/predict.o"
+    "$@" -DMOE_NO_MALLOC '-DMOE_ASSERT(e)=' -c "$src/alone.c" -o "$dir/bare.o"
+    "$@" '-DMOE_ASSERT(e)=((e) ? (void)0 : mistake())' -c "$src/alone.c" \
+        -include "$src/mistake.h" -o "$dir/own.o"
+
+    none "$what: no code of others in a bare object" needs_more "$dir/bare.o"
+    none "$what: only malloc, free and assert otherwise" \
+        needs_more "$dir/full.o" 'malloc|free|abort|__assert.*'
+    holds "$what: MOE_ASSERT is the caller's" needs "$dir/own.o" mistake
+    holds "$what: and then assert is not called" not \
+        needs "$dir/own.o" '__assert.*'
+    none "$what: all that is visible is moe_..." foreign "$dir/full.o"
+    for name in train step gradient backward measure evaluate; do
+        holds "$what: moe_$name is there" defines "$dir/full.o" "moe_$name"
+        holds "$what: MOE_PREDICT_ONLY leaves moe_$name out" not \
+            defines "$dir/predict.o" "moe_$name"
+    done
+    holds "$what: MOE_PREDICT_ONLY is half the code at most" \
+        smaller "$dir/predict.o" "$dir/full.o"
+    none "$what: MOE_STATIC shows nothing" static_symbols "$@"
+    none "$what: macros begin with moe" macros "$@"
+}
+
+cat >"$src/mistake.h" <<'END'
+#ifdef __cplusplus
+extern "C"
+#endif
+void mistake(void);
+END
+
+# A Mach-O symbol has an underscore in front.
+undefined() {
+    nm "$1" | awk '$(NF - 1) == "U" { print $NF }'
+}
+
+visible() {
+    nm -g "$1" | awk '$(NF - 1) != "U" { sub(/^_/, "", $NF); print $NF }'
+}
+
+# What compilers call by themselves, and how they ask for the processor.
+needs_more() {
+    undefined "$1" | grep -vxE "_?((__)?mem(cpy|set|move|cmp)(_chk)?|\
+__cpu_model|__cpu_indicator_init|__stack_chk_fail|\
+_GLOBAL_OFFSET_TABLE_${2:+|$2})"
+    [ $? = 1 ]
+}
+
+needs() {
+    undefined "$1" | grep -qxE "_?$2"
+}
+
+foreign() {
+    visible "$1" | grep -v '^moe_'
+    [ $? = 1 ]
+}
+
+defines() {
+    visible "$1" | grep -qx "$2"
+}
+
+smaller() {
+    size "$1" "$2"
+    size "$1" "$2" | awk 'NR > 1 { text[NR] = $1 }
+                          END { exit !(2 * text[2] <= text[3]) }'
+}
+
+static_symbols() {
+    "$@" -DMOE_STATIC -c "$src/alone.c" -o "$dir/static.o" &&
+        visible "$dir/static.o"
+}
+
+# Line markers tell which file a definition stands in.
+macros() {
+    "$@" -dD -E "$src/alone.c" >"$dir/macros" &&
+        awk '/^# [0-9]/ { here = /moe\.h"( |$)/ }
+             here && /^#define/ && $2 !~ /^(MOE|moe)/' "$dir/macros" &&
+        grep -q 'define MOE_H *$' "$dir/macros"
+}
+
+# -------------------------------------------------------- the other programs
+# program SOURCE COMPILER FLAGS...: examples link without a library.
+program() {
+    source=$1
+    shift
+    holds "$1 $(last "$@"): ${source#../} links by itself" \
+        "$@" -O1 $strict "$source" -o "$dir/program"
+}
+
+# benchmark SOURCE COMPILER FLAGS...
+benchmark() {
+    source=$1
+    shift
+    holds "$1 $(last "$@"): ${source#../} compiles" \
+        "$@" -O1 $strict -c "$source" -o "$dir/program.o"
+}
+
+# cross FILE: every line of standard input after every line of FILE.
+cross() {
+    while read -r second; do
+        while read -r first; do
+            echo "$first $second"
+        done <"$1"
+    done
+}
+
+list() {
+    (set +f; for file in $1; do [ ! -f "$file" ] || echo "$file"; done)
+}
+
+languages c99 c++11 >"$work/languages"
+languages c99 '' >"$work/c"
+combinations >"$work/options"
+cross "$work/options" <"$work/languages" >"$work/combinations"
+tr ' ' ';' <"$work/languages" |
+    awk '{ if (NR > 1) print before, $0; else first = $0; before = $0 }
+         END { print before, first }' >"$work/pairs"
+list '../examples/*.c' >"$work/examples"
+list '../benchmarks/*.c' >"$work/benchmarks"
+cross "$work/examples" <"$work/c" >"$work/example_builds"
+cross "$work/benchmarks" <"$work/c" >"$work/benchmark_builds"
+
+share combination "$work/combinations"
+share inclusion "$work/languages"
+share mixture "$work/pairs"
+share objects "$work/languages"
+share program "$work/example_builds"
+share benchmark "$work/benchmark_builds"
+check_done
