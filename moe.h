@@ -711,6 +711,17 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
    itself.  What is left over at the end of a row goes to the next narrower
    set, and at last to the plain one, of 1 lane, which is the reference. */
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define MOEI_UNROLL _Pragma("GCC unroll 16")
+#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#elif defined(__GNUC__)
+#define MOEI_UNROLL
+#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#else
+#define MOEI_UNROLL
+#define MOEI_FAST static
+#endif
+
 /* A matrix that stands somewhere.  A vector has stride 0 along the side that
    it lacks, a number along both, so that each repeats where it meets more. */
 typedef struct moei_view {
@@ -719,7 +730,7 @@ typedef struct moei_view {
     int m, n;                    /* rows, columns                            */
 } moei_view;
 
-static moei_view moei_view_of(const moe_real *at, int row, int col, int m,
+MOEI_FAST moei_view moei_view_of(const moe_real *at, int row, int col, int m,
                               int n)
 {
     moei_view v;
@@ -732,45 +743,45 @@ static moei_view moei_view_of(const moe_real *at, int row, int col, int m,
 }
 
 /* (m,n), row by row: the layout of the user's arrays and of the weights. */
-static moei_view moei_matrix(const moe_real *at, int m, int n)
+MOEI_FAST moei_view moei_matrix(const moe_real *at, int m, int n)
 {
     return moei_view_of(at, n, 1, m, n);
 }
 
 /* (1,n), the same for every case, and (n,1), the same for every column. */
-static moei_view moei_row(const moe_real *at, int n)
+MOEI_FAST moei_view moei_row(const moe_real *at, int n)
 {
     return moei_view_of(at, 0, 1, 1, n);
 }
 
-static moei_view moei_cases(const moe_real *at, int n)
+MOEI_FAST moei_view moei_cases(const moe_real *at, int n)
 {
     return moei_view_of(at, 1, 0, n, 1);
 }
 
-static moei_view moei_number(const moe_real *at)
+MOEI_FAST moei_view moei_number(const moe_real *at)
 {
     return moei_view_of(at, 0, 0, 1, 1);
 }
 
-static moei_view moei_column(moei_view v, int j)
+MOEI_FAST moei_view moei_column(moei_view v, int j)
 {
     return moei_view_of(v.at + (ptrdiff_t)j * v.col, v.row, 0, v.m, 1);
 }
 
-static moei_view moei_rows_from(moei_view v, int i, int m)
+MOEI_FAST moei_view moei_rows_from(moei_view v, int i, int m)
 {
     return moei_view_of(v.at + (ptrdiff_t)i * v.row, v.row, v.col, m, v.n);
 }
 
-static moei_view moei_transposed(moei_view v)
+MOEI_FAST moei_view moei_transposed(moei_view v)
 {
     return moei_view_of(v.at, v.col, v.row, v.n, v.m);
 }
 
 /* Where a kernel writes its result: only views of work memory, grads and the
    caller's results get here, never those of const weights or inputs. */
-static moe_real *moei_writable(moei_view v)
+MOEI_FAST moe_real *moei_writable(moei_view v)
 {
     union { const moe_real *read; moe_real *write; } at;
     at.read = v.at;
@@ -786,14 +797,14 @@ static const moei_view moei_half = {&moei_numbers[3], 0, 0, 1, 1};
 static const moei_view moei_largest = {&moei_numbers[4], 0, 0, 1, 1};
 
 /* From (i,j) on. */
-static moei_view moei_part(moei_view v, int i, int j)
+MOEI_FAST moei_view moei_part(moei_view v, int i, int j)
 {
     return moei_view_of(v.at + (ptrdiff_t)i * v.row + (ptrdiff_t)j * v.col,
                         v.row, v.col, v.m - i, v.n - j);
 }
 
 /* The rows i.. and columns j.., at most m and n of them. */
-static moei_view moei_window(moei_view v, int i, int j, int m, int n)
+MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
 {
     moei_view w = moei_part(v, i, j);
     w.m = w.m < m ? w.m : m;
@@ -837,9 +848,9 @@ static moe_real moei_join(moei_reduce_op op, moe_real a, moe_real b)
 }
 
 /* Whether the rows of a matrix stand side by side, columns apart. */
-static int moei_across(moei_view v)
+static int moei_across(const moei_view *v)
 {
-    return v.row == 1 && v.col != 1;
+    return v->row == 1 && v->col != 1;
 }
 
 typedef enum moei_update_op {
@@ -866,25 +877,15 @@ typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
 /* One of each loop, for one instruction set.  They work whole vectors. */
 typedef struct moei_kernels {
     int lanes;
-    void (*product)(moei_way way, moei_view C, moei_view S, moei_view A,
-                    moei_view B);
-    void (*map)(moei_map_op op, moei_view Y, moei_view A, moei_view B,
-                moei_view C);
-    void (*reduce)(moei_reduce_op op, moei_view y, moei_view A, moei_view B);
+    void (*product)(moei_way way, const moei_view *C, const moei_view *S,
+                    const moei_view *A, const moei_view *B);
+    void (*map)(moei_map_op op, const moei_view *Y, const moei_view *A,
+                const moei_view *B, const moei_view *C);
+    void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
+                   const moei_view *B);
     size_t (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
                      moe_real *u, const moei_rule *rule);
 } moei_kernels;
-
-#if defined(__GNUC__) && !defined(__clang__)
-#define MOEI_UNROLL _Pragma("GCC unroll 16")
-#define MOEI_FAST static inline __attribute__((always_inline, unused))
-#elif defined(__GNUC__)
-#define MOEI_UNROLL
-#define MOEI_FAST static inline __attribute__((always_inline, unused))
-#else
-#define MOEI_UNROLL
-#define MOEI_FAST static
-#endif
 
 #define MOEI_SET plain
 #define MOEI_LANES 1
@@ -1088,23 +1089,25 @@ MOEI_FAST V MOEI_(fetch)(const moe_real *p, int col)
 }
 
 #define MOEI_EACH(result)                                                   \
-    for (i = 0; i < Y.m; i++)                                               \
-        for (j = 0; j + MOEI_LANES <= Y.n; j += MOEI_LANES) {               \
-            V a = MOEI_(fetch)(A.at + i * A.row + j * A.col, A.col);        \
-            V b = MOEI_(fetch)(B.at + i * B.row + j * B.col, B.col);        \
-            V c = MOEI_(fetch)(C.at + i * C.row + j * C.col, C.col);        \
+    for (i = 0; i < Y->m; i++)                                              \
+        for (j = 0; j + MOEI_LANES <= Y->n; j += MOEI_LANES) {              \
+            V a = MOEI_(fetch)(A->at + i * A->row + j * A->col, A->col);    \
+            V b = MOEI_(fetch)(B->at + i * B->row + j * B->col, B->col);    \
+            V c = MOEI_(fetch)(C->at + i * C->row + j * C->col, C->col);    \
             (void)b;                                                        \
             (void)c;                                                        \
-            MOEI_STORE(moei_writable(Y) + i * Y.row + j * Y.col, result);   \
+            MOEI_STORE(y + i * Y->row + j * Y->col, result);                \
         }                                                                   \
     break;
 
 /* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
    along rows of Y; slopes take f'(a) from b = f(a), but for silu from b = a. */
-static void MOEI_(kernel_map)(moei_map_op op, moei_view Y, moei_view A,
-                              moei_view B, moei_view C)
+static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
+                              const moei_view *A, const moei_view *B,
+                              const moei_view *C)
 {
     const V zero = MOEI_ALL((moe_real)0);
+    moe_real *y = moei_writable(*Y);
     ptrdiff_t i, j;
 
     switch (op) {
@@ -1138,17 +1141,17 @@ static void MOEI_(kernel_map)(moei_map_op op, moei_view Y, moei_view A,
 
 #define MOEI_ALONG(result)                                                  \
     for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES) {                     \
-        V a = MOEI_(fetch)(p + j * A.col, A.col);                           \
-        V b = MOEI_(fetch)(q + j * B.col, B.col);                           \
+        V a = MOEI_(fetch)(p + j * A->col, A->col);                           \
+        V b = MOEI_(fetch)(q + j * B->col, B->col);                           \
         (void)b;                                                            \
         sum = result;                                                       \
     }                                                                       \
     break;
 
 #define MOEI_ACROSS(result)                                                 \
-    for (j = 0; j < A.n; j++) {                                             \
-        V a = MOEI_(fetch)(p + j * A.col, A.row);                           \
-        V b = MOEI_(fetch)(q + j * B.col, B.row);                           \
+    for (j = 0; j < A->n; j++) {                                             \
+        V a = MOEI_(fetch)(p + j * A->col, A->row);                           \
+        V b = MOEI_(fetch)(q + j * B->col, B->row);                           \
         (void)b;                                                            \
         sum = result;                                                       \
     }                                                                       \
@@ -1164,11 +1167,11 @@ static void MOEI_(kernel_map)(moei_map_op op, moei_view Y, moei_view A,
 
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
    A, B (m,n)   y (m,1)   lanes along a row, to one vector of partial sums */
-MOEI_FAST V MOEI_(reduce_along)(moei_reduce_op op, moei_view A, moei_view B,
-                                ptrdiff_t i, ptrdiff_t n)
+MOEI_FAST V MOEI_(reduce_along)(moei_reduce_op op, const moei_view *A,
+                                const moei_view *B, ptrdiff_t i, ptrdiff_t n)
 {
-    const moe_real *p = A.at + i * A.row, *q = B.at + i * B.row;
-    V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A.col) : MOEI_ALL((moe_real)0);
+    const moe_real *p = A->at + i * A->row, *q = B->at + i * B->row;
+    V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A->col) : MOEI_ALL((moe_real)0);
     ptrdiff_t j;
 
     MOEI_REDUCTIONS(MOEI_ALONG)
@@ -1176,11 +1179,11 @@ MOEI_FAST V MOEI_(reduce_along)(moei_reduce_op op, moei_view A, moei_view B,
 }
 
 /* The same with lanes across rows i, i+1, ...: no sum over lanes. */
-MOEI_FAST V MOEI_(reduce_across)(moei_reduce_op op, moei_view A, moei_view B,
-                                 ptrdiff_t i)
+MOEI_FAST V MOEI_(reduce_across)(moei_reduce_op op, const moei_view *A,
+                                 const moei_view *B, ptrdiff_t i)
 {
-    const moe_real *p = A.at + i * A.row, *q = B.at + i * B.row;
-    V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A.row) : MOEI_ALL((moe_real)0);
+    const moe_real *p = A->at + i * A->row, *q = B->at + i * B->row;
+    V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A->row) : MOEI_ALL((moe_real)0);
     ptrdiff_t j;
 
     MOEI_REDUCTIONS(MOEI_ACROSS)
@@ -1200,29 +1203,29 @@ static moe_real MOEI_(over_lanes)(moei_reduce_op op, V sum)
 }
 
 /* Rows that stand side by side are worked across, others along. */
-static void MOEI_(kernel_reduce)(moei_reduce_op op, moei_view y, moei_view A,
-                                 moei_view B)
+static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
+                                 const moei_view *A, const moei_view *B)
 {
     union { V v; moe_real lane[MOEI_LANES]; } sum;
-    moe_real *to = moei_writable(y);
+    moe_real *to = moei_writable(*y);
+    int whole = A->n - A->n % MOEI_LANES;
+    moei_view rest_A = moei_part(*A, 0, whole), rest_B = moei_part(*B, 0, whole);
     ptrdiff_t i, r;
-    int whole = A.n - A.n % MOEI_LANES;
 
     if (moei_across(A)) {
-        for (i = 0; i + MOEI_LANES <= A.m; i += MOEI_LANES) {
+        for (i = 0; i + MOEI_LANES <= A->m; i += MOEI_LANES) {
             sum.v = MOEI_(reduce_across)(op, A, B, i);
             for (r = 0; r < MOEI_LANES; r++)
-                to[(i + r) * y.row] = sum.lane[r];
+                to[(i + r) * y->row] = sum.lane[r];
         }
         return;
     }
-    for (i = 0; i < A.m; i++) {
-        moe_real *y_i = to + i * y.row;
+    for (i = 0; i < A->m; i++) {
+        moe_real *y_i = to + i * y->row;
         *y_i = MOEI_(over_lanes)(op, MOEI_(reduce_along)(op, A, B, i, whole));
-        if (whole < A.n)
-            *y_i = moei_join(op, *y_i, moei_reduce_along(op,
-                moei_part(A, 0, whole), moei_part(B, 0, whole), i,
-                A.n - whole));
+        if (whole < A->n)
+            *y_i = moei_join(op, *y_i, moei_reduce_along(op, &rest_A, &rest_B,
+                                                         i, rest_A.n));
     }
 }
 
@@ -1236,22 +1239,23 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, moei_view y, moei_view A,
 #define MOEI_R4(W, X) W(X, 0) W(X, 1) W(X, 2) W(X, 3)
 #define MOEI_R6(W, X) MOEI_R4(W, X) W(X, 4) W(X, 5)
 #define MOEI_BEGIN(r, w)                                                    \
-    V c##r##w = MOEI_(fetch)(S.at + (ptrdiff_t)r * S.row                    \
-                             + w * MOEI_LANES * S.col, S.col);
-#define MOEI_SPREAD(r, w) const V a##r = MOEI_ALL(a[(ptrdiff_t)r * A.row]);
+    V c##r##w = MOEI_(fetch)(s + r * S->row + w * MOEI_LANES * S->col, S->col);
+#define MOEI_SPREAD(r, w) const V a##r = MOEI_ALL(a[r * a_row]);
 #define MOEI_LINE(r, w) const V b##w = MOEI_LOAD(b + w * MOEI_LANES);
 #define MOEI_MULTIPLY(r, w) c##r##w += a##r * b##w;
-#define MOEI_END(r, w)                                                      \
-    MOEI_STORE(c + (ptrdiff_t)r * C.row + w * MOEI_LANES, c##r##w);
+#define MOEI_END(r, w) MOEI_STORE(c + r * C->row + w * MOEI_LANES, c##r##w);
 #define MOEI_TILE(name, R, W)                                               \
-    static void MOEI_(name)(moei_view C, moei_view S, moei_view A,          \
-                            moei_view B)                                    \
+    static void MOEI_(name)(const moei_view *C, const moei_view *S,         \
+                            const moei_view *A, const moei_view *B,         \
+                            ptrdiff_t i, ptrdiff_t j)                       \
     {                                                                       \
-        const moe_real *a = A.at, *b = B.at;                                \
-        moe_real *c = moei_writable(C);                                     \
+        const ptrdiff_t a_row = A->row, a_col = A->col, b_row = B->row;     \
+        const moe_real *a = A->at + i * a_row, *b = B->at + j;              \
+        const moe_real *s = S->at + i * S->row + j * S->col;                \
+        moe_real *c = moei_writable(*C) + i * C->row + j;                   \
         int l;                                                              \
         R(W, MOEI_BEGIN)                                                    \
-        for (l = 0; l < A.n; l++, a += A.col, b += B.row) {                 \
+        for (l = A->n; l > 0; l--, a += a_col, b += b_row) {                \
             W(MOEI_LINE, 0)                                                 \
             R(MOEI_W1, MOEI_SPREAD)                                         \
             R(W, MOEI_MULTIPLY)                                             \
@@ -1267,75 +1271,77 @@ MOEI_TILE(tile_1_1, MOEI_R1, MOEI_W1)
 
 /* C = S + A B with lanes along the rows of C, S and B; columns beyond the
    last whole vector are left alone. */
-static void MOEI_(product_rows)(moei_view C, moei_view S, moei_view A,
-                                moei_view B)
+static void MOEI_(product_rows)(const moei_view *C, const moei_view *S,
+                                const moei_view *A, const moei_view *B)
 {
-    static void (*const tile[2][3])(moei_view, moei_view, moei_view,
-                                    moei_view) = {
+    static void (*const tile[2][3])(const moei_view *, const moei_view *,
+                                    const moei_view *, const moei_view *,
+                                    ptrdiff_t, ptrdiff_t) = {
         {MOEI_(tile_1_1), MOEI_(tile_2_1), MOEI_(tile_6_1)},
         {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_6_wide)}
     };
     const int wide = MOEI_VECTORS * MOEI_LANES;
     int i, j, rows, columns;
 
-    for (j = 0; j + MOEI_LANES <= C.n; j += columns) {
-        columns = C.n - j >= wide ? wide : MOEI_LANES;
-        for (i = 0; i < C.m; i += rows) {
-            rows = C.m - i >= 6 ? 6 : C.m - i >= 2 ? 2 : 1;
-            tile[columns == wide][rows / 2 - rows / 6](
-                moei_part(C, i, j), moei_part(S, i, j), moei_part(A, i, 0),
-                moei_part(B, 0, j));
+    for (j = 0; j + MOEI_LANES <= C->n; j += columns) {
+        columns = C->n - j >= wide ? wide : MOEI_LANES;
+        for (i = 0; i < C->m; i += rows) {
+            rows = C->m - i >= 6 ? 6 : C->m - i >= 2 ? 2 : 1;
+            tile[columns == wide][rows / 2 - rows / 6](C, S, A, B, i, j);
         }
     }
 }
 
 /* The same where the columns of B stand apart: panels of it are copied to
    rows first. */
-static void MOEI_(product_packed)(moei_view C, moei_view S, moei_view A,
-                                  moei_view B)
+static void MOEI_(product_packed)(const moei_view *C, const moei_view *S,
+                                  const moei_view *A, const moei_view *B)
 {
     enum { DEEP = 64, WIDE = MOEI_VECTORS * MOEI_LANES };
     moe_real panel[DEEP * WIDE];
-    ptrdiff_t i, j, l, r;
+    int i, j, l, r;
 
-    for (j = 0; j + MOEI_LANES <= C.n; j += WIDE)
-        for (l = 0; l < A.n; l += DEEP) {
-            moei_view b = moei_window(B, (int)l, (int)j, DEEP, WIDE);
-            moei_view c = moei_window(C, 0, (int)j, C.m, WIDE);
+    for (j = 0; j + MOEI_LANES <= C->n; j += WIDE)
+        for (l = 0; l < A->n; l += DEEP) {
+            moei_view b = moei_window(*B, l, j, DEEP, WIDE);
+            moei_view c = moei_window(*C, 0, j, C->m, WIDE);
+            moei_view s = l == 0 ? moei_part(*S, 0, j) : c;
+            moei_view a = moei_window(*A, 0, l, A->m, DEEP);
+            moei_view rows = moei_view_of(panel, WIDE, 1, b.m, b.n);
             for (i = 0; i < b.n; i++)
                 for (r = 0; r < b.m; r++)
-                    panel[r * WIDE + i] = b.at[r * b.row + i * b.col];
-            MOEI_(product_rows)(c, l == 0 ? moei_part(S, 0, (int)j) : c,
-                                moei_window(A, 0, (int)l, A.m, DEEP),
-                                moei_view_of(panel, WIDE, 1, b.m, b.n));
+                    panel[r * WIDE + i] = b.at[(ptrdiff_t)r * b.row
+                                               + (ptrdiff_t)i * b.col];
+            MOEI_(product_rows)(&c, &s, &a, &rows);
         }
 }
 
 /* The same with lanes along the sum, for rows of A and columns of B that are
-   contiguous: dot products, four at a time. */
-static void MOEI_(product_dots)(moei_view C, moei_view S, moei_view A,
-                                moei_view B)
+   contiguous. */
+static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
+                                const moei_view *A, const moei_view *B)
 {
-    moe_real *c = moei_writable(C);
+    moe_real *c = moei_writable(*C);
     ptrdiff_t i, j, l;
 
-    for (i = 0; i < C.m; i++)
-        for (j = 0; j < C.n; j++) {
-            const moe_real *a = A.at + i * A.row, *b = B.at + j * B.col;
+    for (i = 0; i < C->m; i++)
+        for (j = 0; j < C->n; j++) {
+            const moe_real *a = A->at + i * A->row, *b = B->at + j * B->col;
             V sum = MOEI_ALL((moe_real)0);
             moe_real dot;
 
-            for (l = 0; l + MOEI_LANES <= A.n; l += MOEI_LANES)
+            for (l = 0; l + MOEI_LANES <= A->n; l += MOEI_LANES)
                 sum += MOEI_LOAD(a + l) * MOEI_LOAD(b + l);
             dot = MOEI_(over_lanes)(MOEI_SUM, sum);
-            for (; l < A.n; l++)
+            for (; l < A->n; l++)
                 dot += a[l] * b[l];
-            c[i * C.row + j * C.col] = S.at[i * S.row + j * S.col] + dot;
+            c[i * C->row + j * C->col] = S->at[i * S->row + j * S->col] + dot;
         }
 }
 
-static void MOEI_(kernel_product)(moei_way way, moei_view C, moei_view S,
-                                  moei_view A, moei_view B)
+static void MOEI_(kernel_product)(moei_way way, const moei_view *C,
+                                  const moei_view *S, const moei_view *A,
+                                  const moei_view *B)
 {
     if (way == MOEI_BY_DOTS)
         MOEI_(product_dots)(C, S, A, B);
@@ -1494,98 +1500,119 @@ static const moei_kernels *moei_widest_set(const moe *m, int width)
     return moei_set[i];
 }
 
+/* The part of a row that the widest set leaves goes to the next, and so on. */
+static void moei_map_rows(const moe *m, moei_map_op op, const moei_view *Y,
+                          const moei_view *A, const moei_view *B,
+                          const moei_view *C)
+{
+    const moei_kernels *set = Y->col == 1 ? moei_widest_set(m, Y->n)
+                                          : moei_set[0];
+    int whole = Y->n - Y->n % set->lanes;
+
+    set->map(op, Y, A, B, C);
+    if (whole < Y->n) {
+        moei_view y = moei_part(*Y, 0, whole), a = moei_part(*A, 0, whole);
+        moei_view b = moei_part(*B, 0, whole), c = moei_part(*C, 0, whole);
+        moei_map_rows(m, op, &y, &a, &b, &c);
+    }
+}
+
 /* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
    along the side of Y on which its elements stand side by side. */
-static void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
-                     moei_view B, moei_view C)
+MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
+                        moei_view B, moei_view C)
 {
-    int j;
-
     if (Y.row == 1 && (Y.col != 1 || Y.n == 1)) {
         Y = moei_transposed(Y);
         A = moei_transposed(A);
         B = moei_transposed(B);
         C = moei_transposed(C);
     }
-    for (j = 0; j < Y.n;) {
-        const moei_kernels *set = moei_widest_set(m, Y.n - j);
-        if (Y.col != 1)
-            set = moei_set[0];
-        set->map(op, moei_part(Y, 0, j), moei_part(A, 0, j),
-                 moei_part(B, 0, j), moei_part(C, 0, j));
-        j += (Y.n - j) / set->lanes * set->lanes;
-    }
+    moei_map_rows(m, op, &Y, &A, &B, &C);
 }
 
 /* The same with fewer operands; the others are 0. */
-static void moei_map2(const moe *m, moei_map_op op, moei_view Y, moei_view A,
-                      moei_view B)
+MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y,
+                         moei_view A, moei_view B)
 {
     moei_map(m, op, Y, A, B, moei_zero);
 }
 
-static void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
+MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y,
+                         moei_view A)
 {
     moei_map(m, op, Y, A, moei_zero, moei_zero);
 }
 
+static void moei_reduce_rows(const moe *m, moei_reduce_op op,
+                             const moei_view *y, const moei_view *A,
+                             const moei_view *B)
+{
+    int across = moei_across(A);
+    const moei_kernels *set = moei_widest_set(m, across ? A->m : A->n);
+    int whole = across ? A->m - A->m % set->lanes : A->m;
+
+    set->reduce(op, y, A, B);
+    if (whole < A->m) {
+        moei_view z = moei_part(*y, whole, 0), a = moei_part(*A, whole, 0);
+        moei_view b = moei_part(*B, whole, 0);
+        moei_reduce_rows(m, op, &z, &a, &b);
+    }
+}
+
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
    A, B (m,n)   y (m,1) */
-static void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
-                        moei_view A, moei_view B)
+MOEI_FAST void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
+                           moei_view A, moei_view B)
 {
-    const moei_kernels *set = moei_widest_set(m, A.n);
-    int i;
-
-    if (!moei_across(A))
-        set->reduce(op, y, A, B);
-    else
-        for (i = 0; i < A.m; i += (A.m - i) / set->lanes * set->lanes) {
-            set = moei_widest_set(m, A.m - i);
-            set->reduce(op, moei_part(y, i, 0), moei_part(A, i, 0),
-                        moei_part(B, i, 0));
-        }
+    moei_reduce_rows(m, op, &y, &A, &B);
 }
 
 /* The same over a single row. */
-static moe_real moei_reduce_row(const moe *m, moei_reduce_op op, moei_view a,
-                                moei_view b)
+MOEI_FAST moe_real moei_reduce_row(const moe *m, moei_reduce_op op,
+                                   moei_view a, moei_view b)
 {
     moe_real y = 0;
     moei_reduce(m, op, moei_number(&y), a, b);
     return y;
 }
 
-/* C (m,n) = S (m,n) + A (m,k) B (k,n); S may be C.  The one place that chooses
-   the loop: lanes run along the side of C on which its elements stand side by
-   side, over outputs or over cases; by dots where rows of A and columns of B
-   are contiguous and there are few of them, so that nothing is copied for one
-   case; and by panels where columns of B stand apart. */
-static void moei_product(const moe *m, moei_view C, moei_view S, moei_view A,
-                         moei_view B)
+/* The one place that chooses the loop of a product whose C has rows: by dots
+   where rows of A and columns of B are contiguous and few, so that nothing is
+   copied for one case, and by panels where columns of B stand apart. */
+static void moei_product_rows_of(const moe *m, const moei_view *C,
+                                 const moei_view *S, const moei_view *A,
+                                 const moei_view *B)
 {
+    int few = C->m < 8 || C->n < 16, whole;
     const moei_kernels *set;
-    moei_way way;
-    int j;
 
-    if (C.col != 1 && C.row == 1) {     /* C' = S' + B' A' */
-        moei_view a = moei_transposed(B);
-        B = moei_transposed(A);
-        A = a;
-        C = moei_transposed(C);
-        S = moei_transposed(S);
-    }
-    way = A.col == 1 && B.row == 1 && (C.m < 8 || C.n < 16)
-          && (B.col != 1 || C.n == 1) ? MOEI_BY_DOTS
-        : B.col == 1 ? MOEI_BY_ROWS : MOEI_BY_PANELS;
-    if (way == MOEI_BY_DOTS) {
-        moei_widest_set(m, A.n)->product(way, C, S, A, B);
+    if (A->col == 1 && B->row == 1 && few && (B->col != 1 || C->n == 1)) {
+        moei_widest_set(m, A->n)->product(MOEI_BY_DOTS, C, S, A, B);
         return;
     }
-    for (j = 0; j < C.n; j += (C.n - j) / set->lanes * set->lanes) {
-        set = moei_widest_set(m, C.n - j);
-        set->product(way, moei_part(C, 0, j), moei_part(S, 0, j), A,
-                     moei_part(B, 0, j));
+    set = moei_widest_set(m, C->n);
+    whole = C->n - C->n % set->lanes;
+    set->product(B->col == 1 ? MOEI_BY_ROWS : MOEI_BY_PANELS, C, S, A, B);
+    if (whole < C->n) {
+        moei_view c = moei_part(*C, 0, whole), s = moei_part(*S, 0, whole);
+        moei_view b = moei_part(*B, 0, whole);
+        moei_product_rows_of(m, &c, &s, A, &b);
+    }
+}
+
+/* C (m,n) = S (m,n) + A (m,k) B (k,n); S may be C.  Lanes run along the side of
+   C on which its elements stand side by side: over outputs or over cases. */
+MOEI_FAST void moei_product(const moe *m, moei_view C, moei_view S,
+                            moei_view A, moei_view B)
+{
+    if (C.col != 1 && C.row == 1) {     /* C' = S' + B' A' */
+        moei_view left = moei_transposed(B), right = moei_transposed(A);
+        C = moei_transposed(C);
+        S = moei_transposed(S);
+        moei_product_rows_of(m, &C, &S, &left, &right);
+    } else {
+        moei_product_rows_of(m, &C, &S, &A, &B);
     }
 }
 
@@ -2597,9 +2624,12 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || x != NULL);
-    moei_load(m, &data, NULL, 0, n < 1 ? 0 : moei_smaller(n, m->config.rows));
-    moei_block_forward(m);
-    moei_publish(m);
+    m->n = m->rows = 0;
+    if (n > 0) {
+        moei_load(m, &data, NULL, 0, moei_smaller(n, m->config.rows));
+        moei_block_forward(m);
+        moei_publish(m);
+    }
     return m->n;
 }
 
@@ -2610,6 +2640,8 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
     moei_view dE_dz;
 
     MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL);
+    if (m->n < 1)
+        return;
     dE_dz = moei_array(m, MOEI_DE_DZ);
     moei_map2(m, MOEI_MUL, moei_array(m, MOEI_DE_DY),
               moei_matrix(dE_dy, m->n, m->config.outputs), moei_scale_d(m, 1));
