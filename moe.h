@@ -350,7 +350,7 @@ typedef struct moei_net {
     size_t act_stride[MOE_MAX_HIDDEN + 1];
 } moei_net;
 
-#define MOEI_WORK 17            /* private: arrays of a block */
+#define MOEI_WORK 15            /* private: arrays of a block */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
    memory, or the weights it was attached to.  The arrays are (rows, ...),
@@ -1639,16 +1639,14 @@ static void moei_update(const moe *m, size_t n, moe_real *w, moe_real *g,
 #define MOEI_ARRAYS(X)                                                        \
     X(Z, INPUTS, 0)        /* standardised inputs                          */ \
     X(S, EXPERTS, 0)       /* gate logits                                  */ \
-    X(T, EXPERTS, 0)       /* the same less the largest                    */ \
-    X(P, EXPERTS, 0)       /* proportions, softmax of t                    */ \
-    X(TOP, ONE, 0)         /* that largest; also room for a moment         */ \
-    X(LSE, ONE, 0)         /* log sum exp t                                */ \
+    X(P, EXPERTS, 0)       /* proportions, softmax of s                    */ \
+    X(LOG_P, EXPERTS, 0)   /* and their logarithms                         */ \
+    X(LSE, ONE, 0)         /* log sum exp of the last softmax              */ \
+    X(TOP, ONE, 0)         /* room for a number of each case               */ \
     X(Y, OUTPUTS, 0)       /* blend, standardised                          */ \
     X(D, OUTPUTS, 1)       /* targets, standardised                        */ \
     X(G, EXPERTS, 1)       /* error e of each expert, or g = dE/dp         */ \
     X(H, EXPERTS, 1)       /* posteriors                                   */ \
-    X(H_TOP, ONE, 1)       /* as TOP and LSE, for h                        */ \
-    X(H_LSE, ONE, 1)                                                          \
     X(LOSS, ONE, 1)        /* E                                            */ \
     X(DE_DY, OUTPUTS, 1)                                                      \
     X(DE_DZ, INPUTS, 1)                                                       \
@@ -2033,6 +2031,8 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     moei_lay_out(m, config, weights, (moe_real *)memory);
     m->heap = heap;
     m->sets = moei_count_sets();
+    for (i = 0; i < (size_t)m->config.rows; i++)
+        m->work[MOEI_P][i] = 1;     /* of one expert: there is no gate */
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = -1;
     return MOE_OK;
@@ -2105,25 +2105,33 @@ MOE_DEF void moe_close(moe *m)
 /* Stacks of layers, a = W'x + b, y = f(a), forward and backward.  The gate is
    one too, up to its logits. */
 
-/* x is moved so that its row maximum is 0, then
-   p_i = exp(x_i) / sum_j exp(x_j),  lse = log sum_j exp(x_j)
-   x, p (n,K)   max, lse (n) */
-static void moei_softmax(const moe *m, moei_view x, moei_view p, moei_view max,
-                         moei_view lse)
+/* p_i = exp(x_i) / sum_j exp(x_j),  log p_i = x_i - lse,  LSE = lse
+     = log sum_j exp(x_j) = top + log sum_j exp(x_j - top),  top = max_j x_j
+   so that nothing overflows, and |x| is cut so that no inf - inf can be.
+   x, log_p, p (n,K); log_p may be x */
+static void moei_softmax(const moe *m, moei_view x, moei_view log_p,
+                         moei_view p)
 {
-    moei_reduce(m, MOEI_MAX, max, x, moei_zero);
-    moei_map2(m, MOEI_SUB, x, x, max);
-    moei_map1(m, MOEI_EXP, p, x);
+    moei_view lse = moei_array(m, MOEI_LSE), top = moei_array(m, MOEI_TOP);
+
+    moei_map2(m, MOEI_CLAMP, log_p, x, moei_largest);
+    moei_reduce(m, MOEI_MAX, top, log_p, moei_zero);
+    moei_map2(m, MOEI_SUB, log_p, log_p, top);
+    moei_map1(m, MOEI_EXP, p, log_p);
     moei_reduce(m, MOEI_SUM, lse, p, moei_zero);
     moei_map2(m, MOEI_DIV, p, p, lse);
     moei_map1(m, MOEI_LOG, lse, lse);
+    moei_map2(m, MOEI_SUB, log_p, log_p, lse);
+    moei_map2(m, MOEI_ADD, lse, lse, top);
 }
 
 /* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
-   p, g, dE_dx (n,K); mean (n) is room for the sum; dE_dx may be g */
-static void moei_softmax_backward(const moe *m, moei_view p, moei_view g, moei_view dE_dx,
-                                  moei_view mean)
+   p, g, dE_dx (n,K); dE_dx may be g */
+static void moei_softmax_backward(const moe *m, moei_view p, moei_view g,
+                                  moei_view dE_dx)
 {
+    moei_view mean = moei_array(m, MOEI_TOP);
+
     moei_reduce(m, MOEI_DOT, mean, p, g);
     moei_map(m, MOEI_SUB_MUL, dE_dx, g, mean, p);
 }
@@ -2131,12 +2139,10 @@ static void moei_softmax_backward(const moe *m, moei_view p, moei_view g, moei_v
 /* y = f(a); softmax leaves log y in a.   a, y (n,out) */
 static void moei_function(const moe *m, int function, moei_view a, moei_view y)
 {
-    if (function == MOEI_SOFTMAX) {
-        moei_softmax(m, a, y, moei_array(m, MOEI_TOP), moei_array(m, MOEI_LSE));
-        moei_map2(m, MOEI_SUB, a, a, moei_array(m, MOEI_LSE));
-    } else if (function != MOEI_COPY) {
+    if (function == MOEI_SOFTMAX)
+        moei_softmax(m, a, a, y);
+    else if (function != MOEI_COPY)
         moei_map1(m, (moei_map_op)function, y, a);
-    }
 }
 
 /* dE/da = dE/dy f'(a), in place.   kept: y, but a for silu   (n,out) */
@@ -2144,7 +2150,7 @@ static void moei_function_backward(const moe *m, int function, moei_view kept,
                                    moei_view delta)
 {
     if (function == MOEI_SOFTMAX)
-        moei_softmax_backward(m, kept, delta, delta, moei_array(m, MOEI_TOP));
+        moei_softmax_backward(m, kept, delta, delta);
     else if (function != MOEI_COPY)
         moei_map2(m, moei_slope((moei_map_op)function), delta, delta, kept);
 }
@@ -2230,16 +2236,14 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
 /* 8  GATE                                                                  */
 /* ======================================================================== */
 
-/* s = gate(x),  t = s - max_j s_j,  p = softmax(t),  lse = log sum_j exp t_j
-   s, t, p (n,E)   lse (n) */
+/* s = gate(x),  p = softmax(s)   (n,E)
+   A gate without layers has one expert and nothing to say: p stays 1. */
 static void moei_gate_forward(moe *m)
 {
-    moei_view t = moei_array(m, MOEI_T);
-
     moei_net_forward(m, &m->gate, 0);
-    moei_map2(m, MOEI_CLAMP, t, moei_array(m, MOEI_S), moei_largest);
-    moei_softmax(m, t, moei_array(m, MOEI_P), moei_array(m, MOEI_TOP),
-                 moei_array(m, MOEI_LSE));
+    if (m->gate.layers > 0)
+        moei_softmax(m, moei_array(m, MOEI_S), moei_array(m, MOEI_LOG_P),
+                     moei_array(m, MOEI_P));
 }
 
 /* DELTA = dE/ds from what the loss left in g:
@@ -2255,7 +2259,7 @@ static void moei_gate_backward(moe *m, moei_view g, int posterior,
     if (posterior)
         moei_map2(m, MOEI_SUB, dE_ds, p, g);
     else
-        moei_softmax_backward(m, p, g, dE_ds, moei_array(m, MOEI_TOP));
+        moei_softmax_backward(m, p, g, dE_ds);
     moei_net_backward(m, &m->gate, 0, want_dz);
 }
 
@@ -2282,8 +2286,8 @@ static void moei_blend_forward(moe *m)
     moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P);
     int i;
 
-    moei_map1(m, MOEI_COPY, y, moei_zero);
-    for (i = 0; i < m->config.experts; i++)
+    moei_map2(m, MOEI_MUL, y, moei_expert_out(m, 0), moei_column(p, 0));
+    for (i = 1; i < m->config.experts; i++)
         moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i), moei_column(p, i), y);
 }
 
@@ -2311,71 +2315,68 @@ static moe_real moei_sigma(const moe *m)
     return m->config.sigma > 0 ? m->config.sigma : 1;
 }
 
-/* h = softmax(t - e / (2 sigma^2));  softmax experts: softmax(t - e) */
+/* h = softmax(log p - e / (2 sigma^2));  softmax experts: softmax(log p - e).
+   LSE is then log sum_i p_i exp(-e_i / (2 sigma^2)). */
 static void moei_posteriors(moe *m)
 {
-    int softmax = m->config.output == MOE_OUT_SOFTMAX;
     moe_real sigma = moei_sigma(m), factor = -1 / (2 * sigma * sigma);
-    moei_view h = moei_array(m, MOEI_H);
+    moei_view e = moei_errors(m);
 
-    if (softmax)
+    if (m->config.output == MOE_OUT_SOFTMAX)
         factor = -1;
-    moei_map(m, MOEI_MUL_ADD, h, moei_errors(m), moei_number(&factor),
-             moei_array(m, MOEI_T));
-    moei_map2(m, MOEI_CLAMP, h, h, moei_largest);
-    moei_softmax(m, h, h, moei_array(m, MOEI_H_TOP), moei_array(m, MOEI_H_LSE));
+    moei_map(m, MOEI_MUL_ADD, e, e, moei_number(&factor),
+             moei_array(m, MOEI_LOG_P));
+    moei_softmax(m, e, e, moei_array(m, MOEI_H));
 }
 
-/* u_i = t_i + log o_i, so that log sum_i exp u_i = log y + lse t.  (n,O) */
+/* u_i = log (p_i o_i) = log p_i + log o_i   (n,O) */
 static void moei_log_share(moe *m, int i, moei_view u)
 {
     moei_map2(m, MOEI_ADD, u, moei_expert_log(m, i),
-              moei_column(moei_array(m, MOEI_T), i));
+              moei_column(moei_array(m, MOEI_LOG_P), i));
 }
 
-/* log y + lse t, the largest u taken out first; into DE_DY (n,O), where the
-   way back finds it. */
+/* log y = log sum_i exp u_i, the largest u taken out first; into DE_DY (n,O),
+   where the way back finds it. */
 static moei_view moei_log_blend(moe *m)
 {
     int i, O = m->config.outputs;
-    moei_view most = moei_array(m, MOEI_DE_DY);
+    moei_view top = moei_array(m, MOEI_DE_DY);
     moei_view u = moei_rows(m, m->work[MOEI_DELTA], O);
     moei_view sum = moei_rows(m, m->work[MOEI_DELTA_2], O);
 
-    moei_log_share(m, 0, most);
+    moei_log_share(m, 0, top);
     for (i = 1; i < m->config.experts; i++) {
         moei_log_share(m, i, u);
-        moei_map2(m, MOEI_MAX2, most, most, u);
+        moei_map2(m, MOEI_MAX2, top, top, u);
     }
     moei_map1(m, MOEI_COPY, sum, moei_zero);
     for (i = 0; i < m->config.experts; i++) {
         moei_log_share(m, i, u);
-        moei_map2(m, MOEI_EXP, u, u, most);
+        moei_map2(m, MOEI_EXP, u, u, top);
         moei_map2(m, MOEI_ADD, sum, sum, u);
     }
     moei_map1(m, MOEI_LOG, sum, sum);
-    moei_map2(m, MOEI_ADD, most, most, sum);
-    return most;
+    moei_map2(m, MOEI_ADD, top, top, sum);
+    return top;
 }
 
 /* E of each case, LOSS (n):
-     mixture   (1.3)  E = lse(t) - lse(t - e / (2 sigma^2))
+     mixture   (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
      expected  (1.2)  E = sum_i p_i e_i
      blend     (1.1)  E = |d - y|^2;  softmax: E = -sum_k d_k log y_k */
 static void moei_loss_forward(moe *m)
 {
     moei_view loss = moei_array(m, MOEI_LOSS), d = moei_array(m, MOEI_D);
-    moei_view lse = moei_array(m, MOEI_LSE);
 
     if (m->config.loss == MOE_LOSS_MIXTURE) {
         moei_posteriors(m);
-        moei_map2(m, MOEI_SUB, loss, lse, moei_array(m, MOEI_H_LSE));
-        moei_map2(m, MOEI_SUB, loss, loss, moei_array(m, MOEI_H_TOP));
+        moei_map2(m, MOEI_SUB, loss, moei_zero, moei_array(m, MOEI_LSE));
     } else if (m->config.loss == MOE_LOSS_EXPECTED) {
         moei_reduce(m, MOEI_DOT, loss, moei_errors(m), moei_array(m, MOEI_P));
     } else if (m->config.output == MOE_OUT_SOFTMAX) {
         moei_reduce(m, MOEI_DOT, loss, moei_log_blend(m), d);
-        moei_map2(m, MOEI_SUB, loss, lse, loss);
+        moei_map2(m, MOEI_SUB, loss, moei_zero, loss);
     } else {
         moei_reduce(m, MOEI_SQUARE, loss, moei_array(m, MOEI_Y), d);
         moei_map2(m, MOEI_MIN, loss, loss, moei_largest);
@@ -2428,7 +2429,7 @@ static void moei_by_blend(moe *m, int i, moei_view delta)
                            delta);
 }
 
-/* r_ik = p_i o_ik / y_k = exp(u_ik - log sum_j exp u_jk)
+/* r_ik = p_i o_ik / y_k = exp(u_ik - log y_k)
    g_i = sum_k d_k r_ik,  dE/da_ik = o_ik g_i - d_k r_ik */
 static void moei_by_log_blend(moe *m, int i, moei_view delta)
 {
@@ -3098,9 +3099,9 @@ static void moei_right(moe *m)
 
     if (m->config.output == MOE_OUT_SOFTMAX) {
         moei_winners(m, moei_array(m, MOEI_Y), y, right,
-                     moei_array(m, MOEI_H_TOP));
+                     moei_array(m, MOEI_LSE));
         moei_winners(m, moei_array(m, MOEI_D), d, right,
-                     moei_array(m, MOEI_H_TOP));
+                     moei_array(m, MOEI_LSE));
         moei_reduce(m, MOEI_DOT, right, y, d);
     } else {
         moei_map(m, MOEI_AT_LEAST, y, moei_array(m, MOEI_Y), moei_half, moei_one);
@@ -3113,7 +3114,7 @@ static void moei_right(moe *m)
 
 /* Add the block to the sums: after moei_loss_forward, before the way back.
      squared error   sum_k (factor_k (y_k - d_k))^2
-     entropy         -sum_i p_i log p_i = lse - sum_i p_i t_i */
+     entropy         -sum_i p_i log p_i */
 static void moei_tally(moe *m)
 {
     int i, E = m->config.experts;
@@ -3127,12 +3128,11 @@ static void moei_tally(moe *m)
     moei_reduce(m, MOEI_SQUARE, top, off, moei_zero);
     moei_map2(m, MOEI_MIN, top, top, moei_largest);
     moei_add_sum(m, MOEI_SUM_SQUARE, moei_total(m, MOEI_TOP));
-    moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_T));
-    moei_map2(m, MOEI_SUB, top, moei_array(m, MOEI_LSE), top);
-    moei_add_sum(m, MOEI_SUM_ENTROPY, moei_total(m, MOEI_TOP));
+    moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_LOG_P));
+    moei_add_sum(m, MOEI_SUM_ENTROPY, -moei_total(m, MOEI_TOP));
     moei_right(m);
     moei_add_sum(m, MOEI_SUM_RIGHT, moei_total(m, MOEI_TOP));
-    moei_winners(m, p, win, top, moei_array(m, MOEI_H_TOP));
+    moei_winners(m, p, win, top, moei_array(m, MOEI_LSE));
     moei_reduce(m, MOEI_SUM, moei_cases(m->column, E), moei_transposed(p),
                 moei_zero);
     moei_reduce(m, MOEI_SUM, moei_cases(m->column + E, E), moei_transposed(win),
