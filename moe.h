@@ -423,7 +423,7 @@ typedef struct moe_training {
                                     with validation data, 200 without        */
     int batch;                   /* cases per step; 0: 32; MOE_ALL           */
     moe_optimizer optimizer;
-    moe_real rate;               /* given: constant.  0: Adam 0.01, SGD 0.1,
+    moe_real rate;               /* given: constant.  0: Adam 0.015, SGD 0.1,
                                     halved on a validation plateau           */
     moe_real momentum;           /* of SGD, in [0,1)                         */
     moe_real weight_decay;       /* on weights, not on biases; 0: none       */
@@ -2742,7 +2742,7 @@ static moe_training moei_default_training(const moe *m)
 
 static moe_real moei_default_rate(const moe_training *t)
 {
-    return t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.01;
+    return t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
 }
 
 static moe_status moei_check_own(moe *m)
