@@ -611,7 +611,7 @@ static void test_plain_step(void)
     moe_close(&m);
 }
 
-/* NULL means the defaults: Adam at 0.01. */
+/* NULL means the defaults: Adam at 0.015. */
 static void test_default_step(void)
 {
     moe_training t = make_training(MOE_ADAM, 0);
@@ -621,7 +621,7 @@ static void test_default_step(void)
     open_for_steps(&by_default);
     random_state = 99;
     open_for_steps(&by_rate);
-    t.rate = (moe_real)0.01;
+    t.rate = (moe_real)0.015;
     give_gradient(&by_default, 1);
     give_gradient(&by_rate, 1);
     CHECK(moe_step(&by_default, NULL, 1) == MOE_OK);
