@@ -12,10 +12,15 @@ builds() {
         languages c99 c++11 | sed -n '1s/.*/quick short & -O1/p'
         return
     fi
-    length=long level=-O2
+    length=long
     languages "c99 c11 c17" "c++11 c++17" | while read -r compiler rest; do
+        case $rest in
+        *=c99 | *=c++11) level=-O1 ;;
+        *) level=-O0 ;;
+        esac
+        [ $length = short ] || level=-O2
         echo "$compiler-${rest##*=} $length $compiler $rest $level"
-        length=short level=-O1
+        length=short
     done
     sanitized
 }
