@@ -210,15 +210,6 @@
 #error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
 #endif
 
-/* Instruction sets that the compiler can make code for. */
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-#define MOEI_HAS_AVX
-#endif
-#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) \
-                          || defined(__wasm_simd128__))
-#define MOEI_HAS_128
-#endif
-
 #if defined(__GNUC__)
 #define MOEI_UNUSED __attribute__((unused))
 #else
@@ -541,6 +532,17 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_FREE(p) free(p)
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define MOEI_UNROLL _Pragma("GCC unroll 16")
+#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#elif defined(__GNUC__)
+#define MOEI_UNROLL
+#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#else
+#define MOEI_UNROLL
+#define MOEI_FAST static
+#endif
+
 /* A public function that only learning needs: under MOE_PREDICT_ONLY it is
    static and unused, so that the compiler drops it and all that it calls. */
 #ifdef MOE_PREDICT_ONLY
@@ -556,9 +558,8 @@ extern "C" {
 /* ======================================================================== */
 /* 4  NUMBERS                                                               */
 /* ======================================================================== */
-/* exp, log, tanh, sqrt and random numbers.  No branch depends on a value:
-   what looks like one chooses between two results.  NaN goes in, NaN comes
-   out.  Within 2 ulp over the whole range, subnormal numbers included. */
+/* Bits and constants, random numbers, long sums, and views: matrices of
+   numbers that stand somewhere; then exp, log, tanh and sqrt. */
 
 #ifdef MOE_DOUBLE
 typedef uint64_t moei_bits;
@@ -696,32 +697,6 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
     *sum = total;
 }
 
-/* ======================================================================== */
-/* 5  KERNELS                                                               */
-/* ======================================================================== */
-/* The loops that all the other rooms run on:
-
-     product   C = S + A B
-     map       Y = f(A, B, C), element by element
-     reduce    y = sum or maximum over each row
-     update    one optimiser step over a flat array
-
-   This room alone knows about instruction sets.  The loops are written once,
-   for vectors of MOEI_LANES reals, and read once per set: the header includes
-   itself.  What is left over at the end of a row goes to the next narrower
-   set, and at last to the plain one, of 1 lane, which is the reference. */
-
-#if defined(__GNUC__) && !defined(__clang__)
-#define MOEI_UNROLL _Pragma("GCC unroll 16")
-#define MOEI_FAST static inline __attribute__((always_inline, unused))
-#elif defined(__GNUC__)
-#define MOEI_UNROLL
-#define MOEI_FAST static inline __attribute__((always_inline, unused))
-#else
-#define MOEI_UNROLL
-#define MOEI_FAST static
-#endif
-
 /* A matrix that stands somewhere.  A vector has stride 0 along the side that
    it lacks, a number along both, so that each repeats where it meets more. */
 typedef struct moei_view {
@@ -812,91 +787,17 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
     return w;
 }
 
-/* Whether a block array of n cases keeps the cases of a column side by side,
-   for lanes to run over cases: few columns would leave lanes empty. */
-static int moei_lanes_over_cases(int n, int columns)
-{
-    return n >= 16 && columns <= 16;
-}
-
-typedef enum moei_map_op {
-    MOEI_COPY, MOEI_ADD, MOEI_SUB, MOEI_MUL, MOEI_DIV, MOEI_MUL_ADD,
-    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN, MOEI_CLAMP,
-    MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP, MOEI_LOG,
-    MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC, MOEI_ELU, MOEI_SILU,
-    MOEI_RELU_SLOPE, MOEI_TANH_SLOPE, MOEI_LOGISTIC_SLOPE, MOEI_ELU_SLOPE,
-    MOEI_SILU_SLOPE
-} moei_map_op;
-
-/* A layer's function that is not a map: it takes the whole row. */
-#define MOEI_SOFTMAX (-1)
-
-/* The op that multiplies by the derivative of an activation. */
-static moei_map_op moei_slope(moei_map_op activation)
-{
-    return (moei_map_op)(activation + (MOEI_RELU_SLOPE - MOEI_RELU));
-}
-
-typedef enum moei_reduce_op {
-    MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE
-} moei_reduce_op;
-
-/* Two partial results made one. */
-static moe_real moei_join(moei_reduce_op op, moe_real a, moe_real b)
-{
-    return op != MOEI_MAX ? a + b : a < b ? b : a;
-}
-
-/* Whether the rows of a matrix stand side by side, columns apart. */
-static int moei_across(const moei_view *v)
-{
-    return v->row == 1 && v->col != 1;
-}
-
-typedef enum moei_update_op {
-    MOEI_UPDATE_SGD, MOEI_UPDATE_MOMENTUM, MOEI_UPDATE_ADAM
-} moei_update_op;
-
-/* The numbers of one optimiser step. */
-typedef struct moei_rule {
-    moei_update_op op;
-    moe_real scale;              /* of the gradient                          */
-    moe_real rate, momentum, decay;
-    moe_real second_scale;       /* 1 / (1 - beta_2^t) of Adam; its rate
-                                    holds 1 / (1 - beta_1^t)                 */
-} moei_rule;
-
-#define MOEI_BETA_1 ((moe_real)0.9)
-#define MOEI_BETA_2 ((moe_real)0.999)
-#define MOEI_EPSILON ((moe_real)1e-8)
-
-/* How a product is worked: lanes along the rows of B, along the sum, or along
-   rows of B that are copied together first. */
-typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
-
-/* One of each loop, for one instruction set.  They work whole vectors. */
-typedef struct moei_kernels {
-    int lanes;
-    void (*product)(moei_way way, const moei_view *C, const moei_view *S,
-                    const moei_view *A, const moei_view *B);
-    void (*map)(moei_map_op op, const moei_view *Y, const moei_view *A,
-                const moei_view *B, const moei_view *C);
-    void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
-                   const moei_view *B);
-    size_t (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
-                     moe_real *u, const moei_rule *rule);
-} moei_kernels;
-
 #define MOEI_SET plain
 #define MOEI_LANES 1
 #define MOEI_WIDE MOEI_W1
 #define MOEI_VECTORS 1
-#endif /* MOEI_LANES: what is read only once */
+#endif /* MOEI_LANES */
 
 /* ------------------------------------------------------------------------ */
-/* From here to the end of the loops the text is read once per set.  V is a
-   vector of reals and I one of as many words of bits; in the plain reading a
-   real and a word.  MOEI_(x) is x of this set. */
+/* From here to the end of the kernels' loops the text is read once for every
+   instruction set: the header includes itself.  V is a vector of MOEI_LANES
+   reals and I one of as many words of bits; in the first, plain reading a real
+   and a word.  MOEI_(x) is x of this set. */
 
 #ifndef MOEI_JOIN
 #define MOEI_JOIN_(name, set) moei_##name##_##set
@@ -1054,6 +955,108 @@ MOEI_FAST V MOEI_(sqrt)(V x)
     return MOEI_PICK(x >= 0, root, none);
 }
 
+/* ======================================================================== */
+/* 5  KERNELS                                                               */
+/* ======================================================================== */
+/* The loops that all the other rooms run on:
+
+     product   C = S + A B
+     map       Y = f(A, B, C), element by element
+     reduce    y = sum or maximum over each row
+     update    one optimiser step over a flat array
+
+   This room alone knows about instruction sets.  The loops are written once,
+   for vectors of MOEI_LANES reals.  What is left over at the end of a row goes
+   to the next narrower set, and at last to the plain one, of 1 lane, which is
+   the reference. */
+
+#if MOEI_LANES == 1      /* what is read only once */
+
+/* Instruction sets that the compiler can make code for. */
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#define MOEI_HAS_AVX
+#endif
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) \
+                          || defined(__wasm_simd128__))
+#define MOEI_HAS_128
+#endif
+
+/* Whether a block array of n cases keeps the cases of a column side by side,
+   for lanes to run over cases: few columns would leave lanes empty. */
+static int moei_lanes_over_cases(int n, int columns)
+{
+    return n >= 16 && columns <= 16;
+}
+
+typedef enum moei_map_op {
+    MOEI_COPY, MOEI_ADD, MOEI_SUB, MOEI_MUL, MOEI_DIV, MOEI_MUL_ADD,
+    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN, MOEI_CLAMP,
+    MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP, MOEI_LOG,
+    MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC, MOEI_ELU, MOEI_SILU,
+    MOEI_RELU_SLOPE, MOEI_TANH_SLOPE, MOEI_LOGISTIC_SLOPE, MOEI_ELU_SLOPE,
+    MOEI_SILU_SLOPE
+} moei_map_op;
+
+/* A layer's function that is not a map: it takes the whole row. */
+#define MOEI_SOFTMAX (-1)
+
+/* The op that multiplies by the derivative of an activation. */
+static moei_map_op moei_slope(moei_map_op activation)
+{
+    return (moei_map_op)(activation + (MOEI_RELU_SLOPE - MOEI_RELU));
+}
+
+typedef enum moei_reduce_op {
+    MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE
+} moei_reduce_op;
+
+/* Two partial results made one. */
+static moe_real moei_join(moei_reduce_op op, moe_real a, moe_real b)
+{
+    return op != MOEI_MAX ? a + b : a < b ? b : a;
+}
+
+/* Whether the rows of a matrix stand side by side, columns apart. */
+static int moei_across(const moei_view *v)
+{
+    return v->row == 1 && v->col != 1;
+}
+
+typedef enum moei_update_op {
+    MOEI_UPDATE_SGD, MOEI_UPDATE_MOMENTUM, MOEI_UPDATE_ADAM
+} moei_update_op;
+
+/* The numbers of one optimiser step. */
+typedef struct moei_rule {
+    moei_update_op op;
+    moe_real scale;              /* of the gradient                          */
+    moe_real rate, momentum, decay;
+    moe_real second_scale;       /* 1 / (1 - beta_2^t) of Adam; its rate
+                                    holds 1 / (1 - beta_1^t)                 */
+} moei_rule;
+
+#define MOEI_BETA_1 ((moe_real)0.9)
+#define MOEI_BETA_2 ((moe_real)0.999)
+#define MOEI_EPSILON ((moe_real)1e-8)
+
+/* How a product is worked: lanes along the rows of B, along the sum, or along
+   rows of B that are copied together first. */
+typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
+
+/* One of each loop, for one instruction set.  They work whole vectors. */
+typedef struct moei_kernels {
+    int lanes;
+    void (*product)(moei_way way, const moei_view *C, const moei_view *S,
+                    const moei_view *A, const moei_view *B);
+    void (*map)(moei_map_op op, const moei_view *Y, const moei_view *A,
+                const moei_view *B, const moei_view *C);
+    void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
+                   const moei_view *B);
+    size_t (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
+                     moe_real *u, const moei_rule *rule);
+} moei_kernels;
+#endif
+
 MOEI_FAST V MOEI_(elu)(V a)
 {
     V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, MOEI_ALL((moe_real)0), a));
@@ -1209,7 +1212,8 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
     union { V v; moe_real lane[MOEI_LANES]; } sum;
     moe_real *to = moei_writable(*y);
     int whole = A->n - A->n % MOEI_LANES;
-    moei_view rest_A = moei_part(*A, 0, whole), rest_B = moei_part(*B, 0, whole);
+    moei_view rest_A = moei_part(*A, 0, whole);
+    moei_view rest_B = moei_part(*B, 0, whole);
     ptrdiff_t i, r;
 
     if (moei_across(A)) {
@@ -2288,7 +2292,8 @@ static void moei_blend_forward(moe *m)
 
     moei_map2(m, MOEI_MUL, y, moei_expert_out(m, 0), moei_column(p, 0));
     for (i = 1; i < m->config.experts; i++)
-        moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i), moei_column(p, i), y);
+        moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i),
+                 moei_column(p, i), y);
 }
 
 /* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to be finite.
@@ -2300,7 +2305,8 @@ static moei_view moei_errors(moe *m)
 
     for (i = 0; i < m->config.experts; i++)
         if (softmax)
-            moei_reduce(m, MOEI_DOT, moei_column(e, i), d, moei_expert_log(m, i));
+            moei_reduce(m, MOEI_DOT, moei_column(e, i), d,
+                        moei_expert_log(m, i));
         else
             moei_reduce(m, MOEI_SQUARE, moei_column(e, i), d,
                         moei_expert_out(m, i));
@@ -2649,7 +2655,8 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
     moei_map1(m, MOEI_COPY, dE_dz, moei_zero);
     moei_block_backward(m, MOEI_BY_BLEND, dE_dx != NULL);
     if (dE_dx != NULL)
-        moei_map2(m, MOEI_MUL, moei_matrix(dE_dx, m->n, m->config.inputs), dE_dz,
+        moei_map2(m, MOEI_MUL,
+                  moei_matrix(dE_dx, m->n, m->config.inputs), dE_dz,
                   moei_scale_x(m, 1));
 }
 
@@ -3072,8 +3079,8 @@ static moe_real moei_mean(const moe *m, int which, int n)
 
 /* win_ij = 1 for the first largest a_ij of each row, else 0.
    a, win (n,K)   most, left (n): room for the maximum and what is not won */
-static void moei_winners(const moe *m, moei_view a, moei_view win, moei_view most,
-                         moei_view left)
+static void moei_winners(const moe *m, moei_view a, moei_view win,
+                         moei_view most, moei_view left)
 {
     int j;
 
@@ -3104,8 +3111,10 @@ static void moei_right(moe *m)
                      moei_array(m, MOEI_LSE));
         moei_reduce(m, MOEI_DOT, right, y, d);
     } else {
-        moei_map(m, MOEI_AT_LEAST, y, moei_array(m, MOEI_Y), moei_half, moei_one);
-        moei_map(m, MOEI_AT_LEAST, d, moei_array(m, MOEI_D), moei_half, moei_one);
+        moei_map(m, MOEI_AT_LEAST, y, moei_array(m, MOEI_Y), moei_half,
+                 moei_one);
+        moei_map(m, MOEI_AT_LEAST, d, moei_array(m, MOEI_D), moei_half,
+                 moei_one);
         moei_map(m, MOEI_EQUAL, y, y, d, moei_one);
         moei_reduce(m, MOEI_SUM, right, y, moei_zero);
         moei_map(m, MOEI_EQUAL, right, right, moei_number(&all), moei_one);
