@@ -89,7 +89,7 @@ foreign_names() {
         grep -v '^\(moei\{0,1\}_\|MOEI\{0,1\}_\|moe \)' |
         while read -r name where; do
             grep -q "^#undef $name$" $header || echo "$name $where"
-        done
+        done | grep .
 }
 
 long_functions() {
