@@ -54,8 +54,9 @@ static const Set sets[] = {
 
 /* A mixture to try, or with one expert the linear model that shows how hard
    the splits are.  Figures are 0 where there is none.  The references were
-   measured with PyTorch on other splits of the same kind (ten for mcycle);
-   their single network is the tanh network nearest in size. */
+   measured with PyTorch on other splits of the same kind; their single
+   network is the tanh network nearest in size.  For mcycle they are means of
+   ten splits with 13 test cases each, which are uncertain by about 2. */
 typedef struct System {
     const char *set, *name;
     int experts, hidden;
@@ -683,8 +684,8 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("Library defaults throughout.  se: standard error; differ: mixture "
-           "less single network,\npaired by split; ?: by less than two standard "
-           "errors; ref: PyTorch.\n");
+           "less single\nnetwork, paired by split; ?: by less than two "
+           "standard errors; ref: PyTorch.\n");
     for (i = 0; i < COUNT(sets); i++)
         if (every || strcmp(only, sets[i].name) == 0)
             bad += try_set(sets + i, argv[1], seed);

@@ -27,7 +27,7 @@ builds() {
 
 # clang's sanitizers find more; gcc's will do.
 sanitized() {
-    flags="-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1"
+    flags="-fsanitize=address,undefined -fno-sanitize-recover=all -g -O0"
     echo "int main(void) { return 0; }" >"$work/empty.c"
     for compiler in clang gcc; do
         if $compiler $flags "$work/empty.c" -o "$work/empty" 2>/dev/null &&
