@@ -1076,19 +1076,24 @@ MOEI_FAST V MOEI_(clamp)(V a, V b)
     return MOEI_PICK(a < -b, -b, a);
 }
 
-/* The lanes of a row from p on: side by side, one for all, or apart. */
-MOEI_FAST V MOEI_(fetch)(const moe_real *p, int col)
+/* The lanes of a row from p on: apart, or side by side, or one for all. */
+static V MOEI_(gather)(const moe_real *p, int col)
 {
     union { V v; moe_real lane[MOEI_LANES]; } at;
     int i;
 
+    for (i = 0; i < MOEI_LANES; i++)
+        at.lane[i] = p[(ptrdiff_t)i * col];
+    return at.v;
+}
+
+MOEI_FAST V MOEI_(fetch)(const moe_real *p, int col)
+{
     if (col == 1)
         return MOEI_LOAD(p);
     if (col == 0)
         return MOEI_ALL(*p);
-    for (i = 0; i < MOEI_LANES; i++)
-        at.lane[i] = p[(ptrdiff_t)i * col];
-    return at.v;
+    return MOEI_(gather)(p, col);
 }
 
 #define MOEI_EACH(result)                                                   \
@@ -1238,16 +1243,21 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
 #define MOEI_W1(X, r) X(r, 0)
 #define MOEI_W2(X, r) X(r, 0) X(r, 1)
 #define MOEI_W4(X, r) X(r, 0) X(r, 1) X(r, 2) X(r, 3)
-#define MOEI_R1(W, X) W(X, 0)
-#define MOEI_R2(W, X) W(X, 0) W(X, 1)
-#define MOEI_R4(W, X) W(X, 0) W(X, 1) W(X, 2) W(X, 3)
-#define MOEI_R6(W, X) MOEI_R4(W, X) W(X, 4) W(X, 5)
+#define MOEI_R1(W, F) F(W, 0)
+#define MOEI_R2(W, F) F(W, 0) F(W, 1)
+#define MOEI_R6(W, F) F(W, 0) F(W, 1) F(W, 2) F(W, 3) F(W, 4) F(W, 5)
 #define MOEI_BEGIN(r, w)                                                    \
     V c##r##w = MOEI_(fetch)(s + r * S->row + w * MOEI_LANES * S->col, S->col);
-#define MOEI_SPREAD(r, w) const V a##r = MOEI_ALL(a[r * a_row]);
 #define MOEI_LINE(r, w) const V b##w = MOEI_LOAD(b + w * MOEI_LANES);
-#define MOEI_MULTIPLY(r, w) c##r##w += a##r * b##w;
+#define MOEI_MULTIPLY(r, w) c##r##w += x * b##w;
 #define MOEI_END(r, w) MOEI_STORE(c + r * C->row + w * MOEI_LANES, c##r##w);
+#define MOEI_BEGIN_ROW(W, r) W(MOEI_BEGIN, r)
+#define MOEI_MULTIPLY_ROW(W, r)                                             \
+    {                                                                       \
+        const V x = MOEI_ALL(a[r * a_row]);                                 \
+        W(MOEI_MULTIPLY, r)                                                 \
+    }
+#define MOEI_END_ROW(W, r) W(MOEI_END, r)
 #define MOEI_TILE(name, R, W)                                               \
     static void MOEI_(name)(const moei_view *C, const moei_view *S,         \
                             const moei_view *A, const moei_view *B,         \
@@ -1258,13 +1268,12 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
         const moe_real *s = S->at + i * S->row + j * S->col;                \
         moe_real *c = moei_writable(*C) + i * C->row + j;                   \
         int l;                                                              \
-        R(W, MOEI_BEGIN)                                                    \
+        R(W, MOEI_BEGIN_ROW)                                                \
         for (l = A->n; l > 0; l--, a += a_col, b += b_row) {                \
             W(MOEI_LINE, 0)                                                 \
-            R(MOEI_W1, MOEI_SPREAD)                                         \
-            R(W, MOEI_MULTIPLY)                                             \
+            R(W, MOEI_MULTIPLY_ROW)                                         \
         }                                                                   \
-        R(W, MOEI_END)                                                      \
+        R(W, MOEI_END_ROW)                                                  \
     }
 MOEI_TILE(tile_6_wide, MOEI_R6, MOEI_WIDE)
 MOEI_TILE(tile_2_wide, MOEI_R2, MOEI_WIDE)
