@@ -25,7 +25,7 @@ enum { TRAIN = 400, TEST = 200, CASES = TRAIN + TEST, RUNS = 25, STARTS = 3,
 
 struct net { const char *name; int experts, hidden; moe_loss loss;
              const char *published; };
-/* One network under (1.3) has half the squared error: one unit for all steps. */
+/* One network under (1.3) has half the squared error: one unit for all. */
 static const struct net nets[] = {
     {"4 experts", 4,  0, MOE_LOSS_MIXTURE, "88  90 1124  23"},
     {"8 experts", 8,  0, MOE_LOSS_MIXTURE, "88  90 1083  12"},

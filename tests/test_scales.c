@@ -8,7 +8,8 @@
 #include "../moe.h"
 #include "check.h"
 
-enum { CASES = 200, MANY = 1000000 };
+#define CASES 200
+#define MANY 1000000
 
 static uint32_t random_state = 1;
 

@@ -9,7 +9,9 @@
 #include "../moe.h"
 #include "check.h"
 
-enum { CASES = 96, INPUTS = 2, MAX_VALUES = 512 };
+#define CASES 96
+#define INPUTS 2
+#define MAX_VALUES 512
 
 static moe_real x[CASES * INPUTS], d[CASES];
 static uint32_t random_state = 1;
@@ -978,10 +980,10 @@ static void test_last_step(void)
     moe m;
 
     t.batch = MOE_ALL;
-    t.rate = t.weight_decay =
-        (moe_real)(sizeof(moe_real) == sizeof(float) ? 1e30 : 1e300);
+    t.rate = t.weight_decay = (moe_real)1e30;       /* too much for a float */
     open_or_exit(&m, &config);
-    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_ERR_DIVERGED);
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) ==
+          (sizeof(moe_real) == sizeof(float) ? MOE_ERR_DIVERGED : MOE_OK));
     CHECK(all_finite(m.params, m.value_count));
     moe_close(&m);
 }
