@@ -12,7 +12,7 @@ set -f                     # no file names out of flags; on where globs are due
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/moe_tests.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 : >"$work/counts"
 
 have() {
