@@ -796,9 +796,9 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
 
 /* ------------------------------------------------------------------------ */
 /* From here to the end of the kernels' loops the text is read once for every
-   instruction set: the header includes itself.  V is a vector of MOEI_LANES
-   reals and I one of as many words of bits; in the first, plain reading a real
-   and a word.  MOEI_(x) is x of this set. */
+   instruction set: the header includes itself.  MOEI_V is a vector of
+   MOEI_LANES reals and MOEI_I one of as many words of bits; in the first, plain
+   reading a real and a word.  MOEI_(x) is x of this set. */
 
 #ifndef MOEI_JOIN
 #define MOEI_JOIN_(name, set) moei_##name##_##set
@@ -824,16 +824,16 @@ typedef moe_real MOEI_(memory)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real)),
                    aligned(sizeof(moe_real)), may_alias));
 #define MOEI_PICK(test, a, b)                                               \
-    ((V)(((I)(test) & (I)(a)) | (~(I)(test) & (I)(b))))
-#define MOEI_REAL(bits) ((V)(bits))
-#define MOEI_BITS(x) ((I)(x))
+    ((MOEI_V)(((MOEI_I)(test) & (MOEI_I)(a)) | (~(MOEI_I)(test) & (MOEI_I)(b))))
+#define MOEI_REAL(bits) ((MOEI_V)(bits))
+#define MOEI_BITS(x) ((MOEI_I)(x))
 #define MOEI_LOAD(p) (*(const MOEI_(memory) *)(p))
 #define MOEI_STORE(p, x) (*(MOEI_(memory) *)(p) = (x))
 #define MOEI_ALL(x) ((x) - MOEI_(zero))
 static const MOEI_(vector) MOEI_(zero) = {0};
 #endif
-#define V MOEI_(vector)
-#define I MOEI_(words)
+#define MOEI_V MOEI_(vector)
+#define MOEI_I MOEI_(words)
 
 /* exp, log, tanh and sqrt, within 2 ulp over the whole range, subnormal
    numbers included.  No branch depends on a value, NaN stays NaN. */
@@ -841,13 +841,13 @@ static const MOEI_(vector) MOEI_(zero) = {0};
 /* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
    2^k as a product of two powers, for 2^k alone may leave the range; far
    below it 0, without the slow products of subnormal numbers. */
-MOEI_FAST V MOEI_(exp_parts)(V x, V *power, V *rest)
+MOEI_FAST MOEI_V MOEI_(exp_parts)(MOEI_V x, MOEI_V *power, MOEI_V *rest)
 {
-    const V least = MOEI_ALL((moe_real)MOEI_EXP_MIN);
-    const V most = MOEI_ALL((moe_real)MOEI_EXP_MAX);
-    const V zero = MOEI_ALL((moe_real)0), at = x;
-    V rounded, k, r, q = MOEI_ALL(moei_factorial[MOEI_EXP_TERMS]);
-    I exponent, half;
+    const MOEI_V least = MOEI_ALL((moe_real)MOEI_EXP_MIN);
+    const MOEI_V most = MOEI_ALL((moe_real)MOEI_EXP_MAX);
+    const MOEI_V zero = MOEI_ALL((moe_real)0), at = x;
+    MOEI_V rounded, k, r, q = MOEI_ALL(moei_factorial[MOEI_EXP_TERMS]);
+    MOEI_I exponent, half;
     int n;
 
     x = MOEI_PICK(at < least, zero, x);
@@ -868,37 +868,38 @@ MOEI_FAST V MOEI_(exp_parts)(V x, V *power, V *rest)
 }
 
 /* e^x = 2^k (1 + q) */
-MOEI_FAST V MOEI_(exp)(V x)
+MOEI_FAST MOEI_V MOEI_(exp)(MOEI_V x)
 {
-    V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
+    MOEI_V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
     return (1 + q) * power * rest;
 }
 
 /* e^x - 1 = 2^k q + (2^k - 1) for x <= 0 */
-MOEI_FAST V MOEI_(exp_minus_1)(V x)
+MOEI_FAST MOEI_V MOEI_(exp_minus_1)(MOEI_V x)
 {
-    V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
+    MOEI_V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
     return q * power * rest + (power * rest - 1);
 }
 
 /* With v = e^(-2|x|) and u = v - 1:  tanh |x| = -u / (2 + u) below 1, and above
    1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
    and from 2 + u is put back by the derivatives of the quotient. */
-MOEI_FAST V MOEI_(tanh)(V x)
+MOEI_FAST MOEI_V MOEI_(tanh)(MOEI_V x)
 {
-    const I sign = MOEI_BITS(x) & MOEI_SIGN_BIT;
-    V size = MOEI_REAL(MOEI_BITS(x) ^ sign), power, rest;
-    V q = MOEI_(exp_parts)(-2 * size, &power, &rest);
-    V low = q * power * rest, high = power * rest - 1;
-    V u = low + high, v = low + power * rest, below = 2 + u;
-    V lost_u = low - (u - high), lost = u - (below - 2);
-    V part = MOEI_PICK(size < 1, -u, 2 * v) / MOEI_PICK(size < 1, below, 1 + v);
-    V more = (lost * part + lost_u * (1 + part)) * (1 + part) / 2;
-    V y = MOEI_PICK(size < 1, part - more, 1 - part);
+    const MOEI_I sign = MOEI_BITS(x) & MOEI_SIGN_BIT;
+    MOEI_V size = MOEI_REAL(MOEI_BITS(x) ^ sign), power, rest;
+    MOEI_V q = MOEI_(exp_parts)(-2 * size, &power, &rest);
+    MOEI_V low = q * power * rest, high = power * rest - 1;
+    MOEI_V u = low + high, v = low + power * rest, below = 2 + u;
+    MOEI_V lost_u = low - (u - high), lost = u - (below - 2);
+    MOEI_V part = MOEI_PICK(size < 1, -u, 2 * v)
+                / MOEI_PICK(size < 1, below, 1 + v);
+    MOEI_V more = (lost * part + lost_u * (1 + part)) * (1 + part) / 2;
+    MOEI_V y = MOEI_PICK(size < 1, part - more, 1 - part);
     return MOEI_REAL((MOEI_BITS(y) & ~MOEI_SIGN_BIT) | sign);
 }
 
-MOEI_FAST V MOEI_(logistic)(V x)
+MOEI_FAST MOEI_V MOEI_(logistic)(MOEI_V x)
 {
     return 1 / (1 + MOEI_(exp)(-x));
 }
@@ -907,21 +908,21 @@ MOEI_FAST V MOEI_(logistic)(V x)
    log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
    where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum.
    k becomes a real by standing in the low bits of 2^fraction. */
-MOEI_FAST V MOEI_(log)(V x)
+MOEI_FAST MOEI_V MOEI_(log)(MOEI_V x)
 {
     const moe_real scale = moei_power_of_2(MOEI_FRACTION + 1);
     const moe_real whole = moei_power_of_2(MOEI_FRACTION);
-    const V zero = MOEI_ALL((moe_real)0), inf = MOEI_ALL(moei_infinity());
-    const V none = MOEI_ALL(moei_nan());
-    V least = MOEI_ALL(moei_power_of_2(1 - MOEI_BIAS));
-    I bits = MOEI_BITS(MOEI_PICK(x < least, x * scale, x))
+    const MOEI_V zero = MOEI_ALL((moe_real)0), inf = MOEI_ALL(moei_infinity());
+    const MOEI_V none = MOEI_ALL(moei_nan());
+    MOEI_V least = MOEI_ALL(moei_power_of_2(1 - MOEI_BIAS));
+    MOEI_I bits = MOEI_BITS(MOEI_PICK(x < least, x * scale, x))
            - (MOEI_SQRT_HALF - MOEI_ONE_BITS);
-    V k = MOEI_REAL((bits >> MOEI_FRACTION) | moei_to_bits(whole)) - whole
+    MOEI_V k = MOEI_REAL((bits >> MOEI_FRACTION) | moei_to_bits(whole)) - whole
         - (moe_real)MOEI_BIAS
         - MOEI_PICK(x < least, zero + (moe_real)(MOEI_FRACTION + 1), zero);
-    V f = MOEI_REAL((bits & (((moei_bits)1 << MOEI_FRACTION) - 1))
+    MOEI_V f = MOEI_REAL((bits & (((moei_bits)1 << MOEI_FRACTION) - 1))
                     + MOEI_SQRT_HALF) - 1;
-    V v = f / (2 + f), w = v * v, R = zero, half = f * f / 2, y;
+    MOEI_V v = f / (2 + f), w = v * v, R = zero, half = f * f / 2, y;
     int n;
 
     MOEI_UNROLL
@@ -935,14 +936,15 @@ MOEI_FAST V MOEI_(log)(V x)
 
 /* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
    that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
-MOEI_FAST V MOEI_(sqrt)(V x)
+MOEI_FAST MOEI_V MOEI_(sqrt)(MOEI_V x)
 {
     const moe_real up = moei_power_of_2(4 * MOEI_FRACTION);
     const moe_real down = moei_power_of_2(-2 * MOEI_FRACTION);
-    const V inf = MOEI_ALL(moei_infinity()), none = MOEI_ALL(moei_nan());
-    const V least = MOEI_ALL(moei_power_of_2(4 * MOEI_FRACTION - MOEI_BIAS));
-    V u = MOEI_PICK(x < least, x * up, x);
-    V r = MOEI_REAL(MOEI_RSQRT - (MOEI_BITS(u) >> 1)), root;
+    const MOEI_V inf = MOEI_ALL(moei_infinity()), none = MOEI_ALL(moei_nan());
+    const MOEI_V least = MOEI_ALL(
+        moei_power_of_2(4 * MOEI_FRACTION - MOEI_BIAS));
+    MOEI_V u = MOEI_PICK(x < least, x * up, x);
+    MOEI_V r = MOEI_REAL(MOEI_RSQRT - (MOEI_BITS(u) >> 1)), root;
     int n;
 
     MOEI_UNROLL
@@ -1058,29 +1060,30 @@ typedef struct moei_kernels {
 } moei_kernels;
 #endif
 
-MOEI_FAST V MOEI_(elu)(V a)
+MOEI_FAST MOEI_V MOEI_(elu)(MOEI_V a)
 {
-    V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, MOEI_ALL((moe_real)0), a));
+    const MOEI_V zero = MOEI_ALL((moe_real)0);
+    MOEI_V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, zero, a));
     return MOEI_PICK(a > 0, a, below);
 }
 
 /* silu'(a) = g (1 + a (1 - g)),  g = logistic a */
-MOEI_FAST V MOEI_(silu_slope)(V a)
+MOEI_FAST MOEI_V MOEI_(silu_slope)(MOEI_V a)
 {
-    V g = MOEI_(logistic)(a);
+    MOEI_V g = MOEI_(logistic)(a);
     return g * (1 + a * (1 - g));
 }
 
-MOEI_FAST V MOEI_(clamp)(V a, V b)
+MOEI_FAST MOEI_V MOEI_(clamp)(MOEI_V a, MOEI_V b)
 {
     a = MOEI_PICK(a > b, b, a);
     return MOEI_PICK(a < -b, -b, a);
 }
 
 /* The lanes of a row from p on: apart, or side by side, or one for all. */
-static V MOEI_(gather)(const moe_real *p, int col)
+static MOEI_V MOEI_(gather)(const moe_real *p, int col)
 {
-    union { V v; moe_real lane[MOEI_LANES]; } at;
+    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
     int i;
 
     for (i = 0; i < MOEI_LANES; i++)
@@ -1088,7 +1091,7 @@ static V MOEI_(gather)(const moe_real *p, int col)
     return at.v;
 }
 
-MOEI_FAST V MOEI_(fetch)(const moe_real *p, int col)
+MOEI_FAST MOEI_V MOEI_(fetch)(const moe_real *p, int col)
 {
     if (col == 1)
         return MOEI_LOAD(p);
@@ -1100,9 +1103,9 @@ MOEI_FAST V MOEI_(fetch)(const moe_real *p, int col)
 #define MOEI_EACH(result)                                                   \
     for (i = 0; i < Y->m; i++)                                              \
         for (j = 0; j + MOEI_LANES <= Y->n; j += MOEI_LANES) {              \
-            V a = MOEI_(fetch)(A->at + i * A->row + j * A->col, A->col);    \
-            V b = MOEI_(fetch)(B->at + i * B->row + j * B->col, B->col);    \
-            V c = MOEI_(fetch)(C->at + i * C->row + j * C->col, C->col);    \
+            MOEI_V a = MOEI_(fetch)(A->at + i * A->row + j * A->col, A->col); \
+            MOEI_V b = MOEI_(fetch)(B->at + i * B->row + j * B->col, B->col); \
+            MOEI_V c = MOEI_(fetch)(C->at + i * C->row + j * C->col, C->col); \
             (void)b;                                                        \
             (void)c;                                                        \
             MOEI_STORE(y + i * Y->row + j * Y->col, result);                \
@@ -1115,7 +1118,7 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
                               const moei_view *A, const moei_view *B,
                               const moei_view *C)
 {
-    const V zero = MOEI_ALL((moe_real)0);
+    const MOEI_V zero = MOEI_ALL((moe_real)0);
     moe_real *y = moei_writable(*Y);
     ptrdiff_t i, j;
 
@@ -1150,9 +1153,9 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
 
 #define MOEI_TAKE(s, j, result)                                             \
     {                                                                       \
-        V sum = s;                                                          \
-        V a = MOEI_(fetch)(p + (j) * A->col, A->col);                       \
-        V b = MOEI_(fetch)(q + (j) * B->col, B->col);                       \
+        MOEI_V sum = s;                                                     \
+        MOEI_V a = MOEI_(fetch)(p + (j) * A->col, A->col);                  \
+        MOEI_V b = MOEI_(fetch)(q + (j) * B->col, B->col);                  \
         (void)b;                                                            \
         s = result;                                                         \
     }
@@ -1170,8 +1173,8 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
 
 #define MOEI_ACROSS(result)                                                 \
     for (j = 0; j < A->n; j++) {                                             \
-        V a = MOEI_(fetch)(p + j * A->col, A->row);                           \
-        V b = MOEI_(fetch)(q + j * B->col, B->row);                           \
+        MOEI_V a = MOEI_(fetch)(p + j * A->col, A->row);                    \
+        MOEI_V b = MOEI_(fetch)(q + j * B->col, B->row);                    \
         (void)b;                                                            \
         sum = result;                                                       \
     }                                                                       \
@@ -1188,12 +1191,13 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
    A, B (m,n)   y (m,1)   lanes along row i, to one vector of partial sums.
    Four sums at a time, so that no addition waits for the one before. */
-MOEI_FAST V MOEI_(reduce_along)(moei_reduce_op op, const moei_view *A,
+MOEI_FAST MOEI_V MOEI_(reduce_along)(moei_reduce_op op, const moei_view *A,
                                 const moei_view *B, ptrdiff_t i, ptrdiff_t n)
 {
     const moe_real *p = A->at + i * A->row, *q = B->at + i * B->row;
-    V s0 = op == MOEI_MAX ? MOEI_(fetch)(p, A->col) : MOEI_ALL((moe_real)0);
-    V s1 = s0, s2 = s0, s3 = s0;
+    MOEI_V s0 = op == MOEI_MAX ? MOEI_(fetch)(p, A->col)
+                               : MOEI_ALL((moe_real)0);
+    MOEI_V s1 = s0, s2 = s0, s3 = s0;
     ptrdiff_t j;
 
     MOEI_REDUCTIONS(MOEI_ALONG)
@@ -1205,20 +1209,21 @@ MOEI_FAST V MOEI_(reduce_along)(moei_reduce_op op, const moei_view *A,
 }
 
 /* The same with lanes across rows i, i+1, ...: no sum over lanes. */
-MOEI_FAST V MOEI_(reduce_across)(moei_reduce_op op, const moei_view *A,
+MOEI_FAST MOEI_V MOEI_(reduce_across)(moei_reduce_op op, const moei_view *A,
                                  const moei_view *B, ptrdiff_t i)
 {
     const moe_real *p = A->at + i * A->row, *q = B->at + i * B->row;
-    V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A->row) : MOEI_ALL((moe_real)0);
+    MOEI_V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A->row)
+                                : MOEI_ALL((moe_real)0);
     ptrdiff_t j;
 
     MOEI_REDUCTIONS(MOEI_ACROSS)
     return sum;
 }
 
-static moe_real MOEI_(over_lanes)(moei_reduce_op op, V sum)
+static moe_real MOEI_(over_lanes)(moei_reduce_op op, MOEI_V sum)
 {
-    union { V v; moe_real lane[MOEI_LANES]; } at;
+    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
     int half, i;
 
     at.v = sum;
@@ -1232,7 +1237,7 @@ static moe_real MOEI_(over_lanes)(moei_reduce_op op, V sum)
 static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
                                  const moei_view *A, const moei_view *B)
 {
-    union { V v; moe_real lane[MOEI_LANES]; } sum;
+    union { MOEI_V v; moe_real lane[MOEI_LANES]; } sum;
     moe_real *to = moei_writable(*y);
     int whole = A->n - A->n % MOEI_LANES;
     moei_view rest_A = moei_part(*A, 0, whole);
@@ -1265,14 +1270,15 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
 #define MOEI_R2(W, F) F(W, 0) F(W, 1)
 #define MOEI_R6(W, F) F(W, 0) F(W, 1) F(W, 2) F(W, 3) F(W, 4) F(W, 5)
 #define MOEI_BEGIN(r, w)                                                    \
-    V c##r##w = MOEI_(fetch)(s + r * S->row + w * MOEI_LANES * S->col, S->col);
-#define MOEI_LINE(r, w) const V b##w = MOEI_LOAD(b + w * MOEI_LANES);
+    MOEI_V c##r##w = MOEI_(fetch)(s + r * S->row + w * MOEI_LANES * S->col, \
+                                  S->col);
+#define MOEI_LINE(r, w) const MOEI_V b##w = MOEI_LOAD(b + w * MOEI_LANES);
 #define MOEI_MULTIPLY(r, w) c##r##w += x * b##w;
 #define MOEI_END(r, w) MOEI_STORE(c + r * C->row + w * MOEI_LANES, c##r##w);
 #define MOEI_BEGIN_ROW(W, r) W(MOEI_BEGIN, r)
 #define MOEI_MULTIPLY_ROW(W, r)                                             \
     {                                                                       \
-        const V x = MOEI_ALL(a[r * a_row]);                                 \
+        const MOEI_V x = MOEI_ALL(a[r * a_row]);                            \
         W(MOEI_MULTIPLY, r)                                                 \
     }
 #define MOEI_END_ROW(W, r) W(MOEI_END, r)
@@ -1357,12 +1363,12 @@ static void MOEI_(product_packed)(const moei_view *C, const moei_view *S,
 static void MOEI_(four_dots)(const moe_real *a, const moe_real *b,
                              ptrdiff_t apart, ptrdiff_t k, moe_real dot[4])
 {
-    V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0;
+    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0;
     const ptrdiff_t whole = k - k % MOEI_LANES;
     ptrdiff_t l;
 
     for (l = 0; l < whole; l += MOEI_LANES) {
-        const V x = MOEI_LOAD(a + l);
+        const MOEI_V x = MOEI_LOAD(a + l);
         MOEI_DOT_LINE(0) MOEI_DOT_LINE(1) MOEI_DOT_LINE(2) MOEI_DOT_LINE(3)
     }
     MOEI_DOT_END(0) MOEI_DOT_END(1) MOEI_DOT_END(2) MOEI_DOT_END(3)
@@ -1414,17 +1420,17 @@ static size_t MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
     size_t i;
 
     for (i = 0; i + MOEI_LANES <= n; i += MOEI_LANES) {
-        V x = MOEI_LOAD(w + i), step = MOEI_LOAD(g + i) * rule->scale;
+        MOEI_V x = MOEI_LOAD(w + i), step = MOEI_LOAD(g + i) * rule->scale;
         MOEI_STORE(g + i, MOEI_ALL((moe_real)0));
         if (rule->op == MOEI_UPDATE_SGD) {
             x -= rule->rate * (step + rule->decay * x);
         } else if (rule->op == MOEI_UPDATE_MOMENTUM) {
-            V first = rule->momentum * MOEI_LOAD(v + i) + step
+            MOEI_V first = rule->momentum * MOEI_LOAD(v + i) + step
                     + rule->decay * x;
             MOEI_STORE(v + i, first);
             x -= rule->rate * first;
         } else {
-            V first = MOEI_LOAD(v + i), second = MOEI_LOAD(u + i);
+            MOEI_V first = MOEI_LOAD(v + i), second = MOEI_LOAD(u + i);
             first += (1 - MOEI_BETA_1) * (step - first);
             second += (1 - MOEI_BETA_2) * (step * step - second);
             MOEI_STORE(v + i, first);
@@ -1452,8 +1458,8 @@ static const moei_kernels MOEI_(table) = {
 #undef MOEI_LOAD
 #undef MOEI_STORE
 #undef MOEI_ALL
-#undef V
-#undef I
+#undef MOEI_V
+#undef MOEI_I
 #undef MOEI_SET
 #undef MOEI_LANES
 #undef MOEI_WIDE
@@ -1956,10 +1962,9 @@ static moei_view moei_scale_d(const moe *m, int row)
 
 static moei_view moei_scale_x(const moe *m, int row)
 {
-    int I = m->config.inputs;
+    size_t rest = (size_t)(2 - row) * (size_t)m->config.inputs;
 
-    return moei_row(m->params + m->value_count - (size_t)(2 - row) * (size_t)I,
-                    I);
+    return moei_row(m->params + m->value_count - rest, m->config.inputs);
 }
 
 /* A block array of n cases and `cols` columns, as this block is laid out. */
@@ -2543,11 +2548,11 @@ static void moei_load_labels(const moe *m, const int *label, moei_view d)
 static void moei_load_rows(moe *m, const moe_data *data, size_t from, int to,
                            int count)
 {
-    int I = m->config.inputs, O = m->config.outputs;
+    int in = m->config.inputs, O = m->config.outputs;
     moei_view z = moei_rows_from(moei_array(m, MOEI_Z), to, count);
 
     moei_map(m, MOEI_SUB_MUL, z,
-             moei_matrix(data->x + from * (size_t)I, count, I),
+             moei_matrix(data->x + from * (size_t)in, count, in),
              moei_scale_x(m, 0), moei_scale_x(m, 1));
     if (data->d != NULL)
         moei_map(m, MOEI_SUB_DIV,
@@ -2984,11 +2989,11 @@ static const char *moei_target_fault(const moe *m, const moe_real *d,
 static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
                                    int *column)
 {
-    size_t I = (size_t)m->config.inputs, O = (size_t)m->config.outputs;
+    size_t in = (size_t)m->config.inputs, O = (size_t)m->config.outputs;
     const char *fault = NULL;
     int k = 0;
 
-    *column = moei_bad_column(m, data->x + (size_t)i * I, m->config.inputs);
+    *column = moei_bad_column(m, data->x + (size_t)i * in, m->config.inputs);
     if (*column >= 0)
         return "x is NaN or infinite";
     if (data->d != NULL)
@@ -3062,12 +3067,12 @@ static moe_real moei_usable(moe_real deviation)
 /* x: factor 1/deviation.  Linear d: factor deviation.  The rest stay. */
 static void moei_measure(moe *m, const moe_data *data)
 {
-    int j, I = m->config.inputs, O = m->config.outputs;
+    int j, in = m->config.inputs, O = m->config.outputs;
     moe_real *d = m->own + m->trained_count, *x = d + 2 * O;
 
-    for (j = 0; j < I; j++) {
-        moei_spread(data->x + j, data->n, (size_t)I, &x[j], &x[I + j]);
-        x[I + j] = 1 / moei_usable(x[I + j]);
+    for (j = 0; j < in; j++) {
+        moei_spread(data->x + j, data->n, (size_t)in, &x[j], &x[in + j]);
+        x[in + j] = 1 / moei_usable(x[in + j]);
     }
     for (j = 0; j < O && m->config.output == MOE_OUT_LINEAR; j++) {
         moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
