@@ -25,7 +25,8 @@
     ```
 
    and in every other file just include it.  (Never define
-   MOE_IMPLEMENTATION in a header that several files share.)
+   MOE_IMPLEMENTATION in a header that several files share.)  Keep the name
+   moe.h: the file includes itself, once per instruction set.
 
    A complete program: learn |x| with two straight lines.
 
@@ -187,8 +188,8 @@
 
    Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate
    and the likelihood work in logits after subtracting the largest, so that
-   |s| up to 1e30 gives finite p, h and E.  The same seed and binary give
-   the same bits.
+   |s| up to 1e30 gives finite p, h and E.  The same seed, binary and kind of
+   processor give the same bits; another instruction set agrees to rounding.
 */
 
 /* ======================================================================== */
