@@ -110,6 +110,7 @@
      MOE_NO_MALLOC       moe_open and moe_attach want memory from you
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
+     MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, on every
    target the same.  Give a buffer of that many bytes, aligned as a moe_real
@@ -189,7 +190,15 @@
    Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate
    and the likelihood work in logits after subtracting the largest, so that
    |s| up to 1e30 gives finite p, h and E.  The same seed, binary and kind of
-   processor give the same bits; another instruction set agrees to rounding.
+   processor give the same bits; another instruction set (config.simd) agrees to
+   rounding.
+
+   With MOE_SAME_BITS every compiler, optimisation and instruction set gives the
+   same bits, for games in lockstep: products and sums are not contracted, and
+   each sum has one order.  Predictions do not depend then on which cases stand
+   together in a call, nor learning on config.rows.  Refused where that cannot
+   be: -ffast-math, x87, and, by moe_open, a processor that is set to flush
+   subnormal numbers.
 */
 
 /* ======================================================================== */
@@ -206,6 +215,15 @@
 #endif
 #if defined(MOE_MALLOC) && defined(MOE_NO_MALLOC)
 #error "moe.h: MOE_NO_MALLOC contradicts MOE_MALLOC"
+#endif
+#ifdef MOE_SAME_BITS
+#include <float.h>
+#if defined(__FAST_MATH__)
+#error "moe.h: MOE_SAME_BITS contradicts -ffast-math"
+#endif
+#if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
+#error "moe.h: MOE_SAME_BITS needs FLT_EVAL_METHOD 0 (on x86: -mfpmath=sse)"
+#endif
 #endif
 #if defined(MOE_STATIC) && !defined(MOE_IMPLEMENTATION)
 #error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
@@ -267,7 +285,7 @@ typedef enum moe_status {
     MOE_ERR_DIVERGED,  /* training left the finite numbers; the best finite
                           weights are kept                                   */
     MOE_ERR_STATE      /* this moe cannot do that: its weights are const, or
-                          it was opened for less                             */
+                          it was opened for less; MOE_SAME_BITS cannot hold  */
 } moe_status;
 
 typedef enum moe_activation {
@@ -324,6 +342,8 @@ typedef struct moe_config {
                                     standardised units; 0: 1.  Softmax
                                     experts have none                        */
     int rows;                    /* B: cases worked on at once; 0: 64        */
+    int simd;                    /* vectors of so many bits; 1: none, plain C;
+                                    0: the widest that the processor has    */
     moe_use use;
     uint64_t seed;               /* of the initial weights                   */
 } moe_config;
@@ -371,9 +391,10 @@ typedef struct moe {
     moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
     int columns[5];              /* how many each kind of them has           */
     int n;                       /* cases in the block at hand               */
-    int sets;                    /* instruction sets: see room 5             */
-    moe_real *sum, *carry;       /* (2E+4) what a report adds up             */
-    moe_real *column;            /* (2E)   the same of one block             */
+    int set;                     /* which kernels: see room 5                */
+    moe_real *sum;               /* (3,2E+4) what a report adds up, what
+                                    rounding took from it, cases to add      */
+    int counted;                 /* cases in these sums                      */
     moe_real *means;             /* (2E)   usage and won of the report       */
     moe_real *kept[3];           /* (trained_count) two moments, best weights*/
     void *heap;                  /* what moe_close frees                     */
@@ -534,6 +555,19 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_FREE(p) free(p)
 #endif
 
+/* Products and sums are not contracted where all must give the same bits; gcc
+   listens to no other pragma. */
+#if defined(MOE_SAME_BITS) && defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#define MOEI_CONTRACT_AGAIN _Pragma("STDC FP_CONTRACT DEFAULT")
+#elif defined(MOE_SAME_BITS) && defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#define MOEI_CONTRACT_AGAIN _Pragma("GCC pop_options")
+#else
+#define MOEI_CONTRACT_AGAIN
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_UNROLL _Pragma("GCC unroll 16")
 #define MOEI_FAST static inline __attribute__((always_inline, unused))
@@ -565,6 +599,7 @@ extern "C" {
 
 #ifdef MOE_DOUBLE
 typedef uint64_t moei_bits;
+typedef long long moei_signed;
 #define MOEI_REAL_SIZE  8
 #define MOEI_FRACTION   52
 #define MOEI_BIAS       1023
@@ -580,6 +615,7 @@ typedef uint64_t moei_bits;
 #define MOEI_RSQRT_STEPS 3
 #else
 typedef uint32_t moei_bits;
+typedef int moei_signed;
 #define MOEI_REAL_SIZE  4
 #define MOEI_FRACTION   23
 #define MOEI_BIAS       127
@@ -699,13 +735,27 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
     *sum = total;
 }
 
+static int moei_smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 /* A matrix that stands somewhere.  A vector has stride 0 along the side that
    it lacks, a number along both, so that each repeats where it meets more. */
 typedef struct moei_view {
-    const moe_real *at;
     int row, col;                /* strides: (i,j) is at[i * row + j * col]  */
     int m, n;                    /* rows, columns                            */
+    const moe_real *at;          /* last, so that copies of 16 + 8 bytes find
+                                    what stores of 16 + 8 bytes left         */
 } moei_view;
+
+static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5,
+                                        MOEI_LARGEST};
+static const moei_view moei_zero = {0, 0, 1, 1, &moei_numbers[0]};
+static const moei_view moei_one = {0, 0, 1, 1, &moei_numbers[1]};
+static const moei_view moei_two = {0, 0, 1, 1, &moei_numbers[2]};
+static const moei_view moei_half = {0, 0, 1, 1, &moei_numbers[3]};
+static const moei_view moei_largest = {0, 0, 1, 1, &moei_numbers[4]};
 
 MOEI_FAST moei_view moei_view_of(const moe_real *at, int row, int col, int m,
                               int n)
@@ -741,6 +791,12 @@ MOEI_FAST moei_view moei_number(const moe_real *at)
     return moei_view_of(at, 0, 0, 1, 1);
 }
 
+/* (1,n) ones: what a matrix is multiplied by for the sums of its columns. */
+MOEI_FAST moei_view moei_ones(int n)
+{
+    return moei_view_of(moei_one.at, 0, 0, 1, n);
+}
+
 MOEI_FAST moei_view moei_column(moei_view v, int j)
 {
     return moei_view_of(v.at + (ptrdiff_t)j * v.col, v.row, 0, v.m, 1);
@@ -756,6 +812,13 @@ MOEI_FAST moei_view moei_transposed(moei_view v)
     return moei_view_of(v.at, v.col, v.row, v.n, v.m);
 }
 
+/* Whether the rows of a matrix follow one another, so that all of it can be
+   worked as one; a number can be anything. */
+static int moei_is_one_row(const moei_view *v)
+{
+    return (v->col == 1 && v->row == v->n) || (v->col == 0 && v->row == 0);
+}
+
 /* Where a kernel writes its result: only views of work memory, grads and the
    caller's results get here, never those of const weights or inputs. */
 MOEI_FAST moe_real *moei_writable(moei_view v)
@@ -764,14 +827,6 @@ MOEI_FAST moe_real *moei_writable(moei_view v)
     at.read = v.at;
     return at.write;
 }
-
-static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5,
-                                        MOEI_LARGEST};
-static const moei_view moei_zero = {&moei_numbers[0], 0, 0, 1, 1};
-static const moei_view moei_one = {&moei_numbers[1], 0, 0, 1, 1};
-static const moei_view moei_two = {&moei_numbers[2], 0, 0, 1, 1};
-static const moei_view moei_half = {&moei_numbers[3], 0, 0, 1, 1};
-static const moei_view moei_largest = {&moei_numbers[4], 0, 0, 1, 1};
 
 /* From (i,j) on. */
 MOEI_FAST moei_view moei_part(moei_view v, int i, int j)
@@ -788,6 +843,9 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
     w.n = w.n < n ? w.n : n;
     return w;
 }
+
+static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                     8, 9, 10, 11, 12, 13, 14, 15};
 
 #define MOEI_SET plain
 #define MOEI_LANES 1
@@ -815,11 +873,17 @@ typedef moei_bits moei_words;
 #define MOEI_LOAD(p) (*(p))
 #define MOEI_STORE(p, x) (*(p) = (x))
 #define MOEI_ALL(x) (x)
+#define MOEI_LOAD_PART(p, n) ((void)(n), *(p))
+#define MOEI_STORE_PART(p, n, x) ((void)(n), (void)(*(p) = (x)))
+#define MOEI_LOW(a, b) ((void)(b), (a))
+#define MOEI_HIGH(a, b) ((void)(a), (b))
 #else
 #define MOEI_(name) MOEI_JOIN(name, MOEI_SET)
 typedef moe_real MOEI_(vector)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
 typedef moei_bits MOEI_(words)
+    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
+typedef moei_signed MOEI_(mask)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
 typedef moe_real MOEI_(memory)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real)),
@@ -832,6 +896,34 @@ typedef moe_real MOEI_(memory)
 #define MOEI_STORE(p, x) (*(MOEI_(memory) *)(p) = (x))
 #define MOEI_ALL(x) ((x) - MOEI_(zero))
 static const MOEI_(vector) MOEI_(zero) = {0};
+/* The lanes of two halves in turn: a0 b0 a1 b1 ... of the low ones, and of the
+   high ones. */
+#if MOEI_LANES == 16
+#define MOEI_LOWS 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define MOEI_HIGHS 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif MOEI_LANES == 8
+#define MOEI_LOWS 0, 8, 1, 9, 2, 10, 3, 11
+#define MOEI_HIGHS 4, 12, 5, 13, 6, 14, 7, 15
+#elif MOEI_LANES == 4
+#define MOEI_LOWS 0, 4, 1, 5
+#define MOEI_HIGHS 2, 6, 3, 7
+#else
+#define MOEI_LOWS 0, 2
+#define MOEI_HIGHS 1, 3
+#endif
+#ifdef __clang__
+#define MOEI_LOW(a, b) __builtin_shufflevector(a, b, MOEI_LOWS)
+#define MOEI_HIGH(a, b) __builtin_shufflevector(a, b, MOEI_HIGHS)
+#else
+static const MOEI_(words) MOEI_(lows) = {MOEI_LOWS};
+static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
+#define MOEI_LOW(a, b) __builtin_shuffle(a, b, MOEI_(lows))
+#define MOEI_HIGH(a, b) __builtin_shuffle(a, b, MOEI_(highs))
+#endif
+#endif
+#ifndef MOEI_LOAD_PART
+#define MOEI_LOAD_PART(p, n) MOEI_(gather)(p, 1, n)
+#define MOEI_STORE_PART(p, n, x) MOEI_(scatter)(p, 1, n, x)
 #endif
 #define MOEI_V MOEI_(vector)
 #define MOEI_I MOEI_(words)
@@ -959,42 +1051,222 @@ MOEI_FAST MOEI_V MOEI_(sqrt)(MOEI_V x)
     return MOEI_PICK(x >= 0, root, none);
 }
 
+/* ELU and the derivative of SiLU, g (1 + a (1 - g)) with g = logistic a. */
+MOEI_FAST MOEI_V MOEI_(elu)(MOEI_V a)
+{
+    const MOEI_V zero = MOEI_ALL((moe_real)0);
+    MOEI_V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, zero, a));
+    return MOEI_PICK(a > 0, a, below);
+}
+
+MOEI_FAST MOEI_V MOEI_(silu_slope)(MOEI_V a)
+{
+    MOEI_V g = MOEI_(logistic)(a);
+    return g * (1 + a * (1 - g));
+}
+
+MOEI_FAST MOEI_V MOEI_(larger)(MOEI_V a, MOEI_V b)
+{
+    return MOEI_PICK(a < b, b, a);
+}
+
+MOEI_FAST MOEI_V MOEI_(clamp)(MOEI_V a, MOEI_V most)
+{
+    a = MOEI_PICK(a > most, most, a);
+    return MOEI_PICK(a < -most, -most, a);
+}
+
+/* The first n lanes of a, the others of b. */
+MOEI_FAST MOEI_V MOEI_(first)(int n, MOEI_V a, MOEI_V b)
+{
+    return MOEI_PICK(MOEI_LOAD(moei_lane) < (moe_real)n, a, b);
+}
+
+/* n lanes that stand `apart`, the others 0; and n lanes back. */
+static MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
+{
+    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
+    int i;
+
+    at.v = MOEI_ALL((moe_real)0);
+    for (i = 0; i < n; i++)
+        at.lane[i] = p[i * apart];
+    return at.v;
+}
+
+static void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
+{
+    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
+    int i;
+
+    at.v = v;
+    for (i = 0; i < n; i++)
+        p[i * apart] = at.lane[i];
+}
+
+/* The same side by side.  No byte beyond them is read or written. */
+MOEI_FAST MOEI_V MOEI_(get)(const moe_real *p, int n)
+{
+    if (n == MOEI_LANES)
+        return MOEI_LOAD(p);
+    return MOEI_LOAD_PART(p, n);
+}
+
+MOEI_FAST void MOEI_(give)(moe_real *p, int n, MOEI_V v)
+{
+    if (n == MOEI_LANES)
+        MOEI_STORE(p, v);
+    else
+        MOEI_STORE_PART(p, n, v);
+}
+
+/* And however they stand; 0 apart: one number for all. */
+MOEI_FAST MOEI_V MOEI_(fetch)(const moe_real *p, ptrdiff_t apart, int n)
+{
+    return apart == 0 ? MOEI_ALL(*p) : apart != 1 ? MOEI_(gather)(p, apart, n)
+         : MOEI_(get)(p, n);
+}
+
+MOEI_FAST void MOEI_(put)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
+{
+    if (apart == 1)
+        MOEI_(give)(p, n, v);
+    else
+        MOEI_(scatter)(p, apart, n, v);
+}
+
+/* Rows and columns of v exchanged: each round deals the vectors of the two
+   halves out in turn. */
+MOEI_FAST void MOEI_(transpose)(MOEI_V *v)
+{
+    MOEI_V dealt[MOEI_LANES];
+    int round, i;
+
+    for (round = MOEI_LANES; round > 1; round /= 2) {
+        for (i = 0; i < MOEI_LANES / 2; i++) {
+            dealt[2 * i] = MOEI_LOW(v[i], v[i + MOEI_LANES / 2]);
+            dealt[2 * i + 1] = MOEI_HIGH(v[i], v[i + MOEI_LANES / 2]);
+        }
+        for (i = 0; i < MOEI_LANES; i++)
+            v[i] = dealt[i];
+    }
+}
+
+/* Lane i of the result is the sum of all lanes of v[i], for i < n. */
+static MOEI_V MOEI_(sums)(MOEI_V *v, int n)
+{
+    int half, i;
+
+    for (half = MOEI_LANES / 2; half > 0; half /= 2)
+        for (i = 0; i < half && i < n; i++)
+            v[i] = MOEI_LOW(v[i], v[i + half]) + MOEI_HIGH(v[i], v[i + half]);
+    return v[0];
+}
+
+/* The sum of all lanes, or the largest of them, in every lane. */
+MOEI_FAST MOEI_V MOEI_(sum_of_lanes)(MOEI_V a)
+{
+    int n;
+
+    MOEI_UNROLL
+    for (n = MOEI_LANES; n > 1; n /= 2)
+        a = MOEI_LOW(a, a) + MOEI_HIGH(a, a);
+    return a;
+}
+
+MOEI_FAST MOEI_V MOEI_(largest_lane)(MOEI_V a)
+{
+    int n;
+
+    MOEI_UNROLL
+    for (n = MOEI_LANES; n > 1; n /= 2)
+        a = MOEI_(larger)(MOEI_LOW(a, a), MOEI_HIGH(a, a));
+    return a;
+}
+
+/* Copy b (m,n) to rows that are `wide` apart and start at `to`. */
+static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
+{
+    MOEI_V v[MOEI_LANES];
+    ptrdiff_t i, j;
+    int r, rows, columns;
+
+    for (j = 0; j < b->n; j += MOEI_LANES)
+        for (i = 0; i < b->m; i += MOEI_LANES) {
+            const moe_real *at = b->at + i * b->row + j * b->col;
+            int turn;
+
+            rows = moei_smaller(b->m - (int)i, MOEI_LANES);
+            columns = moei_smaller(b->n - (int)j, MOEI_LANES);
+            turn = b->row == 1 && b->col != 1 && rows > MOEI_LANES / 4;
+            for (r = 0; r < (turn ? columns : rows); r++)
+                v[r] = turn ? MOEI_(get)(at + r * b->col, rows)
+                            : MOEI_(fetch)(at + r * b->row, b->col, columns);
+            for (; r < MOEI_LANES; r++)
+                v[r] = MOEI_ALL((moe_real)0);
+            if (turn)
+                MOEI_(transpose)(v);
+            for (r = 0; r < rows; r++)
+                MOEI_STORE(to + (i + r) * wide + j, v[r]);
+        }
+}
+
 /* ======================================================================== */
 /* 5  KERNELS                                                               */
 /* ======================================================================== */
 /* The loops that all the other rooms run on:
 
-     product   C = S + A B
+     product   C = f(S + A B)
      map       Y = f(A, B, C), element by element
      reduce    y = sum or maximum over each row
+     softmax   P = softmax of each row, its logarithm, and the log of its sum
      update    one optimiser step over a flat array
 
    This room alone knows about instruction sets.  The loops are written once,
-   for vectors of MOEI_LANES reals.  What is left over at the end of a row goes
-   to the next narrower set, and at last to the plain one, of 1 lane, which is
-   the reference. */
+   for vectors of MOEI_LANES reals, the last one of a row perhaps not full; for
+   one lane they are plain C, and the reference. */
 
 #if MOEI_LANES == 1      /* what is read only once */
 
 /* Instruction sets that the compiler can make code for. */
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 #define MOEI_HAS_AVX
+#ifdef __clang__
+#if !__has_builtin(__builtin_ia32_loadups512_mask)
+#undef MOEI_HAS_AVX
+#endif
+#endif
+#endif
+#ifdef MOE_DOUBLE
+#define MOEI_BUILTIN(before, after) __builtin_ia32_##before##pd##after
+typedef unsigned char moei_mask_bits;
+#else
+#define MOEI_BUILTIN(before, after) __builtin_ia32_##before##ps##after
+typedef unsigned short moei_mask_bits;
 #endif
 #if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) \
                           || defined(__wasm_simd128__))
 #define MOEI_HAS_128
 #endif
 
+/* MOE_SAME_BITS: every sum is added up in the order of its terms, so lanes
+   never run along one. */
+#ifdef MOE_SAME_BITS
+enum { MOEI_IN_ORDER = 1 };
+#else
+enum { MOEI_IN_ORDER = 0 };
+#endif
+
 /* Whether a block array of n cases keeps the cases of a column side by side,
    for lanes to run over cases: few columns would leave lanes empty. */
 static int moei_lanes_over_cases(int n, int columns)
 {
-    return n >= 16 && columns <= 16;
+    return n >= 16 && columns < 16;
 }
 
 typedef enum moei_map_op {
     MOEI_COPY, MOEI_ADD, MOEI_SUB, MOEI_MUL, MOEI_DIV, MOEI_MUL_ADD,
-    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN, MOEI_CLAMP,
+    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN,
     MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP, MOEI_LOG,
     MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC, MOEI_ELU, MOEI_SILU,
     MOEI_RELU_SLOPE, MOEI_TANH_SLOPE, MOEI_LOGISTIC_SLOPE, MOEI_ELU_SLOPE,
@@ -1014,18 +1286,6 @@ typedef enum moei_reduce_op {
     MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE
 } moei_reduce_op;
 
-/* Two partial results made one. */
-static moe_real moei_join(moei_reduce_op op, moe_real a, moe_real b)
-{
-    return op != MOEI_MAX ? a + b : a < b ? b : a;
-}
-
-/* Whether the rows of a matrix stand side by side, columns apart. */
-static int moei_across(const moei_view *v)
-{
-    return v->row == 1 && v->col != 1;
-}
-
 typedef enum moei_update_op {
     MOEI_UPDATE_SGD, MOEI_UPDATE_MOMENTUM, MOEI_UPDATE_ADAM
 } moei_update_op;
@@ -1043,223 +1303,283 @@ typedef struct moei_rule {
 #define MOEI_BETA_2 ((moe_real)0.999)
 #define MOEI_EPSILON ((moe_real)1e-8)
 
+/* A part of C = S + A B that fits in registers. */
+typedef struct moei_tile {
+    moe_real *c;
+    const moe_real *s, *a, *b;
+    ptrdiff_t c_row, s_row, s_step, a_row, a_col, b_row;
+    int k, left;                 /* left: lanes of the last vector in use    */
+    moe_real least;              /* what C is raised to                      */
+} moei_tile;
+
 /* How a product is worked: lanes along the rows of B, along the sum, or along
    rows of B that are copied together first. */
 typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
 
-/* One of each loop, for one instruction set.  They work whole vectors. */
+/* The one place that chooses.  Nothing is copied for few rows of C, nor where
+   B is small and its rows stand well. */
+static moei_way moei_way_of(const moei_view *C, const moei_view *A,
+                            const moei_view *B, int lanes)
+{
+    int contiguous = B->row == 1 && (A->col == 1 || A->col == 0);
+    int few = C->m < 8 || C->n < 16, far = B->row >= 256 || B->n > 512;
+
+    return lanes == 1 ? MOEI_BY_ROWS
+         : contiguous && few && !MOEI_IN_ORDER ? MOEI_BY_DOTS
+         : B->col != 1 || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
+}
+
+/* One of each loop, for one instruction set. */
 typedef struct moei_kernels {
-    int lanes;
-    void (*product)(moei_way way, const moei_view *C, const moei_view *S,
+    int bits;                    /* of a vector; 1: plain                    */
+    void (*product)(moei_map_op then, const moei_view *C, const moei_view *S,
                     const moei_view *A, const moei_view *B);
     void (*map)(moei_map_op op, const moei_view *Y, const moei_view *A,
                 const moei_view *B, const moei_view *C);
     void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
                    const moei_view *B);
-    size_t (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
-                     moe_real *u, const moei_rule *rule);
+    void (*softmax)(const moei_view *P, const moei_view *log_P,
+                    const moei_view *lse, const moei_view *X);
+    void (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
+                   moe_real *u, const moei_rule *rule);
 } moei_kernels;
 #endif
 
-MOEI_FAST MOEI_V MOEI_(elu)(MOEI_V a)
-{
-    const MOEI_V zero = MOEI_ALL((moe_real)0);
-    MOEI_V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, zero, a));
-    return MOEI_PICK(a > 0, a, below);
-}
+/* The elementwise functions of vectors a, b, c.  Slopes take f'(a) from
+   b = f(a), but for silu from b = a.  LONG are many instructions. */
+#define MOEI_OPS(X, LONG)                                                   \
+    X(MOEI_COPY, a)                                                         \
+    X(MOEI_ADD, a + b)                                                      \
+    X(MOEI_SUB, a - b)                                                      \
+    X(MOEI_MUL, a * b)                                                      \
+    X(MOEI_DIV, a / b)                                                      \
+    X(MOEI_MUL_ADD, a * b + c)                                              \
+    X(MOEI_SUB_MUL, (a - b) * c)                                            \
+    X(MOEI_SUB_DIV, (a - b) / c)                                            \
+    X(MOEI_MAX2, MOEI_(larger)(a, b))                                       \
+    X(MOEI_MIN, MOEI_PICK(a > b, b, a))                                     \
+    X(MOEI_EQUAL, MOEI_PICK(a == b, c, zero))                               \
+    X(MOEI_AT_LEAST, MOEI_PICK(a >= b, c, zero))                            \
+    X(MOEI_RELU, MOEI_(larger)(a, zero))                                    \
+    X(MOEI_RELU_SLOPE, MOEI_PICK(b > 0, a, zero))                           \
+    X(MOEI_TANH_SLOPE, a * (1 - b * b))                                     \
+    X(MOEI_LOGISTIC_SLOPE, a * (b * (1 - b)))                               \
+    X(MOEI_ELU_SLOPE, MOEI_PICK(b > 0, a, a * (b + 1)))                     \
+    LONG(MOEI_EXP, MOEI_(exp)(a - b))                                       \
+    LONG(MOEI_LOG, MOEI_(log)(a))                                           \
+    LONG(MOEI_TANH, MOEI_(tanh)(a))                                         \
+    LONG(MOEI_LOGISTIC, MOEI_(logistic)(a))                                 \
+    LONG(MOEI_ELU, MOEI_(elu)(a))                                           \
+    LONG(MOEI_SILU, a * MOEI_(logistic)(a))                                 \
+    LONG(MOEI_SILU_SLOPE, a * MOEI_(silu_slope)(b))
 
-/* silu'(a) = g (1 + a (1 - g)),  g = logistic a */
-MOEI_FAST MOEI_V MOEI_(silu_slope)(MOEI_V a)
-{
-    MOEI_V g = MOEI_(logistic)(a);
-    return g * (1 + a * (1 - g));
-}
-
-MOEI_FAST MOEI_V MOEI_(clamp)(MOEI_V a, MOEI_V b)
-{
-    a = MOEI_PICK(a > b, b, a);
-    return MOEI_PICK(a < -b, -b, a);
-}
-
-/* The lanes of a row from p on: apart, or side by side, or one for all. */
-static MOEI_V MOEI_(gather)(const moe_real *p, int col)
-{
-    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
-    int i;
-
-    for (i = 0; i < MOEI_LANES; i++)
-        at.lane[i] = p[(ptrdiff_t)i * col];
-    return at.v;
-}
-
-MOEI_FAST MOEI_V MOEI_(fetch)(const moe_real *p, int col)
-{
-    if (col == 1)
-        return MOEI_LOAD(p);
-    if (col == 0)
-        return MOEI_ALL(*p);
-    return MOEI_(gather)(p, col);
-}
-
-#define MOEI_EACH(result)                                                   \
-    for (i = 0; i < Y->m; i++)                                              \
-        for (j = 0; j + MOEI_LANES <= Y->n; j += MOEI_LANES) {              \
-            MOEI_V a = MOEI_(fetch)(A->at + i * A->row + j * A->col, A->col); \
-            MOEI_V b = MOEI_(fetch)(B->at + i * B->row + j * B->col, B->col); \
-            MOEI_V c = MOEI_(fetch)(C->at + i * C->row + j * C->col, C->col); \
+/* n vectors of Y = op(A, B, C), each `step` after the one before. */
+#define MOEI_EACH(name, result)                                             \
+    case name:                                                              \
+        for (; n > 0; n--, y += y_step, p += p_step, q += q_step,           \
+                      r += r_step) {                                        \
+            const MOEI_V a = MOEI_LOAD(p), b = MOEI_LOAD(q);                \
+            const MOEI_V c = MOEI_LOAD(r);                                  \
             (void)b;                                                        \
             (void)c;                                                        \
-            MOEI_STORE(y + i * Y->row + j * Y->col, result);                \
+            MOEI_STORE(y, result);                                          \
         }                                                                   \
-    break;
+        break;
+static void MOEI_(map_strip)(moei_map_op op, int n, moe_real *y,
+                             ptrdiff_t y_step, const moe_real *p,
+                             ptrdiff_t p_step, const moe_real *q,
+                             ptrdiff_t q_step, const moe_real *r,
+                             ptrdiff_t r_step)
+{
+    const MOEI_V zero = MOEI_ALL((moe_real)0);
+
+    switch (op) {
+    MOEI_OPS(MOEI_EACH, MOEI_EACH)
+    }
+}
+
+/* One vector of it. */
+#define MOEI_ONCE(name, result) case name: return result;
+#define MOEI_LATER(name, result) case name:
+MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
+{
+    const MOEI_V zero = MOEI_ALL((moe_real)0);
+    moe_real room[4][MOEI_LANES];
+
+    switch (op) {
+    MOEI_OPS(MOEI_ONCE, MOEI_LATER)
+        break;
+    }
+    MOEI_STORE(room[0], a);
+    MOEI_STORE(room[1], b);
+    MOEI_STORE(room[2], c);
+    MOEI_(map_strip)(op, 1, room[3], 0, room[0], 0, room[1], 0, room[2], 0);
+    return MOEI_LOAD(room[3]);
+}
+
+/* A row of an operand: one number (col 0) is spread over a vector. */
+MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
+                                         moe_real *room)
+{
+    if (col != 0 || MOEI_LANES == 1)
+        return p;
+    MOEI_STORE(room, MOEI_ALL(*p));
+    return room;
+}
 
 /* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
-   along rows of Y; slopes take f'(a) from b = f(a), but for silu from b = a. */
+   along rows of Y: whole vectors where all stand side by side, then parts. */
+static void MOEI_(map_rows)(moei_map_op op, const moei_view *Y,
+                            const moei_view *A, const moei_view *B,
+                            const moei_view *C)
+{
+    const int one = moei_is_one_row(Y) && moei_is_one_row(A)
+                 && moei_is_one_row(B) && moei_is_one_row(C);
+    const int m = one ? 1 : Y->m, n = one ? Y->m * Y->n : Y->n;
+    const int in_place = MOEI_LANES == 1 || (Y->col == 1 && A->col <= 1
+                                             && B->col <= 1 && C->col <= 1);
+    const int whole = in_place ? n - n % MOEI_LANES : 0;
+    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
+    const moe_real *p = A->at, *q = B->at, *r = C->at;
+    ptrdiff_t j;
+    int i, left;
+
+    for (i = 0; i < m; i++) {
+        if (whole > 0)
+            MOEI_(map_strip)(op, whole / MOEI_LANES, y, Y->col * MOEI_LANES,
+                MOEI_(operand)(p, A->col, room[0]), A->col * MOEI_LANES,
+                MOEI_(operand)(q, B->col, room[1]), B->col * MOEI_LANES,
+                MOEI_(operand)(r, C->col, room[2]), C->col * MOEI_LANES);
+        for (j = whole; j < n; j += MOEI_LANES) {
+            left = moei_smaller(n - (int)j, MOEI_LANES);
+            MOEI_(put)(y + j * Y->col, Y->col, left, MOEI_(map_once)(op,
+                       MOEI_(fetch)(p + j * A->col, A->col, left),
+                       MOEI_(fetch)(q + j * B->col, B->col, left),
+                       MOEI_(fetch)(r + j * C->col, C->col, left)));
+        }
+        y += Y->row;
+        p += A->row;
+        q += B->row;
+        r += C->row;
+    }
+}
+
+/* Rows become columns where lanes are to run over cases. */
 static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
                               const moei_view *A, const moei_view *B,
                               const moei_view *C)
 {
-    const MOEI_V zero = MOEI_ALL((moe_real)0);
-    moe_real *y = moei_writable(*Y);
-    ptrdiff_t i, j;
-
-    switch (op) {
-    case MOEI_COPY:           MOEI_EACH(a)
-    case MOEI_ADD:            MOEI_EACH(a + b)
-    case MOEI_SUB:            MOEI_EACH(a - b)
-    case MOEI_MUL:            MOEI_EACH(a * b)
-    case MOEI_DIV:            MOEI_EACH(a / b)
-    case MOEI_MUL_ADD:        MOEI_EACH(a * b + c)
-    case MOEI_SUB_MUL:        MOEI_EACH((a - b) * c)
-    case MOEI_SUB_DIV:        MOEI_EACH((a - b) / c)
-    case MOEI_MAX2:           MOEI_EACH(MOEI_PICK(a < b, b, a))
-    case MOEI_MIN:            MOEI_EACH(MOEI_PICK(a > b, b, a))
-    case MOEI_CLAMP:          MOEI_EACH(MOEI_(clamp)(a, b))
-    case MOEI_EQUAL:          MOEI_EACH(MOEI_PICK(a == b, c, zero))
-    case MOEI_AT_LEAST:       MOEI_EACH(MOEI_PICK(a >= b, c, zero))
-    case MOEI_EXP:            MOEI_EACH(MOEI_(exp)(a - b))
-    case MOEI_LOG:            MOEI_EACH(MOEI_(log)(a))
-    case MOEI_RELU:           MOEI_EACH(MOEI_PICK(a < 0, zero, a))
-    case MOEI_TANH:           MOEI_EACH(MOEI_(tanh)(a))
-    case MOEI_LOGISTIC:       MOEI_EACH(MOEI_(logistic)(a))
-    case MOEI_ELU:            MOEI_EACH(MOEI_(elu)(a))
-    case MOEI_SILU:           MOEI_EACH(a * MOEI_(logistic)(a))
-    case MOEI_RELU_SLOPE:     MOEI_EACH(MOEI_PICK(b > 0, a, zero))
-    case MOEI_TANH_SLOPE:     MOEI_EACH(a * (1 - b * b))
-    case MOEI_LOGISTIC_SLOPE: MOEI_EACH(a * (b * (1 - b)))
-    case MOEI_ELU_SLOPE:      MOEI_EACH(MOEI_PICK(b > 0, a, a * (b + 1)))
-    case MOEI_SILU_SLOPE:     MOEI_EACH(a * MOEI_(silu_slope)(b))
+    if (moei_lanes_over_cases(Y->m, Y->n) || Y->n == 1) {
+        const moei_view y = moei_transposed(*Y), a = moei_transposed(*A);
+        const moei_view b = moei_transposed(*B), c = moei_transposed(*C);
+        MOEI_(map_rows)(op, &y, &a, &b, &c);
+    } else {
+        MOEI_(map_rows)(op, Y, A, B, C);
     }
 }
 
-#define MOEI_TAKE(s, j, result)                                             \
-    {                                                                       \
-        MOEI_V sum = s;                                                     \
-        MOEI_V a = MOEI_(fetch)(p + (j) * A->col, A->col);                  \
-        MOEI_V b = MOEI_(fetch)(q + (j) * B->col, B->col);                  \
-        (void)b;                                                            \
-        s = result;                                                         \
+/* `vectors` of sums (or maxima) side by side, each in the order of its terms,
+   for the rows of A from i on. */
+MOEI_FAST void MOEI_(reduce_rows)(moei_reduce_op op, const moei_view *y,
+                                  const moei_view *A, const moei_view *B,
+                                  int i, const int vectors)
+{
+    const int n = moei_smaller(A->m - i, MOEI_LANES);
+    const ptrdiff_t a_next = A->row * MOEI_LANES, b_next = B->row * MOEI_LANES;
+    const moe_real *p = A->at + (ptrdiff_t)i * A->row;
+    const moe_real *q = B->at + (ptrdiff_t)i * B->row;
+    moe_real *to = moei_writable(*y) + (ptrdiff_t)i * y->row;
+    MOEI_V sum[4], a, b;
+    int j, v;
+
+    for (v = 0; v < vectors; v++)
+        sum[v] = MOEI_ALL(op == MOEI_MAX ? -moei_infinity() : (moe_real)0);
+    for (j = A->n; j > 0; j--, p += A->col, q += B->col) {
+        MOEI_UNROLL
+        for (v = 0; v < vectors; v++) {
+            a = MOEI_(fetch)(p + v * a_next, A->row, n);
+            b = MOEI_(fetch)(q + v * b_next, B->row, n);
+            sum[v] = op == MOEI_MAX ? MOEI_(larger)(sum[v], a)
+                   : op == MOEI_SUM ? sum[v] + a
+                   : op == MOEI_DOT ? sum[v] + a * b
+                   : sum[v] + (a - b) * (a - b);
+        }
     }
-
-#define MOEI_ALONG(result)                                                  \
-    for (j = 0; j + 4 * MOEI_LANES <= n; j += 4 * MOEI_LANES) {             \
-        MOEI_TAKE(s0, j, result)                                            \
-        MOEI_TAKE(s1, j + MOEI_LANES, result)                               \
-        MOEI_TAKE(s2, j + 2 * MOEI_LANES, result)                           \
-        MOEI_TAKE(s3, j + 3 * MOEI_LANES, result)                           \
-    }                                                                       \
-    for (; j + MOEI_LANES <= n; j += MOEI_LANES)                            \
-        MOEI_TAKE(s0, j, result)                                            \
-    break;
-
-#define MOEI_ACROSS(result)                                                 \
-    for (j = 0; j < A->n; j++) {                                             \
-        MOEI_V a = MOEI_(fetch)(p + j * A->col, A->row);                    \
-        MOEI_V b = MOEI_(fetch)(q + j * B->col, B->row);                    \
-        (void)b;                                                            \
-        sum = result;                                                       \
-    }                                                                       \
-    break;
-
-#define MOEI_REDUCTIONS(LOOP)                                               \
-    switch (op) {                                                           \
-    case MOEI_MAX:    LOOP(MOEI_PICK(sum < a, a, sum))                      \
-    case MOEI_SUM:    LOOP(sum + a)                                         \
-    case MOEI_DOT:    LOOP(sum + a * b)                                     \
-    case MOEI_SQUARE: LOOP(sum + (a - b) * (a - b))                         \
-    }
+    for (v = 0; v < vectors; v++)
+        MOEI_(put)(to + v * y->row * MOEI_LANES, y->row, n, sum[v]);
+}
 
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
-   A, B (m,n)   y (m,1)   lanes along row i, to one vector of partial sums.
-   Four sums at a time, so that no addition waits for the one before. */
-MOEI_FAST MOEI_V MOEI_(reduce_along)(moei_reduce_op op, const moei_view *A,
-                                const moei_view *B, ptrdiff_t i, ptrdiff_t n)
-{
-    const moe_real *p = A->at + i * A->row, *q = B->at + i * B->row;
-    MOEI_V s0 = op == MOEI_MAX ? MOEI_(fetch)(p, A->col)
-                               : MOEI_ALL((moe_real)0);
-    MOEI_V s1 = s0, s2 = s0, s3 = s0;
-    ptrdiff_t j;
-
-    MOEI_REDUCTIONS(MOEI_ALONG)
-    if (op != MOEI_MAX)
-        return (s0 + s1) + (s2 + s3);
-    s0 = MOEI_PICK(s0 < s1, s1, s0);
-    s2 = MOEI_PICK(s2 < s3, s3, s2);
-    return MOEI_PICK(s0 < s2, s2, s0);
-}
-
-/* The same with lanes across rows i, i+1, ...: no sum over lanes. */
-MOEI_FAST MOEI_V MOEI_(reduce_across)(moei_reduce_op op, const moei_view *A,
-                                 const moei_view *B, ptrdiff_t i)
-{
-    const moe_real *p = A->at + i * A->row, *q = B->at + i * B->row;
-    MOEI_V sum = op == MOEI_MAX ? MOEI_(fetch)(p, A->row)
-                                : MOEI_ALL((moe_real)0);
-    ptrdiff_t j;
-
-    MOEI_REDUCTIONS(MOEI_ACROSS)
-    return sum;
-}
-
-static moe_real MOEI_(over_lanes)(moei_reduce_op op, MOEI_V sum)
-{
-    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
-    int half, i;
-
-    at.v = sum;
-    for (half = MOEI_LANES / 2; half > 0; half /= 2)
-        for (i = 0; i < half; i++)
-            at.lane[i] = moei_join(op, at.lane[i], at.lane[i + half]);
-    return at.lane[0];
-}
-
-/* Rows that stand side by side are worked across, others along. */
+   A, B (m,n)   y (m,1)   lanes run over rows. */
 static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
                                  const moei_view *A, const moei_view *B)
 {
-    union { MOEI_V v; moe_real lane[MOEI_LANES]; } sum;
-    moe_real *to = moei_writable(*y);
-    int whole = A->n - A->n % MOEI_LANES;
-    moei_view rest_A = moei_part(*A, 0, whole);
-    moei_view rest_B = moei_part(*B, 0, whole);
-    ptrdiff_t i, r;
+    int i = 0;
 
-    if (moei_across(A)) {
-        for (i = 0; i + MOEI_LANES <= A->m; i += MOEI_LANES) {
-            sum.v = MOEI_(reduce_across)(op, A, B, i);
-            for (r = 0; r < MOEI_LANES; r++)
-                to[(i + r) * y->row] = sum.lane[r];
-        }
-        return;
+    for (; i + 4 * MOEI_LANES <= A->m; i += 4 * MOEI_LANES)
+        MOEI_(reduce_rows)(op, y, A, B, i, 4);
+    for (; i < A->m; i += MOEI_LANES)
+        MOEI_(reduce_rows)(op, y, A, B, i, 1);
+}
+
+/* P_ij = exp(X_ij) / sum_j exp(X_ij),  log_P_ij = X_ij - lse_i,
+     lse_i = log sum_j exp(X_ij) = top + log sum_j exp(X_ij - top),
+   top = max_j X_ij, so that nothing overflows; |X| is cut so that no inf - inf
+   can be.  P, log_P, X (m,n)   lse (m,1), side by side   log_P may be X.
+   Row i, lanes along it; or as many rows as there are lanes, across. */
+MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
+                                   const moei_view *lse, const moei_view *X,
+                                   ptrdiff_t i, const int along)
+{
+    const int rows = along ? 1 : moei_smaller(X->m - (int)i, MOEI_LANES);
+    const int step = along ? MOEI_LANES : 1;
+    const ptrdiff_t p_lane = along ? P->col : P->row;
+    const ptrdiff_t l_lane = along ? log_P->col : log_P->row;
+    const ptrdiff_t x_lane = along ? X->col : X->row;
+    const moe_real *x = X->at + i * X->row;
+    moe_real *p = moei_writable(*P) + i * P->row;
+    moe_real *l = moei_writable(*log_P) + i * log_P->row;
+    const MOEI_V most = MOEI_ALL(MOEI_LARGEST);
+    MOEI_V top = -most, sum = MOEI_ALL((moe_real)0), a, e;
+    ptrdiff_t j;
+    int n = rows;
+
+    for (j = 0; j < X->n; j += step) {
+        n = along ? moei_smaller(X->n - (int)j, step) : rows;
+        a = MOEI_(fetch)(x + j * X->col, x_lane, n);
+        top = MOEI_(first)(n, MOEI_(larger)(top, a), top);
     }
-    for (i = 0; i < A->m; i++) {
-        moe_real *y_i = to + i * y->row;
-        *y_i = MOEI_(over_lanes)(op, MOEI_(reduce_along)(op, A, B, i, whole));
-        if (whole < A->n)
-            *y_i = moei_join(op, *y_i, moei_reduce_along(op, &rest_A, &rest_B,
-                                                         i, rest_A.n));
+    top = MOEI_(clamp)(along ? MOEI_(largest_lane)(top) : top, most);
+    for (j = 0; j < X->n; j += step) {
+        n = along ? moei_smaller(X->n - (int)j, step) : rows;
+        a = MOEI_(clamp)(MOEI_(fetch)(x + j * X->col, x_lane, n), most) - top;
+        e = MOEI_(exp)(a);
+        sum = MOEI_(first)(n, sum + e, sum);
+        MOEI_(put)(l + j * log_P->col, l_lane, n, a);
+        MOEI_(put)(p + j * P->col, p_lane, n, e);
     }
+    sum = along ? MOEI_(sum_of_lanes)(sum) : sum;
+    a = MOEI_(log)(sum);
+    MOEI_(give)(moei_writable(*lse) + i, rows, a + top);
+    for (j = 0; j < X->n; j += step) {
+        n = along ? moei_smaller(X->n - (int)j, step) : rows;
+        e = MOEI_(fetch)(p + j * P->col, p_lane, n) / sum;
+        MOEI_(put)(p + j * P->col, p_lane, n, e);
+        e = MOEI_(fetch)(l + j * log_P->col, l_lane, n) - a;
+        MOEI_(put)(l + j * log_P->col, l_lane, n, e);
+    }
+}
+
+static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
+                                  const moei_view *lse, const moei_view *X)
+{
+    const int along = MOEI_LANES > 1 && !MOEI_IN_ORDER && X->col == 1;
+    int i;
+
+    for (i = 0; i < X->m && along; i++)
+        MOEI_(softmax_rows)(P, log_P, lse, X, i, 1);
+    for (; i < X->m; i += MOEI_LANES)
+        MOEI_(softmax_rows)(P, log_P, lse, X, i, 0);
 }
 
 /* A tile of C in registers, rows x vectors, each accumulator with a name of
@@ -1267,15 +1587,18 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
 #define MOEI_W1(X, r) X(r, 0)
 #define MOEI_W2(X, r) X(r, 0) X(r, 1)
 #define MOEI_W4(X, r) X(r, 0) X(r, 1) X(r, 2) X(r, 3)
+#define MOEI_W8(X, r) MOEI_W4(X, r) X(r, 4) X(r, 5) X(r, 6) X(r, 7)
 #define MOEI_R1(W, F) F(W, 0)
 #define MOEI_R2(W, F) F(W, 0) F(W, 1)
 #define MOEI_R6(W, F) F(W, 0) F(W, 1) F(W, 2) F(W, 3) F(W, 4) F(W, 5)
 #define MOEI_BEGIN(r, w)                                                    \
-    MOEI_V c##r##w = MOEI_(fetch)(s + r * S->row + w * MOEI_LANES * S->col, \
-                                  S->col);
-#define MOEI_LINE(r, w) const MOEI_V b##w = MOEI_LOAD(b + w * MOEI_LANES);
+    MOEI_V c##r##w = MOEI_(get)(t->s + r * t->s_row + w * t->s_step, left);
+#define MOEI_LINE(r, w)                                                     \
+    const MOEI_V b##w = MOEI_(get)(b + w * MOEI_LANES, left);
 #define MOEI_MULTIPLY(r, w) c##r##w += x * b##w;
-#define MOEI_END(r, w) MOEI_STORE(c + r * C->row + w * MOEI_LANES, c##r##w);
+#define MOEI_END(r, w)                                                      \
+    MOEI_(give)(t->c + r * t->c_row + w * MOEI_LANES, left,                \
+                 MOEI_(larger)(c##r##w, MOEI_ALL(t->least)));
 #define MOEI_BEGIN_ROW(W, r) W(MOEI_BEGIN, r)
 #define MOEI_MULTIPLY_ROW(W, r)                                             \
     {                                                                       \
@@ -1283,171 +1606,224 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
         W(MOEI_MULTIPLY, r)                                                 \
     }
 #define MOEI_END_ROW(W, r) W(MOEI_END, r)
-#define MOEI_TILE(name, R, W)                                               \
-    static void MOEI_(name)(const moei_view *C, const moei_view *S,         \
-                            const moei_view *A, const moei_view *B,         \
-                            ptrdiff_t i, ptrdiff_t j)                       \
+#define MOEI_TILE(name, R, W, columns)                                      \
+    static void MOEI_(name)(const moei_tile *t)                             \
     {                                                                       \
-        const ptrdiff_t a_row = A->row, a_col = A->col, b_row = B->row;     \
-        const moe_real *a = A->at + i * a_row, *b = B->at + j;              \
-        const moe_real *s = S->at + i * S->row + j * S->col;                \
-        moe_real *c = moei_writable(*C) + i * C->row + j;                   \
+        const ptrdiff_t a_row = t->a_row, a_col = t->a_col;                 \
+        const ptrdiff_t b_row = t->b_row;                                   \
+        const moe_real *a = t->a, *b = t->b;                                \
+        const int left = columns;                                           \
         int l;                                                              \
+        (void)a_row;                                                        \
         R(W, MOEI_BEGIN_ROW)                                                \
-        for (l = A->n; l > 0; l--, a += a_col, b += b_row) {                \
+        for (l = t->k; l > 0; l--, a += a_col, b += b_row) {                \
             W(MOEI_LINE, 0)                                                 \
             R(W, MOEI_MULTIPLY_ROW)                                         \
         }                                                                   \
         R(W, MOEI_END_ROW)                                                  \
     }
-MOEI_TILE(tile_6_wide, MOEI_R6, MOEI_WIDE)
-MOEI_TILE(tile_2_wide, MOEI_R2, MOEI_WIDE)
-MOEI_TILE(tile_1_wide, MOEI_R1, MOEI_WIDE)
-MOEI_TILE(tile_6_1, MOEI_R6, MOEI_W1)
-MOEI_TILE(tile_2_1, MOEI_R2, MOEI_W1)
-MOEI_TILE(tile_1_1, MOEI_R1, MOEI_W1)
+MOEI_TILE(tile_6_wide, MOEI_R6, MOEI_WIDE, MOEI_LANES)
+MOEI_TILE(tile_2_wide, MOEI_R2, MOEI_WIDE, MOEI_LANES)
+MOEI_TILE(tile_1_wide, MOEI_R1, MOEI_WIDE, MOEI_LANES)
+MOEI_TILE(tile_1_long, MOEI_R1, MOEI_W8, MOEI_LANES)
+MOEI_TILE(tile_6_left, MOEI_R6, MOEI_W1, t->left)
+MOEI_TILE(tile_2_left, MOEI_R2, MOEI_W1, t->left)
+MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
 
-/* C = S + A B with lanes along the rows of C, S and B; columns beyond the
-   last whole vector are left alone. */
+/* C = max(least, S + A B) with lanes along the rows of C, S and B. */
 static void MOEI_(product_rows)(const moei_view *C, const moei_view *S,
-                                const moei_view *A, const moei_view *B)
+                                const moei_view *A, const moei_view *B,
+                                moe_real least)
 {
-    static void (*const tile[2][3])(const moei_view *, const moei_view *,
-                                    const moei_view *, const moei_view *,
-                                    ptrdiff_t, ptrdiff_t) = {
-        {MOEI_(tile_1_1), MOEI_(tile_2_1), MOEI_(tile_6_1)},
+    static void (*const tile[2][3])(const moei_tile *) = {
+        {MOEI_(tile_1_left), MOEI_(tile_2_left), MOEI_(tile_6_left)},
         {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_6_wide)}
     };
-    const int wide = MOEI_VECTORS * MOEI_LANES;
-    int i, j, rows, columns;
+    enum { WIDE = MOEI_VECTORS * MOEI_LANES, LONG = 8 * MOEI_LANES };
+    const int one_for_all = S->col == 0 && MOEI_LANES > 1;
+    moe_real *c = moei_writable(*C), room[6 * MOEI_LANES];
+    moei_tile t;
+    ptrdiff_t i, j;
+    int rows, columns, left, r;
 
-    for (j = 0; j + MOEI_LANES <= C->n; j += columns) {
-        columns = C->n - j >= wide ? wide : MOEI_LANES;
+    t.k = A->n;
+    t.least = least;
+    t.c_row = C->row;
+    t.a_row = A->row;
+    t.a_col = A->col;
+    t.b_row = B->row;
+    t.s_row = one_for_all ? MOEI_LANES : S->row;
+    t.s_step = one_for_all ? 0 : MOEI_LANES;
+    for (j = 0; j < C->n; j += columns) {
+        left = C->n - (int)j;
+        columns = C->m == 1 && left >= LONG && MOEI_LANES > 1 ? LONG
+                : left >= WIDE ? WIDE : moei_smaller(left, MOEI_LANES);
+        t.left = columns;
+        t.b = B->at + j * B->col;
         for (i = 0; i < C->m; i += rows) {
             rows = C->m - i >= 6 ? 6 : C->m - i >= 2 ? 2 : 1;
-            tile[columns == wide][rows / 2 - rows / 6](C, S, A, B, i, j);
+            t.c = c + i * C->row + j * C->col;
+            t.a = A->at + i * A->row;
+            t.s = S->at + i * S->row + j * S->col;
+            for (r = 0; r < rows && one_for_all; r++)
+                MOEI_STORE(room + r * MOEI_LANES, MOEI_ALL(t.s[r * S->row]));
+            t.s = one_for_all ? room : t.s;
+            if (columns == LONG)
+                MOEI_(tile_1_long)(&t);
+            else
+                tile[columns == WIDE][rows / 2 - rows / 6](&t);
         }
     }
 }
 
-/* The same where the columns of B stand apart: panels of it are copied to
-   rows first. */
-static void MOEI_(product_packed)(const moei_view *C, const moei_view *S,
-                                  const moei_view *A, const moei_view *B)
+/* The same with the rows of B copied together first, a panel at a time. */
+static void MOEI_(product_panels)(const moei_view *C, const moei_view *S,
+                                  const moei_view *A, const moei_view *B,
+                                  moe_real least)
 {
-    enum { DEEP = 64, WIDE = MOEI_VECTORS * MOEI_LANES };
-    moe_real panel[DEEP * WIDE];
-    int i, j, l, r;
+    enum { DEEP = 128, WIDE = MOEI_VECTORS * MOEI_LANES };
+    MOEI_V panel_of[DEEP * MOEI_VECTORS];     /* aligned as vectors are */
+    moe_real *panel = (moe_real *)(void *)panel_of;
+    int j, l;
 
-    for (j = 0; j + MOEI_LANES <= C->n; j += WIDE)
+    for (j = 0; j < C->n; j += WIDE)
         for (l = 0; l < A->n; l += DEEP) {
             moei_view b = moei_window(*B, l, j, DEEP, WIDE);
             moei_view c = moei_window(*C, 0, j, C->m, WIDE);
             moei_view s = l == 0 ? moei_part(*S, 0, j) : c;
             moei_view a = moei_window(*A, 0, l, A->m, DEEP);
             moei_view rows = moei_view_of(panel, WIDE, 1, b.m, b.n);
-            for (i = 0; i < b.n; i++)
-                for (r = 0; r < b.m; r++)
-                    panel[r * WIDE + i] = b.at[(ptrdiff_t)r * b.row
-                                               + (ptrdiff_t)i * b.col];
-            MOEI_(product_rows)(&c, &s, &a, &rows);
+
+            MOEI_(pack)(&b, panel, WIDE);
+            MOEI_(product_rows)(&c, &s, &a, &rows,
+                                l + DEEP >= A->n ? least : -moei_infinity());
         }
 }
 
-/* dot_w = a . (b + w apart), w = 0..3, over the whole vectors of k and what is
-   left. */
-#define MOEI_DOT_LINE(w) s##w += x * MOEI_LOAD(b + w * apart + l);
-#define MOEI_DOT_END(w)                                                     \
-    dot[w] = MOEI_(over_lanes)(MOEI_SUM, s##w);                             \
-    for (l = whole; l < k; l++)                                             \
-        dot[w] += a[l] * b[w * apart + l];
-static void MOEI_(four_dots)(const moe_real *a, const moe_real *b,
-                             ptrdiff_t apart, ptrdiff_t k, moe_real dot[4])
+/* Four dots of a (k) with columns of B that are `apart`, as vectors of partial
+   sums.  a_step 0: a is one number, in every lane of a vector. */
+static void MOEI_(four_dots)(const moe_real *a, int a_step, const moe_real *b,
+                             ptrdiff_t apart, int k, MOEI_V *dot)
 {
-    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0;
-    const ptrdiff_t whole = k - k % MOEI_LANES;
-    ptrdiff_t l;
+    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0, x;
+    int n;
 
-    for (l = 0; l < whole; l += MOEI_LANES) {
-        const MOEI_V x = MOEI_LOAD(a + l);
-        MOEI_DOT_LINE(0) MOEI_DOT_LINE(1) MOEI_DOT_LINE(2) MOEI_DOT_LINE(3)
+    for (; k > 0; k -= MOEI_LANES, a += a_step, b += MOEI_LANES) {
+        n = moei_smaller(k, MOEI_LANES);
+        x = MOEI_(get)(a, n);
+        s0 += x * MOEI_(get)(b, n);
+        s1 += x * MOEI_(get)(b + apart, n);
+        s2 += x * MOEI_(get)(b + 2 * apart, n);
+        s3 += x * MOEI_(get)(b + 3 * apart, n);
     }
-    MOEI_DOT_END(0) MOEI_DOT_END(1) MOEI_DOT_END(2) MOEI_DOT_END(3)
+    dot[0] = s0;
+    dot[1] = s1;
+    dot[2] = s2;
+    dot[3] = s3;
 }
 
-/* The same with lanes along the sum, for rows of A and columns of B that are
-   contiguous.  Fewer than four columns at the end are worked one by one, as
-   four times the same. */
+/* The same with lanes along the sum, for rows of A and columns of B whose
+   elements stand side by side; as many sums at a time as there are lanes.
+   Fewer than four columns at the end are worked as four times the same. */
 static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
-                                const moei_view *A, const moei_view *B)
+                                const moei_view *A, const moei_view *B,
+                                moe_real least)
 {
-    moe_real *c = moei_writable(*C), dot[4];
-    ptrdiff_t i, j, w;
-    int at_once;
+    moe_real *c = moei_writable(*C), one[MOEI_LANES];
+    MOEI_V dot[MOEI_LANES + 4], sum;
+    ptrdiff_t i, j;
+    int w, n;
 
     for (i = 0; i < C->m; i++)
-        for (j = 0; j < C->n; j += at_once) {
-            at_once = C->n - j >= 4 ? 4 : 1;
-            MOEI_(four_dots)(A->at + i * A->row, B->at + j * B->col,
-                             at_once == 4 ? B->col : 0, A->n, dot);
-            for (w = 0; w < at_once; w++)
-                c[i * C->row + (j + w) * C->col] = dot[w]
-                    + S->at[i * S->row + (j + w) * S->col];
+        for (j = 0; j < C->n; j += MOEI_LANES) {
+            const moe_real *a = A->at + i * A->row, *b = B->at + j * B->col;
+
+            a = MOEI_(operand)(a, A->col, one);
+            n = moei_smaller(C->n - (int)j, MOEI_LANES);
+            for (w = 0; w < MOEI_LANES; w++)
+                dot[w] = MOEI_ALL((moe_real)0);
+            for (w = 0; w < n; w += n - w < 4 ? 1 : 4)
+                MOEI_(four_dots)(a, A->col * MOEI_LANES, b + w * B->col,
+                                 n - w < 4 ? 0 : B->col, A->n, dot + w);
+            sum = MOEI_(sums)(dot, n)
+                + MOEI_(fetch)(S->at + i * S->row + j * S->col, S->col, n);
+            MOEI_(put)(c + i * C->row + j * C->col, C->col, n,
+                       MOEI_(larger)(sum, MOEI_ALL(least)));
         }
 }
 
-static void MOEI_(kernel_product)(moei_way way, const moei_view *C,
+/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
+   where the elements of a column of C stand side by side, so that lanes run
+   over outputs or over cases: C' = S' + B' A'. */
+static void MOEI_(kernel_product)(moei_map_op then, const moei_view *C,
                                   const moei_view *S, const moei_view *A,
                                   const moei_view *B)
 {
+    const int turn = C->row == 1 && (C->col != 1 || C->n < C->m);
+    const moei_view c = turn ? moei_transposed(*C) : *C;
+    const moei_view s = turn ? moei_transposed(*S) : *S;
+    const moei_view a = turn ? moei_transposed(*B) : *A;
+    const moei_view b = turn ? moei_transposed(*A) : *B;
+    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
+    const moei_way way = moei_way_of(&c, &a, &b, MOEI_LANES);
+
     if (way == MOEI_BY_DOTS)
-        MOEI_(product_dots)(C, S, A, B);
+        MOEI_(product_dots)(&c, &s, &a, &b, least);
     else if (way == MOEI_BY_ROWS)
-        MOEI_(product_rows)(C, S, A, B);
+        MOEI_(product_rows)(&c, &s, &a, &b, least);
     else
-        MOEI_(product_packed)(C, S, A, B);
+        MOEI_(product_panels)(&c, &s, &a, &b, least);
+    if (then != MOEI_COPY && then != MOEI_RELU)
+        MOEI_(kernel_map)(then, C, C, &moei_zero, &moei_zero);
 }
 
 /* w (n) after one step along scale * g; g = 0.  v, u: the moments.
      SGD       w -= rate (g + decay w)
      momentum  v = momentum v + g + decay w;  w -= rate v
      Adam      v = b1 v + (1-b1) g;  u = b2 u + (1-b2) g^2
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w
-   Returns how many it did: whole vectors. */
-static size_t MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
-                                   moe_real *v, moe_real *u,
-                                   const moei_rule *rule)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
+                                 moe_real *v, moe_real *u,
+                                 const moei_rule *rule)
 {
-    size_t i;
+    const MOEI_V zero = MOEI_ALL((moe_real)0);
+    MOEI_V x, step, first, second;
+    int left;
 
-    for (i = 0; i + MOEI_LANES <= n; i += MOEI_LANES) {
-        MOEI_V x = MOEI_LOAD(w + i), step = MOEI_LOAD(g + i) * rule->scale;
-        MOEI_STORE(g + i, MOEI_ALL((moe_real)0));
+    for (; n > 0; n -= (size_t)left, w += left, g += left) {
+        left = n < MOEI_LANES ? (int)n : MOEI_LANES;
+        x = MOEI_(get)(w, left);
+        step = MOEI_(get)(g, left) * rule->scale;
+        MOEI_(give)(g, left, zero);
         if (rule->op == MOEI_UPDATE_SGD) {
             x -= rule->rate * (step + rule->decay * x);
         } else if (rule->op == MOEI_UPDATE_MOMENTUM) {
-            MOEI_V first = rule->momentum * MOEI_LOAD(v + i) + step
-                    + rule->decay * x;
-            MOEI_STORE(v + i, first);
+            first = rule->momentum * MOEI_(get)(v, left) + step
+                  + rule->decay * x;
+            MOEI_(give)(v, left, first);
+            v += left;
             x -= rule->rate * first;
         } else {
-            MOEI_V first = MOEI_LOAD(v + i), second = MOEI_LOAD(u + i);
+            first = MOEI_(get)(v, left);
+            second = MOEI_(get)(u, left);
             first += (1 - MOEI_BETA_1) * (step - first);
             second += (1 - MOEI_BETA_2) * (step * step - second);
-            MOEI_STORE(v + i, first);
-            MOEI_STORE(u + i, second);
+            MOEI_(give)(v, left, first);
+            MOEI_(give)(u, left, second);
+            v += left;
+            u += left;
             x -= rule->rate * first
                    / (MOEI_(sqrt)(second * rule->second_scale) + MOEI_EPSILON)
                + rule->decay * x;
         }
-        MOEI_STORE(w + i, x);
+        MOEI_(give)(w, left, x);
     }
-    return i;
 }
 
 static const moei_kernels MOEI_(table) = {
-    MOEI_LANES, MOEI_(kernel_product), MOEI_(kernel_map),
-    MOEI_(kernel_reduce), MOEI_(kernel_update)
+    MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
+    MOEI_(kernel_product), MOEI_(kernel_map), MOEI_(kernel_reduce),
+    MOEI_(kernel_softmax), MOEI_(kernel_update)
 };
 
 /* ------------------------------------------------------------------------ */
@@ -1458,6 +1834,13 @@ static const moei_kernels MOEI_(table) = {
 #undef MOEI_BITS
 #undef MOEI_LOAD
 #undef MOEI_STORE
+#undef MOEI_MASK
+#undef MOEI_LOAD_PART
+#undef MOEI_STORE_PART
+#undef MOEI_LOW
+#undef MOEI_HIGH
+#undef MOEI_LOWS
+#undef MOEI_HIGHS
 #undef MOEI_ALL
 #undef MOEI_V
 #undef MOEI_I
@@ -1469,7 +1852,7 @@ static const moei_kernels MOEI_(table) = {
 #ifndef MOEI_AGAIN      /* after the plain reading, the others */
 #define MOEI_AGAIN
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(MOE_SAME_BITS)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast")
 #endif
@@ -1494,6 +1877,11 @@ static const moei_kernels MOEI_(table) = {
 #define MOEI_LANES (32 / MOEI_REAL_SIZE)
 #define MOEI_WIDE MOEI_W2
 #define MOEI_VECTORS 2
+#define MOEI_MASK(n) ((MOEI_(mask))(MOEI_LOAD(moei_lane) < (moe_real)(n)))
+#define MOEI_LOAD_PART(p, n) MOEI_BUILTIN(maskload, 256)(                   \
+    (const MOEI_V *)(const void *)(p), MOEI_MASK(n))
+#define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(maskstore, 256)(              \
+    (MOEI_V *)(void *)(p), MOEI_MASK(n), x)
 #include "moe.h"
 
 #ifdef __clang__
@@ -1507,6 +1895,11 @@ static const moei_kernels MOEI_(table) = {
 #define MOEI_LANES (64 / MOEI_REAL_SIZE)
 #define MOEI_WIDE MOEI_W4
 #define MOEI_VECTORS 4
+#define MOEI_MASK(n) ((moei_mask_bits)((1u << (n)) - 1))
+#define MOEI_LOAD_PART(p, n) MOEI_BUILTIN(loadu, 512_mask)(                 \
+    p, MOEI_(zero), MOEI_MASK(n))
+#define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(storeu, 512_mask)(            \
+    p, x, MOEI_MASK(n))
 #include "moe.h"
 #ifdef __clang__
 #pragma clang attribute pop
@@ -1515,7 +1908,7 @@ static const moei_kernels MOEI_(table) = {
 #endif
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(MOE_SAME_BITS)
 #pragma GCC pop_options
 #endif
 
@@ -1547,143 +1940,57 @@ static int moei_count_sets(void)
 }
 #endif
 
-/* The widest set of m with a whole vector in `width`. */
-static const moei_kernels *moei_widest_set(const moe *m, int width)
+/* The set of vectors of so many bits, 0 for the widest; -1: not here. */
+static int moei_find_set(int bits)
 {
-    int i = m->sets - 1;
+    int i = moei_count_sets() - 1;
 
-    while (moei_set[i]->lanes > width)
+    while (bits != 0 && i >= 0 && moei_set[i]->bits != bits)
         i--;
-    return moei_set[i];
+    return i;
 }
 
-/* The part of a row that the widest set leaves goes to the next, and so on. */
-static void moei_map_rows(const moe *m, moei_map_op op, const moei_view *Y,
-                          const moei_view *A, const moei_view *B,
-                          const moei_view *C)
-{
-    const moei_kernels *set = Y->col == 1 ? moei_widest_set(m, Y->n)
-                                          : moei_set[0];
-    int whole = Y->n - Y->n % set->lanes;
-
-    set->map(op, Y, A, B, C);
-    if (whole < Y->n) {
-        moei_view y = moei_part(*Y, 0, whole), a = moei_part(*A, 0, whole);
-        moei_view b = moei_part(*B, 0, whole), c = moei_part(*C, 0, whole);
-        moei_map_rows(m, op, &y, &a, &b, &c);
-    }
-}
-
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
-   along the side of Y on which its elements stand side by side. */
+/* The loops in the set of m; map with three, two or one operand. */
 MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
                         moei_view B, moei_view C)
 {
-    if (Y.row == 1 && (Y.col != 1 || Y.n == 1)) {
-        Y = moei_transposed(Y);
-        A = moei_transposed(A);
-        B = moei_transposed(B);
-        C = moei_transposed(C);
-    }
-    moei_map_rows(m, op, &Y, &A, &B, &C);
+    moei_set[m->set]->map(op, &Y, &A, &B, &C);
 }
 
-/* The same with fewer operands; the others are 0. */
 MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y,
                          moei_view A, moei_view B)
 {
-    moei_map(m, op, Y, A, B, moei_zero);
+    moei_set[m->set]->map(op, &Y, &A, &B, &moei_zero);
 }
 
 MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y,
                          moei_view A)
 {
-    moei_map(m, op, Y, A, moei_zero, moei_zero);
+    moei_set[m->set]->map(op, &Y, &A, &moei_zero, &moei_zero);
 }
 
-static void moei_reduce_rows(const moe *m, moei_reduce_op op,
-                             const moei_view *y, const moei_view *A,
-                             const moei_view *B)
-{
-    int across = moei_across(A);
-    const moei_kernels *set = moei_widest_set(m, across ? A->m : A->n);
-    int whole = across ? A->m - A->m % set->lanes : A->m;
-
-    set->reduce(op, y, A, B);
-    if (whole < A->m) {
-        moei_view z = moei_part(*y, whole, 0), a = moei_part(*A, whole, 0);
-        moei_view b = moei_part(*B, whole, 0);
-        moei_reduce_rows(m, op, &z, &a, &b);
-    }
-}
-
-/* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
-   A, B (m,n)   y (m,1) */
 MOEI_FAST void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
                            moei_view A, moei_view B)
 {
-    moei_reduce_rows(m, op, &y, &A, &B);
+    moei_set[m->set]->reduce(op, &y, &A, &B);
 }
 
-/* The same over a single row. */
-MOEI_FAST moe_real moei_reduce_row(const moe *m, moei_reduce_op op,
-                                   moei_view a, moei_view b)
+MOEI_FAST void moei_softmax(const moe *m, moei_view P, moei_view log_P,
+                            moei_view lse, moei_view X)
 {
-    moe_real y = 0;
-    moei_reduce(m, op, moei_number(&y), a, b);
-    return y;
+    moei_set[m->set]->softmax(&P, &log_P, &lse, &X);
 }
 
-/* The one place that chooses the loop of a product whose C has rows: by dots
-   where rows of A and columns of B are contiguous and few, so that nothing is
-   copied for one case, and by panels where columns of B stand apart. */
-static void moei_product_rows_of(const moe *m, const moei_view *C,
-                                 const moei_view *S, const moei_view *A,
-                                 const moei_view *B)
+MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
+                            moei_view S, moei_view A, moei_view B)
 {
-    int few = C->m < 8 || C->n < 16, whole;
-    const moei_kernels *set;
-
-    if (A->col == 1 && B->row == 1 && few && (B->col != 1 || C->n == 1)) {
-        moei_widest_set(m, A->n)->product(MOEI_BY_DOTS, C, S, A, B);
-        return;
-    }
-    set = moei_widest_set(m, C->n);
-    whole = C->n - C->n % set->lanes;
-    set->product(B->col == 1 ? MOEI_BY_ROWS : MOEI_BY_PANELS, C, S, A, B);
-    if (whole < C->n) {
-        moei_view c = moei_part(*C, 0, whole), s = moei_part(*S, 0, whole);
-        moei_view b = moei_part(*B, 0, whole);
-        moei_product_rows_of(m, &c, &s, A, &b);
-    }
+    moei_set[m->set]->product(then, &C, &S, &A, &B);
 }
 
-/* C (m,n) = S (m,n) + A (m,k) B (k,n); S may be C.  Lanes run along the side of
-   C on which its elements stand side by side: over outputs or over cases. */
-MOEI_FAST void moei_product(const moe *m, moei_view C, moei_view S,
-                            moei_view A, moei_view B)
+MOEI_FAST void moei_update(const moe *m, size_t n, moe_real *w, moe_real *g,
+                           moe_real *v, moe_real *u, const moei_rule *rule)
 {
-    if (C.col != 1 && C.row == 1) {     /* C' = S' + B' A' */
-        moei_view left = moei_transposed(B), right = moei_transposed(A);
-        C = moei_transposed(C);
-        S = moei_transposed(S);
-        moei_product_rows_of(m, &C, &S, &left, &right);
-    } else {
-        moei_product_rows_of(m, &C, &S, &A, &B);
-    }
-}
-
-/* One optimiser step of n parameters. */
-static void moei_update(const moe *m, size_t n, moe_real *w, moe_real *g,
-                        moe_real *v, moe_real *u, const moei_rule *rule)
-{
-    size_t i;
-
-    for (i = 0; i < n;) {
-        int rest = n - i < 64 ? (int)(n - i) : 64;
-        i += moei_widest_set(m, rest)->update(n - i, w + i, g + i,
-            v ? v + i : NULL, u ? u + i : NULL, rule);
-    }
+    moei_set[m->set]->update(n, w, g, v, u, rule);
 }
 
 /* ======================================================================== */
@@ -1779,6 +2086,8 @@ static const char *moei_config_fault(const moe_config *c)
             ? "loss is not one of MOE_LOSS_..."
         : moei_outside((int)c->use, MOE_USE_TRAIN, MOE_USE_PREDICT)
             ? "use is not one of MOE_USE_..."
+        : moei_find_set(c->simd) < 0
+            ? "this build or processor has no vectors of simd bits"
         : !moei_is_amount(c->sigma) ? "sigma is outside 0..1e30"
         : c->sigma > 0 && !moei_is_finite(1 / (c->sigma * c->sigma))
             ? "sigma is too small: 1 / sigma^2 is not finite"
@@ -1916,12 +2225,6 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     E = (uint64_t)m->config.experts;
     O = (uint64_t)m->config.outputs;
     learn = weights && m->config.use != MOE_USE_PREDICT;
-    if (weights)
-        m->own = moei_take(&carver, m->value_count);
-    if (learn)
-        m->grads = moei_take(&carver, m->trained_count);
-    for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
-        m->kept[i] = moei_take(&carver, m->trained_count);
     for (i = 0; i < MOEI_ARRAY_COUNT; i++)
         if (learn || !moei_learning[i])
             m->work[i] = moei_take(&carver,
@@ -1933,11 +2236,16 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     m->p = moei_take(&carver, B * E);
     m->o = moei_take(&carver, B * E * O);
     m->y = moei_take(&carver, B * O);
-    if (learn) {
+    if (learn)
         m->h = moei_take(&carver, B * E);
-        m->sum = moei_take(&carver, 2 * E + 4);
-        m->carry = moei_take(&carver, 2 * E + 4);
-        m->column = moei_take(&carver, 2 * E);
+    if (weights)
+        m->own = moei_take(&carver, m->value_count);
+    if (learn)
+        m->grads = moei_take(&carver, m->trained_count);
+    for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
+        m->kept[i] = moei_take(&carver, m->trained_count);
+    if (learn) {
+        m->sum = moei_take(&carver, 3 * (2 * E + 4));
         m->means = moei_take(&carver, 2 * E);
     }
     return carver.used;
@@ -2059,6 +2367,29 @@ static moe_status moei_closed(moe *m, moe_status status, const char *why)
     return moei_refuse(m, status, why);
 }
 
+/* Whether numbers below the normal ones stay what they are; MOE_SAME_BITS
+   needs it. */
+static int moei_keeps_subnormals(void)
+{
+    volatile moe_real least = moei_power_of_2(1 - MOEI_BIAS), half = least / 2;
+
+    return half > 0 && half * 2 == least;
+}
+
+/* Memory that starts where a cache line does: vectors then cross none. */
+static void *moei_allocate(size_t bytes, void **heap)
+{
+    enum { LINE = 64 };
+    unsigned char *at = NULL;
+
+    *heap = bytes > SIZE_MAX - LINE ? NULL : MOEI_MALLOC(bytes + LINE);
+    if (*heap != NULL) {
+        at = (unsigned char *)*heap;
+        at += (LINE - (uintptr_t)at % LINE) % LINE;
+    }
+    return at;
+}
+
 /* Check, find memory and lay out: what moe_open and moe_attach share. */
 static moe_status moei_start(moe *m, const moe_config *config, int weights,
                              void *memory, size_t bytes)
@@ -2070,6 +2401,9 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
 
     if (status != MOE_OK)
         return moei_closed(m, status, why);
+    if (MOEI_IN_ORDER && !moei_keeps_subnormals())
+        return moei_closed(m, MOE_ERR_STATE,
+                           "the processor flushes subnormal numbers to zero");
     need = (size_t)moei_need(config, weights);
     if (memory != NULL && bytes < need)
         return moei_closed(m, MOE_ERR_MEMORY, weights
@@ -2079,14 +2413,15 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         return moei_closed(m, MOE_ERR_MEMORY,
                            "memory is not aligned as a moe_real is");
     if (memory == NULL)
-        memory = heap = MOEI_MALLOC(need);
+        memory = moei_allocate(need, &heap);
     if (memory == NULL)
         return moei_closed(m, MOE_ERR_MEMORY, "no memory given or found");
     for (i = 0; i < need / sizeof(moe_real); i++)
         ((moe_real *)memory)[i] = 0;
     moei_lay_out(m, config, weights, (moe_real *)memory);
     m->heap = heap;
-    m->sets = moei_count_sets();
+    m->set = moei_find_set(config->simd);
+    m->config.simd = moei_set[m->set]->bits;
     for (i = 0; i < (size_t)m->config.rows; i++)
         m->work[MOEI_P][i] = 1;     /* of one expert: there is no gate */
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
@@ -2161,26 +2496,6 @@ MOE_DEF void moe_close(moe *m)
 /* Stacks of layers, a = W'x + b, y = f(a), forward and backward.  The gate is
    one too, up to its logits. */
 
-/* p_i = exp(x_i) / sum_j exp(x_j),  log p_i = x_i - lse,  LSE = lse
-     = log sum_j exp(x_j) = top + log sum_j exp(x_j - top),  top = max_j x_j
-   so that nothing overflows, and |x| is cut so that no inf - inf can be.
-   x, log_p, p (n,K); log_p may be x */
-static void moei_softmax(const moe *m, moei_view x, moei_view log_p,
-                         moei_view p)
-{
-    moei_view lse = moei_array(m, MOEI_LSE), top = moei_array(m, MOEI_TOP);
-
-    moei_map2(m, MOEI_CLAMP, log_p, x, moei_largest);
-    moei_reduce(m, MOEI_MAX, top, log_p, moei_zero);
-    moei_map2(m, MOEI_SUB, log_p, log_p, top);
-    moei_map1(m, MOEI_EXP, p, log_p);
-    moei_reduce(m, MOEI_SUM, lse, p, moei_zero);
-    moei_map2(m, MOEI_DIV, p, p, lse);
-    moei_map1(m, MOEI_LOG, lse, lse);
-    moei_map2(m, MOEI_SUB, log_p, log_p, lse);
-    moei_map2(m, MOEI_ADD, lse, lse, top);
-}
-
 /* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
    p, g, dE_dx (n,K); dE_dx may be g */
 static void moei_softmax_backward(const moe *m, moei_view p, moei_view g,
@@ -2196,8 +2511,8 @@ static void moei_softmax_backward(const moe *m, moei_view p, moei_view g,
 static void moei_function(const moe *m, int function, moei_view a, moei_view y)
 {
     if (function == MOEI_SOFTMAX)
-        moei_softmax(m, a, a, y);
-    else if (function != MOEI_COPY)
+        moei_softmax(m, y, a, moei_array(m, MOEI_LSE), a);
+    else
         moei_map1(m, (moei_map_op)function, y, a);
 }
 
@@ -2250,10 +2565,12 @@ static void moei_net_forward(moe *m, const moei_net *net, int c)
         moei_view x = moei_layer_input(m, net, c, l);
         moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
         moei_view b = moei_row(m->params + at.bias, at.out);
-        moei_view a = moei_pre(m, net, c, l);
+        moei_view a = moei_pre(m, net, c, l), y = moei_act(m, net, c, l);
+        int f = net->function[l], apart = a.at != y.at;
 
-        moei_product(m, a, b, x, W);
-        moei_function(m, net->function[l], a, moei_act(m, net, c, l));
+        moei_product(m, apart ? MOEI_COPY : (moei_map_op)f, a, b, x, W);
+        if (apart)
+            moei_function(m, f, a, y);
     }
 }
 
@@ -2273,17 +2590,18 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
         moei_view dE_db = moei_row(m->grads + at.bias, at.out);
         moei_view dE_da = moei_rows(m, m->work[MOEI_DELTA + turn], at.out);
 
-        moei_product(m, dE_dW, dE_dW, moei_transposed(x), dE_da);
-        moei_product(m, dE_db, dE_db, moei_view_of(moei_one.at, 0, 0, 1, m->n),
+        moei_product(m, MOEI_COPY, dE_dW, dE_dW, moei_transposed(x), dE_da);
+        moei_product(m, MOEI_COPY, dE_db, dE_db, moei_ones(m->n),
                      dE_da);
         if (l > 0) {
             moei_view dE_dx = moei_rows(m, m->work[MOEI_DELTA + !turn], at.in);
-            moei_product(m, dE_dx, moei_zero, dE_da, moei_transposed(W));
+            moei_product(m, MOEI_COPY, dE_dx, moei_zero, dE_da,
+                         moei_transposed(W));
             moei_function_backward(m, net->function[l - 1],
                                    moei_pre(m, net, c, l - 1), dE_dx);
         } else if (want_dz) {
             moei_view dE_dx = moei_seen(net, moei_array(m, MOEI_DE_DZ));
-            moei_product(m, dE_dx, dE_dx, dE_da, moei_transposed(W));
+            moei_product(m, MOEI_COPY, dE_dx, dE_dx, dE_da, moei_transposed(W));
         }
     }
 }
@@ -2298,8 +2616,8 @@ static void moei_gate_forward(moe *m)
 {
     moei_net_forward(m, &m->gate, 0);
     if (m->gate.layers > 0)
-        moei_softmax(m, moei_array(m, MOEI_S), moei_array(m, MOEI_LOG_P),
-                     moei_array(m, MOEI_P));
+        moei_softmax(m, moei_array(m, MOEI_P), moei_array(m, MOEI_LOG_P),
+                     moei_array(m, MOEI_LSE), moei_array(m, MOEI_S));
 }
 
 /* DELTA = dE/ds from what the loss left in g:
@@ -2384,7 +2702,7 @@ static void moei_posteriors(moe *m)
         factor = -1;
     moei_map(m, MOEI_MUL_ADD, e, e, moei_number(&factor),
              moei_array(m, MOEI_LOG_P));
-    moei_softmax(m, e, e, moei_array(m, MOEI_H));
+    moei_softmax(m, moei_array(m, MOEI_H), e, moei_array(m, MOEI_LSE), e);
 }
 
 /* u_i = log (p_i o_i) = log p_i + log o_i   (n,O) */
@@ -2637,11 +2955,6 @@ static void moei_publish(moe *m)
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 
-static int moei_smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static moe_data moei_inputs(const moe_real *x, int n)
 {
     moe_data data;
@@ -2712,21 +3025,71 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
                   moei_scale_x(m, 1));
 }
 
-/* The sum over cases of an array of one column. */
-static moe_real moei_total(const moe *m, int name)
-{
-    return moei_reduce_row(m, MOEI_SUM, moei_transposed(moei_array(m, name)),
-                           moei_zero);
-}
-
 /* Whether z and d of the block are finite: 0 x is 0 only then. */
 static int moei_block_is_finite(const moe *m)
 {
-    moei_reduce(m, MOEI_DOT, moei_array(m, MOEI_TOP), moei_array(m, MOEI_Z),
-                moei_zero);
-    moei_reduce(m, MOEI_DOT, moei_array(m, MOEI_LOSS), moei_array(m, MOEI_D),
-                moei_zero);
-    return moei_total(m, MOEI_TOP) == 0 && moei_total(m, MOEI_LOSS) == 0;
+    moei_view z = moei_array(m, MOEI_TOP), d = moei_array(m, MOEI_LOSS);
+    moe_real sum = 0;
+
+    moei_reduce(m, MOEI_DOT, z, moei_array(m, MOEI_Z), moei_zero);
+    moei_reduce(m, MOEI_DOT, d, moei_array(m, MOEI_D), moei_zero);
+    moei_product(m, MOEI_COPY, moei_number(&sum), moei_number(&sum),
+                 moei_ones(m->n), z);
+    moei_product(m, MOEI_COPY, moei_number(&sum), moei_number(&sum),
+                 moei_ones(m->n), d);
+    return sum == 0;
+}
+
+/* What is summed over cases in m->sum: E shares of p, E of wins, then */
+enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
+       MOEI_SUMS };
+
+static int moei_sum_at(const moe *m, int which)
+{
+    return 2 * m->config.experts + which;
+}
+
+static void moei_clear(moe_real *at, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        at[i] = 0;
+}
+
+static void moei_clear_sums(moe *m)
+{
+    moei_clear(m->sum, 3 * (size_t)moei_sum_at(m, MOEI_SUMS));
+    m->counted = 0;
+}
+
+/* Sums from number `at` on += the columns of x (n,K), for the n cases after the
+   m->counted ones.  Cases are added up in groups of 64, and groups with a carry
+   for what rounding loses, so that the sums do not depend on blocks. */
+static void moei_count(moe *m, int at, moei_view x)
+{
+    enum { GROUP = 64 };
+    size_t sums = (size_t)moei_sum_at(m, MOEI_SUMS);
+    moe_real *sum = m->sum + at, *carry = sum + sums, *group = carry + sums;
+    moei_view row = moei_row(group, x.n);
+    int i, k, run;
+
+    for (i = 0; i < x.m; i += run) {
+        run = moei_smaller(x.m - i, GROUP - (m->counted + i) % GROUP);
+        moei_product(m, MOEI_COPY, row, row, moei_ones(run),
+                     moei_rows_from(x, i, run));
+        for (k = 0; k < x.n && (m->counted + i + run) % GROUP == 0; k++) {
+            moei_add(&sum[k], &carry[k], group[k]);
+            group[k] = 0;
+        }
+    }
+}
+
+static moe_real moei_sum_of(const moe *m, int at)
+{
+    int sums = moei_sum_at(m, MOEI_SUMS);
+
+    return m->sum[at] + (m->sum[at + sums] + m->sum[at + 2 * sums]);
 }
 
 /* Whether the targets are of a kind that this moe can learn from. */
@@ -2738,13 +3101,13 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
 
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 {
-    moe_real sum = 0, carry = 0;
     int first;
 
     MOE_ASSERT(m != NULL && m->grads != NULL);
     MOE_ASSERT(data != NULL && (data->n < 1 || data->x != NULL));
     if (!moei_targets_fit(m, data))
         return m->grads[0] = moei_nan();
+    moei_clear_sums(m);
     for (first = 0; first < data->n; first += m->n) {
         moei_load(m, data, NULL, first,
                   moei_smaller(m->config.rows, data->n - first));
@@ -2752,7 +3115,8 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
             return m->grads[0] = moei_nan();
         moei_block_forward(m);
         moei_loss_forward(m);
-        moei_add(&sum, &carry, moei_total(m, MOEI_LOSS));
+        moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
+        m->counted += m->n;
         moei_loss_backward(m);
     }
     if (data->n > 0) {
@@ -2761,7 +3125,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
                   moei_array(m, MOEI_H));
         moei_publish(m);
     }
-    return sum + carry;
+    return moei_sum_of(m, moei_sum_at(m, MOEI_SUM_LOSS));
 }
 
 /* ======================================================================== */
@@ -2819,20 +3183,28 @@ static moe_status moei_check_own(moe *m)
     return MOE_OK;
 }
 
-/* |g|.  Squares that overflow are added once more on a smaller scale. */
+/* |g|, in up to 64 sums side by side.  Squares that overflow are added once
+   more on a smaller scale. */
 static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
 {
+    enum { SUMS = 64, TERMS = 256 };
     const moe_real scale = (moe_real)1e-25;
-    const size_t run = 16384;
-    moe_real sum = 0, carry = 0;
-    size_t i;
+    moe_real part[SUMS], sum = 0;
+    size_t i, left;
+    int k, sums, terms;
 
-    for (i = 0; i < count; i += run) {
-        moei_view v = moei_row(g + i, (int)(count - i < run ? count - i : run));
-        moei_add(&sum, &carry, moei_reduce_row(m, MOEI_DOT, v, v));
+    for (i = 0; i < count; i += (size_t)sums * (size_t)terms) {
+        left = count - i;
+        sums = left < SUMS ? (int)left : SUMS;
+        terms = left / SUMS > TERMS ? TERMS : (int)(left / (size_t)sums);
+        moei_reduce(m, MOEI_DOT, moei_cases(part, sums),
+                     moei_view_of(g + i, 1, sums, sums, terms),
+                     moei_view_of(g + i, 1, sums, sums, terms));
+        for (k = 0; k < sums; k++)
+            sum += part[k];
     }
     if (moei_is_finite(sum))
-        return moei_sqrt(sum + carry);
+        return moei_sqrt(sum);
     for (sum = 0, i = 0; i < count; i++)
         sum += g[i] * scale * (g[i] * scale);
     return moei_sqrt(sum) / scale;
@@ -2891,14 +3263,6 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
     }
 }
 
-static void moei_clear(moe_real *at, size_t count)
-{
-    size_t i;
-
-    for (i = 0; i < count; i++)
-        at[i] = 0;
-}
-
 /* One step at a given rate, of settings that were checked. */
 static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
                             moe_real scale)
@@ -2954,7 +3318,11 @@ static int moei_bad_column(const moe *m, const moe_real *row, int count)
 {
     int j;
 
-    if (moei_reduce_row(m, MOEI_DOT, moei_row(row, count), moei_zero) == 0)
+    moe_real sum = 0;
+
+    moei_reduce(m, MOEI_DOT, moei_number(&sum), moei_row(row, count),
+                 moei_zero);
+    if (sum == 0)
         return -1;
     for (j = 0; j < count - 1 && moei_is_finite(row[j]); j++)
         continue;
@@ -3105,30 +3473,6 @@ MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
 /* 13  TRAINING                                                             */
 /* ======================================================================== */
 
-/* What a report adds up, in m->sum: E shares of p, E shares of wins, then */
-enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
-       MOEI_SUMS };
-
-static void moei_clear_sums(moe *m)
-{
-    moei_clear(m->sum, 2 * (size_t)m->config.experts + MOEI_SUMS);
-    moei_clear(m->carry, 2 * (size_t)m->config.experts + MOEI_SUMS);
-}
-
-static void moei_add_sum(moe *m, int which, moe_real x)
-{
-    size_t i = 2 * (size_t)m->config.experts + (size_t)which;
-
-    moei_add(&m->sum[i], &m->carry[i], x);
-}
-
-static moe_real moei_mean(const moe *m, int which, int n)
-{
-    size_t i = 2 * (size_t)m->config.experts + (size_t)which;
-
-    return (m->sum[i] + m->carry[i]) / (moe_real)n;
-}
-
 /* win_ij = 1 for the first largest a_ij of each row, else 0.
    a, win (n,K)   most, left (n): room for the maximum and what is not won */
 static void moei_winners(const moe *m, moei_view a, moei_view win,
@@ -3178,28 +3522,30 @@ static void moei_right(moe *m)
      entropy         -sum_i p_i log p_i */
 static void moei_tally(moe *m)
 {
-    int i, E = m->config.experts;
+    int E = m->config.experts;
     moei_view top = moei_array(m, MOEI_TOP), p = moei_array(m, MOEI_P);
     moei_view off = moei_rows(m, m->work[MOEI_DELTA], m->config.outputs);
     moei_view win = moei_rows(m, m->work[MOEI_DELTA], E);
 
-    moei_add_sum(m, MOEI_SUM_LOSS, moei_total(m, MOEI_LOSS));
+    moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
     moei_map(m, MOEI_SUB_MUL, off, moei_array(m, MOEI_Y), moei_array(m, MOEI_D),
              moei_scale_d(m, 1));
-    moei_reduce(m, MOEI_SQUARE, top, off, moei_zero);
+    moei_reduce(m, MOEI_DOT, top, off, off);
     moei_map2(m, MOEI_MIN, top, top, moei_largest);
-    moei_add_sum(m, MOEI_SUM_SQUARE, moei_total(m, MOEI_TOP));
+    moei_count(m, moei_sum_at(m, MOEI_SUM_SQUARE), top);
     moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_LOG_P));
-    moei_add_sum(m, MOEI_SUM_ENTROPY, -moei_total(m, MOEI_TOP));
+    moei_count(m, moei_sum_at(m, MOEI_SUM_ENTROPY), top);
     moei_right(m);
-    moei_add_sum(m, MOEI_SUM_RIGHT, moei_total(m, MOEI_TOP));
+    moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), top);
     moei_winners(m, p, win, top, moei_array(m, MOEI_LSE));
-    moei_reduce(m, MOEI_SUM, moei_cases(m->column, E), moei_transposed(p),
-                moei_zero);
-    moei_reduce(m, MOEI_SUM, moei_cases(m->column + E, E), moei_transposed(win),
-                moei_zero);
-    for (i = 0; i < 2 * E; i++)
-        moei_add(&m->sum[i], &m->carry[i], m->column[i]);
+    moei_count(m, 0, p);
+    moei_count(m, E, win);
+    m->counted += m->n;
+}
+
+static moe_real moei_mean(const moe *m, int which, int n)
+{
+    return moei_sum_of(m, moei_sum_at(m, which)) / (moe_real)n;
 }
 
 static void moei_clear_report(const moe *m, moe_report *report)
@@ -3220,13 +3566,13 @@ static void moei_fill_report(moe *m, int n, moe_report *report)
     moe_real most = 0;
 
     for (i = 0; i < 2 * E; i++)
-        m->means[i] = (m->sum[i] + m->carry[i]) / (moe_real)n;
+        m->means[i] = moei_sum_of(m, i) / (moe_real)n;
     for (i = 0; i < E; i++)
         most = most < report->won[i] ? report->won[i] : most;
     report->epoch = m->epoch;
     report->loss = moei_mean(m, MOEI_SUM_LOSS, n);
     report->squared_error = moei_mean(m, MOEI_SUM_SQUARE, n);
-    report->gate_entropy = moei_mean(m, MOEI_SUM_ENTROPY, n);
+    report->gate_entropy = -moei_mean(m, MOEI_SUM_ENTROPY, n);
     if (m->config.output != MOE_OUT_LINEAR)
         report->accuracy = moei_mean(m, MOEI_SUM_RIGHT, n);
     report->imbalance = (moe_real)E * most;
@@ -3461,5 +3807,6 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
 #ifdef __cplusplus
 }
 #endif
+MOEI_CONTRACT_AGAIN
 #endif /* MOEI_AGAIN */
 #endif /* MOE_IMPLEMENTATION */

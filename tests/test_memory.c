@@ -373,16 +373,16 @@ static void test_literal_bytes(void)
     moe_config config = make_config(3, 2, 2);
 
     config.rows = 4;
-    check_reals(moe_bytes(&config), 34 + 4 * 24 + 24 + 84 + 96);
+    check_reals(moe_bytes(&config), 34 + 4 * 24 + 24 + 84 + 100);
     config.hidden[0] = 5;
     config.gate_hidden[0] = 3;
     config.activation = MOE_ACT_SILU;
     config.output = MOE_OUT_SOFTMAX;
-    check_reals(moe_bytes(&config), 94 + 4 * 84 + 144 + 84 + 120);
+    check_reals(moe_bytes(&config), 94 + 4 * 84 + 144 + 84 + 124);
     config = make_config(2, 1, 2);
     config.rows = 1;
     config.use = MOE_USE_LEARN;
-    check_reals(moe_bytes(&config), 18 + 12 + 4 + 16 + 39);
+    check_reals(moe_bytes(&config), 18 + 12 + 4 + 16 + 43);
     config = make_config(1, 1, 2);
     config.rows = 1;
     check_reals(moe_work_bytes(&config), 4 + 15);

@@ -1,0 +1,121 @@
+/* speed_moe.c - moe.h as it is dropped into a program: -O2, no -march. */
+
+#define MOE_STATIC
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+#include "speed.h"
+
+static const Workload *now;
+static moe m;
+static float *y;
+
+static const char *start(void)
+{
+    return "this header, -O2 -std=c99";
+}
+
+static moe_config config_of(const Workload *w)
+{
+    moe_config config = {0};
+    int l;
+
+    config.inputs = w->inputs;
+    config.outputs = w->outputs;
+    config.experts = w->experts;
+    for (l = 0; l + 1 < w->layers; l++)
+        config.hidden[l] = w->layer[l].out;
+    config.loss = w->experts > 1 ? MOE_LOSS_MIXTURE : MOE_LOSS_BLEND;
+    config.rows = w->block;
+    config.use = w->task == STEP ? MOE_USE_LEARN : MOE_USE_PREDICT;
+    return config;
+}
+
+static const char *prepare(const Workload *w)
+{
+    moe_config config = config_of(w);
+    size_t i;
+
+    if (moe_open(&m, &config, NULL, 0) != MOE_OK)
+        give_up("moe.h", m.why);
+    if (w->count > 0 && m.trained_count != w->count)
+        give_up("moe.h", "the parameters are not laid out as they were");
+    for (i = 0; i < w->count; i++)
+        m.own[i] = w->params[i];
+    now = w;
+    y = floats((size_t)w->cases * (size_t)w->outputs);
+    return "";
+}
+
+/* The functions are not public.  They are reached as rooms 7 to 9 do it. */
+static void map(void)
+{
+    moei_map1(&m, now->task == EXP ? MOEI_EXP : MOEI_TANH,
+              moei_row(y, now->cases), moei_row(now->x, now->cases));
+}
+
+static void predict(int call)
+{
+    const float *x = now->x + (size_t)call * (size_t)now->rows
+                   * (size_t)now->inputs;
+
+    moe_predict(&m, x, now->rows, y);
+}
+
+static void step(int call)
+{
+    size_t first = (size_t)call * (size_t)now->rows;
+    moe_data data = {0};
+    moe_training sgd = {0};
+
+    data.n = now->rows;
+    data.x = now->x + first * (size_t)now->inputs;
+    data.d = now->d + first * (size_t)now->outputs;
+    sgd.optimizer = MOE_SGD;
+    sgd.rate = RATE;
+    moe_gradient(&m, &data);
+    moe_step(&m, &sgd, 1.0f / (float)now->rows);
+}
+
+static void result(float *out)
+{
+    size_t i, count = (size_t)now->cases * (size_t)now->outputs;
+    const float *from = y;
+
+    if (now->task == STEP) {
+        step(0);
+        from = m.own;
+        count = now->count;
+    } else if (now->task == PREDICT) {
+        moe_predict(&m, now->x, now->cases, y);
+    } else {
+        map();
+    }
+    for (i = 0; i < count; i++)
+        out[i] = from[i];
+}
+
+static double run(int times)
+{
+    const int calls = now->cases / now->rows - 1;
+    double begin = nanoseconds();
+    int i;
+
+    if (now->task == PREDICT)
+        for (i = 0; i < times; i++)
+            predict(i & calls);
+    else if (now->task == STEP)
+        for (i = 0; i < times; i++)
+            step(i & calls);
+    else
+        for (i = 0; i < times; i++)
+            map();
+    return nanoseconds() - begin;
+}
+
+static void release(void)
+{
+    moe_close(&m);
+    free(y);
+}
+
+const Peer peer_moe = {"moe.h", 0, start, prepare, result, run, release};
