@@ -1,0 +1,395 @@
+/* test_sets.c - config.simd: every set of vectors that this machine has gives
+   what plain C gives, to rounding: predictions, gradients of the three losses,
+   and thirty steps of training.  What it does not have is refused. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+#include "check.h"
+
+#define CASES 100
+#define MOST_COLUMNS 20
+#define MOST_VALUES 6000
+#define STEPS 30
+#define MOST_ARRAYS 40
+#define MOST_KEPT 100000
+#define EPSILON (sizeof(moe_real) == 4 ? (double)FLT_EPSILON : DBL_EPSILON)
+
+/* Once: a gradient adds up CASES = 100 terms, and an output some 20, or 150;
+   their roundings are half an epsilon each and grow like the root of their
+   number: 5 epsilons.  Four layers or losses in a row hand them on: 20.  Terms
+   of either
+   sign may cancel to a quarter of their sizes: 80.
+   Trained: a step moves the weights by at most a tenth of the gradient (rate
+   0.05, twice that by momentum 0.5), so thirty of them by three times what one
+   is off, and one more for what they are rounded themselves.  Adam's rate is a
+   fifth of that, which makes up for gradients that are small beside the
+   largest, as it takes each by its own size.
+   MOE_SAME_BITS leaves no room at all. */
+#ifdef MOE_SAME_BITS
+#define ONCE 0
+#else
+#define ONCE (80 * EPSILON)
+#endif
+#define TRAINED (4 * ONCE)
+
+static const int widths[] = {1, 128, 256, 512};
+#define WIDTHS ((int)(sizeof widths / sizeof *widths))
+
+typedef struct problem {
+    const char *name;
+    int inputs, outputs, experts, hidden[2], gate_hidden[2];
+    moe_activation activation;
+    moe_output output;
+    int rows;
+} problem;
+
+static const problem problems[] = {
+    {"linear", 3, 1, 4, {0, 0}, {0, 0},
+     MOE_ACT_RELU, MOE_OUT_LINEAR, 64},
+    {"linear, many", 19, 17, 3, {0, 0}, {0, 0},
+     MOE_ACT_RELU, MOE_OUT_LINEAR, 64},
+    {"linear, tanh", 5, 2, 3, {7, 0}, {0, 0},
+     MOE_ACT_TANH, MOE_OUT_LINEAR, 32},
+    {"linear, relu, case by case", 5, 2, 3, {33, 9}, {6, 0},
+     MOE_ACT_RELU, MOE_OUT_LINEAR, 1},
+    {"linear, relu, wide", 5, 2, 2, {150, 0}, {0, 0},
+     MOE_ACT_RELU, MOE_OUT_LINEAR, 64},
+    {"logistic", 6, 3, 5, {0, 0}, {0, 0},
+     MOE_ACT_RELU, MOE_OUT_LOGISTIC, 100},
+    {"logistic, elu", 2, 18, 2, {17, 0}, {4, 0},
+     MOE_ACT_ELU, MOE_OUT_LOGISTIC, 15},
+    {"softmax", 7, 5, 17, {0, 0}, {0, 0},
+     MOE_ACT_RELU, MOE_OUT_SOFTMAX, 64},
+    {"softmax, silu", 4, 16, 2, {16, 5}, {3, 0},
+     MOE_ACT_SILU, MOE_OUT_SOFTMAX, 7},
+    {"softmax, logistic, one", 4, 3, 1, {40, 0}, {0, 0},
+     MOE_ACT_LOGISTIC, MOE_OUT_SOFTMAX, 64}
+};
+#define PROBLEMS ((int)(sizeof problems / sizeof *problems))
+
+/* What a set gives, an array after the other. */
+typedef struct result {
+    int count;
+    size_t end[MOST_ARRAYS];     /* of each array in value */
+    double bound[MOST_ARRAYS];
+    double value[MOST_KEPT];
+} result;
+
+static moe_real x[CASES * MOST_COLUMNS], d[CASES * MOST_COLUMNS];
+static moe_real weights[MOST_VALUES];
+static uint32_t random_state = 1;
+static double worst_once, worst_trained;
+
+/* Uniform in [-1, 1). */
+static double uniform(void)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (double)(random_state >> 8) / 8388608.0 - 1;
+}
+
+static moe_config config_of(const problem *p, int simd)
+{
+    moe_config config;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = p->inputs;
+    config.outputs = p->outputs;
+    config.experts = p->experts;
+    memcpy(config.hidden, p->hidden, sizeof p->hidden);
+    memcpy(config.gate_hidden, p->gate_hidden, sizeof p->gate_hidden);
+    config.activation = p->activation;
+    config.output = p->output;
+    config.rows = p->rows;
+    config.simd = simd;
+    return config;
+}
+
+static moe_data data_of(void)
+{
+    moe_data data;
+
+    memset(&data, 0, sizeof data);
+    data.n = CASES;
+    data.x = x;
+    data.d = d;
+    return data;
+}
+
+/* Targets are between 0 and 1, or one of the classes. */
+static void fill(const problem *p)
+{
+    int i, k, O = p->outputs;
+
+    for (i = 0; i < CASES * p->inputs; i++)
+        x[i] = (moe_real)uniform();
+    for (i = 0; i < CASES; i++)
+        for (k = 0; k < O; k++) {
+            double side = (double)x[i * p->inputs + k % p->inputs];
+
+            d[i * O + k] = (moe_real)(p->output == MOE_OUT_SOFTMAX
+                                      ? (k == i * i % O)
+                                      : 0.5 + 0.3 * side + 0.2 * uniform());
+        }
+    for (i = 0; i < MOST_VALUES; i++)
+        weights[i] = (moe_real)(0.7 * uniform());
+}
+
+static void keep(result *to, double bound, const moe_real *from, size_t count)
+{
+    size_t at = to->count ? to->end[to->count - 1] : 0, i;
+
+    if (to->count == MOST_ARRAYS || at + count > MOST_KEPT)
+        exit(1);
+    for (i = 0; i < count; i++)
+        to->value[at + i] = (double)from[i];
+    to->end[to->count] = at + count;
+    to->bound[to->count++] = bound;
+}
+
+/* The arrays of the last block. */
+static void keep_arrays(result *to, const moe *m)
+{
+    size_t rows = (size_t)m->rows, E = (size_t)m->config.experts;
+    size_t O = (size_t)m->config.outputs;
+
+    keep(to, ONCE, m->s, rows * E);
+    keep(to, ONCE, m->p, rows * E);
+    keep(to, ONCE, m->o, rows * E * O);
+    keep(to, ONCE, m->y, rows * O);
+}
+
+static void forward(moe *m, result *to)
+{
+    static const int counts[] = {1, 7, 16, CASES};
+    moe_real y[CASES * MOST_COLUMNS];
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        moe_predict(m, x, counts[i], y);
+        keep(to, ONCE, y, (size_t)(counts[i] * m->config.outputs));
+    }
+    moe_forward(m, x, CASES);
+    keep_arrays(to, m);
+}
+
+/* The gradients of the three losses, and of an error of the user's own. */
+static void backward(moe *m, result *to)
+{
+    moe_data data = data_of();
+    moe_real dE_dx[CASES * MOST_COLUMNS];
+    int loss, rows;
+
+    for (loss = MOE_LOSS_MIXTURE; loss <= MOE_LOSS_BLEND; loss++) {
+        moe_real E;
+
+        m->config.loss = (moe_loss)loss;
+        E = moe_gradient(m, &data);
+        keep(to, ONCE, &E, 1);
+        keep(to, ONCE, m->grads, m->trained_count);
+        keep(to, ONCE, m->h, (size_t)(m->rows * m->config.experts));
+        memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+    }
+    m->config.loss = MOE_LOSS_MIXTURE;
+    rows = moe_forward(m, x, CASES);
+    moe_backward(m, d, dE_dx);
+    keep(to, ONCE, m->grads, m->trained_count);
+    keep(to, ONCE, dE_dx, (size_t)(rows * m->config.inputs));
+    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+}
+
+/* Thirty steps, the loss before and after them, and where they led. */
+static int train(moe *m, moe_optimizer optimizer, double momentum, result *to)
+{
+    moe_data data = data_of();
+    moe_training training;
+    moe_real y[CASES * MOST_COLUMNS], before = 0, after = 0;
+    int step;
+
+    memset(&training, 0, sizeof training);
+    training.optimizer = optimizer;
+    training.rate = (moe_real)(optimizer == MOE_SGD ? 0.05 : 0.01);
+    training.momentum = (moe_real)momentum;
+    training.weight_decay = (moe_real)0.001;
+    for (step = 0; step <= STEPS; step++) {
+        after = moe_gradient(m, &data);
+        before = step == 0 ? after : before;
+        if (moe_step(m, &training, 1 / (moe_real)CASES) != MOE_OK)
+            return 0;
+    }
+    moe_predict(m, x, CASES, y);
+    keep(to, TRAINED, &after, 1);
+    keep(to, TRAINED, y, (size_t)(CASES * m->config.outputs));
+    if (optimizer == MOE_SGD)
+        keep(to, TRAINED, m->own, m->trained_count);
+    return after < before;
+}
+
+/* Another moe of this set with the weights given. */
+static int open_with_weights(moe *m, const problem *p, int simd)
+{
+    moe_config config = config_of(p, simd);
+    moe_data data = data_of();
+
+    if (moe_open(m, &config, NULL, 0) != MOE_OK
+        || m->trained_count > MOST_VALUES)
+        return 0;
+    memcpy(m->own, weights, m->trained_count * sizeof *weights);
+    return moe_measure(m, &data) == MOE_OK;
+}
+
+/* SGD goes with momentum if the problem has hidden layers. */
+static int run(const problem *p, int simd, result *to)
+{
+    int optimizer, holds = 1;
+    moe m;
+
+    to->count = 0;
+    for (optimizer = MOE_ADAM; optimizer <= MOE_SGD; optimizer++) {
+        holds &= open_with_weights(&m, p, simd);
+        CHECK(m.config.simd == simd);
+        if (holds && optimizer == MOE_ADAM) {
+            forward(&m, to);
+            backward(&m, to);
+        }
+        holds = holds && train(&m, (moe_optimizer)optimizer,
+                               optimizer == MOE_SGD && p->hidden[0] ? 0.5 : 0,
+                               to);
+        moe_close(&m);
+    }
+    return holds;
+}
+
+/* The difference of array k, relative to its largest value. */
+static double difference(const result *a, const result *b, int k)
+{
+    double largest = 0, worst = 0;
+    size_t i;
+
+    for (i = k ? b->end[k - 1] : 0; i < b->end[k]; i++) {
+        double off = fabs(a->value[i] - b->value[i]);
+
+        largest = fmax(largest, fabs(b->value[i]));
+        worst = off <= worst ? worst : isnan(off) ? HUGE_VAL : off;
+    }
+    return largest > 0 ? worst / largest : worst;
+}
+
+static void compare(const problem *p, int simd, const result *a,
+                    const result *b)
+{
+    int k;
+
+    CHECK(a->count == b->count && a->count > 20);
+    for (k = 0; k < a->count; k++) {
+        double off = difference(a, b, k);
+        double *worst = b->bound[k] > ONCE ? &worst_trained : &worst_once;
+
+        CHECK(a->end[k] == b->end[k]);
+        CHECK_THAT(off <= b->bound[k], "%s, %d bits: array %d is off by %.1e",
+                   p->name, simd, k, off);
+        *worst = fmax(*worst, off);
+    }
+}
+
+static int is_here(int simd)
+{
+    moe_config config = config_of(&problems[0], simd);
+
+    return moe_check(&config, NULL) == MOE_OK;
+}
+
+static void check_problem(const problem *p)
+{
+    static result plain, other;
+    int i;
+
+    fill(p);
+    CHECK_THAT(run(p, 1, &plain), "%s", p->name);
+    for (i = 1; i < WIDTHS; i++)
+        if (is_here(widths[i])) {
+            CHECK_THAT(run(p, widths[i], &other), "%s", p->name);
+            compare(p, widths[i], &other, &plain);
+        }
+}
+
+/* What is not here is refused by all that take a configuration, with a
+   sentence. */
+static void check_refused(int simd)
+{
+    moe_config config = config_of(&problems[0], simd);
+    const char *why = NULL;
+    moe m;
+
+    CHECK(moe_check(&config, &why) == MOE_ERR_CONFIG);
+    CHECK_THAT(why != NULL && strstr(why, "simd") != NULL, "%d", simd);
+    CHECK(moe_bytes(&config) == 0 && moe_work_bytes(&config) == 0);
+    CHECK(moe_open(&m, &config, NULL, 0) == MOE_ERR_CONFIG);
+    CHECK(m.why == why && m.params == NULL);
+    CHECK(moe_attach(&m, &config, weights, NULL, 0) == MOE_ERR_CONFIG);
+    CHECK(m.why == why && m.params == NULL);
+}
+
+/* A configuration of 0 takes as much memory as any, and opens the widest. */
+static void check_choice(void)
+{
+    static const int never[] = {3, 2, -1, 64, 127, 1024, INT32_MAX};
+    moe_config config = config_of(&problems[0], 0);
+    size_t bytes = moe_bytes(&config);
+    int i, widest = 1;
+    moe m;
+
+    CHECK(is_here(1));
+    for (i = 0; i < WIDTHS; i++)
+        if (is_here(widths[i])) {
+            widest = widths[i];
+            config.simd = widest;
+            CHECK(moe_bytes(&config) == bytes);
+        } else {
+            printf("vectors of %d bits are not here\n", widths[i]);
+            check_refused(widths[i]);
+        }
+    for (i = 0; i < (int)(sizeof never / sizeof *never); i++)
+        check_refused(never[i]);
+    config.simd = 0;
+    CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
+    CHECK_THAT(m.config.simd == widest, "%d for %d", m.config.simd, widest);
+    moe_close(&m);
+}
+
+/* Attached moes of all sets over the same weights. */
+static void check_attached(void)
+{
+    moe_real first[CASES], y[CASES];
+    int i, k;
+
+    fill(&problems[0]);
+    for (i = 0; i < WIDTHS; i++) {
+        moe_config config = config_of(&problems[0], widths[i]);
+        moe m;
+
+        if (!is_here(widths[i]))
+            continue;
+        CHECK(moe_attach(&m, &config, weights, NULL, 0) == MOE_OK);
+        CHECK(m.config.simd == widths[i]);
+        moe_predict(&m, x, CASES, i == 0 ? first : y);
+        for (k = 0; k < CASES && i > 0; k++)
+            CHECK(fabs((double)(y[k] - first[k])) <= ONCE);
+        moe_close(&m);
+    }
+}
+
+int main(void)
+{
+    int k;
+
+    check_choice();
+    check_attached();
+    for (k = 0; k < PROBLEMS; k++)
+        check_problem(&problems[k]);
+    printf("between the sets: %.1e once, %.1e after %d steps\n", worst_once,
+           worst_trained, STEPS);
+    return check_done();
+}
