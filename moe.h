@@ -75,10 +75,9 @@
    The three losses (config.loss), e_i = |d - o_i|^2:
 
      MOE_LOSS_MIXTURE   E = -log sum_i p_i exp(-e_i / (2 sigma^2))     (1.3)
-        Negative log-likelihood of a mixture of Gaussians.  The expert that
-        already fits a case best learns most from it, so experts specialise
-        early.  The default.  Its posterior h_i is p_i exp(-e_i/(2 sigma^2))
-        over its sum.
+        The default: negative log-likelihood of a mixture of Gaussians.  The
+        expert that already fits a case best learns most from it, so experts
+        specialise early.  h_i is p_i exp(-e_i / (2 sigma^2)) over its sum.
      MOE_LOSS_EXPECTED  E = sum_i p_i e_i                              (1.2)
         The expected error of picking one expert at random by p.  Experts
         compete, but the best one moves slowest at first.
@@ -102,21 +101,18 @@
    Options, defined before the include:
 
      MOE_IMPLEMENTATION  in one file: the code itself
-     MOE_STATIC          all functions static; every file that includes the
-                         header with it also defines MOE_IMPLEMENTATION
-     MOE_DOUBLE          moe_real is double; all files alike (a mismatch is a
-                         link error)
+     MOE_STATIC          all functions static; needs MOE_IMPLEMENTATION too
+     MOE_DOUBLE          moe_real is double; files that disagree do not link
      MOE_PREDICT_ONLY    no training code
      MOE_NO_MALLOC       moe_open and moe_attach want memory from you
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
      MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
 
-   Memory.  moe_bytes(&config) is the exact need of moe_open, on every
-   target the same.  Give a buffer of that many bytes, aligned as a moe_real
-   is, or NULL for one MOE_MALLOC that moe_close frees.  The work memory in
-   it depends on config.rows, never on how many cases you have: any number
-   is worked through in blocks of config.rows.
+   Memory.  moe_bytes(&config) is the exact need of moe_open, on every target
+   the same.  Give a buffer of that many bytes, aligned as a moe_real is, or
+   NULL for one MOE_MALLOC that moe_close frees.  It grows with config.rows, not
+   with how many cases you have: any number is worked through in such blocks.
 
    Weights that are const (in flash, in a mapped file, of another thread)
    are attached to, not copied: memory holds only the work arrays.
@@ -178,27 +174,24 @@
     }
     ```
 
-   Errors.  What can fail returns a moe_status and leaves a sentence in
-   m.why; a refused call changes nothing (after a refused open or attach, m
-   is closed).  What is called per frame - predict, forward, backward,
-   gradient - cannot fail on an open moe.  A gradient that is not finite
-   never reaches the weights.
+   Errors.  What can fail returns a moe_status and leaves a sentence in m.why; a
+   refused call changes nothing (after a refused open or attach, m is closed).
+   What is called per frame - predict, forward, backward, gradient - cannot fail
+   on an open moe.  A gradient that is not finite never reaches the weights.
 
    Threads.  No globals, no hidden state.  A moe belongs to one thread at a
    time; any number of them may be attached to the same weights.
 
-   Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate
-   and the likelihood work in logits after subtracting the largest, so that
-   |s| up to 1e30 gives finite p, h and E.  The same seed, binary and kind of
-   processor give the same bits; another instruction set (config.simd) agrees to
-   rounding.
+   Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate and
+   the likelihood work in logits after subtracting the largest, so that |s| up
+   to 1e30 gives finite p, h and E.  The same seed, binary and kind of processor
+   give the same bits; another instruction set (config.simd) agrees to rounding.
 
    With MOE_SAME_BITS every compiler, optimisation and instruction set gives the
    same bits, for games in lockstep: products and sums are not contracted, and
    each sum has one order.  Predictions do not depend then on which cases stand
    together in a call, nor learning on config.rows.  Refused where that cannot
-   be: -ffast-math, x87, and, by moe_open, a processor that is set to flush
-   subnormal numbers.
+   be: -ffast-math, x87 and, by moe_open, a processor that flushes subnormals.
 */
 
 /* ======================================================================== */
@@ -229,10 +222,14 @@
 #error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
 #endif
 
-#if defined(__GNUC__)
+#ifdef __GNUC__
 #define MOEI_UNUSED __attribute__((unused))
+#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#define MOEI_APART static __attribute__((noinline, unused))
 #else
 #define MOEI_UNUSED
+#define MOEI_FAST static
+#define MOEI_APART static
 #endif
 
 #ifdef MOE_STATIC
@@ -282,8 +279,7 @@ typedef enum moe_status {
     MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict       */
     MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
     MOE_ERR_DATA,      /* x, d or a label is not finite or out of range      */
-    MOE_ERR_DIVERGED,  /* training left the finite numbers; the best finite
-                          weights are kept                                   */
+    MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
     MOE_ERR_STATE      /* this moe cannot do that: its weights are const, or
                           it was opened for less; MOE_SAME_BITS cannot hold  */
 } moe_status;
@@ -297,9 +293,7 @@ typedef enum moe_activation {
 } moe_activation;
 
 typedef enum moe_output {
-    MOE_OUT_LINEAR = 0,
-    MOE_OUT_LOGISTIC,
-    MOE_OUT_SOFTMAX
+    MOE_OUT_LINEAR = 0, MOE_OUT_LOGISTIC, MOE_OUT_SOFTMAX
 } moe_output;
 
 typedef enum moe_loss {
@@ -330,6 +324,7 @@ typedef struct moe_config {
     int inputs;                  /* *I: reals in a row of x                  */
     int outputs;                 /* *O: reals in a row of y and d            */
     int experts;                 /* *E: 1 is an ordinary network, no gate    */
+    int top_k;                   /* K: experts of the K largest s run; 0: all*/
     int hidden[MOE_MAX_HIDDEN];  /* widths of each expert's hidden layers,
                                     the first 0 ends; none: linear experts   */
     int gate_hidden[MOE_MAX_HIDDEN];  /* the same for the gate               */
@@ -338,9 +333,10 @@ typedef struct moe_config {
     moe_activation activation;   /* of the hidden units                      */
     moe_output output;           /* of the experts                           */
     moe_loss loss;               /* may be changed between calls, as sigma   */
-    moe_real sigma;              /* standard deviation in (1.3), above 0, in
-                                    standardised units; 0: 1.  Softmax
-                                    experts have none                        */
+    moe_real sigma;              /* standard deviation in (1.3), standardised
+                                    units; 0: 1.  Softmax experts have none  */
+    moe_real balance;            /* weight of the balance loss; 0: none; needs
+                                    top_k in 1..E-1                          */
     int rows;                    /* B: cases worked on at once; 0: 64        */
     int simd;                    /* vectors of so many bits; 1: none, plain C;
                                     0: the widest that the processor has    */
@@ -354,15 +350,19 @@ typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
 /* Private: a stack of layers, `copies` of it side by side in params. */
 typedef struct moei_net {
     int copies, layers, first;               /* first: its column of x       */
+    int kept;                                /* copies have arrays apart     */
+    int32_t *start;                          /* (copies+1) where the cases of
+                                                each copy begin in them      */
+    int32_t *place;                          /* (B K) which they are, case K +
+                                                k; NULL: all, in order       */
+    int of;                                  /* K: places of a case          */
     moe_layer layer[MOE_MAX_HIDDEN + 1];     /* of copy 0                    */
     int function[MOE_MAX_HIDDEN + 1];        /* what each layer's sums go into*/
-    moe_real *pre[MOE_MAX_HIDDEN + 1];       /* (copies,B,out) those sums    */
-    moe_real *act[MOE_MAX_HIDDEN + 1];       /* (copies,B,out) what comes out*/
-    size_t pre_stride[MOE_MAX_HIDDEN + 1];   /* from copy to copy; 0: shared */
-    size_t act_stride[MOE_MAX_HIDDEN + 1];
+    moe_real *pre[MOE_MAX_HIDDEN + 1];       /* (B K,out) those sums         */
+    moe_real *act[MOE_MAX_HIDDEN + 1];       /* (B K,out) what comes out     */
 } moei_net;
 
-#define MOEI_WORK 15            /* private: arrays of a block */
+#define MOEI_WORK 20            /* private: arrays of a block */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
    memory, or the weights it was attached to.  The arrays are (rows, ...),
@@ -371,8 +371,7 @@ typedef struct moei_net {
 typedef struct moe {
     moe_config config;           /* as opened, defaults filled in            */
     const moe_real *params;      /* (value_count) what prediction reads; may
-                                    be pointed at other weights of the same
-                                    configuration                            */
+                                    point at others of the same configuration*/
     moe_real *own;               /* the same, writable; NULL: const weights.
                                     Training needs params == own             */
     moe_real *grads;             /* (trained_count); NULL for prediction     */
@@ -382,16 +381,21 @@ typedef struct moe {
     int epoch;                   /* epochs trained so far                    */
     int rows;                    /* rows below: (n-1) % B + 1                */
     const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
-    const moe_real *o;           /* (rows,E,O) expert outputs, user's units  */
+    const int32_t *chosen;       /* (rows,K)   experts that ran, ascending   */
+    const moe_real *o;           /* (rows,K,O) their outputs, user's units   */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
     const moe_real *h;           /* (rows,E)   posteriors, after
-                                    moe_gradient; NULL for prediction        */
+                                    moe_gradient; NULL for prediction.  p and
+                                    h are 0 for experts that did not run     */
     /* Private from here on. */
     moei_net expert, gate;
     moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
-    int columns[5];              /* how many each kind of them has           */
+    int columns[8];              /* how many each kind of them has           */
     int n;                       /* cases in the block at hand               */
     int set;                     /* which kernels: see room 5                */
+    int32_t *choice, *shown;     /* (B,K)  of this block; chosen, writable   */
+    size_t balanced;             /* values of gate.balance, E or 0           */
+    moe_real *share;             /* (balanced) f of the balance loss         */
     moe_real *sum;               /* (3,2E+4) what a report adds up, what
                                     rounding took from it, cases to add      */
     int counted;                 /* cases in these sums                      */
@@ -424,11 +428,12 @@ typedef struct moe_report {
     moe_real accuracy;           /* share classified right; -1: linear       */
     moe_real gate_entropy;       /* -sum_i p_i log p_i, nats                 */
     moe_real imbalance;          /* E times the largest share won; 1 is even */
+    int dead;                    /* experts that won no case                 */
     const moe_real *usage;       /* (E) mean p; until the next call on m     */
-    const moe_real *won;         /* (E) share of cases in which p is largest */
-    int bad_row, bad_column;     /* where MOE_ERR_DATA found it, else -1: x's
-                                    columns, then d's; training rows, then
-                                    validation rows                          */
+    const moe_real *won;         /* (E) share of cases in which p is largest;
+                                    with top_k, of the choices               */
+    int bad_row, bad_column;     /* of MOE_ERR_DATA, else -1: training rows,
+                                    validation rows; x's columns, d's columns*/
 } moe_report;
 
 /* How to train.  Zero-initialise; every 0 is the default. */
@@ -442,11 +447,12 @@ typedef struct moe_training {
     moe_real momentum;           /* of SGD, in [0,1)                         */
     moe_real weight_decay;       /* on weights, not on biases; 0: none       */
     moe_real clip;               /* largest norm of a step's gradient; 0: any*/
+    moe_real balance_rate;       /* step of gate.balance, which steers top_k
+                                    towards even use; 0: none                */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
     int patience;                /* epochs without a better validation loss,
-                                    after a floor of 1,000 steps; 0: 25; -1:
-                                    never stop.  Validation always restores
-                                    the best weights                         */
+                                    after 1,000 steps; 0: 25; -1: never stop.
+                                    Validation restores the best weights     */
     int keep_units;              /* 1: do not measure scales                 */
     uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
     int (*progress)(const moe_report *report, void *user);  /* non-0 stops;
@@ -544,15 +550,12 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #endif
 
 #if defined(MOE_NO_MALLOC)
-#define MOEI_MALLOC(n) ((void)(n), (void *)NULL)
-#define MOEI_FREE(p) ((void)(p))
-#elif defined(MOE_MALLOC)
-#define MOEI_MALLOC(n) MOE_MALLOC(n)
-#define MOEI_FREE(p) MOE_FREE(p)
-#else
+#define MOE_MALLOC(n) ((void)(n), (void *)NULL)
+#define MOE_FREE(p) ((void)(p))
+#elif !defined(MOE_MALLOC)
 #include <stdlib.h>
-#define MOEI_MALLOC(n) malloc(n)
-#define MOEI_FREE(p) free(p)
+#define MOE_MALLOC(n) malloc(n)
+#define MOE_FREE(p) free(p)
 #endif
 
 /* Products and sums are not contracted where all must give the same bits; gcc
@@ -570,13 +573,8 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_UNROLL _Pragma("GCC unroll 16")
-#define MOEI_FAST static inline __attribute__((always_inline, unused))
-#elif defined(__GNUC__)
-#define MOEI_UNROLL
-#define MOEI_FAST static inline __attribute__((always_inline, unused))
 #else
 #define MOEI_UNROLL
-#define MOEI_FAST static
 #endif
 
 /* A public function that only learning needs: under MOE_PREDICT_ONLY it is
@@ -585,10 +583,6 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_LEARN static MOEI_UNUSED
 #else
 #define MOEI_LEARN MOE_DEF
-#endif
-
-#ifdef __cplusplus
-extern "C" {
 #endif
 
 /* ======================================================================== */
@@ -682,7 +676,7 @@ static int moei_is_finite(moe_real x)
 }
 
 /* A well-mixed function of 64 bits (the finalizer of Steele, Lea & Flood's
-   SplitMix, 2014); as a generator its state counts up by the golden ratio. */
+   SplitMix, 2014). */
 static uint64_t moei_mix(uint64_t z)
 {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -690,16 +684,12 @@ static uint64_t moei_mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-static uint64_t moei_random(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u;
-    return moei_mix(*state);
-}
-
-/* Uniform in [-1,1), in steps of 2^-23 in either width. */
+/* Uniform in [-1,1), in steps of 2^-23 in either width.  The state counts up
+   by the golden ratio. */
 static moe_real moei_uniform(uint64_t *state)
 {
-    return (moe_real)(uint32_t)(moei_random(state) >> 40) / 8388608 - 1;
+    *state += 0x9e3779b97f4a7c15u;
+    return (moe_real)(uint32_t)(moei_mix(*state) >> 40) / 8388608 - 1;
 }
 
 /* Where case i of an epoch stands among 0..n-1: a keyed bijection, by a
@@ -740,6 +730,20 @@ static int moei_smaller(int a, int b)
     return a < b ? a : b;
 }
 
+/* All bytes 0: every default, and every number 0. */
+static void moei_wipe(void *at, size_t bytes)
+{
+    unsigned char *byte = (unsigned char *)at;
+
+    while (bytes-- > 0)
+        *byte++ = 0;
+}
+
+static void moei_clear(moe_real *at, size_t count)
+{
+    moei_wipe(at, count * sizeof *at);
+}
+
 /* A matrix that stands somewhere.  A vector has stride 0 along the side that
    it lacks, a number along both, so that each repeats where it meets more. */
 typedef struct moei_view {
@@ -749,8 +753,7 @@ typedef struct moei_view {
                                     what stores of 16 + 8 bytes left         */
 } moei_view;
 
-static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5,
-                                        MOEI_LARGEST};
+static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5, MOEI_LARGEST};
 static const moei_view moei_zero = {0, 0, 1, 1, &moei_numbers[0]};
 static const moei_view moei_one = {0, 0, 1, 1, &moei_numbers[1]};
 static const moei_view moei_two = {0, 0, 1, 1, &moei_numbers[2]};
@@ -760,12 +763,7 @@ static const moei_view moei_largest = {0, 0, 1, 1, &moei_numbers[4]};
 MOEI_FAST moei_view moei_view_of(const moe_real *at, int row, int col, int m,
                               int n)
 {
-    moei_view v;
-    v.at = at;
-    v.row = row;
-    v.col = col;
-    v.m = m;
-    v.n = n;
+    moei_view v = {row, col, m, n, at};
     return v;
 }
 
@@ -828,20 +826,12 @@ MOEI_FAST moe_real *moei_writable(moei_view v)
     return at.write;
 }
 
-/* From (i,j) on. */
-MOEI_FAST moei_view moei_part(moei_view v, int i, int j)
-{
-    return moei_view_of(v.at + (ptrdiff_t)i * v.row + (ptrdiff_t)j * v.col,
-                        v.row, v.col, v.m - i, v.n - j);
-}
-
 /* The rows i.. and columns j.., at most m and n of them. */
 MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
 {
-    moei_view w = moei_part(v, i, j);
-    w.m = w.m < m ? w.m : m;
-    w.n = w.n < n ? w.n : n;
-    return w;
+    return moei_view_of(v.at + (ptrdiff_t)i * v.row + (ptrdiff_t)j * v.col,
+                        v.row, v.col, moei_smaller(v.m - i, m),
+                        moei_smaller(v.n - j, n));
 }
 
 static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
@@ -867,14 +857,10 @@ static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
 #define MOEI_(name) moei_##name
 typedef moe_real moei_vector;
 typedef moei_bits moei_words;
+typedef moe_real moei_memory;
 #define MOEI_PICK(test, a, b) ((test) ? (a) : (b))
 #define MOEI_REAL(bits) moei_from_bits(bits)
 #define MOEI_BITS(x) moei_to_bits(x)
-#define MOEI_LOAD(p) (*(p))
-#define MOEI_STORE(p, x) (*(p) = (x))
-#define MOEI_ALL(x) (x)
-#define MOEI_LOAD_PART(p, n) ((void)(n), *(p))
-#define MOEI_STORE_PART(p, n, x) ((void)(n), (void)(*(p) = (x)))
 #define MOEI_LOW(a, b) ((void)(b), (a))
 #define MOEI_HIGH(a, b) ((void)(a), (b))
 #else
@@ -892,10 +878,6 @@ typedef moe_real MOEI_(memory)
     ((MOEI_V)(((MOEI_I)(test) & (MOEI_I)(a)) | (~(MOEI_I)(test) & (MOEI_I)(b))))
 #define MOEI_REAL(bits) ((MOEI_V)(bits))
 #define MOEI_BITS(x) ((MOEI_I)(x))
-#define MOEI_LOAD(p) (*(const MOEI_(memory) *)(p))
-#define MOEI_STORE(p, x) (*(MOEI_(memory) *)(p) = (x))
-#define MOEI_ALL(x) ((x) - MOEI_(zero))
-static const MOEI_(vector) MOEI_(zero) = {0};
 /* The lanes of two halves in turn: a0 b0 a1 b1 ... of the low ones, and of the
    high ones. */
 #if MOEI_LANES == 16
@@ -927,6 +909,10 @@ static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
 #endif
 #define MOEI_V MOEI_(vector)
 #define MOEI_I MOEI_(words)
+#define MOEI_LOAD(p) (*(const MOEI_(memory) *)(p))
+#define MOEI_STORE(p, x) (*(MOEI_(memory) *)(p) = (x))
+#define MOEI_ALL(x) ((x) - MOEI_(nothing))
+static const MOEI_V MOEI_(nothing) = {0};
 
 /* exp, log, tanh and sqrt, within 2 ulp over the whole range, subnormal
    numbers included.  No branch depends on a value, NaN stays NaN. */
@@ -1054,8 +1040,7 @@ MOEI_FAST MOEI_V MOEI_(sqrt)(MOEI_V x)
 /* ELU and the derivative of SiLU, g (1 + a (1 - g)) with g = logistic a. */
 MOEI_FAST MOEI_V MOEI_(elu)(MOEI_V a)
 {
-    const MOEI_V zero = MOEI_ALL((moe_real)0);
-    MOEI_V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, zero, a));
+    MOEI_V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, MOEI_(nothing), a));
     return MOEI_PICK(a > 0, a, below);
 }
 
@@ -1070,10 +1055,13 @@ MOEI_FAST MOEI_V MOEI_(larger)(MOEI_V a, MOEI_V b)
     return MOEI_PICK(a < b, b, a);
 }
 
+/* a cut to +-most; but -inf, which stands for what was not chosen, stays. */
 MOEI_FAST MOEI_V MOEI_(clamp)(MOEI_V a, MOEI_V most)
 {
+    const MOEI_V inf = MOEI_ALL(moei_infinity());
+
     a = MOEI_PICK(a > most, most, a);
-    return MOEI_PICK(a < -most, -most, a);
+    return MOEI_PICK((a < -most) & (a > -inf), -most, a);
 }
 
 /* The first n lanes of a, the others of b. */
@@ -1083,7 +1071,7 @@ MOEI_FAST MOEI_V MOEI_(first)(int n, MOEI_V a, MOEI_V b)
 }
 
 /* n lanes that stand `apart`, the others 0; and n lanes back. */
-static MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
+MOEI_APART MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
 {
     union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
     int i;
@@ -1094,7 +1082,7 @@ static MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
     return at.v;
 }
 
-static void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
+MOEI_APART void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
 {
     union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
     int i;
@@ -1107,27 +1095,27 @@ static void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
 /* The same side by side.  No byte beyond them is read or written. */
 MOEI_FAST MOEI_V MOEI_(get)(const moe_real *p, int n)
 {
-    if (n == MOEI_LANES)
+    if (n == MOEI_LANES || MOEI_LANES == 1)
         return MOEI_LOAD(p);
     return MOEI_LOAD_PART(p, n);
 }
 
 MOEI_FAST void MOEI_(give)(moe_real *p, int n, MOEI_V v)
 {
-    if (n == MOEI_LANES)
+    if (n == MOEI_LANES || MOEI_LANES == 1)
         MOEI_STORE(p, v);
     else
         MOEI_STORE_PART(p, n, v);
 }
 
 /* And however they stand; 0 apart: one number for all. */
-MOEI_FAST MOEI_V MOEI_(fetch)(const moe_real *p, ptrdiff_t apart, int n)
+MOEI_APART MOEI_V MOEI_(fetch)(const moe_real *p, ptrdiff_t apart, int n)
 {
     return apart == 0 ? MOEI_ALL(*p) : apart != 1 ? MOEI_(gather)(p, apart, n)
          : MOEI_(get)(p, n);
 }
 
-MOEI_FAST void MOEI_(put)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
+MOEI_APART void MOEI_(put)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
 {
     if (apart == 1)
         MOEI_(give)(p, n, v);
@@ -1163,24 +1151,16 @@ static MOEI_V MOEI_(sums)(MOEI_V *v, int n)
     return v[0];
 }
 
-/* The sum of all lanes, or the largest of them, in every lane. */
-MOEI_FAST MOEI_V MOEI_(sum_of_lanes)(MOEI_V a)
+/* The largest of all lanes, or the sum of them, in every lane. */
+MOEI_FAST MOEI_V MOEI_(fold)(MOEI_V a, const int largest)
 {
     int n;
 
     MOEI_UNROLL
-    for (n = MOEI_LANES; n > 1; n /= 2)
-        a = MOEI_LOW(a, a) + MOEI_HIGH(a, a);
-    return a;
-}
-
-MOEI_FAST MOEI_V MOEI_(largest_lane)(MOEI_V a)
-{
-    int n;
-
-    MOEI_UNROLL
-    for (n = MOEI_LANES; n > 1; n /= 2)
-        a = MOEI_(larger)(MOEI_LOW(a, a), MOEI_HIGH(a, a));
+    for (n = MOEI_LANES; n > 1; n /= 2) {
+        const MOEI_V low = MOEI_LOW(a, a), high = MOEI_HIGH(a, a);
+        a = largest ? MOEI_(larger)(low, high) : low + high;
+    }
     return a;
 }
 
@@ -1264,31 +1244,43 @@ static int moei_lanes_over_cases(int n, int columns)
     return n >= 16 && columns < 16;
 }
 
-typedef enum moei_map_op {
-    MOEI_COPY, MOEI_ADD, MOEI_SUB, MOEI_MUL, MOEI_DIV, MOEI_MUL_ADD,
-    MOEI_SUB_MUL, MOEI_SUB_DIV, MOEI_MAX2, MOEI_MIN,
-    MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP, MOEI_LOG,
-    MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC, MOEI_ELU, MOEI_SILU,
-    MOEI_RELU_SLOPE, MOEI_TANH_SLOPE, MOEI_LOGISTIC_SLOPE, MOEI_ELU_SLOPE,
-    MOEI_SILU_SLOPE
-} moei_map_op;
+/* The elementwise functions of vectors a, b, c.  Activations and the products
+   with their derivatives stand in the order of moe_activation; slopes take
+   f'(a) from b = f(a), but for silu from b = a.  LONG are many instructions. */
+#define MOEI_OPS(X, LONG)                                                   \
+    X(MOEI_COPY, a)                                                         \
+    X(MOEI_ADD, a + b)                                                      \
+    X(MOEI_SUB, a - b)                                                      \
+    X(MOEI_MUL, a * b)                                                      \
+    X(MOEI_DIV, a / b)                                                      \
+    X(MOEI_MUL_ADD, a * b + c)                                              \
+    X(MOEI_SUB_MUL, (a - b) * c)                                            \
+    X(MOEI_SUB_DIV, (a - b) / c)                                            \
+    X(MOEI_MAX2, MOEI_(larger)(a, b))                                       \
+    X(MOEI_MIN, MOEI_PICK(a > b, b, a))                                     \
+    X(MOEI_EQUAL, MOEI_PICK(a == b, c, MOEI_(nothing)))                     \
+    X(MOEI_AT_LEAST, MOEI_PICK(a >= b, c, MOEI_(nothing)))                  \
+    LONG(MOEI_EXP, MOEI_(exp)(a - b))                                       \
+    LONG(MOEI_LOG, MOEI_(log)(a))                                           \
+    X(MOEI_RELU, MOEI_(larger)(a, MOEI_(nothing)))                          \
+    LONG(MOEI_TANH, MOEI_(tanh)(a))                                         \
+    LONG(MOEI_LOGISTIC, MOEI_(logistic)(a))                                 \
+    LONG(MOEI_ELU, MOEI_(elu)(a))                                           \
+    LONG(MOEI_SILU, a * MOEI_(logistic)(a))                                 \
+    X(MOEI_RELU_SLOPE, MOEI_PICK(b > 0, a, MOEI_(nothing)))                 \
+    X(MOEI_TANH_SLOPE, a * (1 - b * b))                                     \
+    X(MOEI_LOGISTIC_SLOPE, a * (b * (1 - b)))                               \
+    X(MOEI_ELU_SLOPE, MOEI_PICK(b > 0, a, a * (b + 1)))                     \
+    LONG(MOEI_SILU_SLOPE, a * MOEI_(silu_slope)(b))
+#define MOEI_OP(name, result) name,
+typedef enum moei_map_op { MOEI_OPS(MOEI_OP, MOEI_OP) } moei_map_op;
 
 /* A layer's function that is not a map: it takes the whole row. */
 #define MOEI_SOFTMAX (-1)
 
-/* The op that multiplies by the derivative of an activation. */
-static moei_map_op moei_slope(moei_map_op activation)
-{
-    return (moei_map_op)(activation + (MOEI_RELU_SLOPE - MOEI_RELU));
-}
+typedef enum { MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE } moei_reduce_op;
 
-typedef enum moei_reduce_op {
-    MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE
-} moei_reduce_op;
-
-typedef enum moei_update_op {
-    MOEI_UPDATE_SGD, MOEI_UPDATE_MOMENTUM, MOEI_UPDATE_ADAM
-} moei_update_op;
+typedef enum { MOEI_SGD, MOEI_MOMENTUM, MOEI_ADAM } moei_update_op;
 
 /* The numbers of one optimiser step. */
 typedef struct moei_rule {
@@ -1345,34 +1337,6 @@ typedef struct moei_kernels {
 } moei_kernels;
 #endif
 
-/* The elementwise functions of vectors a, b, c.  Slopes take f'(a) from
-   b = f(a), but for silu from b = a.  LONG are many instructions. */
-#define MOEI_OPS(X, LONG)                                                   \
-    X(MOEI_COPY, a)                                                         \
-    X(MOEI_ADD, a + b)                                                      \
-    X(MOEI_SUB, a - b)                                                      \
-    X(MOEI_MUL, a * b)                                                      \
-    X(MOEI_DIV, a / b)                                                      \
-    X(MOEI_MUL_ADD, a * b + c)                                              \
-    X(MOEI_SUB_MUL, (a - b) * c)                                            \
-    X(MOEI_SUB_DIV, (a - b) / c)                                            \
-    X(MOEI_MAX2, MOEI_(larger)(a, b))                                       \
-    X(MOEI_MIN, MOEI_PICK(a > b, b, a))                                     \
-    X(MOEI_EQUAL, MOEI_PICK(a == b, c, zero))                               \
-    X(MOEI_AT_LEAST, MOEI_PICK(a >= b, c, zero))                            \
-    X(MOEI_RELU, MOEI_(larger)(a, zero))                                    \
-    X(MOEI_RELU_SLOPE, MOEI_PICK(b > 0, a, zero))                           \
-    X(MOEI_TANH_SLOPE, a * (1 - b * b))                                     \
-    X(MOEI_LOGISTIC_SLOPE, a * (b * (1 - b)))                               \
-    X(MOEI_ELU_SLOPE, MOEI_PICK(b > 0, a, a * (b + 1)))                     \
-    LONG(MOEI_EXP, MOEI_(exp)(a - b))                                       \
-    LONG(MOEI_LOG, MOEI_(log)(a))                                           \
-    LONG(MOEI_TANH, MOEI_(tanh)(a))                                         \
-    LONG(MOEI_LOGISTIC, MOEI_(logistic)(a))                                 \
-    LONG(MOEI_ELU, MOEI_(elu)(a))                                           \
-    LONG(MOEI_SILU, a * MOEI_(logistic)(a))                                 \
-    LONG(MOEI_SILU_SLOPE, a * MOEI_(silu_slope)(b))
-
 /* n vectors of Y = op(A, B, C), each `step` after the one before. */
 #define MOEI_EACH(name, result)                                             \
     case name:                                                              \
@@ -1391,8 +1355,6 @@ static void MOEI_(map_strip)(moei_map_op op, int n, moe_real *y,
                              ptrdiff_t q_step, const moe_real *r,
                              ptrdiff_t r_step)
 {
-    const MOEI_V zero = MOEI_ALL((moe_real)0);
-
     switch (op) {
     MOEI_OPS(MOEI_EACH, MOEI_EACH)
     }
@@ -1400,15 +1362,13 @@ static void MOEI_(map_strip)(moei_map_op op, int n, moe_real *y,
 
 /* One vector of it. */
 #define MOEI_ONCE(name, result) case name: return result;
-#define MOEI_LATER(name, result) case name:
+#define MOEI_LATER(name, result) case name: break;
 MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
 {
-    const MOEI_V zero = MOEI_ALL((moe_real)0);
     moe_real room[4][MOEI_LANES];
 
     switch (op) {
     MOEI_OPS(MOEI_ONCE, MOEI_LATER)
-        break;
     }
     MOEI_STORE(room[0], a);
     MOEI_STORE(room[1], b);
@@ -1478,48 +1438,80 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
     }
 }
 
+MOEI_FAST MOEI_V MOEI_(term)(moei_reduce_op op, MOEI_V sum, MOEI_V a, MOEI_V b)
+{
+    return op == MOEI_MAX ? MOEI_(larger)(sum, a)
+         : op == MOEI_SUM ? sum + a
+         : op == MOEI_DOT ? sum + a * b : sum + (a - b) * (a - b);
+}
+
 /* `vectors` of sums (or maxima) side by side, each in the order of its terms,
-   for the rows of A from i on. */
-MOEI_FAST void MOEI_(reduce_rows)(moei_reduce_op op, const moei_view *y,
-                                  const moei_view *A, const moei_view *B,
-                                  int i, const int vectors)
+   for the rows of A from i on: lanes run over rows. */
+MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
+                                    const moei_view *A, const moei_view *B,
+                                    int i, const int vectors)
 {
     const int n = moei_smaller(A->m - i, MOEI_LANES);
     const ptrdiff_t a_next = A->row * MOEI_LANES, b_next = B->row * MOEI_LANES;
     const moe_real *p = A->at + (ptrdiff_t)i * A->row;
     const moe_real *q = B->at + (ptrdiff_t)i * B->row;
     moe_real *to = moei_writable(*y) + (ptrdiff_t)i * y->row;
-    MOEI_V sum[4], a, b;
+    MOEI_V sum[4];
     int j, v;
 
     for (v = 0; v < vectors; v++)
         sum[v] = MOEI_ALL(op == MOEI_MAX ? -moei_infinity() : (moe_real)0);
     for (j = A->n; j > 0; j--, p += A->col, q += B->col) {
         MOEI_UNROLL
-        for (v = 0; v < vectors; v++) {
-            a = MOEI_(fetch)(p + v * a_next, A->row, n);
-            b = MOEI_(fetch)(q + v * b_next, B->row, n);
-            sum[v] = op == MOEI_MAX ? MOEI_(larger)(sum[v], a)
-                   : op == MOEI_SUM ? sum[v] + a
-                   : op == MOEI_DOT ? sum[v] + a * b
-                   : sum[v] + (a - b) * (a - b);
-        }
+        for (v = 0; v < vectors; v++)
+            sum[v] = MOEI_(term)(op, sum[v],
+                                 MOEI_(fetch)(p + v * a_next, A->row, n),
+                                 MOEI_(fetch)(q + v * b_next, B->row, n));
     }
     for (v = 0; v < vectors; v++)
         MOEI_(put)(to + v * y->row * MOEI_LANES, y->row, n, sum[v]);
 }
 
+/* As many sums as there are lanes, which run along the rows. */
+static void MOEI_(reduce_along)(moei_reduce_op op, const moei_view *y,
+                                const moei_view *A, const moei_view *B, int i)
+{
+    const int rows = moei_smaller(A->m - i, MOEI_LANES);
+    MOEI_V sum[MOEI_LANES];
+    int j, r, n;
+
+    for (r = 0; r < MOEI_LANES; r++)
+        sum[r] = MOEI_ALL((moe_real)0);
+    for (r = 0; r < rows; r++) {
+        const moe_real *p = A->at + (ptrdiff_t)(i + r) * A->row;
+        const moe_real *q = B->at + (ptrdiff_t)(i + r) * B->row;
+        for (j = 0; j < A->n; j += MOEI_LANES, q += B->col * MOEI_LANES) {
+            n = moei_smaller(A->n - j, MOEI_LANES);
+            sum[r] = MOEI_(first)(n, MOEI_(term)(op, sum[r],
+                                                 MOEI_(get)(p + j, n),
+                                                 MOEI_(fetch)(q, B->col, n)),
+                                  sum[r]);
+        }
+    }
+    MOEI_(put)(moei_writable(*y) + (ptrdiff_t)i * y->row, y->row, rows,
+               MOEI_(sums)(sum, rows));
+}
+
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
-   A, B (m,n)   y (m,1)   lanes run over rows. */
+   A, B (m,n)   y (m,1) */
 static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
                                  const moei_view *A, const moei_view *B)
 {
+    const int along = A->col == 1 && A->n > 4 && MOEI_LANES > 1
+                   && op != MOEI_MAX && !MOEI_IN_ORDER;
     int i = 0;
 
+    for (; i < A->m && along; i += MOEI_LANES)
+        MOEI_(reduce_along)(op, y, A, B, i);
     for (; i + 4 * MOEI_LANES <= A->m; i += 4 * MOEI_LANES)
-        MOEI_(reduce_rows)(op, y, A, B, i, 4);
+        MOEI_(reduce_across)(op, y, A, B, i, 4);
     for (; i < A->m; i += MOEI_LANES)
-        MOEI_(reduce_rows)(op, y, A, B, i, 1);
+        MOEI_(reduce_across)(op, y, A, B, i, 1);
 }
 
 /* P_ij = exp(X_ij) / sum_j exp(X_ij),  log_P_ij = X_ij - lse_i,
@@ -1549,7 +1541,7 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
         a = MOEI_(fetch)(x + j * X->col, x_lane, n);
         top = MOEI_(first)(n, MOEI_(larger)(top, a), top);
     }
-    top = MOEI_(clamp)(along ? MOEI_(largest_lane)(top) : top, most);
+    top = MOEI_(clamp)(along ? MOEI_(fold)(top, 1) : top, most);
     for (j = 0; j < X->n; j += step) {
         n = along ? moei_smaller(X->n - (int)j, step) : rows;
         a = MOEI_(clamp)(MOEI_(fetch)(x + j * X->col, x_lane, n), most) - top;
@@ -1558,7 +1550,7 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
         MOEI_(put)(l + j * log_P->col, l_lane, n, a);
         MOEI_(put)(p + j * P->col, p_lane, n, e);
     }
-    sum = along ? MOEI_(sum_of_lanes)(sum) : sum;
+    sum = along ? MOEI_(fold)(sum, 0) : sum;
     a = MOEI_(log)(sum);
     MOEI_(give)(moei_writable(*lse) + i, rows, a + top);
     for (j = 0; j < X->n; j += step) {
@@ -1614,7 +1606,6 @@ static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
         const moe_real *a = t->a, *b = t->b;                                \
         const int left = columns;                                           \
         int l;                                                              \
-        (void)a_row;                                                        \
         R(W, MOEI_BEGIN_ROW)                                                \
         for (l = t->k; l > 0; l--, a += a_col, b += b_row) {                \
             W(MOEI_LINE, 0)                                                 \
@@ -1690,7 +1681,7 @@ static void MOEI_(product_panels)(const moei_view *C, const moei_view *S,
         for (l = 0; l < A->n; l += DEEP) {
             moei_view b = moei_window(*B, l, j, DEEP, WIDE);
             moei_view c = moei_window(*C, 0, j, C->m, WIDE);
-            moei_view s = l == 0 ? moei_part(*S, 0, j) : c;
+            moei_view s = l == 0 ? moei_window(*S, 0, j, C->m, WIDE) : c;
             moei_view a = moei_window(*A, 0, l, A->m, DEEP);
             moei_view rows = moei_view_of(panel, WIDE, 1, b.m, b.n);
 
@@ -1786,7 +1777,6 @@ static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
                                  moe_real *v, moe_real *u,
                                  const moei_rule *rule)
 {
-    const MOEI_V zero = MOEI_ALL((moe_real)0);
     MOEI_V x, step, first, second;
     int left;
 
@@ -1794,10 +1784,10 @@ static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
         left = n < MOEI_LANES ? (int)n : MOEI_LANES;
         x = MOEI_(get)(w, left);
         step = MOEI_(get)(g, left) * rule->scale;
-        MOEI_(give)(g, left, zero);
-        if (rule->op == MOEI_UPDATE_SGD) {
+        MOEI_(give)(g, left, MOEI_(nothing));
+        if (rule->op == MOEI_SGD) {
             x -= rule->rate * (step + rule->decay * x);
-        } else if (rule->op == MOEI_UPDATE_MOMENTUM) {
+        } else if (rule->op == MOEI_MOMENTUM) {
             first = rule->momentum * MOEI_(get)(v, left) + step
                   + rule->decay * x;
             MOEI_(give)(v, left, first);
@@ -1832,8 +1822,6 @@ static const moei_kernels MOEI_(table) = {
 #undef MOEI_PICK
 #undef MOEI_REAL
 #undef MOEI_BITS
-#undef MOEI_LOAD
-#undef MOEI_STORE
 #undef MOEI_MASK
 #undef MOEI_LOAD_PART
 #undef MOEI_STORE_PART
@@ -1841,9 +1829,6 @@ static const moei_kernels MOEI_(table) = {
 #undef MOEI_HIGH
 #undef MOEI_LOWS
 #undef MOEI_HIGHS
-#undef MOEI_ALL
-#undef MOEI_V
-#undef MOEI_I
 #undef MOEI_SET
 #undef MOEI_LANES
 #undef MOEI_WIDE
@@ -1897,7 +1882,7 @@ static const moei_kernels MOEI_(table) = {
 #define MOEI_VECTORS 4
 #define MOEI_MASK(n) ((moei_mask_bits)((1u << (n)) - 1))
 #define MOEI_LOAD_PART(p, n) MOEI_BUILTIN(loadu, 512_mask)(                 \
-    p, MOEI_(zero), MOEI_MASK(n))
+    p, MOEI_(nothing), MOEI_MASK(n))
 #define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(storeu, 512_mask)(            \
     p, x, MOEI_MASK(n))
 #include "moe.h"
@@ -1924,21 +1909,20 @@ static const moei_kernels *const moei_set[] = {
 #endif
 };
 
+static int moei_count_sets(void)
+{
+    int all = (int)(sizeof moei_set / sizeof *moei_set);
+
 #ifdef MOEI_HAS_AVX
-static int moei_count_sets(void)
-{
-    int base = (int)(sizeof moei_set / sizeof *moei_set) - 2;
-    return !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")
-         ? base : !__builtin_cpu_supports("avx512dq")
-               || !__builtin_cpu_supports("avx512bw")
-               || !__builtin_cpu_supports("avx512vl") ? base + 1 : base + 2;
-}
-#else
-static int moei_count_sets(void)
-{
-    return (int)(sizeof moei_set / sizeof *moei_set);
-}
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return all - 2;
+    if (!__builtin_cpu_supports("avx512dq")
+        || !__builtin_cpu_supports("avx512bw")
+        || !__builtin_cpu_supports("avx512vl"))
+        return all - 1;
 #endif
+    return all;
+}
 
 /* The set of vectors of so many bits, 0 for the widest; -1: not here. */
 static int moei_find_set(int bits)
@@ -1963,8 +1947,7 @@ MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y,
     moei_set[m->set]->map(op, &Y, &A, &B, &moei_zero);
 }
 
-MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y,
-                         moei_view A)
+MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
 {
     moei_set[m->set]->map(op, &Y, &A, &moei_zero, &moei_zero);
 }
@@ -1985,12 +1968,6 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
     moei_set[m->set]->product(then, &C, &S, &A, &B);
-}
-
-MOEI_FAST void moei_update(const moe *m, size_t n, moe_real *w, moe_real *g,
-                           moe_real *v, moe_real *u, const moei_rule *rule)
-{
-    moei_set[m->set]->update(n, w, g, v, u, rule);
 }
 
 /* ======================================================================== */
@@ -2015,12 +1992,18 @@ MOEI_FAST void moei_update(const moe *m, size_t n, moe_real *w, moe_real *g,
     X(DE_DY, OUTPUTS, 1)                                                      \
     X(DE_DZ, INPUTS, 1)                                                       \
     X(DELTA, WIDEST, 1)    /* dE/da of two layers, in turn                 */ \
-    X(DELTA_2, WIDEST, 1)
+    X(DELTA_2, WIDEST, 1)                                                     \
+    X(X_OF, SOME_INPUTS, 0)   /* rows of one expert's cases: of Z          */ \
+    X(D_OF, SOME_OUTPUTS, 1)  /* of D or DE_DY                             */ \
+    X(Y_OF, SOME_OUTPUTS, 1)  /* of the blend or its logarithm             */ \
+    X(W_OF, SOME, 1)          /* of a column of P, H or G                  */ \
+    X(E_OF, SOME, 1)
 
 #define MOEI_NAME(name, columns, learning) MOEI_##name,
 #define MOEI_KIND(name, columns, learning) MOEI_##columns,
 #define MOEI_LEARNING(name, columns, learning) learning,
-enum { MOEI_INPUTS, MOEI_EXPERTS, MOEI_OUTPUTS, MOEI_ONE, MOEI_WIDEST };
+enum { MOEI_INPUTS, MOEI_EXPERTS, MOEI_OUTPUTS, MOEI_ONE, MOEI_WIDEST,
+       MOEI_SOME_INPUTS, MOEI_SOME_OUTPUTS, MOEI_SOME };
 enum { MOEI_ARRAYS(MOEI_NAME) MOEI_ARRAY_COUNT };
 static const unsigned char moei_kind[] = {MOEI_ARRAYS(MOEI_KIND)};
 static const unsigned char moei_learning[] = {MOEI_ARRAYS(MOEI_LEARNING)};
@@ -2061,6 +2044,12 @@ static int moei_span_fits(moe_span span, int inputs)
         && !moei_outside(span.count, 0, inputs - span.first);
 }
 
+/* The length of gate.balance: only a choice can be balanced. */
+static size_t moei_balanced(const moe_config *c)
+{
+    return c->top_k % c->experts != 0 ? (size_t)c->experts : 0;
+}
+
 static const char *moei_config_fault(const moe_config *c)
 {
     const char *fault = moei_hidden_fault(c->hidden);
@@ -2072,6 +2061,10 @@ static const char *moei_config_fault(const moe_config *c)
             ? "outputs is outside 1..MOE_MAX_SIZE"
         : moei_outside(c->experts, 1, MOE_MAX_SIZE)
             ? "experts is outside 1..MOE_MAX_SIZE"
+        : moei_outside(c->top_k, 0, c->experts) ? "top_k is outside 0..experts"
+        : !moei_is_amount(c->balance) ? "balance is outside 0..1e30"
+        : c->balance > 0 && moei_balanced(c) == 0
+            ? "balance needs top_k in 1..experts-1"
         : moei_outside(c->rows, 0, MOE_MAX_SIZE)
             ? "rows is outside 0..MOE_MAX_SIZE"
         : !moei_span_fits(c->expert_sees, c->inputs)
@@ -2094,16 +2087,16 @@ static const char *moei_config_fault(const moe_config *c)
         : fault;
 }
 
-/* The shape of a stack of layers; *count goes on from its first parameter. */
-static void moei_plan_net(moei_net *net, const moe_config *c, int gate,
-                          uint64_t *count)
+/* The shape of a stack of layers, and the most columns that any has; *count
+   goes on from its first parameter. */
+static void moei_plan_net(moe *m, int gate, uint64_t *count)
 {
-    static const int hidden_op[] = {MOEI_RELU, MOEI_TANH, MOEI_LOGISTIC,
-                                    MOEI_ELU, MOEI_SILU};
     static const int output_op[] = {MOEI_COPY, MOEI_LOGISTIC, MOEI_SOFTMAX};
+    const moe_config *c = &m->config;
     const int *hidden = gate ? c->gate_hidden : c->hidden;
     moe_span sees = gate ? c->gate_sees : c->expert_sees;
-    int l = 0, last, in = sees.count;
+    moei_net *net = gate ? &m->gate : &m->expert;
+    int l = 0, last, in = sees.count, *widest = &m->columns[MOEI_WIDEST];
 
     net->copies = gate ? 1 : c->experts;
     net->first = sees.first;
@@ -2112,37 +2105,17 @@ static void moei_plan_net(moei_net *net, const moe_config *c, int gate,
         last = l == MOE_MAX_HIDDEN || hidden[l] == 0;
         at->in = in;
         at->out = !last ? hidden[l] : gate ? c->experts : c->outputs;
-        net->function[l] = !last ? hidden_op[c->activation]
+        net->function[l] = !last ? MOEI_RELU + (int)c->activation
                          : gate ? MOEI_COPY : output_op[c->output];
         at->bias = (size_t)*count;
         *count += (uint64_t)net->copies * (uint64_t)at->out;
         at->weight = (size_t)*count;
         *count += (uint64_t)net->copies * (uint64_t)in * (uint64_t)at->out;
         in = at->out;
+        *widest = in > *widest ? in : *widest;
         l++;
     } while (!last);
     net->layers = l;
-}
-
-/* The most columns that stand between two layers, or `widest` if more. */
-static int moei_widest(const moei_net *net, int widest)
-{
-    int l;
-
-    for (l = 0; l < net->layers; l++)
-        if (net->layer[l].out > widest)
-            widest = net->layer[l].out;
-    return widest;
-}
-
-/* All bytes 0. */
-static void moei_wipe(moe *m)
-{
-    unsigned char *byte = (unsigned char *)m;
-    size_t i;
-
-    for (i = 0; i < sizeof *m; i++)
-        byte[i] = 0;
 }
 
 /* The shape of m and where its parameters are. */
@@ -2151,7 +2124,7 @@ static void moei_plan(moe *m, const moe_config *config)
     moe_config *c = &m->config;
     uint64_t count = 0;
 
-    moei_wipe(m);
+    moei_wipe(m, sizeof *m);
     *c = *config;
     c->sigma = c->sigma > 0 ? c->sigma : 1;
     c->rows = c->rows > 0 ? c->rows : 64;
@@ -2159,14 +2132,19 @@ static void moei_plan(moe *m, const moe_config *config)
         c->expert_sees.count = c->inputs - c->expert_sees.first;
     if (c->gate_sees.count == 0)
         c->gate_sees.count = c->inputs - c->gate_sees.first;
-    moei_plan_net(&m->expert, c, 0, &count);
+    moei_plan_net(m, 0, &count);
     if (c->experts > 1)
-        moei_plan_net(&m->gate, c, 1, &count);
+        moei_plan_net(m, 1, &count);
+    c->top_k = c->top_k > 0 ? c->top_k : c->experts;
+    m->balanced = moei_balanced(c);
+    count += m->balanced;
     m->columns[MOEI_INPUTS] = c->inputs;
     m->columns[MOEI_EXPERTS] = c->experts;
     m->columns[MOEI_OUTPUTS] = c->outputs;
     m->columns[MOEI_ONE] = 1;
-    m->columns[MOEI_WIDEST] = moei_widest(&m->gate, moei_widest(&m->expert, 1));
+    m->columns[MOEI_SOME_INPUTS] = m->balanced ? c->inputs : 0;
+    m->columns[MOEI_SOME_OUTPUTS] = m->balanced ? c->outputs : 0;
+    m->columns[MOEI_SOME] = m->balanced ? 1 : 0;
     m->trained_count = (size_t)count;
     m->value_count = (size_t)(count + 2 * ((uint64_t)c->inputs
                                            + (uint64_t)c->outputs));
@@ -2183,29 +2161,34 @@ static moe_real *moei_take(moei_carver *carver, uint64_t count)
     return at;
 }
 
-/* Sums and outputs of every layer, the last one's outputs at `out`.  Learning
-   keeps all until the way back; prediction works the copies one after the
-   other in the same memory.  Sums stand apart where the way back needs both,
-   and for softmax, which leaves its logarithm there. */
-static void moei_carve_net(moei_net *net, int rows, int learn, moe_real *out,
-                           moei_carver *carver)
+static int32_t *moei_take_integers(moei_carver *carver, uint64_t count)
 {
-    uint64_t copies = learn ? (uint64_t)net->copies : 1;
+    uint64_t bytes = count * sizeof(int32_t) + sizeof(moe_real) - 1;
+
+    return (int32_t *)(void *)moei_take(carver, bytes / sizeof(moe_real));
+}
+
+/* Sums and outputs of every layer for so many cases of all copies, the last
+   one's outputs at `out`.  Learning keeps all until the way back; prediction
+   works the copies one after the other in the same memory.  Sums stand apart
+   where the way back needs both, and for softmax, which leaves its logarithm
+   there. */
+static void moei_carve_net(moei_net *net, uint64_t cases, int rows, int learn,
+                           moe_real *out, moei_carver *carver)
+{
     int l;
 
+    net->start = moei_take_integers(carver, (uint64_t)net->copies + 1);
+    net->kept = learn;
+    cases = learn ? cases : (uint64_t)rows;
     for (l = 0; l < net->layers; l++) {
-        uint64_t block = (uint64_t)rows * (uint64_t)net->layer[l].out;
-        int last = l == net->layers - 1;
+        uint64_t block = cases * (uint64_t)net->layer[l].out;
 
-        net->act[l] = last ? out : moei_take(carver, copies * block);
-        net->act_stride[l] = last || learn ? (size_t)block : 0;
+        net->act[l] = l == net->layers - 1 ? out : moei_take(carver, block);
         net->pre[l] = net->act[l];
-        net->pre_stride[l] = net->act_stride[l];
         if (net->function[l] == MOEI_SOFTMAX
-            || (net->function[l] == MOEI_SILU && learn)) {
-            net->pre[l] = moei_take(carver, copies * block);
-            net->pre_stride[l] = learn ? (size_t)block : 0;
-        }
+            || (net->function[l] == MOEI_SILU && learn))
+            net->pre[l] = moei_take(carver, block);
     }
 }
 
@@ -2214,39 +2197,42 @@ static void moei_carve_net(moei_net *net, int rows, int learn, moe_real *out,
 static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
                              moe_real *memory)
 {
-    moei_carver carver;
-    uint64_t B, E, O;
+    moei_carver carver = {memory, 0};
+    uint64_t B, E, K, O;
     int i, learn;
 
     moei_plan(m, config);
-    carver.memory = memory;
-    carver.used = 0;
     B = (uint64_t)m->config.rows;
     E = (uint64_t)m->config.experts;
+    K = (uint64_t)m->config.top_k;
     O = (uint64_t)m->config.outputs;
     learn = weights && m->config.use != MOE_USE_PREDICT;
     for (i = 0; i < MOEI_ARRAY_COUNT; i++)
         if (learn || !moei_learning[i])
             m->work[i] = moei_take(&carver,
                                    B * (uint64_t)m->columns[moei_kind[i]]);
-    moei_carve_net(&m->expert, m->config.rows, learn,
-                   moei_take(&carver, B * E * O), &carver);
-    moei_carve_net(&m->gate, m->config.rows, learn, m->work[MOEI_S], &carver);
+    moei_carve_net(&m->expert, B * K, m->config.rows, learn,
+                   moei_take(&carver, B * K * O), &carver);
+    moei_carve_net(&m->gate, B, m->config.rows, learn, m->work[MOEI_S],
+                   &carver);
+    m->expert.place = moei_take_integers(&carver, B * K);
+    m->expert.of = m->config.top_k;
+    m->choice = moei_take_integers(&carver, B * K);
+    m->chosen = m->shown = moei_take_integers(&carver, B * K);
     m->s = moei_take(&carver, B * E);
     m->p = moei_take(&carver, B * E);
-    m->o = moei_take(&carver, B * E * O);
+    m->o = moei_take(&carver, B * K * O);
     m->y = moei_take(&carver, B * O);
-    if (learn)
-        m->h = moei_take(&carver, B * E);
     if (weights)
         m->own = moei_take(&carver, m->value_count);
-    if (learn)
-        m->grads = moei_take(&carver, m->trained_count);
     for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
         m->kept[i] = moei_take(&carver, m->trained_count);
     if (learn) {
+        m->h = moei_take(&carver, B * E);
+        m->grads = moei_take(&carver, m->trained_count);
         m->sum = moei_take(&carver, 3 * (2 * E + 4));
         m->means = moei_take(&carver, 2 * E);
+        m->share = moei_take(&carver, m->balanced);
     }
     return carver.used;
 }
@@ -2276,12 +2262,11 @@ static moei_view moei_scale_x(const moe *m, int row)
     return moei_row(m->params + m->value_count - rest, m->config.inputs);
 }
 
-/* A block array of n cases and `cols` columns, as this block is laid out. */
-static moei_view moei_rows(const moe *m, const moe_real *at, int cols)
+/* A block array of n cases and `cols` columns, lanes over one or the other. */
+static moei_view moei_block(const moe_real *at, int n, int cols)
 {
-    return moei_lanes_over_cases(m->n, cols)
-         ? moei_view_of(at, 1, m->config.rows, m->n, cols)
-         : moei_view_of(at, cols, 1, m->n, cols);
+    return moei_lanes_over_cases(n, cols) ? moei_view_of(at, 1, n, n, cols)
+                                          : moei_view_of(at, cols, 1, n, cols);
 }
 
 /* A block array by its name. */
@@ -2289,7 +2274,7 @@ static moei_view moei_array(const moe *m, int name)
 {
     return moei_kind[name] == MOEI_ONE
          ? moei_cases(m->work[name], m->n)
-         : moei_rows(m, m->work[name], m->columns[moei_kind[name]]);
+         : moei_block(m->work[name], m->n, m->columns[moei_kind[name]]);
 }
 
 static uint64_t moei_need(const moe_config *config, int weights)
@@ -2324,12 +2309,10 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config)
 MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer)
 {
     moe m;
-    moe_layer none;
+    moe_layer none = {0, 0, 0, 0};
     const moei_net *net;
     int gate, copy;
 
-    none.in = none.out = 0;
-    none.bias = none.weight = 0;
     if (moe_check(config, NULL) != MOE_OK)
         return none;
     moei_plan(&m, config);
@@ -2344,9 +2327,8 @@ MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer)
 MOE_DEF const char *moe_status_text(moe_status status)
 {
     static const char *const text[] = {
-        "ok", "stopped by the progress callback",
-        "a required pointer is NULL", "a setting is out of range",
-        "memory is too small or misaligned",
+        "ok", "stopped by the progress callback", "a required pointer is NULL",
+        "a setting is out of range", "memory is too small or misaligned",
         "the data are not finite or out of range",
         "training left the finite numbers", "this moe cannot do that"
     };
@@ -2363,7 +2345,7 @@ static moe_status moei_refuse(moe *m, moe_status status, const char *why)
 
 static moe_status moei_closed(moe *m, moe_status status, const char *why)
 {
-    moei_wipe(m);
+    moei_wipe(m, sizeof *m);
     return moei_refuse(m, status, why);
 }
 
@@ -2380,14 +2362,11 @@ static int moei_keeps_subnormals(void)
 static void *moei_allocate(size_t bytes, void **heap)
 {
     enum { LINE = 64 };
-    unsigned char *at = NULL;
+    unsigned char *at;
 
-    *heap = bytes > SIZE_MAX - LINE ? NULL : MOEI_MALLOC(bytes + LINE);
-    if (*heap != NULL) {
-        at = (unsigned char *)*heap;
-        at += (LINE - (uintptr_t)at % LINE) % LINE;
-    }
-    return at;
+    *heap = bytes > SIZE_MAX - LINE ? NULL : MOE_MALLOC(bytes + LINE);
+    at = (unsigned char *)*heap;
+    return at ? at + (LINE - (uintptr_t)at % LINE) % LINE : NULL;
 }
 
 /* Check, find memory and lay out: what moe_open and moe_attach share. */
@@ -2416,8 +2395,7 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         memory = moei_allocate(need, &heap);
     if (memory == NULL)
         return moei_closed(m, MOE_ERR_MEMORY, "no memory given or found");
-    for (i = 0; i < need / sizeof(moe_real); i++)
-        ((moe_real *)memory)[i] = 0;
+    moei_wipe(memory, need);
     moei_lay_out(m, config, weights, (moe_real *)memory);
     m->heap = heap;
     m->set = moei_find_set(config->simd);
@@ -2486,8 +2464,8 @@ MOE_DEF void moe_close(moe *m)
 {
     if (m == NULL)
         return;
-    MOEI_FREE(m->heap);
-    moei_wipe(m);
+    MOE_FREE(m->heap);
+    moei_wipe(m, sizeof *m);
 }
 
 /* ======================================================================== */
@@ -2501,19 +2479,10 @@ MOE_DEF void moe_close(moe *m)
 static void moei_softmax_backward(const moe *m, moei_view p, moei_view g,
                                   moei_view dE_dx)
 {
-    moei_view mean = moei_array(m, MOEI_TOP);
+    moei_view mean = moei_cases(m->work[MOEI_TOP], p.m);
 
     moei_reduce(m, MOEI_DOT, mean, p, g);
     moei_map(m, MOEI_SUB_MUL, dE_dx, g, mean, p);
-}
-
-/* y = f(a); softmax leaves log y in a.   a, y (n,out) */
-static void moei_function(const moe *m, int function, moei_view a, moei_view y)
-{
-    if (function == MOEI_SOFTMAX)
-        moei_softmax(m, y, a, moei_array(m, MOEI_LSE), a);
-    else
-        moei_map1(m, (moei_map_op)function, y, a);
 }
 
 /* dE/da = dE/dy f'(a), in place.   kept: y, but a for silu   (n,out) */
@@ -2523,20 +2492,25 @@ static void moei_function_backward(const moe *m, int function, moei_view kept,
     if (function == MOEI_SOFTMAX)
         moei_softmax_backward(m, kept, delta, delta);
     else if (function != MOEI_COPY)
-        moei_map2(m, moei_slope((moei_map_op)function), delta, delta, kept);
+        moei_map2(m, (moei_map_op)(function + MOEI_RELU_SLOPE - MOEI_RELU),
+                  delta, delta, kept);
 }
 
-/* What copy c of layer l gave, and the sums that went into it.  (n,out) */
-static moei_view moei_act(const moe *m, const moei_net *net, int c, int l)
+static int moei_cases_of(const moei_net *net, int c)
 {
-    return moei_rows(m, net->act[l] + (size_t)c * net->act_stride[l],
-                     net->layer[l].out);
+    return (int)(net->start[c + 1] - net->start[c]);
 }
 
-static moei_view moei_pre(const moe *m, const moei_net *net, int c, int l)
+/* Of the cases of copy c: layer l's part of an array for all copies, net->act
+   or net->pre.  The last layer's outputs are always kept.  (n,out) */
+static moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
+                              int c, int l)
 {
-    return moei_rows(m, net->pre[l] + (size_t)c * net->pre_stride[l],
-                     net->layer[l].out);
+    int out = net->layer[l].out, last = l == net->layers - 1;
+    int apart = net->kept || (last && array[l] == net->act[l]);
+    size_t from = apart ? (size_t)net->start[c] * (size_t)out : 0;
+
+    return moei_block(array[l] + from, moei_cases_of(net, c), out);
 }
 
 /* The columns of a block array like z that the net sees. */
@@ -2546,31 +2520,88 @@ static moei_view moei_seen(const moei_net *net, moei_view z)
                         z.m, net->layer[0].in);
 }
 
-/* What goes into layer l.  (n,in) */
-static moei_view moei_layer_input(const moe *m, const moei_net *net, int c,
-                                  int l)
+/* The case at place q, and how many from there on stand together, in the same
+   place k of each. */
+static int moei_case(const moei_net *net, int q)
 {
-    return l == 0 ? moei_seen(net, moei_array(m, MOEI_Z))
-                  : moei_act(m, net, c, l - 1);
+    return net->place ? (int)net->place[q] / net->of : q;
 }
 
-/* Copy c of a net:  a = x W + b,  y = f(a)
+static int moei_run(const moei_net *net, int c, int q)
+{
+    int end = (int)net->start[c + 1], next = q + 1;
+
+    if (net->place == NULL)
+        return end - q;
+    while (next < end && net->place[next] == net->place[next - 1] + net->of)
+        next++;
+    return next - q;
+}
+
+/* The rows of a block array that are the cases of copy c: where they stand, if
+   together, or copied to room. */
+static moei_view moei_rows_of(const moe *m, const moei_net *net, int c,
+                              moei_view a, int room)
+{
+    int first = (int)net->start[c], n = moei_cases_of(net, c), q, run;
+    moei_view rows;
+
+    if (moei_run(net, c, first) == n)
+        return moei_rows_from(a, moei_case(net, first), n);
+    rows = a.col == 0 ? moei_cases(m->work[room], n)
+                      : moei_block(m->work[room], n, a.n);
+    for (q = 0; q < n; q += run) {
+        run = moei_run(net, c, first + q);
+        moei_map1(m, MOEI_COPY, moei_rows_from(rows, q, run),
+                  moei_rows_from(a, moei_case(net, first + q), run));
+    }
+    return rows;
+}
+
+/* And back, if they were copied. */
+static void moei_put_back(const moe *m, const moei_net *net, int c,
+                          moei_view a, moei_view rows)
+{
+    int first = (int)net->start[c], q, run;
+
+    if (moei_run(net, c, first) == rows.m)
+        return;
+    for (q = 0; q < rows.m; q += run) {
+        run = moei_run(net, c, first + q);
+        moei_map1(m, MOEI_COPY,
+                  moei_rows_from(a, moei_case(net, first + q), run),
+                  moei_rows_from(rows, q, run));
+    }
+}
+
+/* The inputs of copy c.  (n,in) */
+static moei_view moei_inputs_of(const moe *m, const moei_net *net, int c)
+{
+    return moei_seen(net, moei_rows_of(m, net, c, moei_array(m, MOEI_Z),
+                                       MOEI_X_OF));
+}
+
+/* Copy c of a net:  a = x W + b,  y = f(a);  softmax leaves log y in a
    x (n,in)   W (in,out)   b (out)   a, y (n,out) */
 static void moei_net_forward(moe *m, const moei_net *net, int c)
 {
+    moei_view x = moei_inputs_of(m, net, c);
     int l;
 
     for (l = 0; l < net->layers; l++) {
         moe_layer at = moei_layer_of(net, c, l);
-        moei_view x = moei_layer_input(m, net, c, l);
         moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
         moei_view b = moei_row(m->params + at.bias, at.out);
-        moei_view a = moei_pre(m, net, c, l), y = moei_act(m, net, c, l);
+        moei_view a = moei_of_copy(net, net->pre, c, l);
+        moei_view y = moei_of_copy(net, net->act, c, l);
         int f = net->function[l], apart = a.at != y.at;
 
         moei_product(m, apart ? MOEI_COPY : (moei_map_op)f, a, b, x, W);
-        if (apart)
-            moei_function(m, f, a, y);
+        if (f == MOEI_SOFTMAX)
+            moei_softmax(m, y, a, moei_cases(m->work[MOEI_LSE], a.m), a);
+        else if (apart)
+            moei_map1(m, (moei_map_op)f, y, a);
+        x = y;
     }
 }
 
@@ -2580,28 +2611,32 @@ static void moei_net_forward(moe *m, const moei_net *net, int c)
    columns of it that the net sees get += dE/dx of the first layer. */
 static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
 {
-    int l, turn = 0;
+    int l, turn = 0, n = moei_cases_of(net, c);
 
     for (l = net->layers - 1; l >= 0; l--, turn = !turn) {
         moe_layer at = moei_layer_of(net, c, l);
-        moei_view x = moei_layer_input(m, net, c, l);
+        moei_view x = l > 0 ? moei_of_copy(net, net->act, c, l - 1)
+                            : moei_inputs_of(m, net, c);
         moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
         moei_view dE_dW = moei_matrix(m->grads + at.weight, at.in, at.out);
         moei_view dE_db = moei_row(m->grads + at.bias, at.out);
-        moei_view dE_da = moei_rows(m, m->work[MOEI_DELTA + turn], at.out);
+        moei_view dE_da = moei_block(m->work[MOEI_DELTA + turn], n, at.out);
+        moei_view dE_dx = moei_block(m->work[MOEI_DELTA + !turn], n, at.in);
 
         moei_product(m, MOEI_COPY, dE_dW, dE_dW, moei_transposed(x), dE_da);
-        moei_product(m, MOEI_COPY, dE_db, dE_db, moei_ones(m->n),
-                     dE_da);
+        moei_product(m, MOEI_COPY, dE_db, dE_db, moei_ones(n), dE_da);
         if (l > 0) {
-            moei_view dE_dx = moei_rows(m, m->work[MOEI_DELTA + !turn], at.in);
             moei_product(m, MOEI_COPY, dE_dx, moei_zero, dE_da,
                          moei_transposed(W));
             moei_function_backward(m, net->function[l - 1],
-                                   moei_pre(m, net, c, l - 1), dE_dx);
+                                   moei_of_copy(net, net->pre, c, l - 1),
+                                   dE_dx);
         } else if (want_dz) {
-            moei_view dE_dx = moei_seen(net, moei_array(m, MOEI_DE_DZ));
+            moei_view dE_dz = moei_array(m, MOEI_DE_DZ);
+            moei_view rows = moei_rows_of(m, net, c, dE_dz, MOEI_X_OF);
+            dE_dx = moei_seen(net, rows);
             moei_product(m, MOEI_COPY, dE_dx, dE_dx, dE_da, moei_transposed(W));
+            moei_put_back(m, net, c, dE_dz, rows);
         }
     }
 }
@@ -2610,14 +2645,130 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
 /* 8  GATE                                                                  */
 /* ======================================================================== */
 
-/* s = gate(x),  p = softmax(s)   (n,E)
+/* gate.balance (E): what is added to s for the choice alone. */
+static moei_view moei_balance(const moe *m)
+{
+    return m->balanced ? moei_row(m->params + m->trained_count - m->balanced,
+                                  m->config.experts) : moei_zero;
+}
+
+/* The logit that expert j is chosen by; NaN loses against all. */
+static moe_real moei_rank(const moe_real *s, int step, int j)
+{
+    moe_real x = s[(ptrdiff_t)j * step];
+
+    return x == x ? x : -moei_infinity();
+}
+
+/* Which of the chosen goes first: the last of those with the smallest logit. */
+static int moei_least(const moe_real *s, int step, int K, const int32_t *chosen)
+{
+    int k, least = 0;
+
+    for (k = 1; k < K; k++)
+        if (moei_rank(s, step, (int)chosen[k])
+            <= moei_rank(s, step, (int)chosen[least]))
+            least = k;
+    return least;
+}
+
+/* The K experts with the largest logits, in ascending order; of equal ones the
+   first.  s: E logits, `step` apart. */
+static void moei_choose(const moe_real *s, int step, int E, int K,
+                        int32_t *chosen)
+{
+    moe_real worst;
+    int j, k, least;
+
+    for (k = 0; k < K; k++)
+        chosen[k] = k;
+    least = moei_least(s, step, K, chosen);
+    worst = moei_rank(s, step, (int)chosen[least]);
+    for (j = K; j < E; j++)
+        if (s[(ptrdiff_t)j * step] > worst) {
+            for (k = least; k < K - 1; k++)
+                chosen[k] = chosen[k + 1];
+            chosen[K - 1] = j;
+            least = moei_least(s, step, K, chosen);
+            worst = moei_rank(s, step, (int)chosen[least]);
+        }
+}
+
+/* The cases of each expert, in order, from what was chosen for each case. */
+static void moei_group(moei_net *net, const int32_t *chosen, int n)
+{
+    int32_t *start = net->start, first = 0, count;
+    int i, q, K = net->of;
+
+    moei_wipe(start, ((size_t)net->copies + 1) * sizeof *start);
+    for (q = 0; q < n * K; q++)
+        start[chosen[q]]++;
+    for (i = 0; i < net->copies; i++, first += count) {
+        count = start[i];
+        start[i] = first;
+    }
+    for (q = 0; q < n * K; q++)
+        net->place[start[chosen[q]]++] = q;
+    for (i = net->copies; i > 0; i--)
+        start[i] = start[i - 1];
+    start[0] = 0;
+}
+
+/* Choose experts by s + balance, group the cases by them, and leave s in LOG_P,
+   with -inf for experts that were not chosen: their p is 0. */
+static void moei_gate_choose(moe *m)
+{
+    moei_view s = moei_array(m, MOEI_S), rank = moei_array(m, MOEI_LOG_P);
+    moe_real *to = moei_writable(rank), low = -moei_infinity(), a;
+    int32_t *chosen = m->choice;
+    int r, k, K = m->config.top_k;
+
+    moei_map2(m, MOEI_ADD, rank, s, moei_balance(m));
+    for (r = 0; r < m->n; r++)
+        moei_choose(rank.at + (ptrdiff_t)r * rank.row, rank.col,
+                    m->config.experts, K, chosen + (ptrdiff_t)r * K);
+    moei_group(&m->expert, chosen, m->n);
+    moei_map1(m, MOEI_COPY, rank, moei_number(&low));
+    for (r = 0; r < m->n; r++)
+        for (k = 0; k < K; k++) {
+            ptrdiff_t j = chosen[(ptrdiff_t)r * K + k];
+            a = s.at[r * s.row + j * s.col];
+            to[r * rank.row + j * rank.col] = a < -MOEI_LARGEST
+                                            ? -MOEI_LARGEST : a;
+        }
+}
+
+/* s = gate(x),  p = softmax of the chosen s   (n,E)
    A gate without layers has one expert and nothing to say: p stays 1. */
 static void moei_gate_forward(moe *m)
 {
-    moei_net_forward(m, &m->gate, 0);
-    if (m->gate.layers > 0)
+    int layers = m->gate.layers;
+
+    if (layers > 0) {
+        m->gate.start[1] = m->n;
+        moei_net_forward(m, &m->gate, 0);
+    }
+    moei_gate_choose(m);
+    if (layers > 0)
         moei_softmax(m, moei_array(m, MOEI_P), moei_array(m, MOEI_LOG_P),
-                     moei_array(m, MOEI_LSE), moei_array(m, MOEI_S));
+                     moei_array(m, MOEI_LSE), moei_array(m, MOEI_LOG_P));
+}
+
+/* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
+     balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
+   dE/ds_i += balance E q_i (f_i - sum_j f_j q_j) */
+static void moei_balance_backward(moe *m, moei_view dE_ds)
+{
+    int E = m->config.experts;
+    moe_real weight = m->config.balance * (moe_real)E;
+    moei_view q = moei_block(m->work[MOEI_DELTA_2], m->n, E);
+    moei_view mean = moei_array(m, MOEI_TOP), f = moei_row(m->share, E);
+
+    moei_softmax(m, q, moei_array(m, MOEI_H), moei_array(m, MOEI_LSE),
+                 moei_array(m, MOEI_S));
+    moei_reduce(m, MOEI_DOT, mean, q, f);
+    moei_map(m, MOEI_SUB_MUL, q, f, mean, q);
+    moei_map(m, MOEI_MUL_ADD, dE_ds, q, moei_number(&weight), dE_ds);
 }
 
 /* DELTA = dE/ds from what the loss left in g:
@@ -2625,15 +2776,17 @@ static void moei_gate_forward(moe *m)
      otherwise   dE/ds_i = p_i (g_i - sum_j p_j g_j)     g = dE/dp
    then the way back through the gate's layers.  g (n,E) */
 static void moei_gate_backward(moe *m, moei_view g, int posterior,
-                               int want_dz)
+                               int balance, int want_dz)
 {
     moei_view p = moei_array(m, MOEI_P);
-    moei_view dE_ds = moei_rows(m, m->work[MOEI_DELTA], m->config.experts);
+    moei_view dE_ds = moei_block(m->work[MOEI_DELTA], p.m, p.n);
 
     if (posterior)
         moei_map2(m, MOEI_SUB, dE_ds, p, g);
     else
         moei_softmax_backward(m, p, g, dE_ds);
+    if (balance)
+        moei_balance_backward(m, dE_ds);
     moei_net_backward(m, &m->gate, 0, want_dz);
 }
 
@@ -2646,40 +2799,64 @@ static void moei_gate_backward(moe *m, moei_view g, int posterior,
 /* o_i, and log o_i for softmax experts.  (n,O) */
 static moei_view moei_expert_out(const moe *m, int i)
 {
-    return moei_act(m, &m->expert, i, m->expert.layers - 1);
+    return moei_of_copy(&m->expert, m->expert.act, i, m->expert.layers - 1);
 }
 
 static moei_view moei_expert_log(const moe *m, int i)
 {
-    return moei_pre(m, &m->expert, i, m->expert.layers - 1);
+    return moei_of_copy(&m->expert, m->expert.pre, i, m->expert.layers - 1);
 }
 
-/* y = sum_i p_i o_i */
+/* Rows of a block array that are expert i's cases, and of its column i. */
+static moei_view moei_for_expert(const moe *m, int i, int name, int room)
+{
+    return moei_rows_of(m, &m->expert, i, moei_array(m, name), room);
+}
+
+static moei_view moei_column_for(const moe *m, int i, int name, int room)
+{
+    return moei_rows_of(m, &m->expert, i, moei_column(moei_array(m, name), i),
+                        room);
+}
+
+/* y = sum_i p_i o_i, over the experts that ran */
 static void moei_blend_forward(moe *m)
 {
+    const moei_net *net = &m->expert;
     moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P);
-    int i;
+    int i, q, run;
 
-    moei_map2(m, MOEI_MUL, y, moei_expert_out(m, 0), moei_column(p, 0));
-    for (i = 1; i < m->config.experts; i++)
-        moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i),
-                 moei_column(p, i), y);
+    moei_map1(m, MOEI_COPY, y, moei_zero);
+    for (i = 0; i < m->config.experts; i++)
+        for (q = net->start[i]; q < net->start[i + 1]; q += run) {
+            int first = moei_case(net, q), at = q - net->start[i];
+
+            run = moei_run(net, i, q);
+            moei_map(m, MOEI_MUL_ADD, moei_rows_from(y, first, run),
+                     moei_rows_from(moei_expert_out(m, i), at, run),
+                     moei_rows_from(moei_column(p, i), first, run),
+                     moei_rows_from(y, first, run));
+        }
 }
 
-/* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to be finite.
-   e (n,E), in G */
+/* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to be finite; 0
+   for experts that did not run.   e (n,E), in G */
 static moei_view moei_errors(moe *m)
 {
-    moei_view e = moei_array(m, MOEI_G), d = moei_array(m, MOEI_D);
+    moei_view e = moei_array(m, MOEI_G);
     int i, softmax = m->config.output == MOE_OUT_SOFTMAX;
 
-    for (i = 0; i < m->config.experts; i++)
+    moei_map1(m, MOEI_COPY, e, moei_zero);
+    for (i = 0; i < m->config.experts; i++) {
+        moei_view d = moei_for_expert(m, i, MOEI_D, MOEI_D_OF);
+        moei_view e_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
+
         if (softmax)
-            moei_reduce(m, MOEI_DOT, moei_column(e, i), d,
-                        moei_expert_log(m, i));
+            moei_reduce(m, MOEI_DOT, e_i, d, moei_expert_log(m, i));
         else
-            moei_reduce(m, MOEI_SQUARE, moei_column(e, i), d,
-                        moei_expert_out(m, i));
+            moei_reduce(m, MOEI_SQUARE, e_i, d, moei_expert_out(m, i));
+        moei_put_back(m, &m->expert, i, moei_column(e, i), e_i);
+    }
     if (softmax)
         moei_map2(m, MOEI_SUB, e, moei_zero, e);
     moei_map2(m, MOEI_MIN, e, e, moei_largest);
@@ -2695,13 +2872,14 @@ static moe_real moei_sigma(const moe *m)
    LSE is then log sum_i p_i exp(-e_i / (2 sigma^2)). */
 static void moei_posteriors(moe *m)
 {
-    moe_real sigma = moei_sigma(m), factor = -1 / (2 * sigma * sigma);
+    moe_real lowest = -MOEI_LARGEST, sigma = moei_sigma(m);
+    moe_real factor = m->config.output == MOE_OUT_SOFTMAX
+                    ? -1 : -1 / (2 * sigma * sigma);
     moei_view e = moei_errors(m);
 
-    if (m->config.output == MOE_OUT_SOFTMAX)
-        factor = -1;
-    moei_map(m, MOEI_MUL_ADD, e, e, moei_number(&factor),
-             moei_array(m, MOEI_LOG_P));
+    moei_map2(m, MOEI_MUL, e, e, moei_number(&factor));
+    moei_map2(m, MOEI_MAX2, e, e, moei_number(&lowest));
+    moei_map2(m, MOEI_ADD, e, e, moei_array(m, MOEI_LOG_P));
     moei_softmax(m, moei_array(m, MOEI_H), e, moei_array(m, MOEI_LSE), e);
 }
 
@@ -2709,32 +2887,38 @@ static void moei_posteriors(moe *m)
 static void moei_log_share(moe *m, int i, moei_view u)
 {
     moei_map2(m, MOEI_ADD, u, moei_expert_log(m, i),
-              moei_column(moei_array(m, MOEI_LOG_P), i));
+              moei_column_for(m, i, MOEI_LOG_P, MOEI_W_OF));
 }
 
 /* log y = log sum_i exp u_i, the largest u taken out first; into DE_DY (n,O),
    where the way back finds it. */
 static moei_view moei_log_blend(moe *m)
 {
-    int i, O = m->config.outputs;
-    moei_view top = moei_array(m, MOEI_DE_DY);
-    moei_view u = moei_rows(m, m->work[MOEI_DELTA], O);
-    moei_view sum = moei_rows(m, m->work[MOEI_DELTA_2], O);
+    int i, pass, O = m->config.outputs;
+    moei_view log_y = moei_array(m, MOEI_DE_DY), u, top, sum_of;
+    moei_view sum = moei_block(m->work[MOEI_DELTA_2], m->n, O);
+    moe_real lowest = -2 * MOEI_LARGEST;
 
-    moei_log_share(m, 0, top);
-    for (i = 1; i < m->config.experts; i++) {
-        moei_log_share(m, i, u);
-        moei_map2(m, MOEI_MAX2, top, top, u);
-    }
+    moei_map1(m, MOEI_COPY, log_y, moei_number(&lowest));
     moei_map1(m, MOEI_COPY, sum, moei_zero);
-    for (i = 0; i < m->config.experts; i++) {
-        moei_log_share(m, i, u);
-        moei_map2(m, MOEI_EXP, u, u, top);
-        moei_map2(m, MOEI_ADD, sum, sum, u);
-    }
+    for (pass = 0; pass < 2; pass++)
+        for (i = 0; i < m->config.experts; i++) {
+            top = moei_for_expert(m, i, MOEI_DE_DY, MOEI_Y_OF);
+            u = moei_block(m->work[MOEI_DELTA], top.m, O);
+            moei_log_share(m, i, u);
+            if (pass == 0) {
+                moei_map2(m, MOEI_MAX2, top, top, u);
+                moei_put_back(m, &m->expert, i, log_y, top);
+                continue;
+            }
+            moei_map2(m, MOEI_EXP, u, u, top);
+            sum_of = moei_rows_of(m, &m->expert, i, sum, MOEI_D_OF);
+            moei_map2(m, MOEI_ADD, sum_of, sum_of, u);
+            moei_put_back(m, &m->expert, i, sum, sum_of);
+        }
     moei_map1(m, MOEI_LOG, sum, sum);
-    moei_map2(m, MOEI_ADD, top, top, sum);
-    return top;
+    moei_map2(m, MOEI_ADD, log_y, log_y, sum);
+    return log_y;
 }
 
 /* E of each case, LOSS (n):
@@ -2767,28 +2951,23 @@ typedef enum moei_path {
     MOEI_BY_LOG_BLEND   /* through log y: (1.1) of softmax experts           */
 } moei_path;
 
-static moei_path moei_path_of(const moe *m)
-{
-    return m->config.loss == MOE_LOSS_MIXTURE  ? MOEI_BY_POSTERIOR
-         : m->config.loss == MOE_LOSS_EXPECTED ? MOEI_BY_PROPORTION
-         : m->config.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
-                                               : MOEI_BY_BLEND;
-}
-
 /* Each expert by an error of its own, weighted by w = h or p:
    (1.3) dE/do_i = h_i (o_i - d) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
    (1.2) dE/do_i = 2 p_i (o_i - d)            softmax: dE/da_i = p_i (o_i - d)
    and dE/da_i = dE/do_i o_i (1 - o_i) for logistic experts */
-static void moei_by_expert(moe *m, int i, moei_view w, moe_real factor,
+static void moei_by_expert(moe *m, int i, int w, moe_real factor,
                            moei_view delta)
 {
-    moei_view o = moei_expert_out(m, i), w_i = moei_array(m, MOEI_TOP);
+    moei_view o = moei_expert_out(m, i), w_i = moei_cases(m->work[MOEI_TOP],
+                                                          o.m);
     int function = m->expert.function[m->expert.layers - 1];
 
     if (function == MOEI_SOFTMAX)
         factor = 1;
-    moei_map2(m, MOEI_MUL, w_i, moei_column(w, i), moei_number(&factor));
-    moei_map(m, MOEI_SUB_MUL, delta, o, moei_array(m, MOEI_D), w_i);
+    moei_map2(m, MOEI_MUL, w_i, moei_column_for(m, i, w, MOEI_W_OF),
+              moei_number(&factor));
+    moei_map(m, MOEI_SUB_MUL, delta, o,
+             moei_for_expert(m, i, MOEI_D, MOEI_D_OF), w_i);
     if (function != MOEI_SOFTMAX)
         moei_function_backward(m, function, o, delta);
 }
@@ -2796,11 +2975,14 @@ static void moei_by_expert(moe *m, int i, moei_view w, moe_real factor,
 /* dE/do_i = p_i dE/dy,  g_i = dE/dp_i = sum_k dE/dy_k o_ik */
 static void moei_by_blend(moe *m, int i, moei_view delta)
 {
-    moei_view o = moei_expert_out(m, i), dE_dy = moei_array(m, MOEI_DE_DY);
+    moei_view o = moei_expert_out(m, i);
+    moei_view dE_dy = moei_for_expert(m, i, MOEI_DE_DY, MOEI_D_OF);
+    moei_view g_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
 
-    moei_reduce(m, MOEI_DOT, moei_column(moei_array(m, MOEI_G), i), dE_dy, o);
+    moei_reduce(m, MOEI_DOT, g_i, dE_dy, o);
+    moei_put_back(m, &m->expert, i, moei_column(moei_array(m, MOEI_G), i), g_i);
     moei_map2(m, MOEI_MUL, delta, dE_dy,
-              moei_column(moei_array(m, MOEI_P), i));
+              moei_column_for(m, i, MOEI_P, MOEI_W_OF));
     moei_function_backward(m, m->expert.function[m->expert.layers - 1], o,
                            delta);
 }
@@ -2809,38 +2991,35 @@ static void moei_by_blend(moe *m, int i, moei_view delta)
    g_i = sum_k d_k r_ik,  dE/da_ik = o_ik g_i - d_k r_ik */
 static void moei_by_log_blend(moe *m, int i, moei_view delta)
 {
-    moei_view r = moei_rows(m, m->work[MOEI_DELTA_2], m->config.outputs);
-    moei_view g_i = moei_column(moei_array(m, MOEI_G), i);
+    moei_view o = moei_expert_out(m, i);
+    moei_view r = moei_block(m->work[MOEI_DELTA_2], o.m, o.n);
+    moei_view g_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
 
     moei_log_share(m, i, r);
-    moei_map2(m, MOEI_EXP, r, r, moei_array(m, MOEI_DE_DY));
-    moei_map2(m, MOEI_MUL, r, r, moei_array(m, MOEI_D));
+    moei_map2(m, MOEI_EXP, r, r, moei_for_expert(m, i, MOEI_DE_DY, MOEI_Y_OF));
+    moei_map2(m, MOEI_MUL, r, r, moei_for_expert(m, i, MOEI_D, MOEI_D_OF));
     moei_reduce(m, MOEI_SUM, g_i, r, moei_zero);
-    moei_map2(m, MOEI_MUL, delta, moei_expert_out(m, i), g_i);
+    moei_put_back(m, &m->expert, i, moei_column(moei_array(m, MOEI_G), i), g_i);
+    moei_map2(m, MOEI_MUL, delta, o, g_i);
     moei_map2(m, MOEI_SUB, delta, delta, r);
 }
 
 /* DELTA = dE/da of expert i's last layer.  (n,O) */
 static void moei_expert_delta(moe *m, moei_path path, int i)
 {
-    moei_view delta = moei_rows(m, m->work[MOEI_DELTA], m->config.outputs);
+    moei_view delta = moei_block(m->work[MOEI_DELTA],
+                                 moei_cases_of(&m->expert, i),
+                                 m->config.outputs);
     moe_real sigma = moei_sigma(m);
 
-    switch (path) {
-    case MOEI_BY_POSTERIOR:
-        moei_by_expert(m, i, moei_array(m, MOEI_H), 1 / (sigma * sigma),
-                       delta);
-        break;
-    case MOEI_BY_PROPORTION:
-        moei_by_expert(m, i, moei_array(m, MOEI_P), 2, delta);
-        break;
-    case MOEI_BY_BLEND:
+    if (path == MOEI_BY_POSTERIOR)
+        moei_by_expert(m, i, MOEI_H, 1 / (sigma * sigma), delta);
+    else if (path == MOEI_BY_PROPORTION)
+        moei_by_expert(m, i, MOEI_P, 2, delta);
+    else if (path == MOEI_BY_BLEND)
         moei_by_blend(m, i, delta);
-        break;
-    case MOEI_BY_LOG_BLEND:
+    else
         moei_by_log_blend(m, i, delta);
-        break;
-    }
 }
 
 /* ======================================================================== */
@@ -2862,77 +3041,83 @@ static void moei_load_labels(const moe *m, const int *label, moei_view d)
             at[i * d.row + (ptrdiff_t)label[i] * d.col] = 1;
 }
 
-/* `count` cases from row `from` of the data to row `to` of the block:
+/* The block of cases first .. end-1 of the data, at most B of them, in file
+   order (key NULL) or in the order of a key:
    z = (x - shift) factor,  d' = (d - shift) / factor */
-static void moei_load_rows(moe *m, const moe_data *data, size_t from, int to,
-                           int count)
-{
-    int in = m->config.inputs, O = m->config.outputs;
-    moei_view z = moei_rows_from(moei_array(m, MOEI_Z), to, count);
-
-    moei_map(m, MOEI_SUB_MUL, z,
-             moei_matrix(data->x + from * (size_t)in, count, in),
-             moei_scale_x(m, 0), moei_scale_x(m, 1));
-    if (data->d != NULL)
-        moei_map(m, MOEI_SUB_DIV,
-                 moei_rows_from(moei_array(m, MOEI_D), to, count),
-                 moei_matrix(data->d + from * (size_t)O, count, O),
-                 moei_scale_d(m, 0), moei_scale_d(m, 1));
-    else if (data->labels != NULL)
-        moei_load_labels(m, data->labels + from,
-                         moei_rows_from(moei_array(m, MOEI_D), to, count));
-}
-
-/* The block of cases first .. first+n-1 of the data, in file order (key NULL)
-   or in the order of a key. */
 static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
-                      int first, int n)
+                      int first, int end)
 {
-    int i, run = key ? 1 : n;   /* cases that stand side by side */
+    int i, run, in = m->config.inputs, O = m->config.outputs;
 
-    m->n = n;
-    for (i = 0; i < n; i += run) {
+    m->n = moei_smaller(m->config.rows, end - first);
+    run = key ? 1 : m->n;       /* cases that stand side by side */
+    for (i = 0; i < m->n; i += run) {
         uint32_t at = (uint32_t)(first + i);
-        moei_load_rows(m, data,
-                       key ? moei_shuffled(at, (uint32_t)data->n, *key) : at,
-                       i, run);
+        size_t from = key ? moei_shuffled(at, (uint32_t)data->n, *key) : at;
+
+        moei_map(m, MOEI_SUB_MUL, moei_rows_from(moei_array(m, MOEI_Z), i, run),
+                 moei_matrix(data->x + from * (size_t)in, run, in),
+                 moei_scale_x(m, 0), moei_scale_x(m, 1));
+        if (data->d != NULL)
+            moei_map(m, MOEI_SUB_DIV,
+                     moei_rows_from(moei_array(m, MOEI_D), i, run),
+                     moei_matrix(data->d + from * (size_t)O, run, O),
+                     moei_scale_d(m, 0), moei_scale_d(m, 1));
+        else if (data->labels != NULL)
+            moei_load_labels(m, data->labels + from,
+                             moei_rows_from(moei_array(m, MOEI_D), i, run));
     }
 }
 
-/* z -> o, s, p, y */
+/* z -> s, p, o, y */
 static void moei_block_forward(moe *m)
 {
     int i;
 
-    for (i = 0; i < m->config.experts; i++)
-        moei_net_forward(m, &m->expert, i);
     moei_gate_forward(m);
+    for (i = 0; i < m->config.experts; i++)
+        if (moei_cases_of(&m->expert, i) > 0)
+            moei_net_forward(m, &m->expert, i);
     moei_blend_forward(m);
 }
 
-/* grads +=, and dE/dz += if wanted, along a path */
-static void moei_block_backward(moe *m, moei_path path, int want_dz)
+/* grads +=, and dE/dz += if wanted, along a path.  The gradient of gate.balance
+   is how many cases chose each expert. */
+static void moei_block_backward(moe *m, moei_path path, int balance,
+                                int want_dz)
 {
-    int i;
+    moe_real *count = m->grads + m->trained_count - m->balanced;
+    int i, n;
 
+    if (path == MOEI_BY_BLEND || path == MOEI_BY_LOG_BLEND)
+        moei_map1(m, MOEI_COPY, moei_array(m, MOEI_G), moei_zero);
     for (i = 0; i < m->config.experts; i++) {
-        moei_expert_delta(m, path, i);
-        moei_net_backward(m, &m->expert, i, want_dz);
+        n = moei_cases_of(&m->expert, i);
+        if (n > 0) {
+            moei_expert_delta(m, path, i);
+            moei_net_backward(m, &m->expert, i, want_dz);
+        }
+        if (m->balanced > 0)
+            count[i] += (moe_real)n;
     }
     moei_gate_backward(m,
         moei_array(m, path == MOEI_BY_POSTERIOR ? MOEI_H : MOEI_G),
-        path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND, want_dz);
+        path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND, balance,
+        want_dz);
 }
 
 /* grads += of the loss, after moei_loss_forward.  (1.1): dE/dy = 2 (y - d) */
 static void moei_loss_backward(moe *m)
 {
-    moei_path path = moei_path_of(m);
+    moei_path path = m->config.loss == MOE_LOSS_MIXTURE ? MOEI_BY_POSTERIOR
+        : m->config.loss == MOE_LOSS_EXPECTED ? MOEI_BY_PROPORTION
+        : m->config.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
+        : MOEI_BY_BLEND;
 
     if (path == MOEI_BY_BLEND)
         moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
                  moei_array(m, MOEI_Y), moei_array(m, MOEI_D), moei_two);
-    moei_block_backward(m, path, 0);
+    moei_block_backward(m, path, m->config.balance > 0, 0);
 }
 
 /* From standardised to the user's units: shift + factor y */
@@ -2944,32 +3129,31 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
 /* Write the public arrays. */
 static void moei_publish(moe *m)
 {
-    int i, n = m->n, E = m->config.experts, O = m->config.outputs;
+    const moei_net *net = &m->expert;
+    int i, n = m->n, E = m->config.experts, O = m->config.outputs, q, run;
 
     m->rows = n;
+    for (q = 0; q < n * net->of; q++)
+        m->shown[q] = m->choice[q];
     moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
     moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     for (i = 0; i < E; i++)
-        moei_to_user(m, moei_view_of(m->o + (size_t)i * (size_t)O, E * O, 1,
-                                     n, O), moei_expert_out(m, i));
+        for (q = net->start[i]; q < net->start[i + 1]; q += run) {
+            run = moei_run(net, i, q);
+            moei_to_user(m, moei_view_of(m->o + (size_t)net->place[q]
+                                              * (size_t)O, net->of * O, 1,
+                                         run, O),
+                         moei_rows_from(moei_expert_out(m, i),
+                                        q - net->start[i], run));
+        }
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
-}
-
-static moe_data moei_inputs(const moe_real *x, int n)
-{
-    moe_data data;
-    data.n = n;
-    data.x = x;
-    data.d = NULL;
-    data.labels = NULL;
-    return data;
 }
 
 /* Blocks go from first to last, but backwards when a row of y is longer than
    one of x: y may then be x without overwriting what is still to be read. */
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 {
-    moe_data data = moei_inputs(x, n);
+    moe_data data = {n, x, NULL, NULL};
     int O, B, blocks, done;
 
     MOE_ASSERT(m != NULL && m->params != NULL);
@@ -2981,7 +3165,7 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
         int block = O > m->config.inputs ? blocks - 1 - done : done;
         int first = block * B;
 
-        moei_load(m, &data, NULL, first, moei_smaller(B, n - first));
+        moei_load(m, &data, NULL, first, n);
         moei_block_forward(m);
         if (block == blocks - 1)
             moei_publish(m);
@@ -2992,13 +3176,13 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 {
-    moe_data data = moei_inputs(x, n);
+    moe_data data = {n, x, NULL, NULL};
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || x != NULL);
     m->n = m->rows = 0;
     if (n > 0) {
-        moei_load(m, &data, NULL, 0, moei_smaller(n, m->config.rows));
+        moei_load(m, &data, NULL, 0, n);
         moei_block_forward(m);
         moei_publish(m);
     }
@@ -3018,7 +3202,7 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
     moei_map2(m, MOEI_MUL, moei_array(m, MOEI_DE_DY),
               moei_matrix(dE_dy, m->n, m->config.outputs), moei_scale_d(m, 1));
     moei_map1(m, MOEI_COPY, dE_dz, moei_zero);
-    moei_block_backward(m, MOEI_BY_BLEND, dE_dx != NULL);
+    moei_block_backward(m, MOEI_BY_BLEND, 0, dE_dx != NULL);
     if (dE_dx != NULL)
         moei_map2(m, MOEI_MUL,
                   moei_matrix(dE_dx, m->n, m->config.inputs), dE_dz,
@@ -3033,10 +3217,8 @@ static int moei_block_is_finite(const moe *m)
 
     moei_reduce(m, MOEI_DOT, z, moei_array(m, MOEI_Z), moei_zero);
     moei_reduce(m, MOEI_DOT, d, moei_array(m, MOEI_D), moei_zero);
-    moei_product(m, MOEI_COPY, moei_number(&sum), moei_number(&sum),
-                 moei_ones(m->n), z);
-    moei_product(m, MOEI_COPY, moei_number(&sum), moei_number(&sum),
-                 moei_ones(m->n), d);
+    moei_map2(m, MOEI_ADD, z, z, d);
+    moei_reduce(m, MOEI_SUM, moei_number(&sum), moei_transposed(z), moei_zero);
     return sum == 0;
 }
 
@@ -3047,14 +3229,6 @@ enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
 static int moei_sum_at(const moe *m, int which)
 {
     return 2 * m->config.experts + which;
-}
-
-static void moei_clear(moe_real *at, size_t count)
-{
-    size_t i;
-
-    for (i = 0; i < count; i++)
-        at[i] = 0;
 }
 
 static void moei_clear_sums(moe *m)
@@ -3099,6 +3273,24 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
         && (data->d != NULL || m->config.output == MOE_OUT_SOFTMAX);
 }
 
+/* f of the balance loss: which share of the choices for cases first ..
+   first+count-1 each expert has. */
+static void moei_count_shares(moe *m, const moe_data *data,
+                              const uint64_t *key, int first, int count)
+{
+    int i, at, E = m->config.experts;
+
+    moei_clear(m->share, m->balanced);
+    for (at = first; at < first + count; at += m->n) {
+        moei_load(m, data, key, at, first + count);
+        moei_gate_forward(m);
+        for (i = 0; i < E; i++)
+            m->share[i] += (moe_real)moei_cases_of(&m->expert, i);
+    }
+    for (i = 0; i < E; i++)
+        m->share[i] /= (moe_real)count * (moe_real)m->config.top_k;
+}
+
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 {
     int first;
@@ -3108,9 +3300,10 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     if (!moei_targets_fit(m, data))
         return m->grads[0] = moei_nan();
     moei_clear_sums(m);
+    if (m->config.balance > 0)
+        moei_count_shares(m, data, NULL, 0, data->n);
     for (first = 0; first < data->n; first += m->n) {
-        moei_load(m, data, NULL, first,
-                  moei_smaller(m->config.rows, data->n - first));
+        moei_load(m, data, NULL, first, data->n);
         if (!moei_block_is_finite(m))
             return m->grads[0] = moei_nan();
         moei_block_forward(m);
@@ -3141,10 +3334,10 @@ static const char *moei_training_fault(const moe_training *t)
         : !moei_is_amount(t->rate) ? "rate is outside 0..1e30"
         : !(t->momentum >= 0 && t->momentum < 1) ? "momentum is outside [0,1)"
         : t->momentum > 0 && t->optimizer != MOE_SGD ? "momentum is for MOE_SGD"
-        : !moei_is_amount(t->weight_decay)
-            ? "weight_decay is outside 0..1e30"
+        : !moei_is_amount(t->weight_decay) ? "weight_decay is outside 0..1e30"
         : !moei_is_amount(t->clip) ? "clip is outside 0..1e30"
         : !moei_is_amount(t->target) ? "target is outside 0..1e30"
+        : !moei_is_amount(t->balance_rate) ? "balance_rate is outside 0..1e30"
         : t->patience < -1 ? "patience is below -1"
         : NULL;
 }
@@ -3154,33 +3347,26 @@ static moe_training moei_default_training(const moe *m)
 {
     moe_training t;
 
-    t.epochs = t.batch = t.patience = t.keep_units = 0;
+    moei_wipe(&t, sizeof t);
     t.optimizer = m->config.use == MOE_USE_LEARN ? MOE_SGD : MOE_ADAM;
-    t.rate = t.momentum = t.weight_decay = t.clip = t.target = 0;
-    t.seed = 0;
-    t.progress = NULL;
-    t.user = NULL;
     return t;
 }
 
-static moe_real moei_default_rate(const moe_training *t)
+static moe_real moei_rate_of(const moe_training *t)
 {
-    return t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
+    return t->rate > 0 ? t->rate
+         : t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
 }
 
 static moe_status moei_check_own(moe *m)
 {
-    if (m->own == NULL)
-        return moei_refuse(m, MOE_ERR_STATE, m->params
-            ? "the weights are const: this moe only predicts"
-            : "this moe is closed");
-    if (m->params != m->own)
-        return moei_refuse(m, MOE_ERR_STATE,
-                           "params points at other weights than own");
-    if (m->grads == NULL)
-        return moei_refuse(m, MOE_ERR_STATE,
-                           "opened with MOE_USE_PREDICT");
-    return MOE_OK;
+    const char *why = m->own == NULL
+            ? m->params ? "the weights are const: this moe only predicts"
+                        : "this moe is closed"
+        : m->params != m->own ? "params points at other weights than own"
+        : m->grads == NULL ? "opened with MOE_USE_PREDICT" : NULL;
+
+    return why ? moei_refuse(m, MOE_ERR_STATE, why) : MOE_OK;
 }
 
 /* |g|, in up to 64 sums side by side.  Squares that overflow are added once
@@ -3216,14 +3402,15 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
                           moe_real scale, moei_rule *rule)
 {
     moe_real size = scale < 0 ? -scale : scale;
-    moe_real norm = size * moei_norm(m, m->grads, m->trained_count);
+    moe_real norm = size * moei_norm(m, m->grads,
+                                     m->trained_count - m->balanced);
 
     if (t->clip > 0 && norm > t->clip && moei_is_finite(norm)) {
         scale *= t->clip / norm;
         norm = t->clip;
     }
-    rule->op = t->optimizer == MOE_ADAM ? MOEI_UPDATE_ADAM
-             : t->momentum > 0 ? MOEI_UPDATE_MOMENTUM : MOEI_UPDATE_SGD;
+    rule->op = t->optimizer == MOE_ADAM ? MOEI_ADAM
+             : t->momentum > 0 ? MOEI_MOMENTUM : MOEI_SGD;
     rule->scale = scale;
     rule->rate = rate;
     rule->momentum = t->momentum;
@@ -3240,13 +3427,12 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
 }
 
 /* Parameters from .. to-1 by one rule. */
-static void moei_update_range(moe *m, size_t from, size_t to,
-                              const moei_rule *rule)
+static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
 {
     moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
 
-    moei_update(m, to - from, m->own + from, m->grads + from,
-                v ? v + from : NULL, u ? u + from : NULL, rule);
+    moei_set[m->set]->update(to - from, m->own + from, m->grads + from,
+                             v ? v + from : NULL, u ? u + from : NULL, rule);
 }
 
 /* All layers of a net; biases do not decay. */
@@ -3258,8 +3444,24 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
     plain.decay = 0;
     for (l = 0; l < net->layers; l++) {
         moe_layer at = net->layer[l], end = moei_layer_of(net, net->copies, l);
-        moei_update_range(m, at.bias, end.bias, &plain);
-        moei_update_range(m, at.weight, end.weight, rule);
+        moei_update(m, at.bias, end.bias, &plain);
+        moei_update(m, at.weight, end.weight, rule);
+    }
+}
+
+/* Balancing without a loss (Wang, Gao, Zhao, Sun & Dai 2024): gate.balance of
+   experts that fewer cases than the mean have chosen goes up, else down. */
+static void moei_step_balance(moe *m, moe_real rate)
+{
+    size_t i, at = m->trained_count - m->balanced;
+    moe_real *count = m->grads + at, sum = 0;
+
+    for (i = 0; i < m->balanced; i++)
+        sum += count[i];
+    for (i = 0; i < m->balanced; i++) {
+        moe_real over = count[i] * (moe_real)m->balanced - sum;
+        m->own[at + i] += over < 0 ? rate : over > 0 ? -rate : 0;
+        count[i] = 0;
     }
 }
 
@@ -3271,11 +3473,11 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
 
     if (!moei_next_rule(m, t, rate, scale, &rule)) {
         moei_clear(m->grads, m->trained_count);
-        return moei_refuse(m, MOE_ERR_DIVERGED,
-                           "the gradient is not finite");
+        return moei_refuse(m, MOE_ERR_DIVERGED, "the gradient is not finite");
     }
     moei_update_net(m, &m->expert, &rule);
     moei_update_net(m, &m->gate, &rule);
+    moei_step_balance(m, t->balance_rate);
     m->beta_power[0] *= MOEI_BETA_1;
     m->beta_power[1] *= MOEI_BETA_2;
     m->steps += m->steps < INT32_MAX;
@@ -3305,8 +3507,7 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
         && (t->optimizer == MOE_ADAM || t->momentum > 0))
         return moei_refuse(m, MOE_ERR_STATE,
                            "Adam and momentum need MOE_USE_TRAIN");
-    return moei_step(m, t, t->rate > 0 ? t->rate : moei_default_rate(t),
-                     scale);
+    return moei_step(m, t, moei_rate_of(t), scale);
 }
 
 /* ======================================================================== */
@@ -3316,9 +3517,8 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 /* Column of the first value of a row that is not finite, or -1. */
 static int moei_bad_column(const moe *m, const moe_real *row, int count)
 {
-    int j;
-
     moe_real sum = 0;
+    int j;
 
     moei_reduce(m, MOEI_DOT, moei_number(&sum), moei_row(row, count),
                  moei_zero);
@@ -3376,7 +3576,6 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
 static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
                                   moe_report *report)
 {
-    const char *fault = NULL;
     int i;
 
     if (data == NULL || data->x == NULL)
@@ -3390,7 +3589,7 @@ static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
     if (!moei_targets_fit(m, data))
         return moei_refuse(m, MOE_ERR_DATA, "labels need softmax experts");
     for (i = 0; i < data->n; i++) {
-        fault = moei_case_fault(m, data, i, &report->bad_column);
+        const char *fault = moei_case_fault(m, data, i, &report->bad_column);
         if (fault != NULL) {
             report->bad_row = row_0 + i;
             return moei_refuse(m, MOE_ERR_DATA, fault);
@@ -3400,37 +3599,32 @@ static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
     return MOE_OK;
 }
 
-/* Mean and standard deviation of a column, `stride` reals between its values.
-   Sums run over differences from the first value, then from the mean, in
-   units of the largest, and keep what rounding loses. */
+/* Mean and standard deviation of a column, `stride` reals between its values;
+   1 if it cannot be divided by, as that of a constant column.  Sums run over
+   differences from the first value, then from the mean, in units of the
+   largest, and keep what rounding loses. */
 static void moei_spread(const moe_real *at, int n, size_t stride,
                         moe_real *mean, moe_real *deviation)
 {
-    moe_real sum = 0, carry = 0, most = 0;
+    moe_real sum = 0, carry = 0, most = 0, size;
     int i;
 
     for (i = 0; i < n; i++) {
         moe_real off = at[(size_t)i * stride] - at[0];
         moei_add(&sum, &carry, off / (moe_real)n);
-        off = off < 0 ? -off : off;
-        most = most < off ? off : most;
+        most = moei_larger(most, off < 0 ? -off : off);
     }
     *mean = at[0] + (sum + carry);
-    *deviation = 0;
+    *deviation = 1;
     if (most == 0)
         return;
     for (sum = carry = 0, i = 0; i < n; i++) {
         moe_real off = (at[(size_t)i * stride] - *mean) / most;
         moei_add(&sum, &carry, off * off);
     }
-    *deviation = most * moei_sqrt((sum + carry) / (moe_real)n);
-}
-
-/* A factor that can be divided by; a constant column has 1. */
-static moe_real moei_usable(moe_real deviation)
-{
-    return deviation > 0 && moei_is_finite(deviation)
-        && moei_is_finite(1 / deviation) ? deviation : 1;
+    size = most * moei_sqrt((sum + carry) / (moe_real)n);
+    if (size > 0 && moei_is_finite(size) && moei_is_finite(1 / size))
+        *deviation = size;
 }
 
 /* x: factor 1/deviation.  Linear d: factor deviation.  The rest stay. */
@@ -3441,12 +3635,10 @@ static void moei_measure(moe *m, const moe_data *data)
 
     for (j = 0; j < in; j++) {
         moei_spread(data->x + j, data->n, (size_t)in, &x[j], &x[in + j]);
-        x[in + j] = 1 / moei_usable(x[in + j]);
+        x[in + j] = 1 / x[in + j];
     }
-    for (j = 0; j < O && m->config.output == MOE_OUT_LINEAR; j++) {
+    for (j = 0; j < O && m->config.output == MOE_OUT_LINEAR; j++)
         moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
-        d[O + j] = moei_usable(d[O + j]);
-    }
 }
 
 MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
@@ -3496,23 +3688,20 @@ static void moei_right(moe *m)
 {
     int O = m->config.outputs;
     moe_real all = (moe_real)O;
-    moei_view right = moei_array(m, MOEI_TOP);
-    moei_view y = moei_rows(m, m->work[MOEI_DELTA], O);
-    moei_view d = moei_rows(m, m->work[MOEI_DELTA_2], O);
+    moei_view right = moei_array(m, MOEI_TOP), lse = moei_array(m, MOEI_LSE);
+    moei_view y = moei_array(m, MOEI_Y), d = moei_array(m, MOEI_D);
+    moei_view y_set = moei_block(m->work[MOEI_DELTA], m->n, O);
+    moei_view d_set = moei_block(m->work[MOEI_DELTA_2], m->n, O);
 
     if (m->config.output == MOE_OUT_SOFTMAX) {
-        moei_winners(m, moei_array(m, MOEI_Y), y, right,
-                     moei_array(m, MOEI_LSE));
-        moei_winners(m, moei_array(m, MOEI_D), d, right,
-                     moei_array(m, MOEI_LSE));
-        moei_reduce(m, MOEI_DOT, right, y, d);
+        moei_winners(m, y, y_set, right, lse);
+        moei_winners(m, d, d_set, right, lse);
+        moei_reduce(m, MOEI_DOT, right, y_set, d_set);
     } else {
-        moei_map(m, MOEI_AT_LEAST, y, moei_array(m, MOEI_Y), moei_half,
-                 moei_one);
-        moei_map(m, MOEI_AT_LEAST, d, moei_array(m, MOEI_D), moei_half,
-                 moei_one);
-        moei_map(m, MOEI_EQUAL, y, y, d, moei_one);
-        moei_reduce(m, MOEI_SUM, right, y, moei_zero);
+        moei_map(m, MOEI_AT_LEAST, y_set, y, moei_half, moei_one);
+        moei_map(m, MOEI_AT_LEAST, d_set, d, moei_half, moei_one);
+        moei_map(m, MOEI_EQUAL, y_set, y_set, d_set, moei_one);
+        moei_reduce(m, MOEI_SUM, right, y_set, moei_zero);
         moei_map(m, MOEI_EQUAL, right, right, moei_number(&all), moei_one);
     }
 }
@@ -3522,10 +3711,12 @@ static void moei_right(moe *m)
      entropy         -sum_i p_i log p_i */
 static void moei_tally(moe *m)
 {
+    moe_real lowest = -MOEI_LARGEST;
     int E = m->config.experts;
     moei_view top = moei_array(m, MOEI_TOP), p = moei_array(m, MOEI_P);
-    moei_view off = moei_rows(m, m->work[MOEI_DELTA], m->config.outputs);
-    moei_view win = moei_rows(m, m->work[MOEI_DELTA], E);
+    moei_view off = moei_block(m->work[MOEI_DELTA], m->n, m->config.outputs);
+    moei_view win = moei_block(m->work[MOEI_DELTA], m->n, E);
+    int i;
 
     moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
     moei_map(m, MOEI_SUB_MUL, off, moei_array(m, MOEI_Y), moei_array(m, MOEI_D),
@@ -3533,13 +3724,19 @@ static void moei_tally(moe *m)
     moei_reduce(m, MOEI_DOT, top, off, off);
     moei_map2(m, MOEI_MIN, top, top, moei_largest);
     moei_count(m, moei_sum_at(m, MOEI_SUM_SQUARE), top);
-    moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_LOG_P));
+    moei_map2(m, MOEI_MAX2, win, moei_array(m, MOEI_LOG_P),
+              moei_number(&lowest));
+    moei_reduce(m, MOEI_DOT, top, p, win);
     moei_count(m, moei_sum_at(m, MOEI_SUM_ENTROPY), top);
     moei_right(m);
     moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), top);
-    moei_winners(m, p, win, top, moei_array(m, MOEI_LSE));
     moei_count(m, 0, p);
-    moei_count(m, E, win);
+    for (i = 0; i < E && m->balanced > 0; i++)
+        m->sum[E + i] += (moe_real)moei_cases_of(&m->expert, i);
+    if (m->balanced == 0) {
+        moei_winners(m, p, win, top, moei_array(m, MOEI_LSE));
+        moei_count(m, E, win);
+    }
     m->counted += m->n;
 }
 
@@ -3550,10 +3747,9 @@ static moe_real moei_mean(const moe *m, int which, int n)
 
 static void moei_clear_report(const moe *m, moe_report *report)
 {
+    moei_wipe(report, sizeof *report);
     report->epoch = m->epoch;
-    report->loss = report->squared_error = 0;
     report->valid_loss = report->accuracy = -1;
-    report->gate_entropy = report->imbalance = 0;
     report->usage = m->means;
     report->won = m->means ? m->means + m->config.experts : NULL;
     report->bad_row = report->bad_column = -1;
@@ -3562,13 +3758,16 @@ static void moei_clear_report(const moe *m, moe_report *report)
 /* The sums of n cases as means. */
 static void moei_fill_report(moe *m, int n, moe_report *report)
 {
-    int i, E = m->config.experts;
+    int i, E = m->config.experts, won = m->balanced ? m->config.top_k : 1;
     moe_real most = 0;
 
-    for (i = 0; i < 2 * E; i++)
+    report->dead = 0;
+    for (i = 0; i < E; i++) {
         m->means[i] = moei_sum_of(m, i) / (moe_real)n;
-    for (i = 0; i < E; i++)
-        most = most < report->won[i] ? report->won[i] : most;
+        m->means[E + i] = moei_sum_of(m, E + i) / ((moe_real)n * (moe_real)won);
+        most = moei_larger(most, report->won[i]);
+        report->dead += report->won[i] == 0;
+    }
     report->epoch = m->epoch;
     report->loss = moei_mean(m, MOEI_SUM_LOSS, n);
     report->squared_error = moei_mean(m, MOEI_SUM_SQUARE, n);
@@ -3585,9 +3784,10 @@ static void moei_pass(moe *m, const moe_data *data, const uint64_t *key,
 {
     int end = first + count;
 
+    if (learning && m->config.balance > 0)
+        moei_count_shares(m, data, key, first, count);
     for (; first < end; first += m->n) {
-        moei_load(m, data, key, first,
-                  moei_smaller(m->config.rows, end - first));
+        moei_load(m, data, key, first, end);
         moei_block_forward(m);
         moei_loss_forward(m);
         moei_tally(m);
@@ -3629,7 +3829,6 @@ static void moei_copy(moe_real *to, const moe_real *from, size_t count)
         to[i] = from[i];
 }
 
-/* A better loss: keep the weights. */
 static void moei_keep_best(moe *m, moe_real loss)
 {
     moei_copy(m->kept[MOEI_BEST], m->own, m->trained_count);
@@ -3664,8 +3863,7 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
                 return MOE_STOPPED;
             }
         }
-        status = moei_step(m, t, t->rate * m->rate_factor,
-                           1 / (moe_real)count);
+        status = moei_step(m, t, t->rate * m->rate_factor, 1 / (moe_real)count);
     }
     return status;
 }
@@ -3706,7 +3904,7 @@ static moe_training moei_training_of(const moe *m, const moe_training *given,
 
     t.epochs = t.epochs ? t.epochs : validated ? 1000 : 200;
     t.batch = t.batch == MOE_ALL ? n : t.batch ? t.batch : 32;
-    t.rate = t.rate > 0 ? t.rate : moei_default_rate(&t);
+    t.rate = moei_rate_of(&t);
     t.patience = t.patience ? t.patience : 25;
     return t;
 }
@@ -3756,17 +3954,6 @@ static moe_status moei_epochs(moe *m, const moe_data *data,
     return MOE_OK;
 }
 
-/* Back to the best weights; moments that led away from them are forgotten. */
-static void moei_restore_best(moe *m, moe_status status)
-{
-    moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
-    if (status != MOE_ERR_DIVERGED)
-        return;
-    moei_clear(m->kept[MOEI_FIRST], m->trained_count);
-    moei_clear(m->kept[MOEI_SECOND], m->trained_count);
-    m->beta_power[0] = m->beta_power[1] = 1;
-}
-
 MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
                                 const moe_data *validation,
                                 const moe_training *t, moe_report *report)
@@ -3793,10 +3980,14 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
                          report);
     if (!moei_is_finite(moei_norm(m, m->own, m->trained_count)))
         status = MOE_ERR_DIVERGED;
-    if (status == MOE_ERR_DIVERGED)
-        m->why = "training left the finite numbers";
     if (validation != NULL || status == MOE_ERR_DIVERGED)
-        moei_restore_best(m, status);
+        moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
+    if (status == MOE_ERR_DIVERGED) {    /* forget the moments that led there */
+        m->why = "training left the finite numbers";
+        moei_clear(m->kept[MOEI_FIRST], m->trained_count);
+        moei_clear(m->kept[MOEI_SECOND], m->trained_count);
+        m->beta_power[0] = m->beta_power[1] = 1;
+    }
     if (validation != NULL)
         report->valid_loss = m->best_loss;
     m->waiting = -1;
@@ -3804,9 +3995,6 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
     return status;
 }
 
-#ifdef __cplusplus
-}
-#endif
 MOEI_CONTRACT_AGAIN
 #endif /* MOEI_AGAIN */
 #endif /* MOE_IMPLEMENTATION */

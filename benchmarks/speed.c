@@ -34,13 +34,18 @@ typedef struct Plan {
     Task task;
     int experts, sizes[MAX_LAYERS + 1];
     int rows, block;
+    int top_k, ours_only;
 } Plan;
 
 #define FOUR_OF(text, experts, ...)                                         \
-    {text " predict b1", PREDICT, experts, {__VA_ARGS__}, 1, 1},            \
-    {text " predict b256", PREDICT, experts, {__VA_ARGS__}, 256, 256},      \
-    {text " step b1", STEP, experts, {__VA_ARGS__}, 1, 1},                  \
-    {text " step b256", STEP, experts, {__VA_ARGS__}, 256, 256}
+    {text " predict b1", PREDICT, experts, {__VA_ARGS__}, 1, 1, 0, 0},      \
+    {text " predict b256", PREDICT, experts, {__VA_ARGS__}, 256, 256, 0, 0},\
+    {text " step b1", STEP, experts, {__VA_ARGS__}, 1, 1, 0, 0},            \
+    {text " step b256", STEP, experts, {__VA_ARGS__}, 256, 256, 0, 0}
+
+/* One divided by the other: what choosing saves. */
+#define SPARSE "sparse 2 of 64 predict b2048"
+#define DENSE "dense 64 of 64 predict b2048"
 
 static const Plan plans[] = {
     FOUR_OF("2-6-4", 1, 2, 6, 4),
@@ -48,9 +53,16 @@ static const Plan plans[] = {
     FOUR_OF("64-128-128-64", 1, 64, 128, 128, 64),
     FOUR_OF("480-512-512-363", 1, 480, 512, 512, 363),
     FOUR_OF("8 x 64-128-64", 8, 64, 128, 64),
-    {"4 x 2-1 (1991) step b400", STEP, 4, {2, 1}, 400, 0},
-    {"exp, 4096 numbers", EXP, 1, {1, 1}, 4096, 1},
-    {"tanh, 4096 numbers", TANH, 1, {1, 1}, 4096, 1}
+    {"4 x 2-1 (1991) step b400", STEP, 4, {2, 1}, 400, 0, 0, 0},
+    {"sparse 2 of 64 predict b1", PREDICT, 64, {64, 128, 64}, 1, 1, 2, 0},
+    {"sparse 2 of 64 predict b256", PREDICT, 64, {64, 128, 64}, 256, 256, 2,
+     0},
+    {SPARSE, PREDICT, 64, {64, 128, 64}, 2048, 2048, 2, 0},
+    {"sparse 2 of 64 step b256", STEP, 64, {64, 128, 64}, 256, 256, 2, 0},
+    {"sparse 2 of 64 step b2048", STEP, 64, {64, 128, 64}, 2048, 2048, 2, 0},
+    {DENSE, PREDICT, 64, {64, 128, 64}, 2048, 2048, 0, 1},
+    {"exp, 4096 numbers", EXP, 1, {1, 1}, 4096, 1, 0, 0},
+    {"tanh, 4096 numbers", TANH, 1, {1, 1}, 4096, 1, 0, 0}
 };
 
 static const Peer *const peers[] = {
@@ -179,6 +191,8 @@ static void shape(Workload *w, const Plan *plan)
     w->rows = plan->rows;
     w->cases = plan->rows == 1 ? 64 : plan->rows;
     w->block = plan->block;
+    w->top_k = plan->top_k;
+    w->ours_only = plan->ours_only;
     if (w->task != PREDICT && w->task != STEP)
         return;
     for (l = 0; l < w->layers; l++)
@@ -284,7 +298,8 @@ static void prepare_all(Row *row)
 
     for (i = 0; i < COUNT(peers); i++) {
         Cell *cell = &row->cell[i];
-        const char *form = about[i] ? peers[i]->prepare(w) : NULL;
+        int asked = about[i] && (i == 0 || !w->ours_only);
+        const char *form = asked ? peers[i]->prepare(w) : NULL;
         if (!form)
             continue;
         snprintf(cell->form, sizeof cell->form, "%s", form);
@@ -460,6 +475,21 @@ static void print_forms(const Peer *peer, int i)
     }
 }
 
+/* What choosing saves: moe.h's time beside its own with all experts. */
+static void print_saving(void)
+{
+    double sparse = 0, dense = 0;
+    int r;
+
+    for (r = 0; r < row_count; r++) {
+        sparse = strcmp(rows[r].w.name, SPARSE) ? sparse : rows[r].cell[0].ns;
+        dense = strcmp(rows[r].w.name, DENSE) ? dense : rows[r].cell[0].ns;
+    }
+    if (sparse > 0 && dense > 0)
+        printf("moe.h, time of sparse over time of dense at batch 2048: %.3f "
+               "(2 of 64 experts: %.3f).\n", sparse / dense, 2.0 / 64);
+}
+
 static void print_csv(void)
 {
     int r, i;
@@ -550,6 +580,7 @@ static int report(void)
         printf("\n");
         print_table();
         printf("\n");
+        print_saving();
         for (i = 1; i < COUNT(peers); i++)
             print_forms(peers[i], i);
     }

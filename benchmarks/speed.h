@@ -23,13 +23,17 @@ typedef enum Task {
    all E experts; of the gate there is one. */
 typedef struct Layer { int in, out; size_t bias, weight; } Layer;
 
-/* Dense mixtures of E experts with ReLU hidden units and linear outputs, and
-   a linear gate.  One expert is an ordinary network and learns the squared
-   error |d - y|^2; more learn -log sum_i p_i exp(-|d - o_i|^2 / 2). */
+/* Mixtures of E experts with ReLU hidden units and linear outputs, and a linear
+   gate.  One expert is an ordinary network and learns the squared error
+   |d - y|^2; more learn -log sum_i p_i exp(-|d - o_i|^2 / 2).  In a sparse one
+   only the K experts with the largest gate logits run for a case, and p is the
+   softmax of those. */
 typedef struct Workload {
     char name[64];
     Task task;
     int experts, layers;
+    int top_k;              /* K; 0: dense                                   */
+    int ours_only;          /* the others are not asked                      */
     Layer layer[MAX_LAYERS], gate;
     int inputs, outputs;
     int rows;               /* cases of one call                             */

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "speed.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,18 +190,28 @@ void limits_sample(void)
     round++;
 }
 
+/* Of a mixture's experts, the share that runs for a case. */
+static double share_of(const Workload *w)
+{
+    return w->top_k > 0 ? (double)w->top_k / w->experts : 1;
+}
+
 /* Bytes of params that one call must move, and how many it holds at once.
-     predict   every weight is read once
+     predict   every weight is read once; of a sparse mixture those that
+               random choices can be expected to touch
      step      read forward, read backward (not in the first layer), gradient
                read and written, and in the update gradient and weight read
                and written: 7 or 8 times 4 bytes                             */
 static double bytes_moved(const Workload *w, double *held)
 {
+    double gate = (double)w->gate.in * w->gate.out;
     double first = (double)w->experts * w->layer[0].in * w->layer[0].out
-                 + (double)w->gate.in * w->gate.out;
+                 + gate;
     double count = (double)w->count;
 
     *held = sizeof(float) * count * (w->task == STEP ? 2 : 1);
+    if (w->task == PREDICT)
+        count = gate + (count - gate) * (1 - pow(1 - share_of(w), w->rows));
     return sizeof(float) * (w->task == STEP ? 8 * count - first : count);
 }
 
@@ -212,8 +223,8 @@ static double operations(const Workload *w)
     int l;
 
     for (l = 0; l < w->layers; l++)
-        sum += 2.0 * w->experts * w->layer[l].in * w->layer[l].out
-             * (w->task != STEP ? 1 : l == 0 ? 2 : 3);
+        sum += 2.0 * share_of(w) * w->experts * w->layer[l].in
+             * w->layer[l].out * (w->task != STEP ? 1 : l == 0 ? 2 : 3);
     return sum + gate * (w->task != STEP ? 1 : 2);
 }
 

@@ -2,7 +2,10 @@
    the plain C loops and for OpenBLAS.  The file that includes it supplies the
    products; everything here is compiled with -O3 -march=native.
 
-   Arrays are row by row; n cases, E experts. */
+   Arrays are row by row; n cases, E experts, of which K run for a case.  All
+   of them do in a dense mixture, and expert e's rows are its n cases.  In a
+   sparse one the n K choices are sorted by expert, and the cases copied into
+   that order, so that every expert has its own side by side. */
 
 #ifndef SPEED_LOOPS_H
 #define SPEED_LOOPS_H
@@ -30,16 +33,29 @@ typedef struct Model {
     const Workload *w;
     int n;
     float *params, *grads;          /* (count)                               */
-    float *act[MAX_LAYERS];         /* (E,n,out), what comes out of a layer  */
-    float *delta[MAX_LAYERS];       /* (E,n,out), dE/d what goes into it     */
-    float *s, *p, *h, *ds;          /* (n,E)                                 */
+    float *act[MAX_LAYERS];         /* (n K,out), what comes out of a layer  */
+    float *delta[MAX_LAYERS];       /* (n K,out), dE/d what goes into it     */
+    float *s, *p, *h, *ds;          /* (n,E); sparse: p and h are (n,K)      */
     float *y;                       /* (n,O)                                 */
+    int *start;                     /* (E+1) where each expert's rows begin  */
+    int *chosen, *slot;             /* (n,K) sparse: who, and in which row   */
+    float *gathered;                /* (n K,I) sparse: x in the rows' order  */
 } Model;
+
+static int *integers(size_t count)
+{
+    int *at = (int *)calloc(count + 1, sizeof *at);
+
+    if (!at)
+        give_up("loops", "out of memory");
+    return at;
+}
 
 static void model_open(Model *m, const Workload *w)
 {
     size_t n = (size_t)w->rows, experts = (size_t)w->experts;
-    int l;
+    size_t rows = n * (w->top_k > 0 ? (size_t)w->top_k : experts);
+    int l, e;
 
     m->w = w;
     m->n = w->rows;
@@ -47,14 +63,20 @@ static void model_open(Model *m, const Workload *w)
     m->grads = floats(w->count);
     memcpy(m->params, w->params, w->count * sizeof *m->params);
     for (l = 0; l < w->layers; l++) {
-        m->act[l] = floats(experts * n * (size_t)w->layer[l].out);
-        m->delta[l] = floats(experts * n * (size_t)w->layer[l].out);
+        m->act[l] = floats(rows * (size_t)w->layer[l].out);
+        m->delta[l] = floats(rows * (size_t)w->layer[l].out);
     }
     m->s = floats(n * experts);
     m->p = floats(n * experts);
     m->h = floats(n * experts);
     m->ds = floats(n * experts);
     m->y = floats(n * (size_t)w->outputs);
+    m->start = integers(experts + 1);
+    for (e = 0; e <= w->experts; e++)
+        m->start[e] = e * w->rows;
+    m->chosen = integers(rows);
+    m->slot = integers(rows);
+    m->gathered = floats(w->top_k > 0 ? rows * (size_t)w->inputs : 0);
 }
 
 static void model_close(Model *m)
@@ -72,6 +94,10 @@ static void model_close(Model *m)
     free(m->h);
     free(m->ds);
     free(m->y);
+    free(m->start);
+    free(m->chosen);
+    free(m->slot);
+    free(m->gathered);
 }
 
 static size_t weights_of(const Layer *layer, int expert)
@@ -85,24 +111,35 @@ static size_t bias_of(const Layer *layer, int expert)
     return layer->bias + (size_t)expert * (size_t)layer->out;
 }
 
-/* Where expert e's rows of an (E,n,out) array begin. */
+/* Where expert e's rows of an (n K,out) array begin, and how many it has. */
 static size_t rows_of(const Model *m, const Layer *layer, int expert)
 {
-    return (size_t)expert * (size_t)m->n * (size_t)layer->out;
+    return (size_t)m->start[expert] * (size_t)layer->out;
 }
 
-/* y = b + x w, or the positive part of that */
+static int cases_of(const Model *m, int expert)
+{
+    return m->start[expert + 1] - m->start[expert];
+}
+
+/* What expert e sees. */
+static const float *inputs_of(const Model *m, const float *x, int expert)
+{
+    return m->w->top_k > 0 ? m->gathered + m->start[expert] * m->w->inputs : x;
+}
+
+/* y = b + x w for n rows, or the positive part of that */
 static void layer_forward(const Model *m, const Layer *layer, int expert,
-                          const float *x, int relu, float *restrict y)
+                          int n, const float *x, int relu, float *restrict y)
 {
     const float *restrict b = m->params + bias_of(layer, expert);
-    const int out = layer->out, count = m->n * out;
+    const int out = layer->out, count = n * out;
     int c, o;
 
-    for (c = 0; c < m->n; c++)
+    for (c = 0; c < n; c++)
         for (o = 0; o < out; o++)
             y[c * out + o] = b[o];
-    product_forward(m->n, layer->in, out, x,
+    product_forward(n, layer->in, out, x,
                     m->params + weights_of(layer, expert), y);
     if (relu)
         for (o = 0; o < count; o++)
@@ -142,26 +179,101 @@ static void blend(const Model *m, const float *o, float *restrict y)
         }
 }
 
+/* The K largest of s (E), the largest first, and which they are. */
+static void choose_experts(int E, int K, const float *s, int *chosen,
+                           float *top)
+{
+    int e, k, have = 0;
+
+    for (e = 0; e < E; e++) {
+        if (have == K && !(s[e] > top[K - 1]))
+            continue;
+        k = have < K ? have++ : K - 1;
+        for (; k > 0 && s[e] > top[k - 1]; k--) {
+            top[k] = top[k - 1];
+            chosen[k] = chosen[k - 1];
+        }
+        top[k] = s[e];
+        chosen[k] = e;
+    }
+}
+
+/* The choices sorted by expert, and x copied into that order. */
+static void gather(Model *m, const float *x)
+{
+    const int K = m->w->top_k, E = m->w->experts, I = m->w->inputs;
+    int e, q, *start = m->start;
+
+    memset(start, 0, (size_t)(E + 1) * sizeof *start);
+    for (q = 0; q < m->n * K; q++)
+        start[m->chosen[q] + 1]++;
+    for (e = 0; e < E; e++)
+        start[e + 1] += start[e];
+    for (q = 0; q < m->n * K; q++) {
+        m->slot[q] = start[m->chosen[q]]++;
+        memcpy(m->gathered + m->slot[q] * I, x + q / K * I,
+               (size_t)I * sizeof *x);
+    }
+    for (e = E; e > 0; e--)
+        start[e] = start[e - 1];
+    start[0] = 0;
+}
+
+/* s, p and who runs. */
+static void gate_forward(Model *m, const float *x)
+{
+    const int K = m->w->top_k, E = m->w->experts;
+    int c;
+
+    layer_forward(m, &m->w->gate, 0, m->n, x, 0, m->s);
+    if (K == 0) {
+        softmax(m->n, E, m->s, m->p);
+        return;
+    }
+    for (c = 0; c < m->n; c++)
+        choose_experts(E, K, m->s + c * E, m->chosen + c * K, m->p + c * K);
+    softmax(m->n, K, m->p, m->p);
+    gather(m, x);
+}
+
+/* y = sum_k p_k o_k, over the experts that ran */
+static void sparse_blend(const Model *m, const float *o, float *restrict y)
+{
+    const int K = m->w->top_k, O = m->w->outputs;
+    int c, q, k;
+
+    memset(y, 0, (size_t)m->n * (size_t)O * sizeof *y);
+    for (c = 0; c < m->n; c++)
+        for (q = c * K; q < c * K + K; q++) {
+            const float *restrict row = o + m->slot[q] * O;
+            const float p = m->p[q];
+            for (k = 0; k < O; k++)
+                y[c * O + k] += p * row[k];
+        }
+}
+
 static void model_forward(Model *m, const float *x, float *y)
 {
     const Workload *w = m->w;
     const int last = w->layers - 1;
     int e, l;
 
+    if (w->experts > 1)
+        gate_forward(m, x);
     for (e = 0; e < w->experts; e++) {
-        const float *in = x;
-        for (l = 0; l <= last; l++) {
+        const float *in = inputs_of(m, x, e);
+        for (l = 0; l <= last && cases_of(m, e) > 0; l++) {
             float *out = w->experts == 1 && l == last ? y
                        : m->act[l] + rows_of(m, &w->layer[l], e);
-            layer_forward(m, &w->layer[l], e, in, l < last, out);
+            layer_forward(m, &w->layer[l], e, cases_of(m, e), in, l < last,
+                          out);
             in = out;
         }
     }
-    if (w->experts > 1) {
-        layer_forward(m, &w->gate, 0, x, 0, m->s);
-        softmax(m->n, w->experts, m->s, m->p);
+    if (w->top_k > 0)
+        sparse_blend(m, m->act[last], y);
+    else if (w->experts > 1)
         blend(m, m->act[last], y);
-    }
 }
 
 /* |d - y|^2:  dE/dy = 2 (y - d) */
@@ -222,6 +334,29 @@ static void mixture_backward(const Model *m, const float *d, const float *o,
         m->ds[k] = m->p[k] - m->h[k];
 }
 
+/* The same over the experts that ran; the others' dE/ds is 0. */
+static void sparse_backward(const Model *m, const float *d, const float *o,
+                            float *delta)
+{
+    const int n = m->n, K = m->w->top_k, O = m->w->outputs;
+    const int E = m->w->experts;
+    int q, k;
+
+    for (q = 0; q < n * K; q++)
+        m->h[q] = m->s[q / K * E + m->chosen[q]]
+            - difference(O, o + m->slot[q] * O, d + q / K * O,
+                         delta + m->slot[q] * O) / 2;
+    softmax(n, K, m->h, m->h);
+    memset(m->ds, 0, (size_t)n * (size_t)E * sizeof *m->ds);
+    for (q = 0; q < n * K; q++) {
+        float *restrict row = delta + m->slot[q] * O;
+        const float h = m->h[q];
+        for (k = 0; k < O; k++)
+            row[k] *= h;
+        m->ds[q / K * E + m->chosen[q]] = m->p[q] - h;
+    }
+}
+
 /* Where a step writes: an array of gradients, or the weights themselves. */
 typedef struct Target { float *at; float scale, keep; } Target;
 
@@ -229,7 +364,7 @@ typedef struct Target { float *at; float scale, keep; } Target;
    sum is made first: added one by one to a bias, small numbers would be
    lost. */
 static void layer_gradient(const Model *m, const Layer *layer, int expert,
-                           const float *x, const float *restrict delta,
+                           int n, const float *x, const float *restrict delta,
                            const Target *to)
 {
     float *restrict sum = m->grads + bias_of(layer, expert);
@@ -238,26 +373,26 @@ static void layer_gradient(const Model *m, const Layer *layer, int expert,
     int c, o;
 
     for (o = 0; o < out; o++)
-        sum[o] = delta[o];
-    for (c = 1; c < m->n; c++)
+        sum[o] = n > 0 ? delta[o] : 0;
+    for (c = 1; c < n; c++)
         for (o = 0; o < out; o++)
             sum[o] += delta[c * out + o];
     if (bias != sum)
         for (o = 0; o < out; o++)
             bias[o] += to->scale * sum[o];
-    product_weights(m->n, layer->in, out, to->scale, x, delta, to->keep,
+    product_weights(n, layer->in, out, to->scale, x, delta, to->keep,
                     to->at + weights_of(layer, expert));
 }
 
 /* dE/dx of a layer, through the ReLU that gave x */
 static void layer_inputs(const Model *m, const Layer *layer, int expert,
-                         const float *restrict x, const float *delta,
+                         int n, const float *restrict x, const float *delta,
                          float *restrict dx)
 {
-    const int count = m->n * layer->in;
+    const int count = n * layer->in;
     int i;
 
-    product_inputs(m->n, layer->in, layer->out, delta,
+    product_inputs(n, layer->in, layer->out, delta,
                    m->params + weights_of(layer, expert), dx);
     for (i = 0; i < count; i++)
         dx[i] = x[i] > 0 ? dx[i] : 0;
@@ -267,16 +402,18 @@ static void expert_backward(const Model *m, int e, const float *x,
                             const Target *to)
 {
     const Workload *w = m->w;
+    const int n = cases_of(m, e);
     int l;
 
     for (l = w->layers - 1; l >= 0; l--) {
         const Layer *layer = &w->layer[l], *below = l ? layer - 1 : layer;
         const float *delta = m->delta[l] + rows_of(m, layer, e);
-        const float *in = l ? m->act[l - 1] + rows_of(m, below, e) : x;
-        if (l)
-            layer_inputs(m, layer, e, in, delta,
+        const float *in = l ? m->act[l - 1] + rows_of(m, below, e)
+                                : inputs_of(m, x, e);
+        if (l && n > 0)
+            layer_inputs(m, layer, e, n, in, delta,
                          m->delta[l - 1] + rows_of(m, below, e));
-        layer_gradient(m, layer, e, in, delta, to);
+        layer_gradient(m, layer, e, n, in, delta, to);
     }
 }
 
@@ -299,12 +436,14 @@ static void model_step(Model *m, const float *x, const float *d, int fused)
     model_forward(m, x, m->y);
     if (w->experts == 1)
         squared_backward(m, d, m->delta[last]);
+    else if (w->top_k > 0)
+        sparse_backward(m, d, m->act[last], m->delta[last]);
     else
         mixture_backward(m, d, m->act[last], m->delta[last]);
     for (e = 0; e < w->experts; e++)
         expert_backward(m, e, x, &to);
     if (w->experts > 1)
-        layer_gradient(m, &w->gate, 0, x, m->ds, &to);
+        layer_gradient(m, &w->gate, 0, m->n, x, m->ds, &to);
     if (!fused)
         for (i = 0; i < w->count; i++)
             params[i] -= rate * grads[i];

@@ -22,6 +22,7 @@ static moe_config config_of(const Workload *w)
     config.inputs = w->inputs;
     config.outputs = w->outputs;
     config.experts = w->experts;
+    config.top_k = w->top_k;
     for (l = 0; l + 1 < w->layers; l++)
         config.hidden[l] = w->layer[l].out;
     config.loss = w->experts > 1 ? MOE_LOSS_MIXTURE : MOE_LOSS_BLEND;
@@ -30,14 +31,15 @@ static moe_config config_of(const Workload *w)
     return config;
 }
 
+/* A sparse mixture also has gate.balance (E), which stays 0. */
 static const char *prepare(const Workload *w)
 {
     moe_config config = config_of(w);
-    size_t i;
+    size_t i, balance = w->top_k > 0 ? (size_t)w->experts : 0;
 
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
         give_up("moe.h", m.why);
-    if (w->count > 0 && m.trained_count != w->count)
+    if (w->count > 0 && m.trained_count != w->count + balance)
         give_up("moe.h", "the parameters are not laid out as they were");
     for (i = 0; i < w->count; i++)
         m.own[i] = w->params[i];

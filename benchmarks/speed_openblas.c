@@ -74,7 +74,7 @@ static void product_weights(int n, int in, int out, float scale,
                             const float *x, const float *dy, float keep,
                             float *g)
 {
-    if (n > 1 || use.weights == OUTER_GEMM) {
+    if (n != 1 || use.weights == OUTER_GEMM) {
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, n, scale,
                     x, in, dy, out, keep, g, out);
     } else if (use.weights == LOOP) {
@@ -168,7 +168,7 @@ static const char *prepare_side(Side *side, const Workload *w)
         return NULL;
     model_open(&side->model, w);
     if (w->rows > 1)
-        return "";
+        return w->top_k > 0 ? "gathered, expert by expert" : "";
     choose(side);
     describe(side);
     return side->form;

@@ -93,9 +93,9 @@ static const char *prepare(const Workload *w)
     if (w->task != PREDICT && w->task != STEP)
         return NULL;
     now = w;
-    fprintf(to_child, "prepare %s %d %d %d %g %d", w->task == STEP ? "step"
-            : "predict", w->experts, w->rows, w->cases, (double)RATE,
-            w->inputs);
+    fprintf(to_child, "prepare %s %d %d %d %d %g %d", w->task == STEP
+            ? "step" : "predict", w->experts, w->top_k, w->rows, w->cases,
+            (double)RATE, w->inputs);
     for (l = 0; l < w->layers; l++)
         fprintf(to_child, " %d", w->layer[l].out);
     fprintf(to_child, "\n");

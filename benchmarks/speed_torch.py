@@ -2,7 +2,7 @@
 
 At first it says its version.  Then, each answered with one line:
 
-  prepare TASK EXPERTS ROWS CASES RATE INPUTS WIDTH...
+  prepare TASK EXPERTS TOP_K ROWS CASES RATE INPUTS WIDTH...
                followed by the parameters, x and d as floats of this machine;
                the answer is the form that was fastest
   result       "ok", then as floats what came out: y of all cases, or the
@@ -12,8 +12,10 @@ At first it says its version.  Then, each answered with one line:
 
 Forms: the experts in a loop, or their weights stacked and all of them worked
 by torch.baddbmm; each as it stands, and for one case also traced and frozen by
-torch.jit.  Steps are autograd, and p += -rate * gradient for all parameters
-at once by torch._foreach_add_.
+torch.jit.  Sparse mixtures: the cases sorted by expert with index_select, the
+experts in a loop, and index_add_; or for one case the weights of the chosen
+gathered for one torch.baddbmm.  Steps are autograd, and p += -rate * gradient
+for all parameters at once by torch._foreach_add_.
 """
 
 import array
@@ -138,12 +140,77 @@ class Stacked(Loop):
         yield self.p[-1].t()
 
 
+class Sparse(Loop):
+    """Only the experts with the top_k largest logits run for a case."""
+
+    name = "sorted, loop"
+
+    def __init__(self, layers, gate, top_k):
+        super().__init__(layers, gate)
+        self.K = top_k
+
+    def run(self, x):
+        """order (n K) of the choices by expert; their outputs (n K,O) in it;
+        log p (n,K)"""
+        s, chosen = torch.topk(self.logits(x), self.K, 1)
+        flat = chosen.flatten()
+        order = flat.argsort()
+        counts = torch.bincount(flat, minlength=self.E).tolist()
+        parts = x.index_select(0, order // self.K).split(counts)
+        o = torch.cat([self.expert(e, part) for e, part in enumerate(parts)
+                       if counts[e]])
+        return order, o, torch.log_softmax(s, 1)
+
+    def expert(self, e, h):
+        at = 2 * self.L * e
+        for l in range(self.L):
+            h = F.linear(h, self.p[at + 2 * l + 1], self.p[at + 2 * l])
+            if l + 1 < self.L:
+                h = torch.relu(h)
+        return h
+
+    def forward(self, x):
+        order, o, log_p = self.run(x)
+        o = o * log_p.exp().flatten()[order].unsqueeze(1)
+        y = torch.zeros(len(x), o.shape[1])
+        return y.index_add_(0, order // self.K, o)
+
+    def loss(self, x, d):
+        order, o, log_p = self.run(x)
+        e = (o - d.index_select(0, order // self.K)).square().sum(1)
+        e = torch.zeros(e.shape).index_copy(0, order, e).view(-1, self.K)
+        return -torch.logsumexp(log_p - e / 2, 1).sum() / len(x)
+
+
+class Gathered(Stacked):
+    """The same with the weights of the chosen experts gathered."""
+
+    name = "gathered"
+
+    def __init__(self, layers, gate, top_k):
+        super().__init__(layers, gate)
+        self.K = top_k
+
+    def forward(self, x):
+        s, chosen = torch.topk(self.logits(x), self.K, 1)
+        flat = chosen.flatten()
+        h = x.repeat_interleave(self.K, 0).unsqueeze(1)
+        for l in range(self.L):
+            h = torch.baddbmm(self.p[2 * l].index_select(0, flat), h,
+                              self.p[2 * l + 1].index_select(0, flat))
+            if l + 1 < self.L:
+                h = torch.relu(h)
+        p = torch.softmax(s, 1)
+        return torch.bmm(p.unsqueeze(1),
+                         h.view(len(x), self.K, -1)).squeeze(1)
+
+
 class Workload:
     def __init__(self, words):
         self.task = words[0]
-        self.E, self.rows, self.cases = (int(w) for w in words[1:4])
-        self.rate = float(words[4])
-        widths = [int(w) for w in words[5:]]
+        self.E, self.K, self.rows, self.cases = (int(w) for w in words[1:5])
+        self.rate = float(words[5])
+        widths = [int(w) for w in words[6:]]
         E = self.E
         self.layers = [(read_floats(E, n), read_floats(E, m, n))
                        for m, n in zip(widths, widths[1:])]
@@ -158,18 +225,27 @@ class Workload:
 
     def forms(self):
         """(name, what makes a call) of all forms that could be fastest"""
-        for kind in (Loop, Stacked) if self.E > 1 else (Loop,):
+        for kind in self.kinds():
             word = kind.name if self.E > 1 else ""
             if self.task == "step":
                 yield word, lambda kind=kind: self.stepper(kind)
                 continue
             yield word, lambda kind=kind: self.predictor(kind, False)
-            if self.rows == 1:
+            if self.rows == 1 and kind is not Sparse:
                 yield (word + " jit").strip(), \
                     lambda kind=kind: self.predictor(kind, True)
 
+    def kinds(self):
+        if self.K:
+            return (Sparse, Gathered) if self.rows == 1 else (Sparse,)
+        return (Loop, Stacked) if self.E > 1 else (Loop,)
+
+    def model_of(self, kind):
+        more = (self.K,) if self.K else ()
+        return kind(self.layers, self.gate, *more)
+
     def predictor(self, kind, traced):
-        model = kind(self.layers, self.gate).eval()
+        model = self.model_of(kind).eval()
         if traced:
             model = torch.jit.freeze(torch.jit.trace(model, self.xs[0]))
         self.model = model
@@ -182,17 +258,22 @@ class Workload:
         return calls
 
     def stepper(self, kind):
-        model = kind(self.layers, self.gate)
+        model = self.model_of(kind)
         self.model = model
         parameters = list(model.parameters())
+        sparse = self.K > 0
         xs, ds, mask, rate = self.xs, self.ds, len(self.xs) - 1, -self.rate
 
         def calls(times):
             for i in range(times):
                 loss = model.loss(xs[i & mask], ds[i & mask])
-                grads = torch.autograd.grad(loss, parameters)
+                grads = torch.autograd.grad(loss, parameters,
+                                            allow_unused=sparse)
+                used = [(p, g) for p, g in zip(parameters, grads)
+                        if g is not None] if sparse else None
                 with torch.no_grad():
-                    torch._foreach_add_(parameters, grads, alpha=rate)
+                    torch._foreach_add_(*(zip(*used) if sparse else
+                                          (parameters, grads)), alpha=rate)
         return calls
 
     def fastest(self):

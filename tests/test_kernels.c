@@ -840,7 +840,7 @@ static void expect_update(const update *p, int i)
     double g = (double)p->values[G][i] * (double)r->scale;
     double rate = (double)r->rate, step, size;
 
-    if (r->op == MOEI_UPDATE_ADAM) {
+    if (r->op == MOEI_ADAM) {
         double part_1 = (double)(1 - MOEI_BETA_1);
         double part_2 = (double)(1 - MOEI_BETA_2), root;
 
@@ -854,7 +854,7 @@ static void expect_update(const update *p, int i)
     } else {
         size = fabs(g) + fabs(decay * w);
         step = g + decay * w;
-        if (r->op == MOEI_UPDATE_MOMENTUM) {
+        if (r->op == MOEI_MOMENTUM) {
             size += fabs((double)r->momentum * v);
             v = step += (double)r->momentum * v;
             expect(V * p->n + i, v, 4 * EPSILON * size);
@@ -872,8 +872,8 @@ static void expect_update(const update *p, int i)
 /* SGD has no moments at all, momentum has one. */
 static void run_update(const update *p, int set)
 {
-    const int used[] = {1, 1, p->rule.op != MOEI_UPDATE_SGD,
-                        p->rule.op == MOEI_UPDATE_ADAM};
+    const int used[] = {1, 1, p->rule.op != MOEI_SGD,
+                        p->rule.op == MOEI_ADAM};
     grid array[ARRAYS];
     int k, whole = 1;
 
@@ -918,9 +918,9 @@ static void check_updates(void)
     int n;
 
     for (n = 1; n <= 100; n++) {
-        check_update(MOEI_UPDATE_SGD, n, n % 2);
-        check_update(MOEI_UPDATE_MOMENTUM, n, n % 2);
-        check_update(MOEI_UPDATE_ADAM, n, n % 2);
+        check_update(MOEI_SGD, n, n % 2);
+        check_update(MOEI_MOMENTUM, n, n % 2);
+        check_update(MOEI_ADAM, n, n % 2);
     }
 }
 
