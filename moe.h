@@ -68,7 +68,7 @@
    The symbols are the paper's.  One case (a row of x):
 
      x (I)    input                  s (E)    gate logits
-     o (E,O)  expert outputs         p (E)    proportions, softmax of s
+     o (K,O)  of experts that ran    p (E)    proportions, softmax of s
      y (O)    blend sum_i p_i o_i    d (O)    desired output
      h (E)    posteriors: how likely expert i made d, given x and d
 
@@ -134,9 +134,9 @@
 
    Parameters are one flat array, params: experts.0.bias (E,out),
    experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
-   gate.0.weight, ..., then what learning never changes: scale.d (2,O),
-   scale.x (2,I), each shift first, then factor.  moe_find tells offsets.
-   Row 0 of a scale is 0 and row 1 is 1 until data were measured:
+   gate.0.weight, ..., gate.balance (E, if top_k is 1..E-1), scale.d (2,O),
+   scale.x (2,I).  Scales are not learnt: row 0 is the shift and row 1 the
+   factor, 0 and 1 until data were measured.  moe_find tells offsets.
 
      z = (x - shift) * factor            what the networks see
      y = shift + factor * y'             what you get (linear outputs only)
@@ -749,8 +749,7 @@ static void moei_clear(moe_real *at, size_t count)
 typedef struct moei_view {
     int row, col;                /* strides: (i,j) is at[i * row + j * col]  */
     int m, n;                    /* rows, columns                            */
-    const moe_real *at;          /* last, so that copies of 16 + 8 bytes find
-                                    what stores of 16 + 8 bytes left         */
+    const moe_real *at;          /* last, for copies of 16 + 8 bytes         */
 } moei_view;
 
 static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5, MOEI_LARGEST};
@@ -3732,7 +3731,8 @@ static void moei_tally(moe *m)
     moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), top);
     moei_count(m, 0, p);
     for (i = 0; i < E && m->balanced > 0; i++)
-        m->sum[E + i] += (moe_real)moei_cases_of(&m->expert, i);
+        moei_add(&m->sum[E + i], &m->sum[E + i + moei_sum_at(m, MOEI_SUMS)],
+                 (moe_real)moei_cases_of(&m->expert, i));
     if (m->balanced == 0) {
         moei_winners(m, p, win, top, moei_array(m, MOEI_LSE));
         moei_count(m, E, win);

@@ -286,9 +286,10 @@ static int flush(void)
     int holds = refused(0x8040) && refused(0x8000) && refused(0x40);
     moe m;
 
-    holds = holds && moe_open(&m, &config, NULL, 0) == MOE_OK;
+    if (!holds || moe_open(&m, &config, NULL, 0) != MOE_OK)
+        return 0;
     moe_close(&m);
-    return holds;
+    return 1;
 }
 #else
 static int flush(void)

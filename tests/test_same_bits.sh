@@ -17,14 +17,19 @@ echo "int main(void) { return 0; }" >"$work/empty.c"
 # it in so many words, but clang's heeds no pragma.
 builds() {
     languages gnu99 gnu++11 | while read -r compiler; do
-        for level in -O0 -O1 -O2 -O3 '-O3 -march=native'; do
-            echo "$compiler $level"
+        for level in $(levels "$compiler"); do
+            echo "$compiler $level" | tr ';' ' '
         done
-        echo "$compiler -O2 -DMOE_DOUBLE"
-        case $compiler in
-        gcc*) echo "$compiler -O2 -march=native -ffp-contract=fast" ;;
-        esac
     done
+}
+
+levels() {
+    echo '-O0 -O2 -O3;-march=native'
+    case $1 in
+    *++*) return ;;
+    gcc*) echo '-O2;-march=native;-ffp-contract=fast' ;;
+    esac
+    echo '-O1 -O3 -O2;-DMOE_DOUBLE'
 }
 
 # What takes long to build comes first, so that none is waited for at the end.

@@ -20,8 +20,7 @@
 /* Once: a gradient adds up CASES = 100 terms, and an output some 20, or 150;
    their roundings are half an epsilon each and grow like the root of their
    number: 5 epsilons.  Four layers or losses in a row hand them on: 20.  Terms
-   of either
-   sign may cancel to a quarter of their sizes: 80.
+   of either sign may cancel to a quarter of their sizes: 80.
    Trained: a step moves the weights by at most a tenth of the gradient (rate
    0.05, twice that by momentum 0.5), so thirty of them by three times what one
    is off, and one more for what they are rounded themselves.  Adam's rate is a
@@ -249,7 +248,7 @@ static int run(const problem *p, int simd, result *to)
     to->count = 0;
     for (optimizer = MOE_ADAM; optimizer <= MOE_SGD; optimizer++) {
         holds &= open_with_weights(&m, p, simd);
-        CHECK(m.config.simd == simd);
+        holds &= CHECK(m.config.simd == simd);
         if (holds && optimizer == MOE_ADAM) {
             forward(&m, to);
             backward(&m, to);

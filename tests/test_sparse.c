@@ -998,8 +998,8 @@ static int near_weights(const moe *a, const moe *b)
 #endif
 }
 
-/* Steps over the cases first, first + by, ...: one case each, or all in one
-   if by is 0. */
+/* A step for each of the cases first, first + by, ... as long as there are
+   such, or one for all cases if by is 0. */
 static void step_by_hand(const problem *q, int first, int by, moe *m)
 {
     moe_training t = plain_sgd((moe_real)0.125);
@@ -1015,9 +1015,8 @@ static void step_by_hand(const problem *q, int first, int by, moe *m)
     }
 }
 
-/* moe_train takes f from each batch: of all cases, and of two batches of one
-   case, in one order or the other. */
-static void check_balance_training(problem *q)
+/* moe_train takes f from a batch: of all cases, whatever the blocks, */
+static void check_balance_batch(const problem *q)
 {
     moe_training t = plain_sgd((moe_real)0.125);
     moe m[4];
@@ -1034,6 +1033,15 @@ static void check_balance_training(problem *q)
     CHECK(!near_weights(&m[0], &m[3]));
     for (k = 0; k < 4; k++)
         moe_close(&m[k]);
+}
+
+/* and of two batches of one case, in one order or the other. */
+static void check_balance_batches(problem *q)
+{
+    moe_training t = plain_sgd((moe_real)0.125);
+    moe m[3];
+    int k;
+
     q->data.n = 2;
     t.batch = 1;
     for (k = 0; k < 3; k++)
@@ -1061,7 +1069,8 @@ static void check_balance_loss(void)
         if (!open_problem(&q, &shapes[k], noise))
             continue;
         check_balance_rows(&q);
-        check_balance_training(&q);
+        check_balance_batch(&q);
+        check_balance_batches(&q);
         moe_close(&q.m);
     }
 }
@@ -1372,14 +1381,40 @@ static void check_odd_inputs(int top_k, int rows)
     moe_close(&m);
 }
 
-/* A NaN loses against all, also where it stands in the weights. */
-static void check_odd_gate(int top_k, moe_real odd, int layer_part)
+/* Where expert j's bias in the gate is, its second weight, its balance. */
+static moe_real *gate_number(moe *m, int which, int j)
+{
+    moe_layer gate = moe_find(&m->config, ODD_EXPERTS, 0);
+
+    return m->own + (size_t)j
+         + (which == 0 ? gate.bias
+            : which == 1 ? gate.weight + ODD_EXPERTS : balance_at(m));
+}
+
+/* A NaN loses against all: of experts 0 .. last, none is chosen while there
+   are enough others, and all others are when there are no more than that. */
+static void check_losers(const moe *m, int last)
+{
+    int r, others = ODD_EXPERTS - 1 - last;
+
+    for (r = 0; r < m->rows; r++) {
+        if (others >= m->config.top_k)
+            CHECK(!chosen_in(m, r, last) && !chosen_in(m, r, 0));
+        if (others > 0 && others <= m->config.top_k)
+            CHECK(chosen_in(m, r, last + 1)
+                  && chosen_in(m, r, ODD_EXPERTS - 1));
+    }
+}
+
+/* The same numbers in the weights of the gate, in one expert's after the
+   other's. */
+static void check_odd_gate(int top_k, moe_real odd, int which)
 {
     moe_config config = odd_config(top_k, 4);
-    moe_real x[ODD_ROWS * ODD_IN], d[ODD_ROWS * ODD_OUT], y[ODD_ROWS * ODD_OUT];
+    moe_real x[ODD_ROWS * ODD_IN], d[ODD_ROWS * ODD_OUT];
+    moe_real y[ODD_ROWS * ODD_OUT];
     moe_data data = {ODD_ROWS, x, d, NULL};
-    moe_layer gate = moe_find(&config, ODD_EXPERTS, 0);
-    int i, j;
+    int j;
     moe m;
 
     if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
@@ -1387,16 +1422,12 @@ static void check_odd_gate(int top_k, moe_real odd, int layer_part)
     fill_odd(&m, x);
     memset(d, 0, sizeof d);
     for (j = 0; j < ODD_EXPERTS; j++) {
-        m.own[layer_part == 0 ? gate.bias + (size_t)j
-              : layer_part == 1 ? gate.weight + (size_t)(ODD_EXPERTS + j)
-                                : balance_at(&m) + (size_t)j] = odd;
+        *gate_number(&m, which, j) = odd;
         moe_predict(&m, x, ODD_ROWS, y);
         CHECK(choice_is_sound(&m));
         CHECK(moe_forward(&m, x, ODD_ROWS) == 4 && choice_is_sound(&m));
-        for (i = 0; i < 4 && isnan(odd) && j < ODD_EXPERTS - top_k; i++)
-            CHECK(!chosen_in(&m, i, j));
-        for (i = 0; i < 4 && isnan(odd) && j + top_k == ODD_EXPERTS - 1; i++)
-            CHECK(chosen_in(&m, i, ODD_EXPERTS - 1));
+        if (isnan(odd))
+            check_losers(&m, j);
         moe_gradient(&m, &data);
         CHECK(choice_is_sound(&m));
         clear_grads(&m);
