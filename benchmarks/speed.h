@@ -7,6 +7,21 @@
 #ifndef SPEED_H
 #define SPEED_H
 
+/* What the Makefile found, and which Python has torch. */
+#ifndef HAVE_OPENBLAS
+#define HAVE_OPENBLAS 0
+#endif
+#ifndef HAVE_FANN
+#define HAVE_FANN 0
+#endif
+#ifndef HAVE_TORCH
+#define HAVE_TORCH 0
+#endif
+#ifndef SPEED_PYTHON
+#define SPEED_PYTHON "python3"
+#define SPEED_SCRIPT "speed_torch.py"
+#endif
+
 #include <stddef.h>
 
 #define MAX_LAYERS 4
