@@ -846,12 +846,12 @@ static void expect_sgd(const update *p, int i)
     double decay = (double)r->decay * w, more = (double)r->momentum * v;
     double size = fabs(g) + fabs(decay), step = g + decay;
 
-    if (r->op == MOEI_UPDATE_MOMENTUM) {
+    if (r->op == MOEI_MOMENTUM) {
         size += fabs(more);
         v = step += more;
     }
     expect_arrays(p, i, w - rate * step, 10 * rate * size + fabs(w), v,
-                  r->op == MOEI_UPDATE_MOMENTUM ? 4 * size : 0, u);
+                  r->op == MOEI_MOMENTUM ? 4 * size : 0, u);
 }
 
 /* The same; the root of the second moment takes half of that one's relative
@@ -875,8 +875,8 @@ static void expect_adam(const update *p, int i)
 /* SGD has no moments at all, momentum has one. */
 static void run_update(const update *p, int set)
 {
-    const int used[] = {1, 1, p->rule.op != MOEI_UPDATE_SGD,
-                        p->rule.op == MOEI_UPDATE_ADAM};
+    const int used[] = {1, 1, p->rule.op != MOEI_SGD,
+                        p->rule.op == MOEI_ADAM};
     grid array[ARRAYS];
     int k, whole = 1;
 
@@ -909,7 +909,7 @@ static void check_update(moei_update_op op, int n, int decay)
         for (k = 0; k < ARRAYS; k++)
             p.values[k][i] = any_real();
         p.values[U][i] *= p.values[U][i];
-        if (op == MOEI_UPDATE_ADAM)
+        if (op == MOEI_ADAM)
             expect_adam(&p, i);
         else
             expect_sgd(&p, i);
@@ -924,9 +924,9 @@ static void check_updates(void)
     int n;
 
     for (n = 1; n <= 100; n++) {
-        check_update(MOEI_UPDATE_SGD, n, n % 2);
-        check_update(MOEI_UPDATE_MOMENTUM, n, n % 2);
-        check_update(MOEI_UPDATE_ADAM, n, n % 2);
+        check_update(MOEI_SGD, n, n % 2);
+        check_update(MOEI_MOMENTUM, n, n % 2);
+        check_update(MOEI_ADAM, n, n % 2);
     }
 }
 
