@@ -833,6 +833,8 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
                         moei_smaller(v.n - j, n));
 }
 
+typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
+
 static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
                                      8, 9, 10, 11, 12, 13, 14, 15};
 
@@ -1120,6 +1122,28 @@ MOEI_APART void MOEI_(put)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
         MOEI_(give)(p, n, v);
     else
         MOEI_(scatter)(p, apart, n, v);
+}
+
+/* Lanes of which the compiler knows how they stand: all in use and side by
+   side, side by side, or anyhow. */
+MOEI_FAST MOEI_V MOEI_(lanes)(const moe_real *p, ptrdiff_t apart, int n,
+                              const moei_stand stand)
+{
+    if (stand == MOEI_WHOLE)
+        return MOEI_LOAD(p);
+    return stand == MOEI_BESIDE ? MOEI_(get)(p, n)
+                                : MOEI_(fetch)(p, apart, n);
+}
+
+MOEI_FAST void MOEI_(set_lanes)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v,
+                                const moei_stand stand)
+{
+    if (stand == MOEI_WHOLE)
+        MOEI_STORE(p, v);
+    else if (stand == MOEI_BESIDE)
+        MOEI_(give)(p, n, v);
+    else
+        MOEI_(put)(p, apart, n, v);
 }
 
 /* Rows and columns of v exchanged: each round deals the vectors of the two
@@ -1448,7 +1472,8 @@ MOEI_FAST MOEI_V MOEI_(term)(moei_reduce_op op, MOEI_V sum, MOEI_V a, MOEI_V b)
    for the rows of A from i on: lanes run over rows. */
 MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
                                     const moei_view *A, const moei_view *B,
-                                    int i, const int vectors)
+                                    int i, const int vectors,
+                                    const moei_stand stand)
 {
     const int n = moei_smaller(A->m - i, MOEI_LANES);
     const ptrdiff_t a_next = A->row * MOEI_LANES, b_next = B->row * MOEI_LANES;
@@ -1464,8 +1489,8 @@ MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
         MOEI_UNROLL
         for (v = 0; v < vectors; v++)
             sum[v] = MOEI_(term)(op, sum[v],
-                                 MOEI_(fetch)(p + v * a_next, A->row, n),
-                                 MOEI_(fetch)(q + v * b_next, B->row, n));
+                MOEI_(lanes)(p + v * a_next, A->row, n, stand),
+                MOEI_(lanes)(q + v * b_next, B->row, n, stand));
     }
     for (v = 0; v < vectors; v++)
         MOEI_(put)(to + v * y->row * MOEI_LANES, y->row, n, sum[v]);
@@ -1503,14 +1528,15 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
 {
     const int along = A->col == 1 && A->n > 4 && MOEI_LANES > 1
                    && op != MOEI_MAX && !MOEI_IN_ORDER;
+    const int side = A->row == 1 && B->row == 1;
     int i = 0;
 
     for (; i < A->m && along; i += MOEI_LANES)
         MOEI_(reduce_along)(op, y, A, B, i);
-    for (; i + 4 * MOEI_LANES <= A->m; i += 4 * MOEI_LANES)
-        MOEI_(reduce_across)(op, y, A, B, i, 4);
+    for (; i + 4 * MOEI_LANES <= A->m && side; i += 4 * MOEI_LANES)
+        MOEI_(reduce_across)(op, y, A, B, i, 4, MOEI_WHOLE);
     for (; i < A->m; i += MOEI_LANES)
-        MOEI_(reduce_across)(op, y, A, B, i, 1);
+        MOEI_(reduce_across)(op, y, A, B, i, 1, MOEI_ANYHOW);
 }
 
 /* P_ij = exp(X_ij) / sum_j exp(X_ij),  log_P_ij = X_ij - lse_i,
@@ -1520,7 +1546,8 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
    Row i, lanes along it; or as many rows as there are lanes, across. */
 MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
                                    const moei_view *lse, const moei_view *X,
-                                   ptrdiff_t i, const int along)
+                                   ptrdiff_t i, const int along,
+                                   const moei_stand stand)
 {
     const int rows = along ? 1 : moei_smaller(X->m - (int)i, MOEI_LANES);
     const int step = along ? MOEI_LANES : 1;
@@ -1537,40 +1564,46 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
 
     for (j = 0; j < X->n; j += step) {
         n = along ? moei_smaller(X->n - (int)j, step) : rows;
-        a = MOEI_(fetch)(x + j * X->col, x_lane, n);
-        top = MOEI_(first)(n, MOEI_(larger)(top, a), top);
+        a = MOEI_(larger)(top, MOEI_(lanes)(x + j * X->col, x_lane, n, stand));
+        top = along ? MOEI_(first)(n, a, top) : a;
     }
     top = MOEI_(clamp)(along ? MOEI_(fold)(top, 1) : top, most);
     for (j = 0; j < X->n; j += step) {
         n = along ? moei_smaller(X->n - (int)j, step) : rows;
-        a = MOEI_(clamp)(MOEI_(fetch)(x + j * X->col, x_lane, n), most) - top;
+        a = MOEI_(lanes)(x + j * X->col, x_lane, n, stand);
+        a = MOEI_(clamp)(a, most) - top;
         e = MOEI_(exp)(a);
-        sum = MOEI_(first)(n, sum + e, sum);
-        MOEI_(put)(l + j * log_P->col, l_lane, n, a);
-        MOEI_(put)(p + j * P->col, p_lane, n, e);
+        sum = along ? MOEI_(first)(n, sum + e, sum) : sum + e;
+        MOEI_(set_lanes)(l + j * log_P->col, l_lane, n, a, stand);
+        MOEI_(set_lanes)(p + j * P->col, p_lane, n, e, stand);
     }
     sum = along ? MOEI_(fold)(sum, 0) : sum;
     a = MOEI_(log)(sum);
     MOEI_(give)(moei_writable(*lse) + i, rows, a + top);
     for (j = 0; j < X->n; j += step) {
         n = along ? moei_smaller(X->n - (int)j, step) : rows;
-        e = MOEI_(fetch)(p + j * P->col, p_lane, n) / sum;
-        MOEI_(put)(p + j * P->col, p_lane, n, e);
-        e = MOEI_(fetch)(l + j * log_P->col, l_lane, n) - a;
-        MOEI_(put)(l + j * log_P->col, l_lane, n, e);
+        e = MOEI_(lanes)(p + j * P->col, p_lane, n, stand) / sum;
+        MOEI_(set_lanes)(p + j * P->col, p_lane, n, e, stand);
+        e = MOEI_(lanes)(l + j * log_P->col, l_lane, n, stand) - a;
+        MOEI_(set_lanes)(l + j * log_P->col, l_lane, n, e, stand);
     }
 }
 
 static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
                                   const moei_view *lse, const moei_view *X)
 {
-    const int along = MOEI_LANES > 1 && !MOEI_IN_ORDER && X->col == 1;
-    int i;
+    const int along = MOEI_LANES > 1 && !MOEI_IN_ORDER && X->col == 1
+                   && P->col == 1 && log_P->col == 1;
+    const int side = X->row == 1 && P->row == 1 && log_P->row == 1;
+    const int whole = side ? X->m - X->m % MOEI_LANES : 0;
+    int i = 0;
 
-    for (i = 0; i < X->m && along; i++)
-        MOEI_(softmax_rows)(P, log_P, lse, X, i, 1);
+    for (; i < X->m && along; i++)
+        MOEI_(softmax_rows)(P, log_P, lse, X, i, 1, MOEI_BESIDE);
+    for (; i < whole; i += MOEI_LANES)
+        MOEI_(softmax_rows)(P, log_P, lse, X, i, 0, MOEI_WHOLE);
     for (; i < X->m; i += MOEI_LANES)
-        MOEI_(softmax_rows)(P, log_P, lse, X, i, 0);
+        MOEI_(softmax_rows)(P, log_P, lse, X, i, 0, MOEI_ANYHOW);
 }
 
 /* A tile of C in registers, rows x vectors, each accumulator with a name of
@@ -2519,8 +2552,8 @@ static moei_view moei_seen(const moei_net *net, moei_view z)
                         z.m, net->layer[0].in);
 }
 
-/* The case at place q, and how many from there on stand together, in the same
-   place k of each. */
+/* The case at place q, and how many of copy c follow one another from there
+   on. */
 static int moei_case(const moei_net *net, int q)
 {
     return net->place ? (int)net->place[q] / net->of : q;
@@ -2530,9 +2563,9 @@ static int moei_run(const moei_net *net, int c, int q)
 {
     int end = (int)net->start[c + 1], next = q + 1;
 
-    if (net->place == NULL)
+    if (moei_case(net, end - 1) - moei_case(net, q) == end - 1 - q)
         return end - q;
-    while (next < end && net->place[next] == net->place[next - 1] + net->of)
+    while (moei_case(net, next) == moei_case(net, next - 1) + 1)
         next++;
     return next - q;
 }
@@ -2737,20 +2770,36 @@ static void moei_gate_choose(moe *m)
         }
 }
 
+/* All experts for all cases, in order; the lists depend on n alone. */
+static void moei_choose_all(moe *m)
+{
+    int q, E = m->config.experts, all = m->n * E;
+
+    if ((int)m->expert.start[E] == all)
+        return;
+    for (q = 0; q < all; q++)
+        m->choice[q] = q % E;
+    moei_group(&m->expert, m->choice, m->n);
+}
+
 /* s = gate(x),  p = softmax of the chosen s   (n,E)
    A gate without layers has one expert and nothing to say: p stays 1. */
 static void moei_gate_forward(moe *m)
 {
-    int layers = m->gate.layers;
+    int layers = m->gate.layers, choosing = m->balanced > 0;
 
     if (layers > 0) {
         m->gate.start[1] = m->n;
         moei_net_forward(m, &m->gate, 0);
     }
-    moei_gate_choose(m);
+    if (choosing)
+        moei_gate_choose(m);
+    else
+        moei_choose_all(m);
     if (layers > 0)
         moei_softmax(m, moei_array(m, MOEI_P), moei_array(m, MOEI_LOG_P),
-                     moei_array(m, MOEI_LSE), moei_array(m, MOEI_LOG_P));
+                     moei_array(m, MOEI_LSE),
+                     moei_array(m, choosing ? MOEI_LOG_P : MOEI_S));
 }
 
 /* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
@@ -2825,16 +2874,19 @@ static void moei_blend_forward(moe *m)
     moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P);
     int i, q, run;
 
-    moei_map1(m, MOEI_COPY, y, moei_zero);
+    if (moei_cases_of(net, 0) < m->n)
+        moei_map1(m, MOEI_COPY, y, moei_zero);
     for (i = 0; i < m->config.experts; i++)
         for (q = net->start[i]; q < net->start[i + 1]; q += run) {
             int first = moei_case(net, q), at = q - net->start[i];
+            moei_view sum;
 
             run = moei_run(net, i, q);
-            moei_map(m, MOEI_MUL_ADD, moei_rows_from(y, first, run),
+            sum = moei_rows_from(y, first, run);
+            moei_map(m, MOEI_MUL_ADD, sum,
                      moei_rows_from(moei_expert_out(m, i), at, run),
                      moei_rows_from(moei_column(p, i), first, run),
-                     moei_rows_from(y, first, run));
+                     i == 0 && run == m->n ? moei_zero : sum);
         }
 }
 
@@ -2847,9 +2899,12 @@ static moei_view moei_errors(moe *m)
 
     moei_map1(m, MOEI_COPY, e, moei_zero);
     for (i = 0; i < m->config.experts; i++) {
-        moei_view d = moei_for_expert(m, i, MOEI_D, MOEI_D_OF);
-        moei_view e_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
+        moei_view d, e_i;
 
+        if (moei_cases_of(&m->expert, i) < 1)
+            continue;
+        d = moei_for_expert(m, i, MOEI_D, MOEI_D_OF);
+        e_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
         if (softmax)
             moei_reduce(m, MOEI_DOT, e_i, d, moei_expert_log(m, i));
         else
@@ -2902,6 +2957,8 @@ static moei_view moei_log_blend(moe *m)
     moei_map1(m, MOEI_COPY, sum, moei_zero);
     for (pass = 0; pass < 2; pass++)
         for (i = 0; i < m->config.experts; i++) {
+            if (moei_cases_of(&m->expert, i) < 1)
+                continue;
             top = moei_for_expert(m, i, MOEI_DE_DY, MOEI_Y_OF);
             u = moei_block(m->work[MOEI_DELTA], top.m, O);
             moei_log_share(m, i, u);
@@ -3138,7 +3195,10 @@ static void moei_publish(moe *m)
     moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     for (i = 0; i < E; i++)
         for (q = net->start[i]; q < net->start[i + 1]; q += run) {
-            run = moei_run(net, i, q);
+            run = 1;
+            while (q + run < net->start[i + 1]
+                   && net->place[q + run] == net->place[q] + run * net->of)
+                run++;
             moei_to_user(m, moei_view_of(m->o + (size_t)net->place[q]
                                               * (size_t)O, net->of * O, 1,
                                          run, O),
