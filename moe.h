@@ -1078,8 +1078,14 @@ MOEI_APART MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
     int i;
 
     at.v = MOEI_ALL((moe_real)0);
-    for (i = 0; i < n; i++)
-        at.lane[i] = p[i * apart];
+    if (n == MOEI_LANES) {
+        MOEI_UNROLL
+        for (i = 0; i < MOEI_LANES; i++)
+            at.lane[i] = p[i * apart];
+    } else {
+        for (i = 0; i < n; i++)
+            at.lane[i] = p[i * apart];
+    }
     return at.v;
 }
 
@@ -1089,8 +1095,14 @@ MOEI_APART void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
     int i;
 
     at.v = v;
-    for (i = 0; i < n; i++)
-        p[i * apart] = at.lane[i];
+    if (n == MOEI_LANES) {
+        MOEI_UNROLL
+        for (i = 0; i < MOEI_LANES; i++)
+            p[i * apart] = at.lane[i];
+    } else {
+        for (i = 0; i < n; i++)
+            p[i * apart] = at.lane[i];
+    }
 }
 
 /* The same side by side.  No byte beyond them is read or written. */
@@ -1112,13 +1124,13 @@ MOEI_FAST void MOEI_(give)(moe_real *p, int n, MOEI_V v)
 /* And however they stand; 0 apart: one number for all. */
 MOEI_APART MOEI_V MOEI_(fetch)(const moe_real *p, ptrdiff_t apart, int n)
 {
-    return apart == 0 ? MOEI_ALL(*p) : apart != 1 ? MOEI_(gather)(p, apart, n)
-         : MOEI_(get)(p, n);
+    return apart == 0 ? MOEI_ALL(*p) : apart == 1 || n == 1
+         ? MOEI_(get)(p, n) : MOEI_(gather)(p, apart, n);
 }
 
 MOEI_APART void MOEI_(put)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
 {
-    if (apart == 1)
+    if (apart == 1 || n == 1)
         MOEI_(give)(p, n, v);
     else
         MOEI_(scatter)(p, apart, n, v);
@@ -1400,7 +1412,19 @@ MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
     return MOEI_LOAD(room[3]);
 }
 
-/* A row of an operand: one number (col 0) is spread over a vector. */
+#define MOEI_IN_PLACE(Y, A, B, C)                                           \
+    (MOEI_LANES == 1                                                        \
+     || ((Y).col == 1 && (((A).col | (B).col | (C).col) & ~1) == 0))
+
+/* The last lanes of a row of an operand; and all of the row, of which one
+   number (col 0) is spread over a vector. */
+MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int col, int n)
+{
+    if (col == 0)
+        return MOEI_ALL(*p);
+    return MOEI_LOAD_PART(p, n);
+}
+
 MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
                                          moe_real *room)
 {
@@ -1411,40 +1435,52 @@ MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
 }
 
 /* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
-   along rows of Y: whole vectors where all stand side by side, then parts. */
+   along rows of Y, whose elements stand side by side, as those of the others
+   do or are one number: whole vectors, then a part. */
 static void MOEI_(map_rows)(moei_map_op op, const moei_view *Y,
                             const moei_view *A, const moei_view *B,
                             const moei_view *C)
 {
-    const int one = moei_is_one_row(Y) && moei_is_one_row(A)
+    const int one = Y->m > 1 && moei_is_one_row(Y) && moei_is_one_row(A)
                  && moei_is_one_row(B) && moei_is_one_row(C);
-    const int m = one ? 1 : Y->m, n = one ? Y->m * Y->n : Y->n;
-    const int in_place = MOEI_LANES == 1 || (Y->col == 1 && A->col <= 1
-                                             && B->col <= 1 && C->col <= 1);
-    const int whole = in_place ? n - n % MOEI_LANES : 0;
-    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
+    const int n = one ? Y->m * Y->n : Y->n;
+    const int left = n % MOEI_LANES, whole = n - left;
     const moe_real *p = A->at, *q = B->at, *r = C->at;
-    ptrdiff_t j;
-    int i, left;
+    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
+    int m = one ? 1 : Y->m;
 
-    for (i = 0; i < m; i++) {
+    for (; m > 0; m--, y += Y->row, p += A->row, q += B->row, r += C->row) {
         if (whole > 0)
             MOEI_(map_strip)(op, whole / MOEI_LANES, y, Y->col * MOEI_LANES,
                 MOEI_(operand)(p, A->col, room[0]), A->col * MOEI_LANES,
                 MOEI_(operand)(q, B->col, room[1]), B->col * MOEI_LANES,
                 MOEI_(operand)(r, C->col, room[2]), C->col * MOEI_LANES);
-        for (j = whole; j < n; j += MOEI_LANES) {
-            left = moei_smaller(n - (int)j, MOEI_LANES);
-            MOEI_(put)(y + j * Y->col, Y->col, left, MOEI_(map_once)(op,
-                       MOEI_(fetch)(p + j * A->col, A->col, left),
-                       MOEI_(fetch)(q + j * B->col, B->col, left),
-                       MOEI_(fetch)(r + j * C->col, C->col, left)));
-        }
-        y += Y->row;
-        p += A->row;
-        q += B->row;
-        r += C->row;
+        if (left > 0)
+            MOEI_STORE_PART(y + whole, left, MOEI_(map_once)(op,
+                            MOEI_(part)(p + whole * A->col, A->col, left),
+                            MOEI_(part)(q + whole * B->col, B->col, left),
+                            MOEI_(part)(r + whole * C->col, C->col, left)));
     }
+}
+
+/* The same however they stand. */
+static void MOEI_(map_apart)(moei_map_op op, const moei_view *Y,
+                             const moei_view *A, const moei_view *B,
+                             const moei_view *C)
+{
+    moe_real *y = moei_writable(*Y);
+    ptrdiff_t i, j;
+    int n;
+
+    for (i = 0; i < Y->m; i++)
+        for (j = 0; j < Y->n; j += MOEI_LANES) {
+            n = moei_smaller(Y->n - (int)j, MOEI_LANES);
+            MOEI_(put)(y + i * Y->row + j * Y->col, Y->col, n,
+                MOEI_(map_once)(op,
+                    MOEI_(fetch)(A->at + i * A->row + j * A->col, A->col, n),
+                    MOEI_(fetch)(B->at + i * B->row + j * B->col, B->col, n),
+                    MOEI_(fetch)(C->at + i * C->row + j * C->col, C->col, n)));
+        }
 }
 
 /* Rows become columns where lanes are to run over cases. */
@@ -1452,12 +1488,18 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
                               const moei_view *A, const moei_view *B,
                               const moei_view *C)
 {
-    if (moei_lanes_over_cases(Y->m, Y->n) || Y->n == 1) {
+    if (Y->n == 1 || moei_lanes_over_cases(Y->m, Y->n)) {
         const moei_view y = moei_transposed(*Y), a = moei_transposed(*A);
         const moei_view b = moei_transposed(*B), c = moei_transposed(*C);
-        MOEI_(map_rows)(op, &y, &a, &b, &c);
-    } else {
+
+        if (MOEI_IN_PLACE(y, a, b, c))
+            MOEI_(map_rows)(op, &y, &a, &b, &c);
+        else
+            MOEI_(map_apart)(op, &y, &a, &b, &c);
+    } else if (MOEI_IN_PLACE(*Y, *A, *B, *C)) {
         MOEI_(map_rows)(op, Y, A, B, C);
+    } else {
+        MOEI_(map_apart)(op, Y, A, B, C);
     }
 }
 
@@ -1775,6 +1817,23 @@ static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
         }
 }
 
+static void MOEI_(product_way)(moei_map_op then, const moei_view *C,
+                               const moei_view *S, const moei_view *A,
+                               const moei_view *B)
+{
+    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
+    const moei_way way = moei_way_of(C, A, B, MOEI_LANES);
+
+    if (way == MOEI_BY_DOTS)
+        MOEI_(product_dots)(C, S, A, B, least);
+    else if (way == MOEI_BY_ROWS)
+        MOEI_(product_rows)(C, S, A, B, least);
+    else
+        MOEI_(product_panels)(C, S, A, B, least);
+    if (then != MOEI_COPY && then != MOEI_RELU)
+        MOEI_(kernel_map)(then, C, C, &moei_zero, &moei_zero);
+}
+
 /* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
    where the elements of a column of C stand side by side, so that lanes run
    over outputs or over cases: C' = S' + B' A'. */
@@ -1782,22 +1841,14 @@ static void MOEI_(kernel_product)(moei_map_op then, const moei_view *C,
                                   const moei_view *S, const moei_view *A,
                                   const moei_view *B)
 {
-    const int turn = C->row == 1 && (C->col != 1 || C->n < C->m);
-    const moei_view c = turn ? moei_transposed(*C) : *C;
-    const moei_view s = turn ? moei_transposed(*S) : *S;
-    const moei_view a = turn ? moei_transposed(*B) : *A;
-    const moei_view b = turn ? moei_transposed(*A) : *B;
-    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
-    const moei_way way = moei_way_of(&c, &a, &b, MOEI_LANES);
+    if (C->row == 1 && (C->col != 1 || C->n < C->m)) {
+        const moei_view c = moei_transposed(*C), s = moei_transposed(*S);
+        const moei_view a = moei_transposed(*A), b = moei_transposed(*B);
 
-    if (way == MOEI_BY_DOTS)
-        MOEI_(product_dots)(&c, &s, &a, &b, least);
-    else if (way == MOEI_BY_ROWS)
-        MOEI_(product_rows)(&c, &s, &a, &b, least);
-    else
-        MOEI_(product_panels)(&c, &s, &a, &b, least);
-    if (then != MOEI_COPY && then != MOEI_RELU)
-        MOEI_(kernel_map)(then, C, C, &moei_zero, &moei_zero);
+        MOEI_(product_way)(then, &c, &s, &b, &a);
+    } else {
+        MOEI_(product_way)(then, C, S, A, B);
+    }
 }
 
 /* w (n) after one step along scale * g; g = 0.  v, u: the moments.
@@ -2890,14 +2941,15 @@ static void moei_blend_forward(moe *m)
         }
 }
 
-/* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to be finite; 0
+/* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to `most`; 0
    for experts that did not run.   e (n,E), in G */
-static moei_view moei_errors(moe *m)
+static moei_view moei_errors(moe *m, moe_real most)
 {
     moei_view e = moei_array(m, MOEI_G);
     int i, softmax = m->config.output == MOE_OUT_SOFTMAX;
 
-    moei_map1(m, MOEI_COPY, e, moei_zero);
+    if (m->balanced > 0)
+        moei_map1(m, MOEI_COPY, e, moei_zero);
     for (i = 0; i < m->config.experts; i++) {
         moei_view d, e_i;
 
@@ -2913,7 +2965,7 @@ static moei_view moei_errors(moe *m)
     }
     if (softmax)
         moei_map2(m, MOEI_SUB, e, moei_zero, e);
-    moei_map2(m, MOEI_MIN, e, e, moei_largest);
+    moei_map2(m, MOEI_MIN, e, e, moei_number(&most));
     return e;
 }
 
@@ -2926,14 +2978,14 @@ static moe_real moei_sigma(const moe *m)
    LSE is then log sum_i p_i exp(-e_i / (2 sigma^2)). */
 static void moei_posteriors(moe *m)
 {
-    moe_real lowest = -MOEI_LARGEST, sigma = moei_sigma(m);
+    moe_real sigma = moei_sigma(m);
     moe_real factor = m->config.output == MOE_OUT_SOFTMAX
                     ? -1 : -1 / (2 * sigma * sigma);
-    moei_view e = moei_errors(m);
+    moei_view e = moei_errors(m, factor < -1 ? -MOEI_LARGEST / factor
+                                             : MOEI_LARGEST);
 
-    moei_map2(m, MOEI_MUL, e, e, moei_number(&factor));
-    moei_map2(m, MOEI_MAX2, e, e, moei_number(&lowest));
-    moei_map2(m, MOEI_ADD, e, e, moei_array(m, MOEI_LOG_P));
+    moei_map(m, MOEI_MUL_ADD, e, e, moei_number(&factor),
+             moei_array(m, MOEI_LOG_P));
     moei_softmax(m, moei_array(m, MOEI_H), e, moei_array(m, MOEI_LSE), e);
 }
 
@@ -2989,7 +3041,8 @@ static void moei_loss_forward(moe *m)
         moei_posteriors(m);
         moei_map2(m, MOEI_SUB, loss, moei_zero, moei_array(m, MOEI_LSE));
     } else if (m->config.loss == MOE_LOSS_EXPECTED) {
-        moei_reduce(m, MOEI_DOT, loss, moei_errors(m), moei_array(m, MOEI_P));
+        moei_reduce(m, MOEI_DOT, loss, moei_errors(m, MOEI_LARGEST),
+                    moei_array(m, MOEI_P));
     } else if (m->config.output == MOE_OUT_SOFTMAX) {
         moei_reduce(m, MOEI_DOT, loss, moei_log_blend(m), d);
         moei_map2(m, MOEI_SUB, loss, moei_zero, loss);
@@ -3268,14 +3321,15 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
                   moei_scale_x(m, 1));
 }
 
-/* Whether z and d of the block are finite: 0 x is 0 only then. */
+/* Whether z and d of the block are finite: x - x is 0 only then. */
 static int moei_block_is_finite(const moe *m)
 {
-    moei_view z = moei_array(m, MOEI_TOP), d = moei_array(m, MOEI_LOSS);
+    moei_view x = moei_array(m, MOEI_Z), z = moei_array(m, MOEI_TOP);
+    moei_view t = moei_array(m, MOEI_D), d = moei_array(m, MOEI_LOSS);
     moe_real sum = 0;
 
-    moei_reduce(m, MOEI_DOT, z, moei_array(m, MOEI_Z), moei_zero);
-    moei_reduce(m, MOEI_DOT, d, moei_array(m, MOEI_D), moei_zero);
+    moei_reduce(m, MOEI_SQUARE, z, x, x);
+    moei_reduce(m, MOEI_SQUARE, d, t, t);
     moei_map2(m, MOEI_ADD, z, z, d);
     moei_reduce(m, MOEI_SUM, moei_number(&sum), moei_transposed(z), moei_zero);
     return sum == 0;
