@@ -904,6 +904,9 @@ static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
 #define MOEI_HIGH(a, b) __builtin_shuffle(a, b, MOEI_(highs))
 #endif
 #endif
+#ifndef MOEI_LARGER
+#define MOEI_LARGER(a, b) MOEI_PICK((a) < (b), b, a)
+#endif
 #ifndef MOEI_LOAD_PART
 #define MOEI_LOAD_PART(p, n) MOEI_(gather)(p, 1, n)
 #define MOEI_STORE_PART(p, n, x) MOEI_(scatter)(p, 1, n, x)
@@ -1053,7 +1056,7 @@ MOEI_FAST MOEI_V MOEI_(silu_slope)(MOEI_V a)
 
 MOEI_FAST MOEI_V MOEI_(larger)(MOEI_V a, MOEI_V b)
 {
-    return MOEI_PICK(a < b, b, a);
+    return MOEI_LARGER(a, b);
 }
 
 /* a cut to +-most; but -inf, which stands for what was not chosen, stays. */
@@ -1255,9 +1258,11 @@ static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 #ifdef MOE_DOUBLE
 #define MOEI_BUILTIN(before, after) __builtin_ia32_##before##pd##after
 typedef unsigned char moei_mask_bits;
+#define MOEI_ALL_LANES 255
 #else
 #define MOEI_BUILTIN(before, after) __builtin_ia32_##before##ps##after
 typedef unsigned short moei_mask_bits;
+#define MOEI_ALL_LANES (-1)
 #endif
 #if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) \
                           || defined(__wasm_simd128__))
@@ -1663,8 +1668,8 @@ static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
     const MOEI_V b##w = MOEI_(get)(b + w * MOEI_LANES, left);
 #define MOEI_MULTIPLY(r, w) c##r##w += x * b##w;
 #define MOEI_END(r, w)                                                      \
-    MOEI_(give)(t->c + r * t->c_row + w * MOEI_LANES, left,                \
-                 MOEI_(larger)(c##r##w, MOEI_ALL(t->least)));
+    MOEI_(give)(c + r * c_row + w * MOEI_LANES, left,                       \
+                MOEI_(larger)(c##r##w, least));
 #define MOEI_BEGIN_ROW(W, r) W(MOEI_BEGIN, r)
 #define MOEI_MULTIPLY_ROW(W, r)                                             \
     {                                                                       \
@@ -1676,8 +1681,10 @@ static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
     static void MOEI_(name)(const moei_tile *t)                             \
     {                                                                       \
         const ptrdiff_t a_row = t->a_row, a_col = t->a_col;                 \
-        const ptrdiff_t b_row = t->b_row;                                   \
+        const ptrdiff_t b_row = t->b_row, c_row = t->c_row;                 \
         const moe_real *a = t->a, *b = t->b;                                \
+        const MOEI_V least = MOEI_ALL(t->least);                            \
+        moe_real *const c = t->c;                                           \
         const int left = columns;                                           \
         int l;                                                              \
         R(W, MOEI_BEGIN_ROW)                                                \
@@ -1906,6 +1913,7 @@ static const moei_kernels MOEI_(table) = {
 #undef MOEI_REAL
 #undef MOEI_BITS
 #undef MOEI_MASK
+#undef MOEI_LARGER
 #undef MOEI_LOAD_PART
 #undef MOEI_STORE_PART
 #undef MOEI_LOW
@@ -1928,6 +1936,9 @@ static const moei_kernels MOEI_(table) = {
 #ifdef MOEI_HAS_128
 #define MOEI_SET 128
 #define MOEI_LANES (16 / MOEI_REAL_SIZE)
+#ifdef __SSE2__
+#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, )(b, a)
+#endif
 #define MOEI_WIDE MOEI_W2
 #define MOEI_VECTORS 2
 #include "moe.h"
@@ -1948,6 +1959,7 @@ static const moei_kernels MOEI_(table) = {
 #define MOEI_MASK(n) ((MOEI_(mask))(MOEI_LOAD(moei_lane) < (moe_real)(n)))
 #define MOEI_LOAD_PART(p, n) MOEI_BUILTIN(maskload, 256)(                   \
     (const MOEI_V *)(const void *)(p), MOEI_MASK(n))
+#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 256)(b, a)
 #define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(maskstore, 256)(              \
     (MOEI_V *)(void *)(p), MOEI_MASK(n), x)
 #include "moe.h"
@@ -1966,6 +1978,12 @@ static const moei_kernels MOEI_(table) = {
 #define MOEI_MASK(n) ((moei_mask_bits)((1u << (n)) - 1))
 #define MOEI_LOAD_PART(p, n) MOEI_BUILTIN(loadu, 512_mask)(                 \
     p, MOEI_(nothing), MOEI_MASK(n))
+#ifdef __clang__
+#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 512)(b, a, 4)
+#else
+#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 512_mask)(b, a, b,              \
+                                                         MOEI_ALL_LANES, 4)
+#endif
 #define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(storeu, 512_mask)(            \
     p, x, MOEI_MASK(n))
 #include "moe.h"

@@ -34,14 +34,17 @@ typedef struct Plan {
     Task task;
     int experts, sizes[MAX_LAYERS + 1];
     int rows, block;
-    int top_k, ours_only;
+    int top_k, ours_only, bits;
 } Plan;
 
+#define PRODUCTS_BY(vectors)                                                \
+    {"products, " #vectors "-bit vectors", PRODUCTS, 1,                        \
+     {64, 128, 128, 64}, 256, 256, 0, 1, vectors}
 #define FOUR_OF(text, experts, ...)                                         \
-    {text " predict b1", PREDICT, experts, {__VA_ARGS__}, 1, 1, 0, 0},      \
-    {text " predict b256", PREDICT, experts, {__VA_ARGS__}, 256, 256, 0, 0},\
-    {text " step b1", STEP, experts, {__VA_ARGS__}, 1, 1, 0, 0},            \
-    {text " step b256", STEP, experts, {__VA_ARGS__}, 256, 256, 0, 0}
+    {text " predict b1", PREDICT, experts, {__VA_ARGS__}, 1, 1, 0, 0, 0},      \
+    {text " predict b256", PREDICT, experts, {__VA_ARGS__}, 256, 256, 0, 0, 0},\
+    {text " step b1", STEP, experts, {__VA_ARGS__}, 1, 1, 0, 0, 0},            \
+    {text " step b256", STEP, experts, {__VA_ARGS__}, 256, 256, 0, 0, 0}
 
 /* One divided by the other: what choosing saves. */
 #define SPARSE "sparse 2 of 64 predict b2048"
@@ -53,16 +56,19 @@ static const Plan plans[] = {
     FOUR_OF("64-128-128-64", 1, 64, 128, 128, 64),
     FOUR_OF("480-512-512-363", 1, 480, 512, 512, 363),
     FOUR_OF("8 x 64-128-64", 8, 64, 128, 64),
-    {"4 x 2-1 (1991) step b400", STEP, 4, {2, 1}, 400, 0, 0, 0},
-    {"sparse 2 of 64 predict b1", PREDICT, 64, {64, 128, 64}, 1, 1, 2, 0},
+    {"4 x 2-1 (1991) step b400", STEP, 4, {2, 1}, 400, 0, 0, 0, 0},
+    {"sparse 2 of 64 predict b1", PREDICT, 64, {64, 128, 64}, 1, 1, 2, 0, 0},
     {"sparse 2 of 64 predict b256", PREDICT, 64, {64, 128, 64}, 256, 256, 2,
-     0},
-    {SPARSE, PREDICT, 64, {64, 128, 64}, 2048, 2048, 2, 0},
-    {"sparse 2 of 64 step b256", STEP, 64, {64, 128, 64}, 256, 256, 2, 0},
-    {"sparse 2 of 64 step b2048", STEP, 64, {64, 128, 64}, 2048, 2048, 2, 0},
-    {DENSE, PREDICT, 64, {64, 128, 64}, 2048, 2048, 0, 1},
-    {"exp, 4096 numbers", EXP, 1, {1, 1}, 4096, 1, 0, 0},
-    {"tanh, 4096 numbers", TANH, 1, {1, 1}, 4096, 1, 0, 0}
+     0, 0},
+    {SPARSE, PREDICT, 64, {64, 128, 64}, 2048, 2048, 2, 0, 0},
+    {"sparse 2 of 64 step b256", STEP, 64, {64, 128, 64}, 256, 256, 2, 0, 0},
+    {"sparse 2 of 64 step b2048", STEP, 64, {64, 128, 64}, 2048, 2048, 2, 0, 0},
+    PRODUCTS_BY(512),
+    PRODUCTS_BY(256),
+    PRODUCTS_BY(128),
+    {DENSE, PREDICT, 64, {64, 128, 64}, 2048, 2048, 0, 1, 0},
+    {"exp, 4096 numbers", EXP, 1, {1, 1}, 4096, 1, 0, 0, 0},
+    {"tanh, 4096 numbers", TANH, 1, {1, 1}, 4096, 1, 0, 0, 0}
 };
 
 static const Peer *const peers[] = {
@@ -193,7 +199,8 @@ static void shape(Workload *w, const Plan *plan)
     w->block = plan->block;
     w->top_k = plan->top_k;
     w->ours_only = plan->ours_only;
-    if (w->task != PREDICT && w->task != STEP)
+    w->bits = plan->bits;
+    if (w->task == EXP || w->task == TANH)
         return;
     for (l = 0; l < w->layers; l++)
         w->layer[l] = place(&w->count, w->experts, plan->sizes[l],
@@ -443,6 +450,8 @@ static void print_table(void)
     printf("\n");
     for (r = 0; r < row_count; r++) {
         double ours = rows[r].cell[0].ns, limit = limit_of(&rows[r].w);
+        if (rows[r].cell[0].outcome == NOT_RUN)
+            continue;       /* this processor has no such vectors */
         printf("| %-28s%s | %8s |", rows[r].w.name,
                limits_noisy(&rows[r].usual) ? "*" : " ", number(ours));
         if (limit > 0)

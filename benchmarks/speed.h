@@ -31,6 +31,8 @@ typedef enum Task {
     PREDICT,
     STEP,                   /* the gradient, mean over the cases, and an
                                update of the weights                         */
+    PRODUCTS,               /* the layers' products alone, by vectors of
+                               `bits` bits                                   */
     EXP, TANH               /* y = f(x) over an array of `cases` numbers     */
 } Task;
 
@@ -49,6 +51,7 @@ typedef struct Workload {
     int experts, layers;
     int top_k;              /* K; 0: dense                                   */
     int ours_only;          /* the others are not asked                      */
+    int bits;               /* moe_config.simd; 0: the widest                */
     Layer layer[MAX_LAYERS], gate;
     int inputs, outputs;
     int rows;               /* cases of one call                             */

@@ -60,11 +60,15 @@ LOOPS(avx2, 32, __attribute__((target("avx2,fma"))))
 #endif
 LOOPS(base, 16, )
 
+/* What a loop did per nanosecond: at best, and since the last limits_usual. */
+typedef struct Series { double best, all[MAX_SAMPLES]; int count; } Series;
+
 typedef struct Loops {
     const char *name;
     int lanes;
     float (*fma)(int times);
     uint32_t (*read)(const void *at, size_t size);
+    Series adds;
 } Loops;
 
 typedef struct Level {
@@ -74,29 +78,31 @@ typedef struct Level {
     double best;            /* bytes per nanosecond                          */
 } Level;
 
-static Loops loops = {"128-bit vectors", 4, base_fma, base_read};
+/* Narrow to wide; `widest` is the last one that this processor has. */
+static Loops loops[] = {
+    {"128-bit vectors", 4, base_fma, base_read, {0, {0}, 0}},
+#if defined(__x86_64__)
+    {"AVX2", 8, avx2_fma, avx2_read, {0, {0}, 0}},
+    {"AVX-512", 16, avx512_fma, avx512_read, {0, {0}, 0}}
+#endif
+};
+static Loops *widest = loops;
 static Level levels[] = {
     {"L1", 16 * KB, 32 * KB, 0},
     {"L2", 512 * KB, 1024 * KB, 0},
     {"L3", 8192 * KB, 0, 0}
 };
-/* What a loop did per nanosecond: at best, and since the last limits_usual. */
-typedef struct Series { double best, all[MAX_SAMPLES]; int count; } Series;
-
 static void *memory;
-static Series adds, integers;
+static Series integers;
 static volatile float sink;
 
 static void choose_loops(void)
 {
 #if defined(__x86_64__)
-    static const Loops wide = {"AVX-512", 16, avx512_fma, avx512_read};
-    static const Loops middle = {"AVX2", 8, avx2_fma, avx2_read};
-
     if (__builtin_cpu_supports("avx512f"))
-        loops = wide;
+        widest = &loops[2];
     else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        loops = middle;
+        widest = &loops[1];
 #endif
 }
 
@@ -137,12 +143,13 @@ static void record(Series *series, double speed)
     series->all[series->count++ % MAX_SAMPLES] = speed;
 }
 
-static void sample_fma(void)
+static void sample_fma(Loops *by)
 {
     double start = nanoseconds();
 
-    sink = loops.fma(FMA_TIMES);
-    record(&adds, 2.0 * 12 * loops.lanes * FMA_TIMES / (nanoseconds() - start));
+    sink = by->fma(FMA_TIMES);
+    record(&by->adds,
+           2.0 * 12 * by->lanes * FMA_TIMES / (nanoseconds() - start));
 }
 
 /* No limit, but it keeps all of a core busy that multiply-adds leave free, and
@@ -170,10 +177,10 @@ static void sample_read(Level *level)
                      : level->size >= 512 * KB ? 4 : 128;
     double speed, start;
 
-    sink = (float)loops.read(memory, level->size);
+    sink = (float)widest->read(memory, level->size);
     start = nanoseconds();
     for (pass = 0; pass < passes; pass++)
-        sink = (float)loops.read(memory, level->size);
+        sink = (float)widest->read(memory, level->size);
     speed = (double)level->size * passes / (nanoseconds() - start);
     if (speed > level->best)
         level->best = speed;
@@ -184,7 +191,8 @@ void limits_sample(void)
 {
     static int round;
 
-    sample_fma();
+    sample_fma(widest);
+    sample_fma(&loops[round % (int)(widest - loops + 1)]);
     sample_integers();
     sample_read(&levels[round % 8 == 0 ? 2 : round % 2]);
     round++;
@@ -248,12 +256,17 @@ static double time_per_byte(double held)
 double limit_of(const Workload *w)
 {
     double held, bytes, by_memory, by_fma;
+    const Loops *by = widest;
 
-    if (w->task != PREDICT && w->task != STEP)
+    if (w->task == EXP || w->task == TANH)
         return 0;
+    while (w->bits > 0 && by > loops && by->lanes * 32 > w->bits)
+        by--;
+    if (w->task == PRODUCTS)
+        return operations(w) / by->adds.best;
     bytes = bytes_moved(w, &held);
     by_memory = bytes / w->rows * time_per_byte(held);
-    by_fma = operations(w) / adds.best;
+    by_fma = operations(w) / widest->adds.best;
     return by_memory > by_fma ? by_memory : by_fma;
 }
 
@@ -277,20 +290,24 @@ Usual limits_usual(void)
 {
     Usual usual;
 
-    usual.adds = lower_quartile(&adds);
+    usual.adds = lower_quartile(&widest->adds);
     usual.integers = lower_quartile(&integers);
     return usual;
 }
 
 int limits_noisy(const Usual *usual)
 {
-    return usual->adds < 0.9 * adds.best
+    return usual->adds < 0.9 * widest->adds.best
         || usual->integers < 0.9 * integers.best;
 }
 
 void limits_print(const char *before)
 {
-    printf("%sLimits of this core: %.0f GFLOP/s (%s), read %.0f GB/s from L1, "
-           "%.0f from L2, %.0f from L3.\n", before, adds.best, loops.name,
+    const Loops *by;
+
+    printf("%sLimits of this core:", before);
+    for (by = widest; by >= loops; by--)
+        printf(" %.0f GFLOP/s (%s),", by->adds.best, by->name);
+    printf(" read %.0f GB/s from L1, %.0f from L2, %.0f from L3.\n",
            levels[0].best, levels[1].best, levels[2].best);
 }

@@ -27,6 +27,7 @@ static moe_config config_of(const Workload *w)
         config.hidden[l] = w->layer[l].out;
     config.loss = w->experts > 1 ? MOE_LOSS_MIXTURE : MOE_LOSS_BLEND;
     config.rows = w->block;
+    config.simd = w->bits;
     config.use = w->task == STEP ? MOE_USE_LEARN : MOE_USE_PREDICT;
     return config;
 }
@@ -37,8 +38,11 @@ static const char *prepare(const Workload *w)
     moe_config config = config_of(w);
     size_t i, balance = w->top_k > 0 ? (size_t)w->experts : 0;
 
+    if (w->bits > 0 && moe_check(&config, NULL) != MOE_OK)
+        return NULL;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
         give_up("moe.h", m.why);
+    m.n = w->rows;
     if (w->count > 0 && m.trained_count != w->count + balance)
         give_up("moe.h", "the parameters are not laid out as they were");
     for (i = 0; i < w->count; i++)
@@ -53,6 +57,21 @@ static void map(void)
 {
     moei_map1(&m, now->task == EXP ? MOEI_EXP : MOEI_TANH,
               moei_row(y, now->cases), moei_row(now->x, now->cases));
+}
+
+/* Each layer from a block array to another, and the last into y. */
+static void products(void)
+{
+    moei_view x = moei_matrix(now->x, now->rows, now->inputs), a;
+    int l;
+
+    for (l = 0; l < now->layers; l++, x = a) {
+        const Layer *at = &now->layer[l];
+        a = moei_matrix(l + 1 < now->layers ? m.expert.act[l] : y, now->rows,
+                        at->out);
+        moei_product(&m, MOEI_COPY, a, moei_row(m.params + at->bias, at->out),
+                     x, moei_matrix(m.params + at->weight, at->in, at->out));
+    }
 }
 
 static void predict(int call)
@@ -89,6 +108,8 @@ static void result(float *out)
         count = now->count;
     } else if (now->task == PREDICT) {
         moe_predict(&m, now->x, now->cases, y);
+    } else if (now->task == PRODUCTS) {
+        products();
     } else {
         map();
     }
@@ -108,6 +129,9 @@ static double run(int times)
     else if (now->task == STEP)
         for (i = 0; i < times; i++)
             step(i & calls);
+    else if (now->task == PRODUCTS)
+        for (i = 0; i < times; i++)
+            products();
     else
         for (i = 0; i < times; i++)
             map();
