@@ -180,7 +180,9 @@
    on an open moe.  A gradient that is not finite never reaches the weights.
 
    Threads.  No globals, no hidden state.  A moe belongs to one thread at a
-   time; any number of them may be attached to the same weights.
+   time; any number of them may be attached to the same weights.  Compiled with
+   -fopenmp, large blocks are shared out among OpenMP's threads, small ones are
+   not; the results are the same bits for any number of them.
 
    Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate and
    the likelihood work in logits after subtracting the largest, so that |s| up
@@ -571,10 +573,28 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_CONTRACT_AGAIN
 #endif
 
+/* MOE_SAME_BITS: every sum is added up in the order of its terms, so lanes
+   never run along one. */
+#ifdef MOE_SAME_BITS
+enum { MOEI_IN_ORDER = 1 };
+#else
+enum { MOEI_IN_ORDER = 0 };
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_UNROLL _Pragma("GCC unroll 16")
 #else
 #define MOEI_UNROLL
+#endif
+
+/* A loop over `parts` that threads share, with OpenMP. */
+#ifdef _OPENMP
+#include <omp.h>
+#define MOEI_IN_PARTS _Pragma("omp parallel for num_threads(parts)")
+#define MOEI_THREADS (omp_in_parallel() ? 1 : omp_get_max_threads())
+#else
+#define MOEI_IN_PARTS
+#define MOEI_THREADS 1
 #endif
 
 /* A public function that only learning needs: under MOE_PREDICT_ONLY it is
@@ -831,6 +851,37 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
     return moei_view_of(v.at + (ptrdiff_t)i * v.row + (ptrdiff_t)j * v.col,
                         v.row, v.col, moei_smaller(v.m - i, m),
                         moei_smaller(v.n - j, n));
+}
+
+/* Whether a block array of n cases keeps the cases of a column side by side,
+   for lanes to run over cases: few columns would leave lanes empty. */
+static int moei_lanes_over_cases(int n, int columns)
+{
+    return n >= 16 && columns < 16;
+}
+
+/* How many threads share so many operations on so many rows: as many as have
+   work for longer than waking them takes.  Rows are owned, sums are not split:
+   the results are the same bits for any number of threads. */
+enum { MOEI_ROW_TILE = 6, MOEI_LEAST_WORK = 1 << 18 };
+
+static int moei_parts(uint64_t operations, int rows)
+{
+    int most = moei_smaller(MOEI_THREADS, rows / MOEI_ROW_TILE);
+
+    if (operations / MOEI_LEAST_WORK < (uint64_t)most)
+        most = (int)(operations / MOEI_LEAST_WORK);
+    return most > 1 ? most : 1;
+}
+
+/* The rows of part i: whole tiles, and in the last part the rest. */
+static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
+{
+    const int tiles = rows / MOEI_ROW_TILE;
+    const int from = tiles * i / parts * MOEI_ROW_TILE;
+    const int to = tiles * (i + 1) / parts * MOEI_ROW_TILE;
+
+    return moei_rows_from(*v, from, (i + 1 < parts ? to : rows) - from);
 }
 
 typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
@@ -1161,6 +1212,24 @@ MOEI_FAST void MOEI_(set_lanes)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v,
         MOEI_(put)(p, apart, n, v);
 }
 
+/* The last lanes of a row of an operand; and all of the row, of which one
+   number (col 0) is spread over a vector. */
+MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int col, int n)
+{
+    if (col == 0)
+        return MOEI_ALL(*p);
+    return MOEI_LOAD_PART(p, n);
+}
+
+MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
+                                         moe_real *room)
+{
+    if (col != 0 || MOEI_LANES == 1)
+        return p;
+    MOEI_STORE(room, MOEI_ALL(*p));
+    return room;
+}
+
 /* Rows and columns of v exchanged: each round deals the vectors of the two
    halves out in turn. */
 MOEI_FAST void MOEI_(transpose)(MOEI_V *v)
@@ -1187,6 +1256,28 @@ static MOEI_V MOEI_(sums)(MOEI_V *v, int n)
         for (i = 0; i < half && i < n; i++)
             v[i] = MOEI_LOW(v[i], v[i + half]) + MOEI_HIGH(v[i], v[i + half]);
     return v[0];
+}
+
+/* Four dots of a (k) with columns of B that are `apart`, as vectors of partial
+   sums.  a_step 0: a is one number, in every lane of a vector. */
+static void MOEI_(four_dots)(const moe_real *a, int a_step, const moe_real *b,
+                             ptrdiff_t apart, int k, MOEI_V *dot)
+{
+    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0, x;
+    int n;
+
+    for (; k > 0; k -= MOEI_LANES, a += a_step, b += MOEI_LANES) {
+        n = moei_smaller(k, MOEI_LANES);
+        x = MOEI_(get)(a, n);
+        s0 += x * MOEI_(get)(b, n);
+        s1 += x * MOEI_(get)(b + apart, n);
+        s2 += x * MOEI_(get)(b + 2 * apart, n);
+        s3 += x * MOEI_(get)(b + 3 * apart, n);
+    }
+    dot[0] = s0;
+    dot[1] = s1;
+    dot[2] = s2;
+    dot[3] = s3;
 }
 
 /* The largest of all lanes, or the sum of them, in every lane. */
@@ -1269,21 +1360,6 @@ typedef unsigned short moei_mask_bits;
 #define MOEI_HAS_128
 #endif
 
-/* MOE_SAME_BITS: every sum is added up in the order of its terms, so lanes
-   never run along one. */
-#ifdef MOE_SAME_BITS
-enum { MOEI_IN_ORDER = 1 };
-#else
-enum { MOEI_IN_ORDER = 0 };
-#endif
-
-/* Whether a block array of n cases keeps the cases of a column side by side,
-   for lanes to run over cases: few columns would leave lanes empty. */
-static int moei_lanes_over_cases(int n, int columns)
-{
-    return n >= 16 && columns < 16;
-}
-
 /* The elementwise functions of vectors a, b, c.  Activations and the products
    with their derivatives stand in the order of moe_activation; slopes take
    f'(a) from b = f(a), but for silu from b = a.  LONG are many instructions. */
@@ -1315,11 +1391,7 @@ static int moei_lanes_over_cases(int n, int columns)
 #define MOEI_OP(name, result) name,
 typedef enum moei_map_op { MOEI_OPS(MOEI_OP, MOEI_OP) } moei_map_op;
 
-/* A layer's function that is not a map: it takes the whole row. */
-#define MOEI_SOFTMAX (-1)
-
 typedef enum { MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE } moei_reduce_op;
-
 typedef enum { MOEI_SGD, MOEI_MOMENTUM, MOEI_ADAM } moei_update_op;
 
 /* The numbers of one optimiser step. */
@@ -1351,12 +1423,12 @@ typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
 /* The one place that chooses.  Nothing is copied for few rows of C, nor where
    B is small and its rows stand well. */
 static moei_way moei_way_of(const moei_view *C, const moei_view *A,
-                            const moei_view *B, int lanes)
+                            const moei_view *B, int bits)
 {
     int contiguous = B->row == 1 && (A->col == 1 || A->col == 0);
     int few = C->m < 8 || C->n < 16, far = B->row >= 256 || B->n > 512;
 
-    return lanes == 1 ? MOEI_BY_ROWS
+    return bits == 1 ? MOEI_BY_ROWS
          : contiguous && few && !MOEI_IN_ORDER ? MOEI_BY_DOTS
          : B->col != 1 || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
 }
@@ -1364,8 +1436,9 @@ static moei_way moei_way_of(const moei_view *C, const moei_view *A,
 /* One of each loop, for one instruction set. */
 typedef struct moei_kernels {
     int bits;                    /* of a vector; 1: plain                    */
-    void (*product)(moei_map_op then, const moei_view *C, const moei_view *S,
-                    const moei_view *A, const moei_view *B);
+    void (*product[3])(const moei_view *C, const moei_view *S,
+                       const moei_view *A, const moei_view *B,
+                       moe_real least);      /* by moei_way                  */
     void (*map)(moei_map_op op, const moei_view *Y, const moei_view *A,
                 const moei_view *B, const moei_view *C);
     void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
@@ -1417,58 +1490,7 @@ MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
     return MOEI_LOAD(room[3]);
 }
 
-#define MOEI_IN_PLACE(Y, A, B, C)                                           \
-    (MOEI_LANES == 1                                                        \
-     || ((Y).col == 1 && (((A).col | (B).col | (C).col) & ~1) == 0))
-
-/* The last lanes of a row of an operand; and all of the row, of which one
-   number (col 0) is spread over a vector. */
-MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int col, int n)
-{
-    if (col == 0)
-        return MOEI_ALL(*p);
-    return MOEI_LOAD_PART(p, n);
-}
-
-MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
-                                         moe_real *room)
-{
-    if (col != 0 || MOEI_LANES == 1)
-        return p;
-    MOEI_STORE(room, MOEI_ALL(*p));
-    return room;
-}
-
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
-   along rows of Y, whose elements stand side by side, as those of the others
-   do or are one number: whole vectors, then a part. */
-static void MOEI_(map_rows)(moei_map_op op, const moei_view *Y,
-                            const moei_view *A, const moei_view *B,
-                            const moei_view *C)
-{
-    const int one = Y->m > 1 && moei_is_one_row(Y) && moei_is_one_row(A)
-                 && moei_is_one_row(B) && moei_is_one_row(C);
-    const int n = one ? Y->m * Y->n : Y->n;
-    const int left = n % MOEI_LANES, whole = n - left;
-    const moe_real *p = A->at, *q = B->at, *r = C->at;
-    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
-    int m = one ? 1 : Y->m;
-
-    for (; m > 0; m--, y += Y->row, p += A->row, q += B->row, r += C->row) {
-        if (whole > 0)
-            MOEI_(map_strip)(op, whole / MOEI_LANES, y, Y->col * MOEI_LANES,
-                MOEI_(operand)(p, A->col, room[0]), A->col * MOEI_LANES,
-                MOEI_(operand)(q, B->col, room[1]), B->col * MOEI_LANES,
-                MOEI_(operand)(r, C->col, room[2]), C->col * MOEI_LANES);
-        if (left > 0)
-            MOEI_STORE_PART(y + whole, left, MOEI_(map_once)(op,
-                            MOEI_(part)(p + whole * A->col, A->col, left),
-                            MOEI_(part)(q + whole * B->col, B->col, left),
-                            MOEI_(part)(r + whole * C->col, C->col, left)));
-    }
-}
-
-/* The same however they stand. */
+/* Lanes along rows of Y, however they stand. */
 static void MOEI_(map_apart)(moei_map_op op, const moei_view *Y,
                              const moei_view *A, const moei_view *B,
                              const moei_view *C)
@@ -1488,7 +1510,41 @@ static void MOEI_(map_apart)(moei_map_op op, const moei_view *Y,
         }
 }
 
-/* Rows become columns where lanes are to run over cases. */
+/* The same where the elements of a row stand side by side or are one number:
+   whole vectors, then a part. */
+static void MOEI_(map_rows)(moei_map_op op, const moei_view *Y,
+                            const moei_view *A, const moei_view *B,
+                            const moei_view *C)
+{
+    const int one = Y->m > 1 && moei_is_one_row(Y) && moei_is_one_row(A)
+                 && moei_is_one_row(B) && moei_is_one_row(C);
+    const int n = one ? Y->m * Y->n : Y->n;
+    const int left = n % MOEI_LANES, whole = n - left;
+    const moe_real *p = A->at, *q = B->at, *r = C->at;
+    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
+    int m = one ? 1 : Y->m;
+
+    if (MOEI_LANES > 1
+        && (Y->col != 1 || ((A->col | B->col | C->col) & ~1) != 0)) {
+        MOEI_(map_apart)(op, Y, A, B, C);
+        return;
+    }
+    for (; m > 0; m--, y += Y->row, p += A->row, q += B->row, r += C->row) {
+        if (whole > 0)
+            MOEI_(map_strip)(op, whole / MOEI_LANES, y, Y->col * MOEI_LANES,
+                MOEI_(operand)(p, A->col, room[0]), A->col * MOEI_LANES,
+                MOEI_(operand)(q, B->col, room[1]), B->col * MOEI_LANES,
+                MOEI_(operand)(r, C->col, room[2]), C->col * MOEI_LANES);
+        if (left > 0)
+            MOEI_STORE_PART(y + whole, left, MOEI_(map_once)(op,
+                            MOEI_(part)(p + whole * A->col, A->col, left),
+                            MOEI_(part)(q + whole * B->col, B->col, left),
+                            MOEI_(part)(r + whole * C->col, C->col, left)));
+    }
+}
+
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Rows become
+   columns where lanes are to run over cases. */
 static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
                               const moei_view *A, const moei_view *B,
                               const moei_view *C)
@@ -1497,14 +1553,9 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
         const moei_view y = moei_transposed(*Y), a = moei_transposed(*A);
         const moei_view b = moei_transposed(*B), c = moei_transposed(*C);
 
-        if (MOEI_IN_PLACE(y, a, b, c))
-            MOEI_(map_rows)(op, &y, &a, &b, &c);
-        else
-            MOEI_(map_apart)(op, &y, &a, &b, &c);
-    } else if (MOEI_IN_PLACE(*Y, *A, *B, *C)) {
-        MOEI_(map_rows)(op, Y, A, B, C);
+        MOEI_(map_rows)(op, &y, &a, &b, &c);
     } else {
-        MOEI_(map_apart)(op, Y, A, B, C);
+        MOEI_(map_rows)(op, Y, A, B, C);
     }
 }
 
@@ -1772,29 +1823,7 @@ static void MOEI_(product_panels)(const moei_view *C, const moei_view *S,
         }
 }
 
-/* Four dots of a (k) with columns of B that are `apart`, as vectors of partial
-   sums.  a_step 0: a is one number, in every lane of a vector. */
-static void MOEI_(four_dots)(const moe_real *a, int a_step, const moe_real *b,
-                             ptrdiff_t apart, int k, MOEI_V *dot)
-{
-    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0, x;
-    int n;
-
-    for (; k > 0; k -= MOEI_LANES, a += a_step, b += MOEI_LANES) {
-        n = moei_smaller(k, MOEI_LANES);
-        x = MOEI_(get)(a, n);
-        s0 += x * MOEI_(get)(b, n);
-        s1 += x * MOEI_(get)(b + apart, n);
-        s2 += x * MOEI_(get)(b + 2 * apart, n);
-        s3 += x * MOEI_(get)(b + 3 * apart, n);
-    }
-    dot[0] = s0;
-    dot[1] = s1;
-    dot[2] = s2;
-    dot[3] = s3;
-}
-
-/* The same with lanes along the sum, for rows of A and columns of B whose
+/* With lanes along the sum, for rows of A and columns of B whose
    elements stand side by side; as many sums at a time as there are lanes.
    Fewer than four columns at the end are worked as four times the same. */
 static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
@@ -1822,40 +1851,6 @@ static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
             MOEI_(put)(c + i * C->row + j * C->col, C->col, n,
                        MOEI_(larger)(sum, MOEI_ALL(least)));
         }
-}
-
-static void MOEI_(product_way)(moei_map_op then, const moei_view *C,
-                               const moei_view *S, const moei_view *A,
-                               const moei_view *B)
-{
-    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
-    const moei_way way = moei_way_of(C, A, B, MOEI_LANES);
-
-    if (way == MOEI_BY_DOTS)
-        MOEI_(product_dots)(C, S, A, B, least);
-    else if (way == MOEI_BY_ROWS)
-        MOEI_(product_rows)(C, S, A, B, least);
-    else
-        MOEI_(product_panels)(C, S, A, B, least);
-    if (then != MOEI_COPY && then != MOEI_RELU)
-        MOEI_(kernel_map)(then, C, C, &moei_zero, &moei_zero);
-}
-
-/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
-   where the elements of a column of C stand side by side, so that lanes run
-   over outputs or over cases: C' = S' + B' A'. */
-static void MOEI_(kernel_product)(moei_map_op then, const moei_view *C,
-                                  const moei_view *S, const moei_view *A,
-                                  const moei_view *B)
-{
-    if (C->row == 1 && (C->col != 1 || C->n < C->m)) {
-        const moei_view c = moei_transposed(*C), s = moei_transposed(*S);
-        const moei_view a = moei_transposed(*A), b = moei_transposed(*B);
-
-        MOEI_(product_way)(then, &c, &s, &b, &a);
-    } else {
-        MOEI_(product_way)(then, C, S, A, B);
-    }
 }
 
 /* w (n) after one step along scale * g; g = 0.  v, u: the moments.
@@ -1902,8 +1897,9 @@ static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
 
 static const moei_kernels MOEI_(table) = {
     MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
-    MOEI_(kernel_product), MOEI_(kernel_map), MOEI_(kernel_reduce),
-    MOEI_(kernel_softmax), MOEI_(kernel_update)
+    {MOEI_(product_rows), MOEI_(product_dots), MOEI_(product_panels)},
+    MOEI_(kernel_map), MOEI_(kernel_reduce), MOEI_(kernel_softmax),
+    MOEI_(kernel_update)
 };
 
 /* ------------------------------------------------------------------------ */
@@ -2035,23 +2031,62 @@ static int moei_find_set(int bits)
     return i;
 }
 
+/* Y = op(A, B, C), whose rows threads share out. */
+static void moei_share_map(const moei_kernels *set, moei_map_op op,
+                           const moei_view *Y, const moei_view *A,
+                           const moei_view *B, const moei_view *C)
+{
+    const int parts = moei_parts((uint64_t)Y->m * (uint64_t)Y->n, Y->m);
+    int i;
+
+    if (parts == 1) {
+        set->map(op, Y, A, B, C);
+        return;
+    }
+    MOEI_IN_PARTS
+    for (i = 0; i < parts; i++) {
+        const moei_view y = moei_part_of(Y, i, parts, Y->m);
+        const moei_view a = moei_part_of(A, i, parts, Y->m);
+        const moei_view b = moei_part_of(B, i, parts, Y->m);
+        const moei_view c = moei_part_of(C, i, parts, Y->m);
+
+        set->map(op, &y, &a, &b, &c);
+    }
+}
+
+/* C = max(least, S + A B), the same. */
+static void moei_share_product(const moei_kernels *set, moe_real least,
+                               const moei_view *C, const moei_view *S,
+                               const moei_view *A, const moei_view *B)
+{
+    const moei_way way = moei_way_of(C, A, B, set->bits);
+    const int parts = moei_parts((uint64_t)C->m * (uint64_t)C->n
+                                 * (uint64_t)A->n, C->m);
+    int i;
+
+    if (parts == 1) {
+        set->product[way](C, S, A, B, least);
+        return;
+    }
+    MOEI_IN_PARTS
+    for (i = 0; i < parts; i++) {
+        const moei_view c = moei_part_of(C, i, parts, C->m);
+        const moei_view s = moei_part_of(S, i, parts, C->m);
+        const moei_view a = moei_part_of(A, i, parts, C->m);
+
+        set->product[way](&c, &s, &a, B, least);
+    }
+}
+
 /* The loops in the set of m; map with three, two or one operand. */
 MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
                         moei_view B, moei_view C)
 {
-    moei_set[m->set]->map(op, &Y, &A, &B, &C);
+    moei_share_map(moei_set[m->set], op, &Y, &A, &B, &C);
 }
 
-MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y,
-                         moei_view A, moei_view B)
-{
-    moei_set[m->set]->map(op, &Y, &A, &B, &moei_zero);
-}
-
-MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
-{
-    moei_set[m->set]->map(op, &Y, &A, &moei_zero, &moei_zero);
-}
+#define moei_map2(m, op, Y, A, B) moei_map(m, op, Y, A, B, moei_zero)
+#define moei_map1(m, op, Y, A) moei_map(m, op, Y, A, moei_zero, moei_zero)
 
 MOEI_FAST void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
                            moei_view A, moei_view B)
@@ -2065,10 +2100,24 @@ MOEI_FAST void moei_softmax(const moe *m, moei_view P, moei_view log_P,
     moei_set[m->set]->softmax(&P, &log_P, &lse, &X);
 }
 
+/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
+   where the elements of a column of C stand side by side, so that lanes run
+   over outputs or over cases: C' = S' + B' A'. */
 MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
-    moei_set[m->set]->product(then, &C, &S, &A, &B);
+    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
+
+    if (C.row == 1 && (C.col != 1 || C.n < C.m)) {
+        const moei_view c = moei_transposed(C), s = moei_transposed(S);
+        const moei_view a = moei_transposed(A), b = moei_transposed(B);
+
+        moei_share_product(moei_set[m->set], least, &c, &s, &b, &a);
+    } else {
+        moei_share_product(moei_set[m->set], least, &C, &S, &A, &B);
+    }
+    if (then != MOEI_COPY && then != MOEI_RELU)
+        moei_map1(m, then, C, C);
 }
 
 /* ======================================================================== */
@@ -2109,6 +2158,9 @@ enum { MOEI_ARRAYS(MOEI_NAME) MOEI_ARRAY_COUNT };
 static const unsigned char moei_kind[] = {MOEI_ARRAYS(MOEI_KIND)};
 static const unsigned char moei_learning[] = {MOEI_ARRAYS(MOEI_LEARNING)};
 typedef char moei_work_has_room[MOEI_ARRAY_COUNT <= MOEI_WORK ? 1 : -1];
+
+/* A layer's function that is not a map: it takes the whole row. */
+enum { MOEI_SOFTMAX = -1 };
 
 /* What training keeps beside parameters and gradients. */
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
