@@ -2553,8 +2553,8 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     m->heap = heap;
     m->set = moei_find_set(config->simd);
     m->config.simd = moei_set[m->set]->bits;
-    for (i = 0; i < (size_t)m->config.rows; i++)
-        m->work[MOEI_P][i] = 1;     /* of one expert: there is no gate */
+    for (i = 0; i < (size_t)m->config.rows && m->gate.layers < 1; i++)
+        m->work[MOEI_P][i] = moei_writable(moei_number(m->p))[i] = 1;
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = -1;
     return MOE_OK;
@@ -2904,7 +2904,8 @@ static void moei_choose_all(moe *m)
 }
 
 /* s = gate(x),  p = softmax of the chosen s   (n,E)
-   A gate without layers has one expert and nothing to say: p stays 1. */
+   A gate without layers has one expert and nothing to say: p stays 1, as
+   moe_open left it. */
 static void moei_gate_forward(moe *m)
 {
     int layers = m->gate.layers, choosing = m->balanced > 0;
@@ -3314,8 +3315,10 @@ static void moei_publish(moe *m)
     m->rows = n;
     for (q = 0; q < n * net->of; q++)
         m->shown[q] = m->choice[q];
-    moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
-    moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
+    if (m->gate.layers > 0) {
+        moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
+        moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
+    }
     for (i = 0; i < E; i++)
         for (q = net->start[i]; q < net->start[i + 1]; q += run) {
             run = 1;
