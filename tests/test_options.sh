@@ -32,6 +32,7 @@ END
 # and, with training code, ten epochs that lower the error.
 cat >"$src/use.h" <<'END'
 #include "moe.h"
+#include <stdio.h>
 #include <string.h>
 
 static int use_predict(void)
