@@ -4331,7 +4331,7 @@ static void moei_tensor(moei_file *t, const char *of, int layer,
     side[1] = b;
     side[2] = c;
     place[0] = t->offset;
-    place[1] = t->offset += 4 * a * (b > 0 ? b : 1) * (c > 0 ? c : 1);
+    place[1] = t->offset += 4 * (a ? a : 1) * (b ? b : 1) * (c ? c : 1);
     t->about = "a tensor's name, order or type is not what the settings imply";
     moei_expect(t, ",\"");
     moei_expect(t, of);
@@ -4349,31 +4349,27 @@ static void moei_tensor(moei_file *t, const char *of, int layer,
 /* All that a file has, in the order of params. */
 static void moei_tensors(moei_file *t, const moe *m)
 {
-    const moe_config *c = &m->config;
-    uint64_t copies = (uint64_t)c->experts, in, out;
-    const moei_net *net = &m->expert;
-    int l, gate;
+    static const char *const part[] = {"best", "first", "second"};
+    uint64_t copies = (uint64_t)m->config.experts;
+    int l, i;
 
-    for (gate = 0; gate < 2; gate++, net = &m->gate)
-        for (l = 0; l < net->layers; l++) {
-            const char *of = gate ? "gate." : "experts.";
-            in = (uint64_t)net->layer[l].in;
-            out = (uint64_t)net->layer[l].out;
-            moei_tensor(t, of, l, ".bias", gate ? out : copies,
-                        gate ? 0 : out, 0);
-            moei_tensor(t, of, l, ".weight", gate ? in : copies,
-                        gate ? out : in, gate ? 0 : out);
-        }
+    for (l = 0; l < m->expert.layers + m->gate.layers; l++) {
+        int gate = l >= m->expert.layers, k = gate ? l - m->expert.layers : l;
+        const char *of = gate ? "gate." : "experts.";
+        const moe_layer *at = gate ? &m->gate.layer[k] : &m->expert.layer[k];
+        copies = gate ? 0 : copies;
+        moei_tensor(t, of, k, ".bias", copies, 0, (uint64_t)at->out);
+        moei_tensor(t, of, k, ".weight", copies, (uint64_t)at->in,
+                    (uint64_t)at->out);
+    }
     if (m->balanced > 0)
         moei_tensor(t, "gate.balance", -1, "", m->balanced, 0, 0);
-    moei_tensor(t, "scale.d", -1, "", 2, (uint64_t)c->outputs, 0);
-    moei_tensor(t, "scale.x", -1, "", 2, (uint64_t)c->inputs, 0);
-    if (t->training) {
-        moei_tensor(t, "training.best", -1, "", m->trained_count, 0, 0);
-        moei_tensor(t, "training.first", -1, "", m->trained_count, 0, 0);
-        moei_tensor(t, "training.second", -1, "", m->trained_count, 0, 0);
+    moei_tensor(t, "scale.d", -1, "", 2, (uint64_t)m->config.outputs, 0);
+    moei_tensor(t, "scale.x", -1, "", 2, (uint64_t)m->config.inputs, 0);
+    for (i = 0; t->training && i < 3; i++)
+        moei_tensor(t, "training.", -1, part[i], m->trained_count, 0, 0);
+    if (t->training)
         moei_tensor(t, "training.state", -1, "", 4, 0, 0);
-    }
     t->about = "the header goes on after what the settings imply";
     moei_expect(t, "}");
 }
@@ -4466,30 +4462,24 @@ static void moei_stretch(moei_file *t, const moe *m, const moe_real *run,
 /* All numbers of m: written; read; or, of an m without memory, checked. */
 static void moei_data(moei_file *t, moe *m)
 {
-    moe_real state[4];
+    moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
+                               &m->rate_factor, &m->best_loss};
     size_t i, count = t->training ? m->trained_count : 0;
+    moe_real second;
 
-    state[0] = m->beta_power[0];
-    state[1] = m->beta_power[1];
-    state[2] = m->rate_factor;
-    state[3] = m->best_loss;
     moei_stretch(t, m, m->params, m->own, m->value_count);
     moei_stretch(t, m, m->kept[MOEI_BEST], m->kept[MOEI_BEST], count);
     moei_stretch(t, m, m->kept[MOEI_FIRST], m->kept[MOEI_FIRST], count);
     moei_stretch(t, m, m->kept[MOEI_SECOND], m->kept[MOEI_SECOND], count);
-    for (i = 0; t->from && i < count; i++)
-        if (moei_decode(t->from + t->at - 4 * (i + 1), 1, state)[0] < 0)
+    for (i = 1; t->from != NULL && i <= count; i++)
+        if (*moei_decode(t->from + t->at - 4 * i, 1, &second) < 0)
             moei_fail(t, "a second moment is negative");
-    if (!t->training)
-        return;
-    moei_stretch(t, m, state, state, 4);
-    for (i = 0; i < 3; i++)
-        if (!(state[i] >= 0 && state[i] <= 1) || !moei_is_finite(state[3]))
+    for (i = 0; t->training && i < 4; i++) {
+        moei_stretch(t, m, state[i], state[i], 1);
+        if (!moei_is_finite(*state[i])
+            || (i < 3 && !(*state[i] >= 0 && *state[i] <= 1)))
             moei_fail(t, "training.state is out of range");
-    m->beta_power[0] = state[0];
-    m->beta_power[1] = state[1];
-    m->rate_factor = state[2];
-    m->best_loss = state[3];
+    }
 }
 
 /* The header and the numbers, before there is memory for them. */
@@ -4549,8 +4539,8 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     if (why != NULL || (moei_data(&t, &shape), t.fault != NULL))
         return moei_closed(m, MOE_ERR_FORMAT, why ? why : t.fault);
     if (!weights && !moei_is_plain(t.from + t.end))
-        return moei_closed(m, MOE_ERR_STATE, "only aligned little-endian floats "
-                           "can be used in place");
+        return moei_closed(m, MOE_ERR_STATE,
+                           "only aligned little-endian floats can be viewed");
     if (config != NULL) {
         c->rows = config->rows > 0 ? config->rows : c->rows;
         c->simd = config->simd;
@@ -4671,8 +4661,7 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
                                const moe_config *config)
 {
     moei_stream *f = MOEI_STDIO(fopen(path ? path : "", "rb"));
-    int open = f != NULL && (MOEI_STDIO(fgetc(f)) >= 0
-                             || MOEI_STDIO(feof(f)) != 0)
+    int open = f != NULL && (MOEI_STDIO(fgetc(f)) >= 0 || MOEI_STDIO(feof(f)))
             && MOEI_STDIO(fseek(f, 0, SEEK_END)) == 0;
     long length = open ? MOEI_STDIO(ftell(f)) : -1;
     size_t bytes = length < 0 ? 0 : (size_t)length;

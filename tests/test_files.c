@@ -770,7 +770,8 @@ static void check_giant(void)
    second moment. */
 static void check_training_state(const file *f, const moe *m)
 {
-    static const unsigned char two[] = {0, 0, 0, 0x40}, less[] = {0, 0, 0, 0xc0};
+    static const unsigned char two[] = {0, 0, 0, 0x40};
+    static const unsigned char less[] = {0, 0, 0, 0xc0};
     int k;
 
     for (k = 1; k < 5; k++) {
