@@ -4429,37 +4429,34 @@ static const moe_real *moei_decode(const unsigned char *at, size_t n,
     return room;
 }
 
-/* A run of numbers: written; read; or checked, when it goes nowhere. */
+/* A run of numbers: written; or read, if anywhere, and checked. */
 static void moei_stretch(moei_file *t, const moe *m, const moe_real *run,
-                     moe_real *to, uint64_t count)
+                         moe_real *to, uint64_t count)
 {
     enum { BLOCK = 256 };
     const moe_real most = (moe_real)3.40282346638528859812e38;
     moe_real room[BLOCK];
-    uint64_t i, k, n;
+    uint64_t i, k, n, block = BLOCK;
 
-    if (t->from != NULL && to != NULL) {
-        run = moei_decode(t->from + t->at, (size_t)count, to);
-        if (run != to)
-            moei_copy(to, run, (size_t)count);
-        t->at += 4 * count;
-        return;
-    }
-    for (; t->from == NULL && count > 0; count--, run++, t->at += 4) {
-        if (!(*run <= most && *run >= -most))
+    if (t->from != NULL && moei_is_plain(t->from + t->at))
+        block = 4096;                        /* which needs no room */
+    for (i = 0; t->from == NULL && i < count; i++, t->at += 4) {
+        if (!(run[i] <= most && run[i] >= -most))
             moei_fail(t, "a number is not finite as a float32");
         for (k = 0; t->to != NULL && k < 4; k++)
-            t->to[t->at + k] = (unsigned char)(moei_to_f32(*run) >> 8 * k);
+            t->to[t->at + k] = (unsigned char)(moei_to_f32(run[i]) >> 8 * k);
     }
-    for (i = 0; i < count; i += n, t->at += 4 * n) {
-        n = count - i < BLOCK ? count - i : (uint64_t)BLOCK;
+    for (i = 0; t->from != NULL && i < count; i += n, t->at += 4 * n) {
+        n = count - i < block ? count - i : block;
         run = moei_decode(t->from + t->at, (size_t)n, room);
+        if (to != NULL)
+            moei_copy(to + i, run, (size_t)n);
         if (moei_bad_column(m, run, (int)n) >= 0)
             moei_fail(t, "a number is NaN or infinite");
     }
 }
 
-/* All numbers of m: written; read; or, of an m without memory, checked. */
+/* All numbers of m: written; or read, where there is memory, and checked. */
 static void moei_data(moei_file *t, moe *m)
 {
     moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
@@ -4501,7 +4498,6 @@ static const char *moei_examine(moei_file *t, moe *m, const void *file,
     moei_header(t, m);
     if (t->fault == NULL && t->end + t->offset != bytes)
         return "the numbers are not as many as the header says";
-    m->set = moei_find_set(0);
     m->config.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
     return t->fault;
 }
@@ -4520,7 +4516,8 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
     return MOE_OK;
 }
 
-/* moe_load_from, and without weights of its own moe_view. */
+/* moe_load_from, and without weights of its own moe_view.  Nothing stays open
+   that has a number which is not finite. */
 static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
                                const moe_config *config, int weights,
                                void *memory, size_t bytes)
@@ -4528,7 +4525,7 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     moei_file t;
     moe shape;
     moe_config *c = &shape.config;
-    const char *why = NULL;
+    const char *why;
     moe_status status;
 
     if (m == NULL)
@@ -4536,8 +4533,8 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     if (file == NULL)
         return moei_closed(m, MOE_ERR_NULL, "file is NULL");
     why = moei_examine(&t, &shape, file, file_bytes);
-    if (why != NULL || (moei_data(&t, &shape), t.fault != NULL))
-        return moei_closed(m, MOE_ERR_FORMAT, why ? why : t.fault);
+    if (why != NULL)
+        return moei_closed(m, MOE_ERR_FORMAT, why);
     if (!weights && !moei_is_plain(t.from + t.end))
         return moei_closed(m, MOE_ERR_STATE,
                            "only aligned little-endian floats can be viewed");
@@ -4549,18 +4546,17 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     status = moei_start(m, c, weights, memory, bytes);
     if (status != MOE_OK)
         return status;
-    t.at = t.end;
-    m->params = weights ? m->own : moei_decode(t.from + t.at, 0, NULL);
-    m->epoch = shape.epoch;
-    m->scaled = 2;
-    if (weights)
-        moei_data(&t, m);
-    else
-        m->config.use = MOE_USE_PREDICT;
-    if (t.training) {
-        m->steps = shape.steps;
-        m->waiting = shape.waiting;
+    moei_data(&t, m);
+    if (t.fault != NULL) {
+        MOE_FREE(m->heap);
+        return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
+    m->params = weights ? m->own : moei_decode(t.from + t.end, 0, NULL);
+    m->config.use = weights ? m->config.use : MOE_USE_PREDICT;
+    m->epoch = shape.epoch;
+    m->steps = shape.steps;
+    m->waiting = t.training ? shape.waiting : -1;
+    m->scaled = 2;
     return MOE_OK;
 }
 

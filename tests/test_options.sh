@@ -364,7 +364,7 @@ objects() {
     none "$what: no code of others in a bare object" needs_more "$dir/bare.o"
     none "$what: only malloc, free, assert and files otherwise" \
         needs_more "$dir/full.o" "malloc|free|abort|__assert.*|fopen|fclose|\
-fread|fwrite|fflush|fgetc|getc|feof|fseek|ftell|remove|rename"
+fread|fwrite|fflush|fgetc|getc|feof|fseek|ftell|remove|rename|strlen"
     holds "$what: MOE_ASSERT is the caller's" needs "$dir/own.o" mistake
     holds "$what: and then assert is not called" not \
         needs "$dir/own.o" '__assert.*'
