@@ -235,9 +235,20 @@
 #error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
 #endif
 
+/* With -Os: no forced inlining, and loops outside of a switch, not in it. */
+#ifdef __OPTIMIZE_SIZE__
+#define MOEI_INLINE
+#define MOEI_OUTER(loop) loop
+#define MOEI_INNER(loop)
+#else
+#define MOEI_INLINE always_inline,
+#define MOEI_OUTER(loop)
+#define MOEI_INNER(loop) loop
+#endif
+
 #ifdef __GNUC__
 #define MOEI_UNUSED __attribute__((unused))
-#define MOEI_FAST static inline __attribute__((always_inline, unused))
+#define MOEI_FAST static inline __attribute__((MOEI_INLINE unused))
 #define MOEI_APART static __attribute__((noinline, unused))
 #else
 #define MOEI_UNUSED
@@ -633,7 +644,7 @@ enum { MOEI_IN_ORDER = 1 };
 enum { MOEI_IN_ORDER = 0 };
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE_SIZE__)
 #define MOEI_UNROLL _Pragma("GCC unroll 16")
 #else
 #define MOEI_UNROLL
@@ -653,8 +664,10 @@ enum { MOEI_IN_ORDER = 0 };
    static and unused, so that the compiler drops it and all that it calls. */
 #ifdef MOE_PREDICT_ONLY
 #define MOEI_LEARN static MOEI_UNUSED
+#define MOEI_LEARNS(kernel) (1 ? NULL : kernel)
 #else
 #define MOEI_LEARN MOE_DEF
+#define MOEI_LEARNS(kernel) kernel
 #endif
 
 /* Without stdio its calls are 0, and what needs them is static and unused. */
@@ -960,8 +973,8 @@ static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
 
 #define MOEI_SET plain
 #define MOEI_LANES 1
-#define MOEI_WIDE MOEI_W1
-#define MOEI_VECTORS 1
+#define MOEI_WIDE MOEI_W4
+#define MOEI_VECTORS 4
 #endif /* MOEI_LANES */
 
 /* ------------------------------------------------------------------------ */
@@ -984,8 +997,12 @@ typedef moe_real moei_memory;
 #define MOEI_BITS(x) moei_to_bits(x)
 #define MOEI_LOW(a, b) ((void)(b), (a))
 #define MOEI_HIGH(a, b) ((void)(a), (b))
+#define MOEI_TALL 3              /* rows of the tallest tile of a product    */
+#define MOEI_TALL_TILE MOEI_R3
 #else
 #define MOEI_(name) MOEI_JOIN(name, MOEI_SET)
+#define MOEI_TALL 6
+#define MOEI_TALL_TILE MOEI_R6
 typedef moe_real MOEI_(vector)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
 typedef moei_bits MOEI_(words)
@@ -1418,11 +1435,11 @@ static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 #ifdef MOE_DOUBLE
 #define MOEI_BUILTIN(before, after) __builtin_ia32_##before##pd##after
 typedef unsigned char moei_mask_bits;
-#define MOEI_ALL_LANES 255
+#define MOEI_EVERY 255
 #else
 #define MOEI_BUILTIN(before, after) __builtin_ia32_##before##ps##after
 typedef unsigned short moei_mask_bits;
-#define MOEI_ALL_LANES (-1)
+#define MOEI_EVERY (-1)
 #endif
 #if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) \
                           || defined(__wasm_simd128__))
@@ -1520,10 +1537,10 @@ typedef struct moei_kernels {
 #endif
 
 /* n vectors of Y = op(A, B, C), each `step` after the one before. */
+#define MOEI_NEXT (n--, y += y_step, p += p_step, q += q_step, r += r_step)
 #define MOEI_EACH(name, result)                                             \
     case name:                                                              \
-        for (; n > 0; n--, y += y_step, p += p_step, q += q_step,           \
-                      r += r_step) {                                        \
+        MOEI_INNER(for (; n > 0; MOEI_NEXT)) {                              \
             const MOEI_V a = MOEI_LOAD(p), b = MOEI_LOAD(q);                \
             const MOEI_V c = MOEI_LOAD(r);                                  \
             (void)b;                                                        \
@@ -1537,6 +1554,7 @@ static void MOEI_(map_strip)(moei_map_op op, int n, moe_real *y,
                              ptrdiff_t q_step, const moe_real *r,
                              ptrdiff_t r_step)
 {
+    MOEI_OUTER(for (; n > 0; MOEI_NEXT))
     switch (op) {
     MOEI_OPS(MOEI_EACH, MOEI_EACH)
     }
@@ -1781,7 +1799,8 @@ static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
 #define MOEI_W8(X, r) MOEI_W4(X, r) X(r, 4) X(r, 5) X(r, 6) X(r, 7)
 #define MOEI_R1(W, F) F(W, 0)
 #define MOEI_R2(W, F) F(W, 0) F(W, 1)
-#define MOEI_R6(W, F) F(W, 0) F(W, 1) F(W, 2) F(W, 3) F(W, 4) F(W, 5)
+#define MOEI_R3(W, F) F(W, 0) F(W, 1) F(W, 2)
+#define MOEI_R6(W, F) MOEI_R3(W, F) F(W, 3) F(W, 4) F(W, 5)
 #define MOEI_BEGIN(r, w)                                                    \
     MOEI_V c##r##w = MOEI_(get)(t->s + r * t->s_row + w * t->s_step, left);
 #define MOEI_LINE(r, w)                                                     \
@@ -1814,11 +1833,11 @@ static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
         }                                                                   \
         R(W, MOEI_END_ROW)                                                  \
     }
-MOEI_TILE(tile_6_wide, MOEI_R6, MOEI_WIDE, MOEI_LANES)
+MOEI_TILE(tile_tall_wide, MOEI_TALL_TILE, MOEI_WIDE, MOEI_LANES)
 MOEI_TILE(tile_2_wide, MOEI_R2, MOEI_WIDE, MOEI_LANES)
 MOEI_TILE(tile_1_wide, MOEI_R1, MOEI_WIDE, MOEI_LANES)
 MOEI_TILE(tile_1_long, MOEI_R1, MOEI_W8, MOEI_LANES)
-MOEI_TILE(tile_6_left, MOEI_R6, MOEI_W1, t->left)
+MOEI_TILE(tile_tall_left, MOEI_TALL_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_2_left, MOEI_R2, MOEI_W1, t->left)
 MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
 
@@ -1827,13 +1846,15 @@ static void MOEI_(product_rows)(const moei_view *C, const moei_view *S,
                                 const moei_view *A, const moei_view *B,
                                 moe_real least)
 {
-    static void (*const tile[2][3])(const moei_tile *) = {
-        {MOEI_(tile_1_left), MOEI_(tile_2_left), MOEI_(tile_6_left)},
-        {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_6_wide)}
+    static void (*const tile[3][3])(const moei_tile *) = {
+        {MOEI_(tile_1_left), MOEI_(tile_2_left), MOEI_(tile_tall_left)},
+        {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_tall_wide)},
+        {MOEI_(tile_1_long), NULL, NULL}
     };
     enum { WIDE = MOEI_VECTORS * MOEI_LANES, LONG = 8 * MOEI_LANES };
     const int one_for_all = S->col == 0 && MOEI_LANES > 1;
-    moe_real *c = moei_writable(*C), room[6 * MOEI_LANES];
+    const int side = MOEI_LANES > 1 || (C->col == 1 && B->col == 1);
+    moe_real *c = moei_writable(*C), room[MOEI_TALL * MOEI_LANES];
     moei_tile t;
     ptrdiff_t i, j;
     int rows, columns, left, r;
@@ -1845,25 +1866,23 @@ static void MOEI_(product_rows)(const moei_view *C, const moei_view *S,
     t.a_col = A->col;
     t.b_row = B->row;
     t.s_row = one_for_all ? MOEI_LANES : S->row;
-    t.s_step = one_for_all ? 0 : MOEI_LANES;
+    t.s_step = S->col == 0 ? 0 : MOEI_LANES;
     for (j = 0; j < C->n; j += columns) {
-        left = C->n - (int)j;
-        columns = C->m == 1 && left >= LONG && MOEI_LANES > 1 ? LONG
+        left = side ? C->n - (int)j : 1;
+        columns = C->m == 1 && left >= LONG ? LONG
                 : left >= WIDE ? WIDE : moei_smaller(left, MOEI_LANES);
         t.left = columns;
         t.b = B->at + j * B->col;
         for (i = 0; i < C->m; i += rows) {
-            rows = C->m - i >= 6 ? 6 : C->m - i >= 2 ? 2 : 1;
+            rows = C->m - i < MOEI_TALL ? 1 + (C->m - i > 1) : MOEI_TALL;
             t.c = c + i * C->row + j * C->col;
             t.a = A->at + i * A->row;
             t.s = S->at + i * S->row + j * S->col;
             for (r = 0; r < rows && one_for_all; r++)
                 MOEI_STORE(room + r * MOEI_LANES, MOEI_ALL(t.s[r * S->row]));
             t.s = one_for_all ? room : t.s;
-            if (columns == LONG)
-                MOEI_(tile_1_long)(&t);
-            else
-                tile[columns == WIDE][rows / 2 - rows / 6](&t);
+            tile[columns == LONG ? 2 : columns == WIDE]
+                [(rows > 1) + (rows > 2)](&t);
         }
     }
 }
@@ -1966,9 +1985,10 @@ static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
 
 static const moei_kernels MOEI_(table) = {
     MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
-    {MOEI_(product_rows), MOEI_(product_dots), MOEI_(product_panels)},
-    MOEI_(kernel_map), MOEI_(kernel_reduce), MOEI_(kernel_softmax),
-    MOEI_(kernel_update)
+    {MOEI_(product_rows), MOEI_LANES == 1 ? NULL : MOEI_(product_dots),
+     MOEI_LANES == 1 ? NULL : MOEI_(product_panels)},
+    MOEI_(kernel_map), MOEI_LEARNS(MOEI_(kernel_reduce)),
+    MOEI_(kernel_softmax), MOEI_LEARNS(MOEI_(kernel_update))
 };
 
 /* ------------------------------------------------------------------------ */
@@ -1988,6 +2008,8 @@ static const moei_kernels MOEI_(table) = {
 #undef MOEI_SET
 #undef MOEI_LANES
 #undef MOEI_WIDE
+#undef MOEI_TALL
+#undef MOEI_TALL_TILE
 #undef MOEI_VECTORS
 
 #ifndef MOEI_AGAIN      /* after the plain reading, the others */
@@ -2001,9 +2023,6 @@ static const moei_kernels MOEI_(table) = {
 #ifdef MOEI_HAS_128
 #define MOEI_SET 128
 #define MOEI_LANES (16 / MOEI_REAL_SIZE)
-#ifdef __SSE2__
-#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, )(b, a)
-#endif
 #define MOEI_WIDE MOEI_W2
 #define MOEI_VECTORS 2
 #include "moe.h"
@@ -2046,8 +2065,7 @@ static const moei_kernels MOEI_(table) = {
 #ifdef __clang__
 #define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 512)(b, a, 4)
 #else
-#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 512_mask)(b, a, b,              \
-                                                         MOEI_ALL_LANES, 4)
+#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 512_mask)(b, a, b, MOEI_EVERY, 4)
 #endif
 #define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(storeu, 512_mask)(            \
     p, x, MOEI_MASK(n))
@@ -2063,8 +2081,7 @@ static const moei_kernels MOEI_(table) = {
 #pragma GCC pop_options
 #endif
 
-/* The sets that this build has, narrow to wide, and how many of them this
-   processor has. */
+/* The sets of this build, narrow to wide, and how many this processor has. */
 static const moei_kernels *const moei_set[] = {
     &moei_table,
 #ifdef MOEI_HAS_128
