@@ -235,6 +235,8 @@ twice gcc -std=c99
 twice clang -std=c99
 twice g++ -x c++ -std=c++11
 twice tcc
+firmware arm-none-eabi-gcc predict
+firmware arm-none-eabi-gcc learn
 END
 }
 
@@ -267,6 +269,45 @@ check_twice() {
         -DOTHER=one -c targets/twice.c -o "$dir/two.o" &&
         holds "$name, $1: links" "$1" "$dir/one.o" "$dir/two.o" \
             -o "$dir/twice" && holds "$name, $1: works" "$dir/twice"
+}
+
+# The examples in a copy of the project: on the board as on the host, and no
+# double where a float is meant.  They look alike but for the last rounding.
+check_firmware() {
+    have qemu-system-arm ||
+        { echo "$name: qemu-system-arm is not installed: left out"; return 1; }
+    name="$name, $2"
+    mkdir -p "$dir/tests" "$dir/examples"
+    cp -R targets "$dir/tests" && cp -R ../examples/firmware "$dir/examples"
+    cp ../moe.h "$dir"
+    set -- "$1" "$2" "$dir/examples/firmware/$2"
+    rm -rf "$3/build"
+    holds "$name: builds" make -s -C "$3" "CFLAGS=-Werror" || return
+    holds "$name: runs on the board" within 60 make -s -C "$3" run || return
+    cp "$log" "$dir/board"
+    holds "$name: runs here" within 60 make -s -C "$3" host || return
+    cp "$log" "$dir/here"
+    holds "$name: both say the same" alike "$dir/board" "$dir/here"
+    arm-none-eabi-nm "$3/build/$2.elf" >"$dir/symbols"
+    none "$name: no arithmetic of double" double_arithmetic "$dir/symbols"
+}
+
+# Words are equal, and numbers that are millionths nearly so.
+alike() {
+    awk 'NR == FNR { line[FNR] = $0; next }
+         { n = split(line[FNR], word); lines++
+           if (n != NF) exit wrong = 1
+           for (i = 1; i <= n; i++)
+               if (word[i] != $i && (word[i] - $i > 20 || $i - word[i] > 20 ||
+                                     $i !~ /^[0-9]+,?$/))
+                   exit wrong = 1 }
+         END { exit wrong || lines == 0 }' "$1" "$2" ||
+        { cat "$1" "$2"; false; }
+}
+
+double_arithmetic() {
+    grep -q ' main$' "$1" || echo "no symbols"
+    grep -E '__aeabi_(c?d|[a-z]+2d)' "$1" || true
 }
 
 # ------------------------------------------------------------ what all agree in
