@@ -235,6 +235,9 @@ twice gcc -std=c99
 twice clang -std=c99
 twice g++ -x c++ -std=c++11
 twice tcc
+lockstep aarch64-linux-gnu-gcc qemu-aarch64
+lockstep riscv64-linux-gnu-gcc qemu-riscv64
+lockstep s390x-linux-gnu-gcc qemu-s390x
 firmware arm-none-eabi-gcc predict
 firmware arm-none-eabi-gcc learn
 END
@@ -269,6 +272,21 @@ check_twice() {
         -DOTHER=one -c targets/twice.c -o "$dir/two.o" &&
         holds "$name, $1: links" "$1" "$dir/one.o" "$dir/two.o" \
             -o "$dir/twice" && holds "$name, $1: works" "$dir/twice"
+}
+
+# The same game on another processor; test_lockstep.sh has the builds for this
+# one.
+check_lockstep() {
+    have "$2" || { echo "$name: $2 is not installed: left out"; return 1; }
+    name="$name, ${1%%-*}"
+    holds "$name: compiles here" \
+        gcc -O2 ../examples/lockstep.c -o "$dir/here" &&
+        holds "$name: compiles" \
+            "$1" -O3 -static ../examples/lockstep.c -o "$dir/there" || return
+    within 60 "$dir/here" >"$dir/game"
+    within 120 "$2" "$dir/there" >"$dir/other"
+    holds "$name: is played" grep -q 'frame 10000' "$dir/game"
+    holds "$name: the same game" cmp "$dir/game" "$dir/other"
 }
 
 # The examples in a copy of the project: on the board as on the host, and no
