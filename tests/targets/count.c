@@ -1,6 +1,7 @@
 /* count.c - a plugin for qemu 7: how many instructions the guest has run, on
    stderr.  Debian ships no header for it, so what it uses is declared here.
-     gcc -shared -fPIC count.c -o count.so; qemu-system-arm -plugin ./count.so */
+     gcc -shared -fPIC count.c -o count.so
+     qemu-system-arm -plugin ./count.so ... */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 let text = '';
-const imports = { env: { target_put: c => { text += String.fromCharCode(c); } } };
-const { instance } = await WebAssembly.instantiate(readFileSync(process.argv[2]),
-                                                   imports);
+const env = { target_put: c => { text += String.fromCharCode(c); } };
+const module = readFileSync(process.argv[2]);
+const { instance } = await WebAssembly.instantiate(module, { env });
 process.exitCode = instance.exports.target_main();
 process.stdout.write(text);
