@@ -121,6 +121,7 @@ static void check_numbers(void)
     moe_real none = moei_nan(), inf = moei_infinity();
 
     CHECK(is_about(moei_exp(1), (moe_real)2.718281828));
+    CHECK(is_about(moei_exp((moe_real)0.34), (moe_real)1.404947591));
     CHECK(is_about(moei_exp(-10), (moe_real)4.539992976e-5));
     CHECK(is_about(moei_exp(zero), 1));
     CHECK(is_about(moei_exp(-2000) + 1, 1) && moei_exp(2000) >= inf);

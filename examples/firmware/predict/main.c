@@ -10,7 +10,7 @@
 #include "network.h"
 #include "model.h"      /* const: the linker puts it into flash */
 
-static float memory[WORK];
+static float memory[WORK + 1];          /* one more, to show a refusal */
 static moe m;
 
 /* A buffer that stands wrong is refused; no access ever traps. */
@@ -18,7 +18,7 @@ static int refused(const moe_config *config)
 {
     char *off = (char *)memory + 1;
 
-    return moe_attach(&m, config, model, off, sizeof memory - 1)
+    return moe_attach(&m, config, model, off, WORK * sizeof(float))
            == MOE_ERR_MEMORY;
 }
 
@@ -29,7 +29,8 @@ int main(void)
 
     network(&config);
     wrong += !refused(&config);
-    if (moe_attach(&m, &config, model, memory, sizeof memory) != MOE_OK) {
+    if (moe_attach(&m, &config, model, memory, WORK * sizeof(float))
+        != MOE_OK) {
         print(m.why);
         return 1;
     }
