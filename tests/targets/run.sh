@@ -235,6 +235,7 @@ twice gcc -std=c99
 twice clang -std=c99
 twice g++ -x c++ -std=c++11
 twice tcc
+double avr-gcc -mmcu=atmega1284p
 lockstep aarch64-linux-gnu-gcc qemu-aarch64
 lockstep riscv64-linux-gnu-gcc qemu-riscv64
 lockstep s390x-linux-gnu-gcc qemu-s390x
@@ -263,6 +264,12 @@ check_tidy() {
     holds "$name: finds nothing" within 240 clang-tidy --quiet \
         '--warnings-as-errors=*' '--header-filter=.*' \
         "--checks=$(echo "$tidy" | tr -d ' \n')" $source -- -std=c99
+}
+
+# A double of 32 bits is none, and is not taken for one.
+check_double() {
+    refuses "$name: MOE_DOUBLE" 'moe.h: MOE_DOUBLE ' \
+        "$@" -DNAME=one -DMOE_DOUBLE -c targets/twice.c -o "$dir/x.o"
 }
 
 # Two copies of the code in one program.
