@@ -10,7 +10,7 @@
      1 options         6 layout         11 optimisers
      2 interface       7 experts        12 data
      3 integration     8 gate           13 training
-     4 numbers         9 mixture
+     4 numbers         9 mixture       14 model files
    Licence: public domain or MIT, as you choose; see LICENSE.               */
 
 /* ======================================================================== */
@@ -105,6 +105,7 @@
      MOE_DOUBLE          moe_real is double; files that disagree do not link
      MOE_PREDICT_ONLY    no training code
      MOE_NO_MALLOC       moe_open and moe_attach want memory from you
+     MOE_NO_STDIO        no moe_save and moe_load: files in memory alone
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
      MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
@@ -174,13 +175,25 @@
     }
     ```
 
+   Model files.  moe_save(&m, MOE_USE_PREDICT, path) writes beside path, flushes
+   to the system (C has no more) and renames, so the old file stays whole unless
+   the new one is; only Windows must remove it first.  moe_load(&m, path, NULL)
+   opens a moe with it; moe_view uses weights where they lie, in a mapped file
+   or in flash.  Any file is refused unless it is sound and its weights finite.
+   MOE_USE_TRAIN, in the progress callback, makes a checkpoint, from which
+   moe_train goes on with the same bits (not in double).  Files are safetensors,
+   which Python reads: the names above, the configuration as strings under
+   __metadata__ (of sigma and balance the bits), float32, least byte first.
+
    Errors.  What can fail returns a moe_status and leaves a sentence in m.why; a
    refused call changes nothing (after a refused open or attach, m is closed).
    What is called per frame - predict, forward, backward, gradient - cannot fail
    on an open moe.  A gradient that is not finite never reaches the weights.
 
    Threads.  No globals, no hidden state.  A moe belongs to one thread at a
-   time; any number of them may be attached to the same weights.
+   time; any number of them may be attached to the same weights.  Compiled with
+   -fopenmp, large blocks are shared out among OpenMP's threads, small ones are
+   not; the results are the same bits for any number of them.
 
    Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate and
    the likelihood work in logits after subtracting the largest, so that |s| up
@@ -256,6 +269,13 @@
 #define moe_backward    moe_backward_double
 #define moe_gradient    moe_gradient_double
 #define moe_step        moe_step_double
+#define moe_file_config moe_file_config_double
+#define moe_save_bytes  moe_save_bytes_double
+#define moe_save_to     moe_save_to_double
+#define moe_load_from   moe_load_from_double
+#define moe_view        moe_view_double
+#define moe_save        moe_save_double
+#define moe_load        moe_load_double
 typedef double moe_real;
 #else
 typedef float moe_real;
@@ -280,6 +300,8 @@ typedef enum moe_status {
     MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
     MOE_ERR_DATA,      /* x, d or a label is not finite or out of range      */
     MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
+    MOE_ERR_FORMAT,    /* not a model file, or a damaged or hostile one      */
+    MOE_ERR_IO,        /* a file could not be opened, read, written, renamed */
     MOE_ERR_STATE      /* this moe cannot do that: its weights are const, or
                           it was opened for less; MOE_SAME_BITS cannot hold  */
 } moe_status;
@@ -496,6 +518,38 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 /* Forward for the first min(n,B) rows; returns how many. */
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
 
+/* Model files, see the manual.  What the file at hand holds: its use is
+   MOE_USE_TRAIN for a checkpoint, else MOE_USE_PREDICT.  MOE_ERR_NULL or
+   _FORMAT, and then config stays as it was. */
+MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
+                                   size_t file_bytes);
+
+/* Open a moe with the weights of a file, or over them as they lie there, read
+   only.  config NULL: as moe_file_config says; else its rows (0: the file's),
+   simd and use apply, and the rest is ignored.  Scales are settled, as after
+   training.  Each error of moe_open and moe_attach; MOE_ERR_FORMAT; moe_view:
+   MOE_ERR_STATE unless floats are little-endian and the numbers aligned. */
+MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
+                                 const moe_config *config, void *memory,
+                                 size_t bytes);
+MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
+                            const moe_config *config, void *memory,
+                            size_t bytes);
+
+/* A file in memory; keep MOE_USE_TRAIN makes a checkpoint, else weights alone
+   are kept.  Bytes, 0 if it cannot be; MOE_ERR_NULL; _STATE: m is closed or
+   lacks what to keep; _CONFIG; _DIVERGED: not finite as float32; _MEMORY. */
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_use keep);
+MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
+                               size_t bytes);
+
+#ifndef MOE_NO_STDIO
+/* The same by path; both find memory for a whole file, and MOE_ERR_IO. */
+MOE_DEF moe_status moe_save(const moe *m, moe_use keep, const char *path);
+MOE_DEF moe_status moe_load(moe *m, const char *path,
+                            const moe_config *config);
+#endif
+
 #ifndef MOE_PREDICT_ONLY
 
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
@@ -571,10 +625,28 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_CONTRACT_AGAIN
 #endif
 
+/* MOE_SAME_BITS: every sum is added up in the order of its terms, so lanes
+   never run along one. */
+#ifdef MOE_SAME_BITS
+enum { MOEI_IN_ORDER = 1 };
+#else
+enum { MOEI_IN_ORDER = 0 };
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_UNROLL _Pragma("GCC unroll 16")
 #else
 #define MOEI_UNROLL
+#endif
+
+/* A loop over `parts` that threads share, with OpenMP. */
+#ifdef _OPENMP
+#include <omp.h>
+#define MOEI_IN_PARTS _Pragma("omp parallel for num_threads(parts)")
+#define MOEI_THREADS (omp_in_parallel() ? 1 : omp_get_max_threads())
+#else
+#define MOEI_IN_PARTS
+#define MOEI_THREADS 1
 #endif
 
 /* A public function that only learning needs: under MOE_PREDICT_ONLY it is
@@ -583,6 +655,23 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_LEARN static MOEI_UNUSED
 #else
 #define MOEI_LEARN MOE_DEF
+#endif
+
+/* Without stdio its calls are 0, and what needs them is static and unused. */
+#ifdef MOE_NO_STDIO
+#define MOEI_PATHS static MOEI_UNUSED
+#define MOEI_STDIO(call) 0
+typedef int moei_stream;
+#else
+#include <stdio.h>
+#define MOEI_PATHS MOE_DEF
+#define MOEI_STDIO(call) (call)
+typedef FILE moei_stream;
+#endif
+#ifdef _WIN32                            /* where a target must not exist */
+#define MOEI_RENAME(from, to) ((void)remove(to), rename(from, to))
+#else
+#define MOEI_RENAME(from, to) rename(from, to)
 #endif
 
 /* ======================================================================== */
@@ -831,6 +920,37 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
     return moei_view_of(v.at + (ptrdiff_t)i * v.row + (ptrdiff_t)j * v.col,
                         v.row, v.col, moei_smaller(v.m - i, m),
                         moei_smaller(v.n - j, n));
+}
+
+/* Whether a block array of n cases keeps the cases of a column side by side,
+   for lanes to run over cases: few columns would leave lanes empty. */
+static int moei_lanes_over_cases(int n, int columns)
+{
+    return n >= 16 && columns < 16;
+}
+
+/* How many threads share so many operations on so many rows: as many as have
+   work for longer than waking them takes.  Rows are owned, sums are not split:
+   the results are the same bits for any number of threads. */
+enum { MOEI_ROW_TILE = 6, MOEI_LEAST_WORK = 1 << 18 };
+
+static int moei_parts(uint64_t operations, int rows)
+{
+    int most = moei_smaller(MOEI_THREADS, rows / MOEI_ROW_TILE);
+
+    if (operations / MOEI_LEAST_WORK < (uint64_t)most)
+        most = (int)(operations / MOEI_LEAST_WORK);
+    return most > 1 ? most : 1;
+}
+
+/* The rows of part i: whole tiles, and in the last part the rest. */
+static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
+{
+    const int tiles = rows / MOEI_ROW_TILE;
+    const int from = tiles * i / parts * MOEI_ROW_TILE;
+    const int to = tiles * (i + 1) / parts * MOEI_ROW_TILE;
+
+    return moei_rows_from(*v, from, (i + 1 < parts ? to : rows) - from);
 }
 
 typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
@@ -1161,6 +1281,24 @@ MOEI_FAST void MOEI_(set_lanes)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v,
         MOEI_(put)(p, apart, n, v);
 }
 
+/* The last lanes of a row of an operand; and all of the row, of which one
+   number (col 0) is spread over a vector. */
+MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int col, int n)
+{
+    if (col == 0)
+        return MOEI_ALL(*p);
+    return MOEI_LOAD_PART(p, n);
+}
+
+MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
+                                         moe_real *room)
+{
+    if (col != 0 || MOEI_LANES == 1)
+        return p;
+    MOEI_STORE(room, MOEI_ALL(*p));
+    return room;
+}
+
 /* Rows and columns of v exchanged: each round deals the vectors of the two
    halves out in turn. */
 MOEI_FAST void MOEI_(transpose)(MOEI_V *v)
@@ -1187,6 +1325,28 @@ static MOEI_V MOEI_(sums)(MOEI_V *v, int n)
         for (i = 0; i < half && i < n; i++)
             v[i] = MOEI_LOW(v[i], v[i + half]) + MOEI_HIGH(v[i], v[i + half]);
     return v[0];
+}
+
+/* Four dots of a (k) with columns of B that are `apart`, as vectors of partial
+   sums.  a_step 0: a is one number, in every lane of a vector. */
+static void MOEI_(four_dots)(const moe_real *a, int a_step, const moe_real *b,
+                             ptrdiff_t apart, int k, MOEI_V *dot)
+{
+    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0, x;
+    int n;
+
+    for (; k > 0; k -= MOEI_LANES, a += a_step, b += MOEI_LANES) {
+        n = moei_smaller(k, MOEI_LANES);
+        x = MOEI_(get)(a, n);
+        s0 += x * MOEI_(get)(b, n);
+        s1 += x * MOEI_(get)(b + apart, n);
+        s2 += x * MOEI_(get)(b + 2 * apart, n);
+        s3 += x * MOEI_(get)(b + 3 * apart, n);
+    }
+    dot[0] = s0;
+    dot[1] = s1;
+    dot[2] = s2;
+    dot[3] = s3;
 }
 
 /* The largest of all lanes, or the sum of them, in every lane. */
@@ -1269,21 +1429,6 @@ typedef unsigned short moei_mask_bits;
 #define MOEI_HAS_128
 #endif
 
-/* MOE_SAME_BITS: every sum is added up in the order of its terms, so lanes
-   never run along one. */
-#ifdef MOE_SAME_BITS
-enum { MOEI_IN_ORDER = 1 };
-#else
-enum { MOEI_IN_ORDER = 0 };
-#endif
-
-/* Whether a block array of n cases keeps the cases of a column side by side,
-   for lanes to run over cases: few columns would leave lanes empty. */
-static int moei_lanes_over_cases(int n, int columns)
-{
-    return n >= 16 && columns < 16;
-}
-
 /* The elementwise functions of vectors a, b, c.  Activations and the products
    with their derivatives stand in the order of moe_activation; slopes take
    f'(a) from b = f(a), but for silu from b = a.  LONG are many instructions. */
@@ -1315,11 +1460,7 @@ static int moei_lanes_over_cases(int n, int columns)
 #define MOEI_OP(name, result) name,
 typedef enum moei_map_op { MOEI_OPS(MOEI_OP, MOEI_OP) } moei_map_op;
 
-/* A layer's function that is not a map: it takes the whole row. */
-#define MOEI_SOFTMAX (-1)
-
 typedef enum { MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE } moei_reduce_op;
-
 typedef enum { MOEI_SGD, MOEI_MOMENTUM, MOEI_ADAM } moei_update_op;
 
 /* The numbers of one optimiser step. */
@@ -1351,12 +1492,12 @@ typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
 /* The one place that chooses.  Nothing is copied for few rows of C, nor where
    B is small and its rows stand well. */
 static moei_way moei_way_of(const moei_view *C, const moei_view *A,
-                            const moei_view *B, int lanes)
+                            const moei_view *B, int bits)
 {
     int contiguous = B->row == 1 && (A->col == 1 || A->col == 0);
     int few = C->m < 8 || C->n < 16, far = B->row >= 256 || B->n > 512;
 
-    return lanes == 1 ? MOEI_BY_ROWS
+    return bits == 1 ? MOEI_BY_ROWS
          : contiguous && few && !MOEI_IN_ORDER ? MOEI_BY_DOTS
          : B->col != 1 || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
 }
@@ -1364,8 +1505,9 @@ static moei_way moei_way_of(const moei_view *C, const moei_view *A,
 /* One of each loop, for one instruction set. */
 typedef struct moei_kernels {
     int bits;                    /* of a vector; 1: plain                    */
-    void (*product)(moei_map_op then, const moei_view *C, const moei_view *S,
-                    const moei_view *A, const moei_view *B);
+    void (*product[3])(const moei_view *C, const moei_view *S,
+                       const moei_view *A, const moei_view *B,
+                       moe_real least);      /* by moei_way                  */
     void (*map)(moei_map_op op, const moei_view *Y, const moei_view *A,
                 const moei_view *B, const moei_view *C);
     void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
@@ -1417,58 +1559,7 @@ MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
     return MOEI_LOAD(room[3]);
 }
 
-#define MOEI_IN_PLACE(Y, A, B, C)                                           \
-    (MOEI_LANES == 1                                                        \
-     || ((Y).col == 1 && (((A).col | (B).col | (C).col) & ~1) == 0))
-
-/* The last lanes of a row of an operand; and all of the row, of which one
-   number (col 0) is spread over a vector. */
-MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int col, int n)
-{
-    if (col == 0)
-        return MOEI_ALL(*p);
-    return MOEI_LOAD_PART(p, n);
-}
-
-MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
-                                         moe_real *room)
-{
-    if (col != 0 || MOEI_LANES == 1)
-        return p;
-    MOEI_STORE(room, MOEI_ALL(*p));
-    return room;
-}
-
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Lanes run
-   along rows of Y, whose elements stand side by side, as those of the others
-   do or are one number: whole vectors, then a part. */
-static void MOEI_(map_rows)(moei_map_op op, const moei_view *Y,
-                            const moei_view *A, const moei_view *B,
-                            const moei_view *C)
-{
-    const int one = Y->m > 1 && moei_is_one_row(Y) && moei_is_one_row(A)
-                 && moei_is_one_row(B) && moei_is_one_row(C);
-    const int n = one ? Y->m * Y->n : Y->n;
-    const int left = n % MOEI_LANES, whole = n - left;
-    const moe_real *p = A->at, *q = B->at, *r = C->at;
-    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
-    int m = one ? 1 : Y->m;
-
-    for (; m > 0; m--, y += Y->row, p += A->row, q += B->row, r += C->row) {
-        if (whole > 0)
-            MOEI_(map_strip)(op, whole / MOEI_LANES, y, Y->col * MOEI_LANES,
-                MOEI_(operand)(p, A->col, room[0]), A->col * MOEI_LANES,
-                MOEI_(operand)(q, B->col, room[1]), B->col * MOEI_LANES,
-                MOEI_(operand)(r, C->col, room[2]), C->col * MOEI_LANES);
-        if (left > 0)
-            MOEI_STORE_PART(y + whole, left, MOEI_(map_once)(op,
-                            MOEI_(part)(p + whole * A->col, A->col, left),
-                            MOEI_(part)(q + whole * B->col, B->col, left),
-                            MOEI_(part)(r + whole * C->col, C->col, left)));
-    }
-}
-
-/* The same however they stand. */
+/* Lanes along rows of Y, however they stand. */
 static void MOEI_(map_apart)(moei_map_op op, const moei_view *Y,
                              const moei_view *A, const moei_view *B,
                              const moei_view *C)
@@ -1488,7 +1579,41 @@ static void MOEI_(map_apart)(moei_map_op op, const moei_view *Y,
         }
 }
 
-/* Rows become columns where lanes are to run over cases. */
+/* The same where the elements of a row stand side by side or are one number:
+   whole vectors, then a part. */
+static void MOEI_(map_rows)(moei_map_op op, const moei_view *Y,
+                            const moei_view *A, const moei_view *B,
+                            const moei_view *C)
+{
+    const int one = Y->m > 1 && moei_is_one_row(Y) && moei_is_one_row(A)
+                 && moei_is_one_row(B) && moei_is_one_row(C);
+    const int n = one ? Y->m * Y->n : Y->n;
+    const int left = n % MOEI_LANES, whole = n - left;
+    const moe_real *p = A->at, *q = B->at, *r = C->at;
+    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
+    int m = one ? 1 : Y->m;
+
+    if (MOEI_LANES > 1
+        && (Y->col != 1 || ((A->col | B->col | C->col) & ~1) != 0)) {
+        MOEI_(map_apart)(op, Y, A, B, C);
+        return;
+    }
+    for (; m > 0; m--, y += Y->row, p += A->row, q += B->row, r += C->row) {
+        if (whole > 0)
+            MOEI_(map_strip)(op, whole / MOEI_LANES, y, Y->col * MOEI_LANES,
+                MOEI_(operand)(p, A->col, room[0]), A->col * MOEI_LANES,
+                MOEI_(operand)(q, B->col, room[1]), B->col * MOEI_LANES,
+                MOEI_(operand)(r, C->col, room[2]), C->col * MOEI_LANES);
+        if (left > 0)
+            MOEI_STORE_PART(y + whole, left, MOEI_(map_once)(op,
+                            MOEI_(part)(p + whole * A->col, A->col, left),
+                            MOEI_(part)(q + whole * B->col, B->col, left),
+                            MOEI_(part)(r + whole * C->col, C->col, left)));
+    }
+}
+
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Rows become
+   columns where lanes are to run over cases. */
 static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
                               const moei_view *A, const moei_view *B,
                               const moei_view *C)
@@ -1497,14 +1622,9 @@ static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
         const moei_view y = moei_transposed(*Y), a = moei_transposed(*A);
         const moei_view b = moei_transposed(*B), c = moei_transposed(*C);
 
-        if (MOEI_IN_PLACE(y, a, b, c))
-            MOEI_(map_rows)(op, &y, &a, &b, &c);
-        else
-            MOEI_(map_apart)(op, &y, &a, &b, &c);
-    } else if (MOEI_IN_PLACE(*Y, *A, *B, *C)) {
-        MOEI_(map_rows)(op, Y, A, B, C);
+        MOEI_(map_rows)(op, &y, &a, &b, &c);
     } else {
-        MOEI_(map_apart)(op, Y, A, B, C);
+        MOEI_(map_rows)(op, Y, A, B, C);
     }
 }
 
@@ -1772,29 +1892,7 @@ static void MOEI_(product_panels)(const moei_view *C, const moei_view *S,
         }
 }
 
-/* Four dots of a (k) with columns of B that are `apart`, as vectors of partial
-   sums.  a_step 0: a is one number, in every lane of a vector. */
-static void MOEI_(four_dots)(const moe_real *a, int a_step, const moe_real *b,
-                             ptrdiff_t apart, int k, MOEI_V *dot)
-{
-    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0, x;
-    int n;
-
-    for (; k > 0; k -= MOEI_LANES, a += a_step, b += MOEI_LANES) {
-        n = moei_smaller(k, MOEI_LANES);
-        x = MOEI_(get)(a, n);
-        s0 += x * MOEI_(get)(b, n);
-        s1 += x * MOEI_(get)(b + apart, n);
-        s2 += x * MOEI_(get)(b + 2 * apart, n);
-        s3 += x * MOEI_(get)(b + 3 * apart, n);
-    }
-    dot[0] = s0;
-    dot[1] = s1;
-    dot[2] = s2;
-    dot[3] = s3;
-}
-
-/* The same with lanes along the sum, for rows of A and columns of B whose
+/* With lanes along the sum, for rows of A and columns of B whose
    elements stand side by side; as many sums at a time as there are lanes.
    Fewer than four columns at the end are worked as four times the same. */
 static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
@@ -1822,40 +1920,6 @@ static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
             MOEI_(put)(c + i * C->row + j * C->col, C->col, n,
                        MOEI_(larger)(sum, MOEI_ALL(least)));
         }
-}
-
-static void MOEI_(product_way)(moei_map_op then, const moei_view *C,
-                               const moei_view *S, const moei_view *A,
-                               const moei_view *B)
-{
-    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
-    const moei_way way = moei_way_of(C, A, B, MOEI_LANES);
-
-    if (way == MOEI_BY_DOTS)
-        MOEI_(product_dots)(C, S, A, B, least);
-    else if (way == MOEI_BY_ROWS)
-        MOEI_(product_rows)(C, S, A, B, least);
-    else
-        MOEI_(product_panels)(C, S, A, B, least);
-    if (then != MOEI_COPY && then != MOEI_RELU)
-        MOEI_(kernel_map)(then, C, C, &moei_zero, &moei_zero);
-}
-
-/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
-   where the elements of a column of C stand side by side, so that lanes run
-   over outputs or over cases: C' = S' + B' A'. */
-static void MOEI_(kernel_product)(moei_map_op then, const moei_view *C,
-                                  const moei_view *S, const moei_view *A,
-                                  const moei_view *B)
-{
-    if (C->row == 1 && (C->col != 1 || C->n < C->m)) {
-        const moei_view c = moei_transposed(*C), s = moei_transposed(*S);
-        const moei_view a = moei_transposed(*A), b = moei_transposed(*B);
-
-        MOEI_(product_way)(then, &c, &s, &b, &a);
-    } else {
-        MOEI_(product_way)(then, C, S, A, B);
-    }
 }
 
 /* w (n) after one step along scale * g; g = 0.  v, u: the moments.
@@ -1902,8 +1966,9 @@ static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
 
 static const moei_kernels MOEI_(table) = {
     MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
-    MOEI_(kernel_product), MOEI_(kernel_map), MOEI_(kernel_reduce),
-    MOEI_(kernel_softmax), MOEI_(kernel_update)
+    {MOEI_(product_rows), MOEI_(product_dots), MOEI_(product_panels)},
+    MOEI_(kernel_map), MOEI_(kernel_reduce), MOEI_(kernel_softmax),
+    MOEI_(kernel_update)
 };
 
 /* ------------------------------------------------------------------------ */
@@ -2035,23 +2100,62 @@ static int moei_find_set(int bits)
     return i;
 }
 
+/* Y = op(A, B, C), whose rows threads share out. */
+static void moei_share_map(const moei_kernels *set, moei_map_op op,
+                           const moei_view *Y, const moei_view *A,
+                           const moei_view *B, const moei_view *C)
+{
+    const int parts = moei_parts((uint64_t)Y->m * (uint64_t)Y->n, Y->m);
+    int i;
+
+    if (parts == 1) {
+        set->map(op, Y, A, B, C);
+        return;
+    }
+    MOEI_IN_PARTS
+    for (i = 0; i < parts; i++) {
+        const moei_view y = moei_part_of(Y, i, parts, Y->m);
+        const moei_view a = moei_part_of(A, i, parts, Y->m);
+        const moei_view b = moei_part_of(B, i, parts, Y->m);
+        const moei_view c = moei_part_of(C, i, parts, Y->m);
+
+        set->map(op, &y, &a, &b, &c);
+    }
+}
+
+/* C = max(least, S + A B), the same. */
+static void moei_share_product(const moei_kernels *set, moe_real least,
+                               const moei_view *C, const moei_view *S,
+                               const moei_view *A, const moei_view *B)
+{
+    const moei_way way = moei_way_of(C, A, B, set->bits);
+    const int parts = moei_parts((uint64_t)C->m * (uint64_t)C->n
+                                 * (uint64_t)A->n, C->m);
+    int i;
+
+    if (parts == 1) {
+        set->product[way](C, S, A, B, least);
+        return;
+    }
+    MOEI_IN_PARTS
+    for (i = 0; i < parts; i++) {
+        const moei_view c = moei_part_of(C, i, parts, C->m);
+        const moei_view s = moei_part_of(S, i, parts, C->m);
+        const moei_view a = moei_part_of(A, i, parts, C->m);
+
+        set->product[way](&c, &s, &a, B, least);
+    }
+}
+
 /* The loops in the set of m; map with three, two or one operand. */
 MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
                         moei_view B, moei_view C)
 {
-    moei_set[m->set]->map(op, &Y, &A, &B, &C);
+    moei_share_map(moei_set[m->set], op, &Y, &A, &B, &C);
 }
 
-MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y,
-                         moei_view A, moei_view B)
-{
-    moei_set[m->set]->map(op, &Y, &A, &B, &moei_zero);
-}
-
-MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
-{
-    moei_set[m->set]->map(op, &Y, &A, &moei_zero, &moei_zero);
-}
+#define moei_map2(m, op, Y, A, B) moei_map(m, op, Y, A, B, moei_zero)
+#define moei_map1(m, op, Y, A) moei_map(m, op, Y, A, moei_zero, moei_zero)
 
 MOEI_FAST void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
                            moei_view A, moei_view B)
@@ -2065,10 +2169,24 @@ MOEI_FAST void moei_softmax(const moe *m, moei_view P, moei_view log_P,
     moei_set[m->set]->softmax(&P, &log_P, &lse, &X);
 }
 
+/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
+   where the elements of a column of C stand side by side, so that lanes run
+   over outputs or over cases: C' = S' + B' A'. */
 MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
-    moei_set[m->set]->product(then, &C, &S, &A, &B);
+    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
+
+    if (C.row == 1 && (C.col != 1 || C.n < C.m)) {
+        const moei_view c = moei_transposed(C), s = moei_transposed(S);
+        const moei_view a = moei_transposed(A), b = moei_transposed(B);
+
+        moei_share_product(moei_set[m->set], least, &c, &s, &b, &a);
+    } else {
+        moei_share_product(moei_set[m->set], least, &C, &S, &A, &B);
+    }
+    if (then != MOEI_COPY && then != MOEI_RELU)
+        moei_map1(m, then, C, C);
 }
 
 /* ======================================================================== */
@@ -2109,6 +2227,9 @@ enum { MOEI_ARRAYS(MOEI_NAME) MOEI_ARRAY_COUNT };
 static const unsigned char moei_kind[] = {MOEI_ARRAYS(MOEI_KIND)};
 static const unsigned char moei_learning[] = {MOEI_ARRAYS(MOEI_LEARNING)};
 typedef char moei_work_has_room[MOEI_ARRAY_COUNT <= MOEI_WORK ? 1 : -1];
+
+/* A layer's function that is not a map: it takes the whole row. */
+enum { MOEI_SOFTMAX = -1 };
 
 /* What training keeps beside parameters and gradients. */
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
@@ -2431,7 +2552,8 @@ MOE_DEF const char *moe_status_text(moe_status status)
         "ok", "stopped by the progress callback", "a required pointer is NULL",
         "a setting is out of range", "memory is too small or misaligned",
         "the data are not finite or out of range",
-        "training left the finite numbers", "this moe cannot do that"
+        "training left the finite numbers", "not a model file, or damaged",
+        "a file cannot be read or written", "this moe cannot do that"
     };
     return moei_outside((int)status, MOE_OK, MOE_ERR_STATE) ? "unknown status"
                                                             : text[status];
@@ -2501,8 +2623,8 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     m->heap = heap;
     m->set = moei_find_set(config->simd);
     m->config.simd = moei_set[m->set]->bits;
-    for (i = 0; i < (size_t)m->config.rows; i++)
-        m->work[MOEI_P][i] = 1;     /* of one expert: there is no gate */
+    for (i = 0; i < (size_t)m->config.rows && m->gate.layers < 1; i++)
+        m->work[MOEI_P][i] = moei_writable(moei_number(m->p))[i] = 1;
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = -1;
     return MOE_OK;
@@ -2852,7 +2974,8 @@ static void moei_choose_all(moe *m)
 }
 
 /* s = gate(x),  p = softmax of the chosen s   (n,E)
-   A gate without layers has one expert and nothing to say: p stays 1. */
+   A gate without layers has one expert and nothing to say: p stays 1, as
+   moe_open left it. */
 static void moei_gate_forward(moe *m)
 {
     int layers = m->gate.layers, choosing = m->balanced > 0;
@@ -3262,8 +3385,10 @@ static void moei_publish(moe *m)
     m->rows = n;
     for (q = 0; q < n * net->of; q++)
         m->shown[q] = m->choice[q];
-    moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
-    moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
+    if (m->gate.layers > 0) {
+        moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
+        moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
+    }
     for (i = 0; i < E; i++)
         for (q = net->start[i]; q < net->start[i + 1]; q += run) {
             run = 1;
@@ -4124,6 +4249,619 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
         report->valid_loss = m->best_loss;
     m->waiting = -1;
     m->rate_factor = 1;
+    return status;
+}
+
+/* ======================================================================== */
+/* 14  MODEL FILES                                                          */
+/* ======================================================================== */
+/* safetensors: the length of the header (8 bytes, least first), the header in
+   JSON, float32 numbers (least byte first).  A function with a moei_file says
+   what stands there: the same lines count it, write it and, reading, expect
+   it.  What the format leaves open is accepted: blanks, the order of fields and
+   settings, settings of others.  After a fault nothing more is accepted. */
+
+/* The settings: how many numbers each has, their base and largest, or words;
+   base 16: the bits of a float32.  They begin with the ints that moe_config
+   begins with.  "training": epochs, steps, and 1 + the epochs since the best
+   weights or 0; far from where counting on would overflow. */
+typedef struct moei_setting {
+    const char *name;
+    int count;
+    unsigned base;
+    uint64_t most;
+    const char *word[6];
+} moei_setting;
+
+static const moei_setting moei_settings[] = {
+    {"inputs", 1, 10, MOE_MAX_SIZE, {0}},
+    {"outputs", 1, 10, MOE_MAX_SIZE, {0}},
+    {"experts", 1, 10, MOE_MAX_SIZE, {0}},
+    {"top_k", 1, 10, MOE_MAX_SIZE, {0}},
+    {"hidden", 4, 10, MOE_MAX_SIZE, {0}},
+    {"gate_hidden", 4, 10, MOE_MAX_SIZE, {0}},
+    {"expert_sees", 2, 10, MOE_MAX_SIZE, {0}},
+    {"gate_sees", 2, 10, MOE_MAX_SIZE, {0}},
+    {"activation", 1, 0, 0, {"relu", "tanh", "logistic", "elu", "silu"}},
+    {"output", 1, 0, 0, {"linear", "logistic", "softmax"}},
+    {"loss", 1, 0, 0, {"mixture", "expected", "blend"}},
+    {"sigma", 1, 16, UINT32_MAX, {0}},
+    {"balance", 1, 16, UINT32_MAX, {0}},
+    {"rows", 1, 10, MOE_MAX_SIZE, {0}},
+    {"seed", 1, 10, UINT64_MAX, {0}},
+    {"file", 1, 0, 0, {"moe.h 1"}},
+    {"training", 3, 10, ~0u >> 2, {0}}
+};
+enum { MOEI_INTS = 8 + 2 * MOE_MAX_HIDDEN, MOEI_VALUES = MOEI_INTS + 11,
+       MOEI_FILE = 15, MOEI_TRAINING };
+typedef char moei_config_begins_so[offsetof(moe_config, activation)
+                                   == MOEI_INTS * sizeof(int) ? 1 : -1];
+
+typedef struct moei_file {
+    const unsigned char *from;   /* what is read; NULL: this is writing      */
+    unsigned char *to;           /* what is written; NULL: it only counts    */
+    uint64_t at, end;            /* the next byte; the end of the header     */
+    uint64_t offset;             /* bytes of the tensors up to here          */
+    uint32_t seen;               /* a bit for each setting that was          */
+    uint64_t value[MOEI_VALUES]; /* of the settings                          */
+    int training;                /* a checkpoint                             */
+    const char *about, *fault;   /* what a wrong byte would mean, has meant  */
+} moei_file;
+
+static void moei_fail(moei_file *t, const char *fault)
+{
+    t->fault = t->fault ? t->fault : fault;
+}
+
+/* Whether this text comes next, and past it; writing, it does.  What is read
+   may have blanks after { } [ ] : and comma. */
+static int moei_accept(moei_file *t, const char *text)
+{
+    uint64_t at = t->at;
+
+    for (; *text != 0; text++) {
+        int c = *text, mark = c == ',' || c == ':' || (c | 32) == '{'
+                           || (c | 32) == '}';
+        if (t->to != NULL)
+            t->to[at] = (unsigned char)c;
+        if (t->from != NULL && (t->fault || at >= t->end || t->from[at] != c))
+            return 0;
+        at++;
+        while (mark && t->from != NULL && at < t->end
+               && (t->from[at] == ' ' || t->from[at] == '\n'))
+            at++;
+    }
+    t->at = at;
+    return 1;
+}
+
+static void moei_expect(moei_file *t, const char *text)
+{
+    if (!moei_accept(t, text))
+        moei_fail(t, t->about);
+}
+
+/* A number in base 10 or 16: written, or what is read, up to `most`. */
+static uint64_t moei_figure(moei_file *t, uint64_t value, unsigned base,
+                            uint64_t most)
+{
+    uint64_t unit = 1, start = t->at;
+    char digit[2] = {0, 0};
+
+    while (t->from == NULL && value / unit >= base)
+        unit *= base;
+    for (; t->from == NULL && unit > 0; unit /= base) {
+        *digit = "0123456789abcdef"[value / unit % base];
+        moei_accept(t, digit);
+    }
+    for (value = t->from ? 0 : value; t->from && t->at < t->end; t->at++) {
+        unsigned c = t->from[t->at], next = c < 'a' ? c - '0' : c - 'a' + 10;
+        if (next >= base || t->fault != NULL)
+            break;
+        if (value > (most - next) / base)
+            moei_fail(t, "a number in the header is out of range");
+        value = value * base + next;
+    }
+    if (t->at == start)
+        moei_fail(t, t->about);
+    return value;
+}
+
+static moe_real moei_of_f32(uint32_t bits)
+{
+    union { float real; uint32_t bits; } word;
+    word.bits = bits;
+    return (moe_real)word.real;
+}
+
+static uint32_t moei_to_f32(moe_real x)
+{
+    union { float real; uint32_t bits; } word;
+    word.real = (float)x;
+    return word.bits;
+}
+
+/* The value of a setting: a word, or numbers up to the last that is not 0. */
+static void moei_value(moei_file *t, const moei_setting *s, uint64_t *value)
+{
+    int i, used = s->count;
+
+    for (i = t->from ? 0 : (int)*value; s->base == 0; i++) {
+        if (s->word[i] == NULL)
+            moei_fail(t, "the metadata have a word that is not moe.h's");
+        if (s->word[i] == NULL || moei_accept(t, s->word[i]))
+            break;
+    }
+    if (s->base == 0)
+        *value = (uint64_t)i;
+    while (t->from == NULL && used > 1 && value[used - 1] == 0)
+        used--;
+    for (i = 0; s->base > 0 && i < used; i++) {
+        if (i > 0 && !moei_accept(t, ","))
+            break;
+        if (s->base == 16)
+            moei_expect(t, "0x");
+        value[i] = moei_figure(t, value[i], s->base, s->most);
+    }
+    moei_expect(t, "\"");
+}
+
+/* Up to the end of a string that began. */
+static void moei_skip_string(moei_file *t, int escapes)
+{
+    while (t->at < t->end && t->from[t->at] != '"') {
+        int escape = t->from[t->at] == '\\';
+        if (t->from[t->at] < ' ' || (escape && !escapes))
+            moei_fail(t, t->about);
+        t->at += escape ? 2 : 1;
+    }
+    moei_expect(t, "\"");
+}
+
+/* The settings that one file may have: ours and, reading, those of others. */
+static void moei_read_setting(moei_file *t)
+{
+    uint64_t name = t->at, text, *value = t->value;
+    int k, ours = 0;
+
+    moei_skip_string(t, 0);
+    moei_expect(t, ":\"");
+    text = t->at;
+    for (k = 0; k <= MOEI_TRAINING && !ours; k++) {
+        t->at = name;
+        ours = moei_accept(t, moei_settings[k].name) && moei_accept(t, "\"");
+        t->at = text;
+        if (ours && (t->seen >> k & 1) != 0)
+            moei_fail(t, "a setting stands twice in the metadata");
+        if (ours)
+            moei_value(t, &moei_settings[k], value);
+        t->seen |= (uint32_t)ours << k;
+        value += moei_settings[k].count;
+    }
+    if (!ours)
+        moei_skip_string(t, 1);
+}
+
+static void moei_metadata(moei_file *t)
+{
+    uint64_t *value = t->value;
+    int k;
+
+    t->about = "the metadata do not come first, as strings that moe.h knows";
+    moei_expect(t, "{\"__metadata__\":{");
+    for (k = 0; t->from == NULL && k < MOEI_TRAINING + t->training; k++) {
+        moei_expect(t, k > 0 ? ",\"" : "\"");
+        moei_expect(t, moei_settings[k].name);
+        moei_expect(t, "\":\"");
+        moei_value(t, &moei_settings[k], value);
+        value += moei_settings[k].count;
+    }
+    for (k = 0; t->from != NULL && (k == 0 || moei_accept(t, ",")); k = 1) {
+        moei_expect(t, "\"");
+        moei_read_setting(t);
+    }
+    moei_expect(t, "}");
+    if (t->from != NULL && (t->seen >> MOEI_FILE & 1) == 0)
+        moei_fail(t, "the metadata do not say that this is a moe.h file");
+    t->training |= (int)(t->seen >> MOEI_TRAINING & 1);
+}
+
+/* A value of the settings: into them, or out of them. */
+static uint64_t moei_swap(moei_file *t, int k, uint64_t value)
+{
+    return t->value[k] = t->from ? t->value[k] : value;
+}
+
+static void moei_swap_settings(moei_file *t, moe *m)
+{
+    moe_config *c = &m->config;
+    int k, *number = (int *)(void *)c;
+
+    for (k = 0; k < MOEI_INTS; k++)
+        number[k] = (int)moei_swap(t, k, (uint64_t)number[k]);
+    c->activation = (moe_activation)moei_swap(t, k++, (uint64_t)c->activation);
+    c->output = (moe_output)moei_swap(t, k++, (uint64_t)c->output);
+    c->loss = (moe_loss)moei_swap(t, k++, (uint64_t)c->loss);
+    c->sigma = moei_of_f32((uint32_t)moei_swap(t, k++, moei_to_f32(c->sigma)));
+    c->balance = moei_of_f32((uint32_t)moei_swap(t, k++,
+                                                 moei_to_f32(c->balance)));
+    c->rows = (int)moei_swap(t, k++, (uint64_t)c->rows);
+    c->seed = moei_swap(t, k++, c->seed);
+    m->epoch = (int)moei_swap(t, ++k, (uint64_t)m->epoch);
+    m->steps = (int32_t)moei_swap(t, ++k, (uint64_t)m->steps);
+    m->waiting = (int)moei_swap(t, ++k, (uint64_t)(m->waiting + 1)) - 1;
+}
+
+/* Numbers that are known; a 0 stands for none. */
+static void moei_known(moei_file *t, const uint64_t *number, int count)
+{
+    int i, some = 0;
+
+    for (i = 0; i < count; i++)
+        if (number[i] > 0 || count == 2) {
+            moei_expect(t, some++ ? "," : "[");
+            if (moei_figure(t, number[i], 10, UINT64_MAX) != number[i])
+                moei_fail(t, t->about);
+        }
+    moei_expect(t, "]");
+}
+
+/* A tensor of a net (or another: layer -1) and its shape, a x b x c, where 0
+   is no side.  The next one begins where it ends. */
+static void moei_tensor(moei_file *t, const char *of, int layer,
+                        const char *part, uint64_t a, uint64_t b, uint64_t c)
+{
+    const char digit[2] = {(char)(layer < 0 ? 0 : '0' + layer), 0};
+    uint64_t side[3], place[2];
+
+    side[0] = a;
+    side[1] = b;
+    side[2] = c;
+    place[0] = t->offset;
+    place[1] = t->offset += 4 * (a ? a : 1) * (b ? b : 1) * (c ? c : 1);
+    t->about = "a tensor's name, order or type is not what the settings imply";
+    moei_expect(t, ",\"");
+    moei_expect(t, of);
+    moei_expect(t, digit);
+    moei_expect(t, part);
+    moei_expect(t, "\":{\"dtype\":\"F32\",\"shape\":");
+    t->about = "a tensor's shape is not what the settings imply";
+    moei_known(t, side, 3);
+    t->about = "the tensors leave gaps or overlap";
+    moei_expect(t, ",\"data_offsets\":");
+    moei_known(t, place, 2);
+    moei_expect(t, "}");
+}
+
+/* All that a file has, in the order of params. */
+static void moei_tensors(moei_file *t, const moe *m)
+{
+    static const char *const part[] = {"best", "first", "second"};
+    uint64_t copies = (uint64_t)m->config.experts;
+    int l, i;
+
+    for (l = 0; l < m->expert.layers + m->gate.layers; l++) {
+        int gate = l >= m->expert.layers, k = gate ? l - m->expert.layers : l;
+        const char *of = gate ? "gate." : "experts.";
+        const moe_layer *at = gate ? &m->gate.layer[k] : &m->expert.layer[k];
+        copies = gate ? 0 : copies;
+        moei_tensor(t, of, k, ".bias", copies, 0, (uint64_t)at->out);
+        moei_tensor(t, of, k, ".weight", copies, (uint64_t)at->in,
+                    (uint64_t)at->out);
+    }
+    if (m->balanced > 0)
+        moei_tensor(t, "gate.balance", -1, "", m->balanced, 0, 0);
+    moei_tensor(t, "scale.d", -1, "", 2, (uint64_t)m->config.outputs, 0);
+    moei_tensor(t, "scale.x", -1, "", 2, (uint64_t)m->config.inputs, 0);
+    for (i = 0; t->training && i < 3; i++)
+        moei_tensor(t, "training.", -1, part[i], m->trained_count, 0, 0);
+    if (t->training)
+        moei_tensor(t, "training.state", -1, "", 4, 0, 0);
+    t->about = "the header goes on after what the settings imply";
+    moei_expect(t, "}");
+}
+
+/* The header of m; reading, all of m that does not need memory.  Numbers begin
+   at a multiple of 64. */
+static void moei_header(moei_file *t, moe *m)
+{
+    const char *why = NULL;
+    moe_config c;
+    int i;
+
+    t->at = 8;
+    moei_swap_settings(t, m);
+    moei_metadata(t);
+    if (t->from != NULL && t->fault == NULL) {
+        moei_swap_settings(t, m);
+        c = m->config;
+        c.use = MOE_USE_PREDICT;             /* which needs least */
+        if (moe_check(&c, &why) != MOE_OK)
+            moei_fail(t, why);
+        else
+            moei_plan(m, &c);
+        moei_swap_settings(t, m);
+    }
+    if (t->fault == NULL)
+        moei_tensors(t, m);
+    while (t->from == NULL && t->at % 64 != 0)
+        moei_accept(t, " ");
+    for (i = 0; t->to != NULL && i < 8; i++)
+        t->to[i] = (unsigned char)((t->at - 8) >> 8 * i);
+    if (t->from != NULL && t->at != t->end)
+        moei_fail(t, t->about);
+}
+
+/* Whether the numbers there are what this machine has in its memory. */
+static int moei_is_plain(const unsigned char *at)
+{
+    union { uint32_t word; unsigned char byte[4]; } one;
+
+    one.word = 1;
+    return sizeof(moe_real) == 4 && one.byte[0] == 1
+        && (uintptr_t)at % sizeof(moe_real) == 0;
+}
+
+/* n numbers, where they stand or in `room`. */
+static const moe_real *moei_decode(const unsigned char *at, size_t n,
+                                   moe_real *room)
+{
+    size_t i;
+
+    if (moei_is_plain(at))
+        return (const moe_real *)(const void *)at;
+    for (i = 0; i < n; i++, at += 4)
+        room[i] = moei_of_f32((uint32_t)at[0] | (uint32_t)at[1] << 8
+                              | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
+    return room;
+}
+
+/* A run of numbers: written; or read, if anywhere, and checked. */
+static void moei_stretch(moei_file *t, const moe *m, const moe_real *run,
+                         moe_real *to, uint64_t count)
+{
+    enum { BLOCK = 256 };
+    const moe_real most = (moe_real)3.40282346638528859812e38;
+    moe_real room[BLOCK];
+    uint64_t i, k, n, block = BLOCK;
+
+    if (t->from != NULL && moei_is_plain(t->from + t->at))
+        block = 4096;                        /* which needs no room */
+    for (i = 0; t->from == NULL && i < count; i++, t->at += 4) {
+        if (!(run[i] <= most && run[i] >= -most))
+            moei_fail(t, "a number is not finite as a float32");
+        for (k = 0; t->to != NULL && k < 4; k++)
+            t->to[t->at + k] = (unsigned char)(moei_to_f32(run[i]) >> 8 * k);
+    }
+    for (i = 0; t->from != NULL && i < count; i += n, t->at += 4 * n) {
+        n = count - i < block ? count - i : block;
+        run = moei_decode(t->from + t->at, (size_t)n, room);
+        if (to != NULL)
+            moei_copy(to + i, run, (size_t)n);
+        if (moei_bad_column(m, run, (int)n) >= 0)
+            moei_fail(t, "a number is NaN or infinite");
+    }
+}
+
+/* All numbers of m: written; or read, where there is memory, and checked. */
+static void moei_data(moei_file *t, moe *m)
+{
+    moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
+                               &m->rate_factor, &m->best_loss};
+    size_t i, count = t->training ? m->trained_count : 0;
+    moe_real second;
+
+    moei_stretch(t, m, m->params, m->own, m->value_count);
+    moei_stretch(t, m, m->kept[MOEI_BEST], m->kept[MOEI_BEST], count);
+    moei_stretch(t, m, m->kept[MOEI_FIRST], m->kept[MOEI_FIRST], count);
+    moei_stretch(t, m, m->kept[MOEI_SECOND], m->kept[MOEI_SECOND], count);
+    for (i = 1; t->from != NULL && i <= count; i++)
+        if (*moei_decode(t->from + t->at - 4 * i, 1, &second) < 0)
+            moei_fail(t, "a second moment is negative");
+    for (i = 0; t->training && i < 4; i++) {
+        moei_stretch(t, m, state[i], state[i], 1);
+        if (!moei_is_finite(*state[i])
+            || (i < 3 && !(*state[i] >= 0 && *state[i] <= 1)))
+            moei_fail(t, "training.state is out of range");
+    }
+}
+
+/* The header and the numbers, before there is memory for them. */
+static const char *moei_examine(moei_file *t, moe *m, const void *file,
+                                size_t bytes)
+{
+    int i;
+
+    moei_wipe(t, sizeof *t);
+    moei_wipe(m, sizeof *m);
+    t->from = (const unsigned char *)file;
+    if (bytes < 8)
+        return "the file is too short for a header";
+    for (i = 7; i >= 0; i--)
+        t->end = t->end << 8 | t->from[i];
+    if (t->end > 1048576 || t->end > bytes - 8)
+        return "the header is longer than the file or than 1 MiB";
+    t->end += 8;
+    moei_header(t, m);
+    if (t->fault == NULL && t->end + t->offset != bytes)
+        return "the numbers are not as many as the header says";
+    m->config.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
+    return t->fault;
+}
+
+MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
+                                   size_t file_bytes)
+{
+    moei_file t;
+    moe shape;
+
+    if (config == NULL || file == NULL)
+        return MOE_ERR_NULL;
+    if (moei_examine(&t, &shape, file, file_bytes) != NULL)
+        return MOE_ERR_FORMAT;
+    *config = shape.config;
+    return MOE_OK;
+}
+
+/* moe_load_from, and without weights of its own moe_view.  Nothing stays open
+   that has a number which is not finite. */
+static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
+                               const moe_config *config, int weights,
+                               void *memory, size_t bytes)
+{
+    moei_file t;
+    moe shape;
+    moe_config *c = &shape.config;
+    const char *why;
+    moe_status status;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    if (file == NULL)
+        return moei_closed(m, MOE_ERR_NULL, "file is NULL");
+    why = moei_examine(&t, &shape, file, file_bytes);
+    if (why != NULL)
+        return moei_closed(m, MOE_ERR_FORMAT, why);
+    if (!weights && !moei_is_plain(t.from + t.end))
+        return moei_closed(m, MOE_ERR_STATE,
+                           "only aligned little-endian floats can be viewed");
+    if (config != NULL) {
+        c->rows = config->rows > 0 ? config->rows : c->rows;
+        c->simd = config->simd;
+        c->use = config->use;
+    }
+    status = moei_start(m, c, weights, memory, bytes);
+    if (status != MOE_OK)
+        return status;
+    moei_data(&t, m);
+    if (t.fault != NULL) {
+        MOE_FREE(m->heap);
+        return moei_closed(m, MOE_ERR_FORMAT, t.fault);
+    }
+    m->params = weights ? m->own : moei_decode(t.from + t.end, 0, NULL);
+    m->config.use = weights ? m->config.use : MOE_USE_PREDICT;
+    m->epoch = shape.epoch;
+    m->steps = shape.steps;
+    m->waiting = t.training ? shape.waiting : -1;
+    m->scaled = 2;
+    return MOE_OK;
+}
+
+MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
+                                 const moe_config *config, void *memory,
+                                 size_t bytes)
+{
+    return moei_load_at(m, file, file_bytes, config, 1, memory, bytes);
+}
+
+MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
+                            const moe_config *config, void *memory,
+                            size_t bytes)
+{
+    return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
+}
+
+/* Count, or write. */
+static moe_status moei_save(const moe *m, moe_use keep, void *file,
+                            uint64_t *bytes)
+{
+    moei_file t;
+    moe shape;
+
+    *bytes = 0;
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    if (m->params == NULL
+        || (keep == MOE_USE_TRAIN && m->kept[MOEI_BEST] == NULL))
+        return MOE_ERR_STATE;
+    if (moei_config_fault(&m->config) != NULL)
+        return MOE_ERR_CONFIG;
+    moei_wipe(&t, sizeof t);
+    t.to = (unsigned char *)file;
+    t.training = keep == MOE_USE_TRAIN;
+    shape = *m;
+    moei_header(&t, &shape);
+    moei_data(&t, &shape);
+    *bytes = t.at;
+    return t.fault ? MOE_ERR_DIVERGED : MOE_OK;
+}
+
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_use keep)
+{
+    uint64_t bytes;
+
+    return moei_save(m, keep, NULL, &bytes) ? 0 : (size_t)bytes;
+}
+
+MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
+                               size_t bytes)
+{
+    uint64_t need;
+    moe_status status = moei_save(m, keep, NULL, &need);
+
+    return status != MOE_OK ? status
+         : file == NULL ? MOE_ERR_NULL
+         : bytes < need ? MOE_ERR_MEMORY : moei_save(m, keep, file, &need);
+}
+
+/* Beside the old file; flushed; then in its place. */
+MOEI_PATHS moe_status moe_save(const moe *m, moe_use keep, const char *path)
+{
+    static const char end[] = ".tmp";
+    size_t i, length = 0, bytes = moe_save_bytes(m, keep);
+    moe_status status;
+    moei_stream *f = NULL;
+    unsigned char *file;
+    char *beside;
+
+    while (path != NULL && path[length] != 0)
+        length++;
+    if (m == NULL || length == 0)
+        return MOE_ERR_NULL;
+    file = (unsigned char *)MOE_MALLOC(bytes + length + sizeof end);
+    if (file == NULL)
+        return MOE_ERR_MEMORY;
+    status = moe_save_to(m, keep, file, bytes);
+    beside = (char *)file + bytes;
+    for (i = 0; i < length + sizeof end; i++)
+        beside[i] = i < length ? path[i] : end[i - length];
+    if (status == MOE_OK) {
+        f = MOEI_STDIO(fopen(beside, "wb"));
+        status = f != NULL && MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
+              && MOEI_STDIO(fflush(f)) == 0 ? MOE_OK : MOE_ERR_IO;
+    }
+    if (f != NULL && (MOEI_STDIO(fclose(f)) != 0 || status != MOE_OK
+                      || MOEI_STDIO(MOEI_RENAME(beside, path)) != 0)) {
+        status = MOE_ERR_IO;
+        (void)MOEI_STDIO(remove(beside));
+    }
+    MOE_FREE(file);
+    return status;
+}
+
+/* A folder opens, and is longer than memory: its first byte cannot be read. */
+MOEI_PATHS moe_status moe_load(moe *m, const char *path,
+                               const moe_config *config)
+{
+    moei_stream *f = MOEI_STDIO(fopen(path ? path : "", "rb"));
+    int open = f != NULL && (MOEI_STDIO(fgetc(f)) >= 0 || MOEI_STDIO(feof(f)))
+            && MOEI_STDIO(fseek(f, 0, SEEK_END)) == 0;
+    long length = open ? MOEI_STDIO(ftell(f)) : -1;
+    size_t bytes = length < 0 ? 0 : (size_t)length;
+    void *file = length < 0 ? NULL : MOE_MALLOC(bytes + 1);
+    moe_status status = m == NULL || path == NULL ? MOE_ERR_NULL
+        : length < 0 ? MOE_ERR_IO : file == NULL ? MOE_ERR_MEMORY
+        : MOEI_STDIO(fseek(f, 0, SEEK_SET)) == 0
+          && MOEI_STDIO(fread(file, 1, bytes, f)) == bytes
+        ? MOE_OK : MOE_ERR_IO;
+
+    if (f != NULL)
+        (void)MOEI_STDIO(fclose(f));
+    if (status == MOE_OK)
+        status = moe_load_from(m, file, bytes, config, NULL, 0);
+    else if (m != NULL)
+        moei_closed(m, status, moe_status_text(status));
+    MOE_FREE(file);
     return status;
 }
 

@@ -294,9 +294,11 @@ static void run_product(const product *p, int layout, int set)
     grid S = product_start(p, standing, gap);
     grid C = p->s == ITSELF ? S : new_grid(standing, p->m, p->n, gap);
     moei_view A = p->ones ? moei_ones(p->k) : p->A[layout >> 1 & 1].view;
+    moe m;
 
-    moei_set[set]->product(p->then, &C.view, &S.view, &A,
-                           &p->B[layout >> 2 & 1].view);
+    memset(&m, 0, sizeof m);
+    m.set = set;
+    moei_product(&m, p->then, C.view, S.view, A, p->B[layout >> 2 & 1].view);
     if (S.memory != C.memory)
         free(S.memory);
     whole = take_grid(&C, got);

@@ -1,0 +1,76 @@
+/* openmp.c - mixtures large enough for several threads: predictions and
+   training steps, dense and sparse.  Prints one hash of all results, which
+   test_openmp.sh compares between builds and numbers of threads. */
+#include <stdio.h>
+#include <string.h>
+
+#define MOE_STATIC
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+
+#define WIDTH 64
+#define MOST 512
+
+static uint64_t hash = 1469598103934665603u, state = 1991;
+static moe_real x[MOST * WIDTH], d[MOST * WIDTH], y[MOST * WIDTH];
+
+static void add(const moe_real *at, size_t count)
+{
+    const unsigned char *byte = (const unsigned char *)at;
+    size_t i;
+
+    for (i = 0; i < count * sizeof *at; i++)
+        hash = (hash ^ byte[i]) * 1099511628211u;
+}
+
+static void fill(moe_real *at, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        at[i] = moei_uniform(&state);
+}
+
+static int run(int experts, int top_k, int hidden, int n)
+{
+    moe_config config;
+    moe_data data = {MOST, x, d, NULL};
+    moe_layer gate;
+    moe m;
+    int t;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.outputs = WIDTH;
+    config.experts = experts;
+    config.top_k = top_k;
+    config.hidden[0] = hidden;
+    config.rows = n;
+    data.n = n;
+    if (moe_open(&m, &config, NULL, 0) != MOE_OK)
+        return 1;
+    gate = moe_find(&config, experts, 0);
+    fill(m.own + gate.weight, (size_t)gate.in * (size_t)gate.out);
+    for (t = 0; t < 3; t++) {
+        moe_predict(&m, x, n, y);
+        add(y, (size_t)n * WIDTH);
+        moe_gradient(&m, &data);
+        add(m.grads, m.trained_count);
+        if (moe_step(&m, NULL, 1 / (moe_real)n) != MOE_OK)
+            return 1;
+    }
+    add(m.own, m.value_count);
+    moe_close(&m);
+    return 0;
+}
+
+int main(void)
+{
+    fill(x, MOST * WIDTH);
+    fill(d, MOST * WIDTH);
+    if (run(1, 0, 128, 1) || run(1, 0, 300, 301) || run(8, 0, 128, 256)
+        || run(16, 2, 128, MOST))
+        return 1;
+    printf("%08lx%08lx\n", (unsigned long)(hash >> 32),
+           (unsigned long)(hash & 0xffffffffu));
+    return 0;
+}
