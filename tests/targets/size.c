@@ -1,12 +1,14 @@
 /* size.c - what sizes.sh measures.  PARTS says which functions are used:
      1  moe_open, moe_attach, moe_predict, with MOE_PREDICT_ONLY
      2  and moe_train, moe_gradient, moe_step
-     3  everything that there is
+     3  everything but model files
+     4  and these, in memory
    With TIMES it is a program: 4 experts of 16-32-4 predict TIMES cases, and
    with PARTS 2 learn as many, and it says how deep the stack has been. */
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #define MOE_NO_MALLOC
+#define MOE_NO_STDIO
 #define MOE_ASSERT(e) ((void)0)
 #if PARTS == 1
 #define MOE_PREDICT_ONLY
@@ -26,6 +28,10 @@ const any used[] = {
     (any)moe_status_text, (any)moe_check, (any)moe_bytes, (any)moe_work_bytes,
     (any)moe_close, (any)moe_find, (any)moe_forward, (any)moe_measure,
     (any)moe_evaluate, (any)moe_backward,
+#endif
+#if PARTS >= 4
+    (any)moe_file_config, (any)moe_view, (any)moe_load_from,
+    (any)moe_save_bytes, (any)moe_save_to,
 #endif
 };
 

@@ -3,6 +3,7 @@
    Each includes the header five times. */
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
+#define MOE_NO_STDIO
 #include "../../moe.h"
 #include "../../moe.h"
 #include "../../moe.h"

@@ -7,6 +7,7 @@
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #define MOE_NO_MALLOC
+#define MOE_NO_STDIO
 #define MOE_ASSERT(e) ((void)0)
 #include "../../../moe.h"
 #include "../board.h"

@@ -4,6 +4,7 @@
 #define MOE_IMPLEMENTATION
 #define MOE_PREDICT_ONLY
 #define MOE_NO_MALLOC
+#define MOE_NO_STDIO
 #define MOE_ASSERT(e) ((void)0)
 #include "../../../moe.h"
 #include "../board.h"
