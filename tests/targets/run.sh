@@ -19,7 +19,7 @@ tidy='-*, bugprone-*, clang-analyzer-*, misc-*, cert-err*, cert-str*,
 -bugprone-implicit-widening-of-multiplication-result, -bugprone-branch-clone,
 -bugprone-sizeof-expression, -bugprone-signed-char-misuse,
 -bugprone-narrowing-conversions, -bugprone-misplaced-widening-cast,
--misc-redundant-expression'
+-misc-redundant-expression, -cert-str34-c'
 
 # TARGET TOOL RUNNER COMPILER FLAGS...: TOOL is what must be there to run it,
 # RUNNER a function below; ";" stands for a blank in RUNNER.
