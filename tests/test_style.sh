@@ -56,7 +56,8 @@ listed() {
 # ----------------------------------------------------------------------- text
 sources() {
     (set +f; ls $header *.c *.h *.sh *.awk ../examples/*.[ch] \
-        ../benchmarks/*.[ch] 2>/dev/null)
+        ../benchmarks/*.[ch] targets/*.[ch] targets/*.sh targets/*.mjs \
+        ../examples/firmware/*.[ch] ../examples/firmware/*/*.[ch] 2>/dev/null)
 }
 
 wide() {

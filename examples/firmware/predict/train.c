@@ -1,0 +1,67 @@
+/* train.c - trains on the host and writes C: the parameters, the bytes of work
+   memory, and some cases with what the host predicts for them.
+     train >model.h */
+#define MOE_IMPLEMENTATION
+#include "../../../moe.h"
+#include "network.h"
+#include <math.h>
+#include <stdio.h>
+
+enum { CASES = 600, CHECKS = 8 };
+static float x[2 * CASES], d[CASES];
+
+/* What the sensor shows is made up here; yours would come from a log. */
+static void make_cases(void)
+{
+    int n;
+
+    for (n = 0; n < CASES; n++) {
+        float gas = (float)(n * 17 % 40) / 40, heat = (float)(n * 7 % 90) - 20;
+        float shown = gas < 0.4f ? 2 * gas : 0.8f + 0.15f * (gas - 0.4f);
+
+        x[2 * n] = shown * (1 + 0.004f * (heat - 25));
+        x[2 * n + 1] = heat;
+        d[n] = gas;
+    }
+}
+
+static void write_reals(const char *name, const float *at, size_t count)
+{
+    size_t i;
+
+    printf("static const float %s[%lu] = {", name, (unsigned long)count);
+    for (i = 0; i < count; i++)
+        printf("%s%.8ef", i == 0 ? "\n    " : i % 4 ? ", " : ",\n    ",
+               (double)at[i]);
+    printf("\n};\n");
+}
+
+int main(void)
+{
+    moe_data data = {CASES, x, d, NULL};
+    moe_training training = {0};
+    moe_config config;
+    moe_report report;
+    float y[CHECKS];
+    moe m;
+
+    network(&config);
+    make_cases();
+    training.epochs = 300;
+    if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
+        moe_train(&m, &data, NULL, &training, &report) != MOE_OK) {
+        fprintf(stderr, "%s\n", m.why);
+        return 1;
+    }
+    fprintf(stderr, "trained: error %.4f\n",
+            sqrt((double)report.squared_error));
+    moe_predict(&m, x, CHECKS, y);
+    printf("/* written by train.c */\n");
+    printf("enum { WORK = %lu, CHECKS = %d };\n",
+           (unsigned long)(moe_work_bytes(&config) / sizeof(float)), CHECKS);
+    write_reals("model", m.params, m.value_count);
+    write_reals("case_x", x, 2 * CHECKS);
+    write_reals("case_y", y, CHECKS);
+    moe_close(&m);
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* ram.c - what moe_bytes and moe_work_bytes say for three models; a line of
+   a table each. */
+#define MOE_IMPLEMENTATION
+#include "../../moe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct model {
+    const char *name;
+    int inputs, hidden, outputs, experts;
+} model;
+
+/* Parameters in flash; learning on one case at a time; and moe_train. */
+static void show(const model *of)
+{
+    moe_config config;
+    size_t work, learn;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = of->inputs;
+    config.hidden[0] = of->hidden;
+    config.outputs = of->outputs;
+    config.experts = of->experts;
+    config.rows = 1;
+    work = moe_work_bytes(&config);
+    config.use = MOE_USE_LEARN;
+    learn = moe_bytes(&config);
+    config.use = MOE_USE_TRAIN;
+    config.rows = 0;
+    printf("| %s | %lu | %lu | %lu |\n", of->name, (unsigned long)work,
+           (unsigned long)learn, (unsigned long)moe_bytes(&config));
+}
+
+int main(void)
+{
+    static const model models[] = {
+        {"the vowels of 1991: 4 x 2-1", 2, 0, 1, 4},
+        {"a sensor: 4 x 16-32-4", 16, 32, 4, 4},
+        {"a character: 8 x 64-128-64", 64, 128, 64, 8}
+    };
+    int i;
+
+    for (i = 0; i < 3; i++)
+        show(&models[i]);
+    return 0;
+}
