@@ -216,6 +216,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(MOE_DOUBLE) && defined(__SIZEOF_DOUBLE__) && __SIZEOF_DOUBLE__ < 8
+#error "moe.h: MOE_DOUBLE needs a double of 64 bits"
+#endif
 #if defined(MOE_MALLOC) != defined(MOE_FREE)
 #error "moe.h: define both MOE_MALLOC and MOE_FREE, or neither"
 #endif
@@ -644,7 +647,8 @@ enum { MOEI_IN_ORDER = 1 };
 enum { MOEI_IN_ORDER = 0 };
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8 \
+    && !defined(__OPTIMIZE_SIZE__)
 #define MOEI_UNROLL _Pragma("GCC unroll 16")
 #else
 #define MOEI_UNROLL
@@ -735,6 +739,14 @@ typedef int moei_signed;
 /* Larger errors and logits are cut to this, so that inf - inf cannot be. */
 #define MOEI_LARGEST    ((moe_real)1e30)
 
+/* Where the compiler works with wider reals than it is given, as on x87, only
+   memory rounds. */
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0
+#define MOEI_ROUNDED volatile
+#else
+#define MOEI_ROUNDED
+#endif
+
 static moe_real moei_from_bits(moei_bits bits)
 {
     union { moe_real real; moei_bits bits; } word;
@@ -744,7 +756,7 @@ static moe_real moei_from_bits(moei_bits bits)
 
 static moei_bits moei_to_bits(moe_real x)
 {
-    union { moe_real real; moei_bits bits; } word;
+    MOEI_ROUNDED union { moe_real real; moei_bits bits; } word;
     word.real = x;
     return word.bits;
 }
@@ -945,7 +957,8 @@ static int moei_lanes_over_cases(int n, int columns)
 /* How many threads share so many operations on so many rows: as many as have
    work for longer than waking them takes.  Rows are owned, sums are not split:
    the results are the same bits for any number of threads. */
-enum { MOEI_ROW_TILE = 6, MOEI_LEAST_WORK = 1 << 18 };
+enum { MOEI_ROW_TILE = 6 };
+#define MOEI_LEAST_WORK ((uint64_t)1 << 18)
 
 static int moei_parts(uint64_t operations, int rows)
 {
@@ -1424,7 +1437,7 @@ static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 #if MOEI_LANES == 1      /* what is read only once */
 
 /* Instruction sets that the compiler can make code for. */
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#if defined(__GNUC__) && defined(__SSE2_MATH__)
 #define MOEI_HAS_AVX
 #ifdef __clang__
 #if !__has_builtin(__builtin_ia32_loadups512_mask)
@@ -1441,7 +1454,7 @@ typedef unsigned char moei_mask_bits;
 typedef unsigned short moei_mask_bits;
 #define MOEI_EVERY (-1)
 #endif
-#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) \
+#if defined(__GNUC__) && (defined(__SSE2_MATH__) || defined(__aarch64__) \
                           || defined(__wasm_simd128__))
 #define MOEI_HAS_128
 #endif
@@ -1745,7 +1758,7 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
     const MOEI_V most = MOEI_ALL(MOEI_LARGEST);
     MOEI_V top = -most, sum = MOEI_ALL((moe_real)0), a, e;
     ptrdiff_t j;
-    int n = rows;
+    int n;
 
     for (j = 0; j < X->n; j += step) {
         n = along ? moei_smaller(X->n - (int)j, step) : rows;
@@ -2389,6 +2402,10 @@ static void moei_plan(moe *m, const moe_config *config)
                                            + (uint64_t)c->outputs));
 }
 
+/* A multiple of this is an address for a real; 1 on 8-bit processors. */
+typedef struct moei_behind { char byte; moe_real real; } moei_behind;
+enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
+
 /* The next `count` reals of the memory; with no memory it only counts. */
 typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
 
@@ -2628,7 +2645,7 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         return moei_closed(m, MOE_ERR_MEMORY, weights
             ? "memory is smaller than moe_bytes says"
             : "memory is smaller than moe_work_bytes says");
-    if ((uintptr_t)memory % sizeof(moe_real) != 0)
+    if ((uintptr_t)memory % MOEI_ALIGNED != 0)
         return moei_closed(m, MOE_ERR_MEMORY,
                            "memory is not aligned as a moe_real is");
     if (memory == NULL)
@@ -2692,6 +2709,9 @@ MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
         return MOE_ERR_NULL;
     if (params == NULL)
         return moei_closed(m, MOE_ERR_NULL, "params is NULL");
+    if ((uintptr_t)params % MOEI_ALIGNED != 0)
+        return moei_closed(m, MOE_ERR_MEMORY,
+                           "params is not aligned as a moe_real is");
     status = moei_start(m, config, 0, memory, bytes);
     if (status == MOE_OK) {
         m->params = params;
@@ -2971,7 +2991,7 @@ static void moei_gate_choose(moe *m)
     moei_map1(m, MOEI_COPY, rank, moei_number(&low));
     for (r = 0; r < m->n; r++)
         for (k = 0; k < K; k++) {
-            ptrdiff_t j = chosen[(ptrdiff_t)r * K + k];
+            ptrdiff_t j = (ptrdiff_t)chosen[(ptrdiff_t)r * K + k];
             a = s.at[r * s.row + j * s.col];
             to[r * rank.row + j * rank.col] = a < -MOEI_LARGEST
                                             ? -MOEI_LARGEST : a;
@@ -3086,8 +3106,8 @@ static void moei_blend_forward(moe *m)
     if (moei_cases_of(net, 0) < m->n)
         moei_map1(m, MOEI_COPY, y, moei_zero);
     for (i = 0; i < m->config.experts; i++)
-        for (q = net->start[i]; q < net->start[i + 1]; q += run) {
-            int first = moei_case(net, q), at = q - net->start[i];
+        for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
+            int first = moei_case(net, q), at = q - (int)net->start[i];
             moei_view sum;
 
             run = moei_run(net, i, q);
@@ -3320,7 +3340,8 @@ static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
     run = key ? 1 : m->n;       /* cases that stand side by side */
     for (i = 0; i < m->n; i += run) {
         uint32_t at = (uint32_t)(first + i);
-        size_t from = key ? moei_shuffled(at, (uint32_t)data->n, *key) : at;
+        size_t from = (size_t)(key ? moei_shuffled(at, (uint32_t)data->n, *key)
+                                   : at);
 
         moei_map(m, MOEI_SUB_MUL, moei_rows_from(moei_array(m, MOEI_Z), i, run),
                  moei_matrix(data->x + from * (size_t)in, run, in),
@@ -3407,7 +3428,7 @@ static void moei_publish(moe *m)
         moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
     for (i = 0; i < E; i++)
-        for (q = net->start[i]; q < net->start[i + 1]; q += run) {
+        for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
             run = 1;
             while (q + run < net->start[i + 1]
                    && net->place[q + run] == net->place[q] + run * net->of)
@@ -3416,7 +3437,7 @@ static void moei_publish(moe *m)
                                               * (size_t)O, net->of * O, 1,
                                          run, O),
                          moei_rows_from(moei_expert_out(m, i),
-                                        q - net->start[i], run));
+                                        q - (int)net->start[i], run));
         }
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
