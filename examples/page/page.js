@@ -21,13 +21,56 @@ const RGB = COLOURS.map(c => [1, 3, 5].map(i => parseInt(c.substr(i, 2), 16)));
 
 const DEFAULTS = {data: 0, points: 600, experts: 4, hidden: 0, top_k: 0,
                   loss: 0, sigma: 0.5, optimizer: 0, rate: 0.03, batch: 32,
-                  balance_rate: 0, seed: 1};
+                  balance_rate: 0, seed: 1, pace: 0};
 const NEEDS_RESET = ['data', 'points', 'experts', 'hidden', 'top_k', 'seed'];
 
-@TOUR@
+/* The numbers in the stories are what these settings give with seed 1. */
+const BATCH = {optimizer: 1, rate: 5, batch: -1, pace: 1};
+const SPIRALS = {data: 1, points: 1000, experts: 8, top_k: 2, sigma: 0.3,
+                 rate: 0.02, pace: 1};
+const TOUR = [
+    {title: 'One expert averages', set: {experts: 1, pace: 1}, story:
+        'Vowels by their first two formants (F1 right, F2 up): black dots ' +
+        'are heed and hud, white ones hid and hod. One expert is one line, ' +
+        'and no line can tell them apart: it settles for an average and ' +
+        'gets about half of them right, however long it runs.'},
+    {title: 'Three losses', set: {...BATCH, loss: 1}, story:
+        'Four lines and a gate, loss (1.2): after 100 epochs still about ' +
+        'half right. Reset, choose (1.3): 93 % by then, for its ' +
+        'best-fitting expert moves fastest; in (1.2) it moves slowest. ' +
+        '(1.1) is between, 70 % right at sigma 1. Mind that sigma = 0.5 ' +
+        'makes the steps of (1.3) larger: at sigma 1 and the same rate it ' +
+        'is no faster than (1.2).'},
+    {title: 'Competition splits the task',
+     set: {data: 3, points: 800, pace: 1}, story:
+        'The border of the classes has four straight pieces. Under (1.3) ' +
+        'the experts compete for the points, and the gate (the background) ' +
+        'learns who is best where. After 100 epochs three lines share the ' +
+        'plane, 97 % are right, and the fourth expert has nearly nothing.'},
+    {title: 'Experts fall silent', set: {...BATCH, experts: 8, sigma: 1},
+     story:
+        'Eight experts for a task that needs two, trained as in 1991 on all ' +
+        'cases at once. They head for one average line, then part; within ' +
+        '1,200 epochs six of them fall silent and two have half the plane ' +
+        'each. The paper too saw all but two or three end near zero.'},
+    {title: 'A gate collapses and is revived',
+     set: {...SPIRALS, hidden: 4}, collapsed: true, story:
+        'Only 2 of 8 experts run for a point, and a step that was much too ' +
+        'large has left the gate so fond of two that no other ever runs, so ' +
+        'none of them learns: below 70 % after 200 epochs. Press "Revive ' +
+        'dead" (v), after 50 epochs and twice more: each dead expert ' +
+        'becomes a copy of the busiest, and nearly all come out right.'},
+    {title: 'Sparse gating, balanced', set: {...SPIRALS, balance_rate: 0.01},
+     story:
+        'Two of eight straight experts run for a point, at a quarter of the ' +
+        'work. Here balance_rate steers the choice towards even use: all ' +
+        'eight live, 92 % right after 150 epochs. Set it to 0: four fall ' +
+        'silent and 71 % are right. Balance is no law: with hidden units ' +
+        '(try 4) this task learns better without it.'}
+];
 
 let state = {...DEFAULTS}, stop = 0, running = false, drawn = [];
-let history = [], marks = [], speed = 0, perSlice = 1, note = '';
+let history = [], speed = 0, note = '';
 let penClass = 1, frames = 0, frameRate = 0, since = 0;
 
 /* ---- learning ----------------------------------------------------------- */
@@ -56,7 +99,6 @@ function reset() {
          ? sentence() : '';
     tune();
     history = [];
-    marks = [];
     speed = 0;
     look();
 }
@@ -87,7 +129,7 @@ function train(epochs) {
 function slice() {
     const start = performance.now();
     let epochs = 0, now = start;
-    while (now - start < 7 && train(1)) {
+    while (now - start < 7 && !(state.pace && epochs) && train(1)) {
         epochs++;
         now = performance.now();
     }
@@ -168,10 +210,12 @@ function drawPoints() {
             if ((d[i] > 0.5) !== (c === 1))
                 continue;
             const u = half * (1 + x[2 * i]), v = half * (1 - x[2 * i + 1]);
-            if (c)
+            if (c) {
+                pen.moveTo(u + r, v);
+                pen.arc(u, v, r, 0, 7);
+            } else {
                 pen.rect(u - r + .5, v - r + .5, 2 * r - 1, 2 * r - 1);
-            else
-                pen.rect(u - r, v - r, 2 * r, 2 * r);
+            }
         }
         pen.fillStyle = c ? '#000' : '#fff';
         pen.strokeStyle = c ? '#fff' : '#000';
@@ -284,9 +328,9 @@ function show() {
 
 /* What differs from the defaults, and own points in percent. */
 function write() {
-    const words = [`stop=${stop + 1}`];
+    const words = [`stop=${stop + 1}`, `data=${state.data}`];
     for (const key in DEFAULTS)
-        if (state[key] !== DEFAULTS[key])
+        if (key !== 'data' && state[key] !== DEFAULTS[key])
             words.push(`${key}=${state[key]}`);
     if (state.data === OWN && drawn.length)
         words.push('own=' + drawn.slice(0, 300).map(p =>
@@ -314,7 +358,7 @@ function read() {
     const words = new URLSearchParams(location.hash.slice(1));
     stop = Math.min(TOUR.length, Math.max(1, words.get('stop') | 0 || 1)) - 1;
     state = {...DEFAULTS};
-    if ([...words.keys()].every(key => ['stop', 'epochs'].includes(key)))
+    if ([...words.keys()].every(key => ['stop', 'epochs', 'run'].includes(key)))
         Object.assign(state, TOUR[stop].set);
     for (const key in DEFAULTS)
         if (words.has(key))
