@@ -6,7 +6,7 @@ const bytes = Uint8Array.from(atob($('wasm').textContent),
                               c => c.charCodeAt(0));
 const moe = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
 const SIDE = moe.page_side(), CELLS = SIDE * SIDE, MOST_EXPERTS = 8;
-const OWN = 4;
+const OWN = 4, SILENT = 0.01;           /* of the mean proportions */
 const floats = (at, n) => new Float32Array(moe.memory.buffer, at, n);
 const x = floats(moe.page_x(), 2 * 4096), d = floats(moe.page_d(), 4096);
 const said = floats(moe.page_said(), 6 + 2 * MOST_EXPERTS);
@@ -187,14 +187,14 @@ function traceExpert(i) {
 function drawExperts() {
     for (let i = 0; i < state.experts; i++) {
         const share = said[6 + i];
-        if (share < 0.01)
+        if (share < SILENT)
             continue;
         traceExpert(i);
         pen.lineCap = 'round';
         pen.lineWidth = 4 + 7 * share;
-        pen.strokeStyle = dark.matches ? '#000' : '#fff';
+        pen.strokeStyle = dark.matches ? '#fff' : '#000';
         pen.stroke();
-        pen.lineWidth = 1.5 + 7 * share;
+        pen.lineWidth = 2 + 7 * share;
         pen.strokeStyle = COLOURS[i];
         pen.stroke();
     }
@@ -229,9 +229,9 @@ function axis(canvas, top) {
     const g = canvas.getContext('2d'), w = canvas.width, h = canvas.height;
     g.clearRect(0, 0, w, h);
     g.fillStyle = g.strokeStyle = getComputedStyle(document.body).color;
-    g.font = '15px system-ui, sans-serif';
+    g.font = '14px system-ui, sans-serif';
     g.lineWidth = 1;
-    g.fillText(top, 4, 16);
+    g.fillText(top, 4, 18);
     g.fillText('0', 4, h - 22);
     g.strokeRect(46, 6, w - 52, h - 28);
     return g;
@@ -259,7 +259,7 @@ function drawUsage() {
                    h * said[6 + i]);
         g.fillStyle = g.strokeStyle;
         g.textAlign = 'center';
-        g.fillText(i + 1 + (said[6 + MOST_EXPERTS + i] > 0 ? '' : ' silent'),
+        g.fillText(i + 1 + (said[6 + i] < SILENT ? ' silent' : ''),
                    left + w / 2, canvas.height - 5);
     }
     g.textAlign = 'left';
@@ -268,10 +268,12 @@ function drawUsage() {
 function drawRead() {
     const speedText = speed ? `${Math.round(speed)} epochs/s of training`
                             : 'not started';
+    const silent = said.subarray(6, 6 + state.experts)
+        .filter(share => share < SILENT).length;
     $('read').textContent = note ||
         `Epoch ${said[0]}: ${(100 * said[3]).toFixed(1)} % right, squared ` +
         `error ${said[2].toFixed(3)}, loss ${said[1].toFixed(3)}; ` +
-        `${said[5]} silent. ${speedText}` +
+        `${silent} silent. ${speedText}` +
         (running && frameRate ? `, ${frameRate} frames/s.` : '.');
 }
 
@@ -358,7 +360,7 @@ function read() {
     const words = new URLSearchParams(location.hash.slice(1));
     stop = Math.min(TOUR.length, Math.max(1, words.get('stop') | 0 || 1)) - 1;
     state = {...DEFAULTS};
-    if ([...words.keys()].every(key => ['stop', 'epochs', 'run'].includes(key)))
+    if ([...words.keys()].every(key => ['stop', 'epochs', 'frames'].includes(key)))
         Object.assign(state, TOUR[stop].set);
     for (const key in DEFAULTS)
         if (words.has(key))
@@ -477,6 +479,16 @@ if (words.has('epochs')) {
     document.body.dataset.result = `loss ${first.toFixed(4)} to ` +
         `${said[1].toFixed(4)}, hash ` +
         (moe.page_hash() >>> 0).toString(16).padStart(8, '0');
-} else if (words.has('run') || !location.hash.includes('=')) {
+} else if (words.has('frames')) {           /* the mean work of a frame */
+    const start = performance.now(), n = Math.min(600, words.get('frames') | 0);
+    for (let i = 0; i < n; i++) {
+        slice();
+        draw();
+        pen.getImageData(0, 0, 1, 1);       /* waits until it is drawn */
+    }
+    document.body.dataset.frame =
+        ((performance.now() - start) / n).toFixed(1) + ' ms a frame, ' +
+        said[0] + ' epochs';
+} else if (!location.hash.includes('=')) {
     setRunning(true);
 }
