@@ -435,13 +435,18 @@ function addPoint(event) {
     restart();
 }
 
+function choose(c) {
+    penClass = c;
+    $('pen').textContent = `Next point: class ${c}`;
+}
+
 const KEYS = {
     ' ': () => setRunning(!running), s: () => act(() => train(1)),
     r: restart, c: () => act(moe.page_collapse),
     v: () => act(moe.page_revive), '[': () => visit(stop - 1),
     ']': () => visit(stop + 1), 1: () => change('loss', 2),
     2: () => change('loss', 1), 3: () => change('loss', 0),
-    0: () => { penClass = 0; }, 9: () => { penClass = 1; }
+    0: () => choose(0), 9: () => choose(1)
 };
 
 function connect() {
@@ -463,7 +468,8 @@ function connect() {
     for (const id in buttons)
         $(id).onclick = KEYS[buttons[id]];
     document.onkeydown = event => {
-        if (event.target.matches('input, select, button')
+        if (event.target.matches('input:not([type=radio]), select')
+            || (event.key === ' ' && event.target.matches('button, input'))
             || event.ctrlKey || event.metaKey || event.altKey)
             return;
         if (KEYS[event.key]) {
@@ -472,6 +478,7 @@ function connect() {
         }
     };
     plane.onpointerdown = addPoint;
+    $('pen').onclick = () => choose(1 - penClass);
     dark.onchange = draw;
     window.onhashchange = () => { read(); restart(); };
 }
