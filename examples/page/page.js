@@ -372,7 +372,8 @@ function read() {
     const words = new URLSearchParams(location.hash.slice(1));
     stop = Math.min(TOUR.length, Math.max(1, words.get('stop') | 0 || 1)) - 1;
     state = {...DEFAULTS};
-    if ([...words.keys()].every(key => ['stop', 'epochs', 'frames'].includes(key)))
+    if ([...words.keys()].every(
+        key => ['stop', 'epochs', 'frames'].includes(key)))
         Object.assign(state, TOUR[stop].set);
     for (const key in DEFAULTS)
         if (words.has(key))
