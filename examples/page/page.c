@@ -1,0 +1,392 @@
+/* page.c - what the lesson's page asks of moe.h: data in the plane, a mixture
+   over them, and pictures of it.  Compiled for a web page by
+     make -C examples/page
+   and, with the very same bits, as a program:
+     cc -O2 examples/page/page.c -o page && ./page
+   which prints the hash and the speed that the page can be compared with:
+     page [data points experts hidden top_k loss sigma optimizer rate batch
+           balance_rate seed epochs]
+
+   Points lie in [-1,1] x [-1,1]; each has class 0 or 1, and each expert has one
+   logistic output, as in the experiment of 1991: its line or curve is where
+   that output is 0.5. */
+#define MOE_SAME_BITS
+#define MOE_NO_MALLOC
+#define MOE_NO_STDIO
+#define MOE_IMPLEMENTATION
+#ifdef __wasm__
+#define MOE_ASSERT(e) ((e) ? (void)0 : __builtin_trap())
+#define PAGE(name) __attribute__((export_name(#name), used)) name
+#else
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#define PAGE(name) name
+#endif
+#include "../../moe.h"
+
+enum { VOWELS, SPIRALS, CHECKERBOARD, ZIGZAG, OWN,
+       MOST_POINTS = 4096, MOST_EXPERTS = 8, MOST_HIDDEN = 32, SIDE = 96,
+       CELLS = SIDE * SIDE, SAID = 6 + 2 * MOST_EXPERTS };
+
+static moe m;
+static moe_training training;
+static int count;
+static float x[2 * MOST_POINTS], d[MOST_POINTS];
+static float memory[1 << 17];
+static float said[SAID];                       /* of the last report */
+static float cell_x[2 * CELLS], cell_p[CELLS]; /* see page_map */
+static float cell_o[MOST_EXPERTS * CELLS], cell_y[CELLS];
+static unsigned char cell_best[CELLS];
+static uint64_t state;
+
+float *PAGE(page_x)(void);
+float *PAGE(page_d)(void);
+float *PAGE(page_said)(void);
+float *PAGE(page_y)(void);
+float *PAGE(page_p)(void);
+float *PAGE(page_o)(void);
+unsigned char *PAGE(page_best)(void);
+int PAGE(page_side)(void);
+const char *PAGE(page_why)(void);
+void PAGE(page_make)(int data, int points, int seed);
+void PAGE(page_own)(int points);
+int PAGE(page_open)(int experts, int hidden, int top_k, int seed);
+void PAGE(page_tune)(int loss, float sigma, int optimizer, float rate,
+                     int batch, float balance_rate);
+int PAGE(page_train)(int epochs);
+int PAGE(page_look)(void);
+void PAGE(page_map)(void);
+void PAGE(page_collapse)(void);
+int PAGE(page_revive)(void);
+uint32_t PAGE(page_hash)(void);
+
+float *page_x(void) { return x; }
+float *page_d(void) { return d; }
+float *page_said(void) { return said; }
+float *page_y(void) { return cell_y; }
+float *page_p(void) { return cell_p; }
+float *page_o(void) { return cell_o; }
+unsigned char *page_best(void) { return cell_best; }
+int page_side(void) { return SIDE; }
+const char *page_why(void) { return m.why ? m.why : ""; }
+
+/* ---- data ---------------------------------------------------------------- */
+
+/* Uniform in [-1,1). */
+static float chance(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(state >> 40) / 8388608 - 1;
+}
+
+/* Drawn around the means that Peterson & Barney published in 1952, not
+   measured: [i] [I] [a] [V] of men, women and children, F1 and F2 in kHz, 8 %
+   standard deviation.  1 for [i] and [V]: one line cannot tell these. */
+static void make_vowel(int i)
+{
+    static const float mean[3][4][2] = {
+        {{0.27f, 2.29f}, {0.39f, 1.99f}, {0.73f, 1.09f}, {0.64f, 1.19f}},
+        {{0.31f, 2.79f}, {0.43f, 2.48f}, {0.85f, 1.22f}, {0.76f, 1.40f}},
+        {{0.37f, 3.20f}, {0.53f, 2.73f}, {1.03f, 1.37f}, {0.85f, 1.59f}}};
+    int vowel = i % 4, who = i / 4 % 75;
+    const float *at = mean[(who >= 32) + (who >= 60)][vowel];
+    float f1 = at[0] * (1 + 0.08f * (chance() + chance() + chance()));
+    float f2 = at[1] * (1 + 0.08f * (chance() + chance() + chance()));
+
+    x[2 * i] = (f1 - 0.7f) / 0.6f;
+    x[2 * i + 1] = (f2 - 2.1f) / 1.7f;
+    d[i] = vowel == 0 || vowel == 3 ? 1.0f : 0.0f;
+}
+
+/* Turns by a small angle at a time, so that no sine is needed. */
+static void make_spirals(int points)
+{
+    float step = 9.0f / (float)points, u = 1, v = 0, r;
+    int i;
+
+    for (i = 0; i + 1 < points; i += 2) {
+        float w = u - 2 * step * v;
+
+        v += 2 * step * w;           /* a rotation that keeps its radius */
+        u = w;
+        r = 0.1f + 0.8f * (float)i / (float)points;
+        x[2 * i] = r * u + 0.02f * chance();
+        x[2 * i + 1] = r * v + 0.02f * chance();
+        x[2 * i + 2] = -r * u + 0.02f * chance();
+        x[2 * i + 3] = -r * v + 0.02f * chance();
+        d[i] = 1;
+        d[i + 1] = 0;
+    }
+}
+
+static int is_one(int data, float u, float v)
+{
+    float w = u < 0 ? -u : u;
+
+    if (data == CHECKERBOARD)
+        return ((int)((u + 1) * 1.5f) + (int)((v + 1) * 1.5f)) % 2 == 0;
+    return v > (w < 0.5f ? 0.6f - 2.4f * w : 2.4f * w - 1.8f);
+}
+
+void page_make(int data, int points, int seed)
+{
+    int i;
+
+    count = points < 2 ? 2 : points > MOST_POINTS ? MOST_POINTS : points;
+    count -= count % 2;
+    state = 1991 + (uint64_t)seed;
+    if (data == SPIRALS)
+        make_spirals(count);
+    for (i = 0; i < count && data != SPIRALS; i++) {
+        if (data == VOWELS) {
+            make_vowel(i);
+            continue;
+        }
+        x[2 * i] = chance();
+        x[2 * i + 1] = chance();
+        d[i] = is_one(data, x[2 * i], x[2 * i + 1]) ? 1.0f : 0.0f;
+    }
+}
+
+/* The page has written so many points of its own to x and d. */
+void page_own(int points)
+{
+    count = points;
+}
+
+/* ---- learning ------------------------------------------------------------ */
+
+int page_open(int experts, int hidden, int top_k, int seed)
+{
+    static const moe_config nothing;
+    moe_config config = nothing;
+
+    config.inputs = 2;
+    config.outputs = 1;
+    config.experts = experts;
+    config.hidden[0] = hidden;
+    config.activation = MOE_ACT_TANH;
+    config.output = MOE_OUT_LOGISTIC;
+    config.top_k = top_k;
+    config.seed = (uint64_t)seed;
+    training.seed = (uint64_t)seed;
+    return (int)moe_open(&m, &config, memory, sizeof memory);
+}
+
+/* All that may change while it learns. */
+void page_tune(int loss, float sigma, int optimizer, float rate, int batch,
+               float balance_rate)
+{
+    m.config.loss = (moe_loss)loss;
+    m.config.sigma = sigma;
+    training.optimizer = (moe_optimizer)optimizer;
+    training.rate = rate;
+    training.batch = batch;
+    training.balance_rate = balance_rate;
+}
+
+static void keep(const moe_report *r)
+{
+    int i;
+
+    said[0] = (float)m.epoch;
+    said[1] = r->loss;
+    said[2] = r->squared_error;
+    said[3] = r->accuracy;
+    said[4] = r->gate_entropy;
+    said[5] = (float)r->dead;
+    for (i = 0; i < m.config.experts; i++) {
+        said[6 + i] = r->usage[i];
+        said[6 + MOST_EXPERTS + i] = r->won[i];
+    }
+}
+
+static moe_data all(void)
+{
+    moe_data data;
+
+    data.n = count;
+    data.x = x;
+    data.d = d;
+    data.labels = NULL;
+    return data;
+}
+
+int page_look(void)
+{
+    moe_data data = all();
+    moe_report report;
+    moe_status status = moe_evaluate(&m, &data, &report);
+
+    if (status == MOE_OK)
+        keep(&report);
+    return (int)status;
+}
+
+int page_train(int epochs)
+{
+    moe_data data = all();
+    moe_report report;
+    moe_status status;
+
+    training.epochs = epochs;
+    status = moe_train(&m, &data, NULL, &training, &report);
+    if (status == MOE_OK)
+        keep(&report);
+    return (int)status;
+}
+
+/* ---- pictures ------------------------------------------------------------ */
+
+/* One cell: which expert the gate prefers, how much, and what each says; -1
+   where an expert does not run. */
+static void map_cell(int cell, int row)
+{
+    int E = m.config.experts, K = m.config.top_k, i, best = 0;
+
+    if (K < 1 || K > E)
+        K = E;
+    for (i = 0; i < E; i++) {
+        cell_o[i * CELLS + cell] = -1;
+        if (m.p[row * E + i] > m.p[row * E + best])
+            best = i;
+    }
+    for (i = 0; i < K; i++)
+        cell_o[m.chosen[row * K + i] * CELLS + cell] = m.o[row * K + i];
+    cell_best[cell] = (unsigned char)best;
+    cell_p[cell] = m.p[row * E + best];
+    cell_y[cell] = m.y[row];
+}
+
+/* The plane in SIDE x SIDE cells, the upper left one first. */
+void page_map(void)
+{
+    int i, from, rows;
+
+    for (i = 0; i < CELLS; i++) {
+        cell_x[2 * i] = (float)(2 * (i % SIDE) + 1) / SIDE - 1;
+        cell_x[2 * i + 1] = 1 - (float)(2 * (i / SIDE) + 1) / SIDE;
+    }
+    for (from = 0; from < CELLS; from += rows) {
+        rows = moe_forward(&m, cell_x + 2 * from, CELLS - from);
+        for (i = 0; i < rows; i++)
+            map_cell(from + i, i);
+    }
+}
+
+/* ---- a gate that goes wrong, see ../collapse.c --------------------------- */
+
+/* What a first step that was much too large may leave: a gate that prefers
+   the first experts by 6 nats wherever x is; 2 of them, or 1 if 1 runs. */
+void page_collapse(void)
+{
+    moe_layer gate = moe_find(&m.config, m.config.experts, 0);
+    int i;
+
+    for (i = 0; i < gate.out && i < (m.config.top_k == 1 ? 1 : 2); i++)
+        m.own[gate.bias + (size_t)i] += 6;
+}
+
+static void copy_part(size_t to, size_t from, size_t values)
+{
+    size_t i;
+
+    for (i = 0; i < values; i++)
+        m.own[to + i] = m.own[from + i] * (1 + 0.01f * chance());
+}
+
+/* A dead expert becomes a slightly disturbed copy of the busiest; with both
+   logits lower by log 2 the two share what the busiest had. */
+static void revive(int dead, int busiest)
+{
+    size_t to = (size_t)dead, from = (size_t)busiest, j, row;
+    moe_layer a, b, gate = moe_find(&m.config, m.config.experts, 0);
+    int l;
+
+    for (l = 0; (a = moe_find(&m.config, dead, l)).out > 0; l++) {
+        b = moe_find(&m.config, busiest, l);
+        copy_part(a.bias, b.bias, (size_t)a.out);
+        copy_part(a.weight, b.weight, (size_t)a.in * (size_t)a.out);
+    }
+    m.own[gate.bias + from] -= 0.69314718f;
+    m.own[gate.bias + to] = m.own[gate.bias + from];
+    for (j = 0; j < (size_t)gate.in; j++) {
+        row = gate.weight + j * (size_t)gate.out;
+        copy_part(row + to, row + from, 1);
+    }
+    if (m.config.top_k % m.config.experts != 0) {
+        row = m.trained_count - (size_t)m.config.experts;
+        m.own[row + to] = m.own[row + from];
+    }
+}
+
+/* All that have died, each from what is the busiest by then; how many. */
+int page_revive(void)
+{
+    float won[MOST_EXPERTS];
+    int E = m.config.experts, i, j, busiest, revived = 0;
+
+    if (page_look() != MOE_OK)
+        return 0;
+    for (i = 0; i < E; i++)
+        won[i] = said[6 + MOST_EXPERTS + i];
+    for (i = 0; i < E; i++) {
+        if (won[i] > 0.001f)
+            continue;
+        for (busiest = 0, j = 1; j < E; j++)
+            busiest = won[j] > won[busiest] ? j : busiest;
+        revive(i, busiest);
+        won[i] = won[busiest] /= 2;
+        revived++;
+    }
+    return revived;
+}
+
+/* FNV-1a over the bits of all parameters: equal bits, equal learning. */
+uint32_t page_hash(void)
+{
+    union { float real; uint32_t bits; } word;
+    uint32_t hash = 2166136261u;
+    size_t i;
+    int k;
+
+    for (i = 0; i < m.value_count; i++) {
+        word.real = m.own[i];
+        for (k = 0; k < 32; k += 8)
+            hash = (hash ^ (word.bits >> k & 0xff)) * 16777619u;
+    }
+    return hash;
+}
+
+#ifndef __wasm__
+int main(int arguments, char **argument)
+{
+    double a[13] = {0, 600, 4, 0, 0, 0, 0.5, 0, 0.03, 32, 0, 1, 100};
+    clock_t start;
+    int i;
+
+    for (i = 1; i < arguments && i <= 13; i++)
+        a[i - 1] = atof(argument[i]);
+    page_make((int)a[0], (int)a[1], (int)a[11]);
+    if (page_open((int)a[2], (int)a[3], (int)a[4], (int)a[11]) != MOE_OK) {
+        printf("%s\n", page_why());
+        return 1;
+    }
+    page_tune((int)a[5], (float)a[6], (int)a[7], (float)a[8], (int)a[9],
+              (float)a[10]);
+    page_look();
+    printf("loss %.4f ", (double)said[1]);
+    start = clock();
+    if (page_train((int)a[12]) != MOE_OK)
+        printf("%s ", page_why());
+    start = clock() - start;
+    page_look();
+    printf("to %.4f, right %.3f, usage", (double)said[1], (double)said[3]);
+    for (i = 0; i < m.config.experts; i++)
+        printf(" %.2f", (double)said[6 + i]);
+    printf(", hash %08lx, %.0f epochs/s\n", (unsigned long)page_hash(),
+           a[12] * CLOCKS_PER_SEC / (double)(start ? start : 1));
+    return 0;
+}
+#endif

@@ -1,0 +1,142 @@
+#!/bin/sh
+# test_page.sh - the lesson's page: it fits its size, is built from its
+# sources, and learns the same bits in Node and in a browser as the program
+# that page.c is on this machine.
+cd "$(dirname "$0")" || exit 1
+. ./common.sh
+log=$work/log
+page=../examples/page
+
+at_most() {
+    echo "$1 bytes; $2 allowed"
+    [ "$1" -gt 0 ] && [ "$1" -le "$2" ]
+}
+
+size() {
+    wc -c <"$1"
+}
+
+# All but the line of WebAssembly, whose bytes are the compiler's.
+text_of() {
+    sed '/id="wasm"/d' "$1"
+}
+
+mkdir "$work/examples" && cp ../moe.h "$work" &&
+    cp -R $page "$work/examples" || exit 1
+copy=$work/examples/page
+
+up_to_date() {
+    : >"$copy/page.wasm"
+    sh "$copy/build.sh" >"$work/built.html"
+    text_of "$work/built.html" >"$work/due"
+    text_of $page/moe.html | diff - "$work/due"
+}
+
+# As page.c takes them: data points experts hidden top_k loss sigma optimizer
+# rate batch balance_rate seed epochs.
+cat >"$work/runs" <<'END_OF_RUNS'
+0 600 4 0 0 0 0.5 0 0.03 32 0 1 100
+1 1000 8 4 2 0 0.3 0 0.02 32 0.01 1 30
+2 300 5 6 0 1 0.5 1 0.5 32 0 3 200
+3 800 4 0 0 2 1 0 0.03 32 0 2 50
+END_OF_RUNS
+
+cat >"$work/run.js" <<'END_OF_SCRIPT'
+const fs = require('fs');
+const text = fs.readFileSync(process.argv[2]);
+const found = /id="wasm">([^<]*)</.exec(text);
+const bytes = found ? Buffer.from(found[1], 'base64') : text;
+const w = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
+const said = new Float32Array(w.memory.buffer, w.page_said(), 22);
+const a = process.argv.slice(3).map(Number);
+w.page_make(a[0], a[1], a[11]);
+if (w.page_open(a[2], a[3], a[4], a[11]) !== 0)
+    process.exit(1);
+w.page_tune(...a.slice(5, 11));
+w.page_look();
+const first = said[1];
+if (w.page_train(a[12]) !== 0)
+    process.exit(1);
+w.page_look();
+w.page_map();
+console.log(`loss ${first.toFixed(4)} to ${said[1].toFixed(4)}, hash ` +
+            (w.page_hash() >>> 0).toString(16).padStart(8, '0'));
+END_OF_SCRIPT
+
+native() {
+    "$work/page" "$@" | sed 's/, right.*, hash/, hash/; s/, [0-9]* epochs.*//'
+}
+
+# same FILE RUN...: Node says what the program says.
+same() {
+    file=$1
+    shift
+    due=$(native "$@")
+    seen=$(within 60 node "$work/run.js" "$file" "$@")
+    echo "program: $due; Node: $seen"
+    [ -n "$due" ] && [ "$due" = "$seen" ]
+}
+
+fell() {
+    echo "$1"
+    echo "$1" | awk '$1 == "loss" && $4 + 0 < 0.9 * $2 { fell = 1 }
+                     END { exit !fell }'
+}
+
+in_node() {
+    while read -r run; do
+        holds "$2, $run: the program's bits" same "$1" $run
+    done <"$work/runs"
+}
+
+# open_page HASH: the page's document after its script ran.
+open_page() {
+    within 60 "$browser" --headless --no-sandbox --disable-gpu --disable-quic \
+        --no-first-run --disable-background-networking --disable-sync \
+        --disable-component-update --user-data-dir="$work/profile" \
+        --dump-dom "file://$(cd $page && pwd)/moe.html#$1" 2>/dev/null |
+        sed -n 's/.*data-[rf][a-z]*="\([^"]*\)".*/\1/p'
+}
+
+in_browser() {
+    seen=$(open_page "data=0&epochs=100")
+    due=$(native 0 600 4 0 0 0 0.5 0 0.03 32 0 1 100)
+    holds "browser: the program's bits, $due, not $seen" [ "$seen" = "$due" ]
+    holds "browser: the loss fell" fell "$seen"
+    echo "2,000 points: $(open_page 'data=1&points=2000&frames=100')"
+}
+
+holds "the page's size" at_most "$(size $page/moe.html)" 204800
+holds "the page is built from its sources" up_to_date
+for browser in chromium chromium-browser google-chrome none; do
+    ! have "$browser" || break
+done
+native_compiler=$(languages c99 "" | sed -n 1p)
+if [ -z "$native_compiler" ]; then
+    echo "no C compiler: only the text of the page is checked"
+elif holds "page.c compiles" $native_compiler $strict -O2 $page/page.c \
+    -o "$work/page"; then
+    while read -r run; do
+        holds "program, $run: the loss fell" fell "$(native $run)"
+    done <"$work/runs"
+    if have node; then
+        in_node $page/moe.html "the page in Node"
+    else
+        echo "node is not installed: left out"
+    fi
+    if [ "$browser" = none ]; then
+        echo "chromium is not installed: left out"
+    else
+        in_browser
+    fi
+fi
+if have clang && have wasm-ld && have make; then
+    rm -f "$copy/page.wasm"
+    holds "WebAssembly is built" make -C "$copy" page.wasm &&
+        holds "its size" at_most "$(size "$copy/page.wasm")" 100000 &&
+        ! have node || [ ! -x "$work/page" ] ||
+        in_node "$copy/page.wasm" "built anew"
+else
+    echo "clang for wasm32, wasm-ld or make is missing: not built anew"
+fi
+check_done
