@@ -10,7 +10,7 @@
      1 options         6 layout         11 optimisers
      2 interface       7 experts        12 data
      3 integration     8 gate           13 training
-     4 numbers         9 mixture
+     4 numbers         9 mixture       14 model files
    Licence: public domain or MIT, as you choose; see LICENSE.               */
 
 /* ======================================================================== */
@@ -105,6 +105,7 @@
      MOE_DOUBLE          moe_real is double; files that disagree do not link
      MOE_PREDICT_ONLY    no training code
      MOE_NO_MALLOC       moe_open and moe_attach want memory from you
+     MOE_NO_STDIO        no moe_save and moe_load: files in memory alone
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
      MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
@@ -173,6 +174,16 @@
         moe_step(&m, &sgd, 1);           // params -= rate * grads; grads = 0
     }
     ```
+
+   Model files.  moe_save(&m, MOE_USE_PREDICT, path) writes beside path, flushes
+   to the system (C has no more) and renames, so the old file stays whole unless
+   the new one is; only Windows must remove it first.  moe_load(&m, path, NULL)
+   opens a moe with it; moe_view uses weights where they lie, in a mapped file
+   or in flash.  Any file is refused unless it is sound and its weights finite.
+   MOE_USE_TRAIN, in the progress callback, makes a checkpoint, from which
+   moe_train goes on with the same bits (not in double).  Files are safetensors,
+   which Python reads: the names above, the configuration as strings under
+   __metadata__ (of sigma and balance the bits), float32, least byte first.
 
    Errors.  What can fail returns a moe_status and leaves a sentence in m.why; a
    refused call changes nothing (after a refused open or attach, m is closed).
@@ -256,6 +267,13 @@
 #define moe_backward    moe_backward_double
 #define moe_gradient    moe_gradient_double
 #define moe_step        moe_step_double
+#define moe_file_config moe_file_config_double
+#define moe_save_bytes  moe_save_bytes_double
+#define moe_save_to     moe_save_to_double
+#define moe_load_from   moe_load_from_double
+#define moe_view        moe_view_double
+#define moe_save        moe_save_double
+#define moe_load        moe_load_double
 typedef double moe_real;
 #else
 typedef float moe_real;
@@ -280,6 +298,8 @@ typedef enum moe_status {
     MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
     MOE_ERR_DATA,      /* x, d or a label is not finite or out of range      */
     MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
+    MOE_ERR_FORMAT,    /* not a model file, or a damaged or hostile one      */
+    MOE_ERR_IO,        /* a file could not be opened, read, written, renamed */
     MOE_ERR_STATE      /* this moe cannot do that: its weights are const, or
                           it was opened for less; MOE_SAME_BITS cannot hold  */
 } moe_status;
@@ -496,6 +516,38 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 /* Forward for the first min(n,B) rows; returns how many. */
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
 
+/* Model files, see the manual.  What the file at hand holds: its use is
+   MOE_USE_TRAIN for a checkpoint, else MOE_USE_PREDICT.  MOE_ERR_NULL or
+   _FORMAT, and then config stays as it was. */
+MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
+                                   size_t file_bytes);
+
+/* Open a moe with the weights of a file, or over them as they lie there, read
+   only.  config NULL: as moe_file_config says; else its rows (0: the file's),
+   simd and use apply, and the rest is ignored.  Scales are settled, as after
+   training.  Each error of moe_open and moe_attach; MOE_ERR_FORMAT; moe_view:
+   MOE_ERR_STATE unless floats are little-endian and the numbers aligned. */
+MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
+                                 const moe_config *config, void *memory,
+                                 size_t bytes);
+MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
+                            const moe_config *config, void *memory,
+                            size_t bytes);
+
+/* A file in memory; keep MOE_USE_TRAIN makes a checkpoint, else weights alone
+   are kept.  Bytes, 0 if it cannot be; MOE_ERR_NULL; _STATE: m is closed or
+   lacks what to keep; _CONFIG; _DIVERGED: not finite as float32; _MEMORY. */
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_use keep);
+MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
+                               size_t bytes);
+
+#ifndef MOE_NO_STDIO
+/* The same by path; both find memory for a whole file, and MOE_ERR_IO. */
+MOE_DEF moe_status moe_save(const moe *m, moe_use keep, const char *path);
+MOE_DEF moe_status moe_load(moe *m, const char *path,
+                            const moe_config *config);
+#endif
+
 #ifndef MOE_PREDICT_ONLY
 
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
@@ -583,6 +635,23 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_LEARN static MOEI_UNUSED
 #else
 #define MOEI_LEARN MOE_DEF
+#endif
+
+/* Without stdio its calls are 0, and what needs them is static and unused. */
+#ifdef MOE_NO_STDIO
+#define MOEI_PATHS static MOEI_UNUSED
+#define MOEI_STDIO(call) 0
+typedef int moei_stream;
+#else
+#include <stdio.h>
+#define MOEI_PATHS MOE_DEF
+#define MOEI_STDIO(call) (call)
+typedef FILE moei_stream;
+#endif
+#ifdef _WIN32                            /* where a target must not exist */
+#define MOEI_RENAME(from, to) ((void)remove(to), rename(from, to))
+#else
+#define MOEI_RENAME(from, to) rename(from, to)
 #endif
 
 /* ======================================================================== */
@@ -2431,7 +2500,8 @@ MOE_DEF const char *moe_status_text(moe_status status)
         "ok", "stopped by the progress callback", "a required pointer is NULL",
         "a setting is out of range", "memory is too small or misaligned",
         "the data are not finite or out of range",
-        "training left the finite numbers", "this moe cannot do that"
+        "training left the finite numbers", "not a model file, or damaged",
+        "a file cannot be read or written", "this moe cannot do that"
     };
     return moei_outside((int)status, MOE_OK, MOE_ERR_STATE) ? "unknown status"
                                                             : text[status];
@@ -4124,6 +4194,634 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
         report->valid_loss = m->best_loss;
     m->waiting = -1;
     m->rate_factor = 1;
+    return status;
+}
+
+/* ======================================================================== */
+/* 14  MODEL FILES                                                          */
+/* ======================================================================== */
+/* safetensors: the length of the header (8 bytes, least first), the header in
+   JSON, float32 numbers (least byte first).  A function with a moei_file says
+   what stands there: the same lines count it, write it and, reading, expect
+   it.  What the format leaves open is accepted: blanks, the order of fields and
+   settings, settings of others.  After a fault nothing more is accepted. */
+
+/* The settings: how many numbers each has, their base and largest, or words;
+   base 16: the bits of a float32.  They begin with the ints that moe_config
+   begins with.  "training": epochs, steps, and 1 + the epochs since the best
+   weights or 0; far from where counting on would overflow. */
+typedef struct moei_setting {
+    const char *name;
+    int count;
+    unsigned base;
+    uint64_t most;
+    const char *word[6];
+} moei_setting;
+
+static const moei_setting moei_settings[] = {
+    {"inputs", 1, 10, MOE_MAX_SIZE, {0}},
+    {"outputs", 1, 10, MOE_MAX_SIZE, {0}},
+    {"experts", 1, 10, MOE_MAX_SIZE, {0}},
+    {"top_k", 1, 10, MOE_MAX_SIZE, {0}},
+    {"hidden", 4, 10, MOE_MAX_SIZE, {0}},
+    {"gate_hidden", 4, 10, MOE_MAX_SIZE, {0}},
+    {"expert_sees", 2, 10, MOE_MAX_SIZE, {0}},
+    {"gate_sees", 2, 10, MOE_MAX_SIZE, {0}},
+    {"activation", 1, 0, 0, {"relu", "tanh", "logistic", "elu", "silu"}},
+    {"output", 1, 0, 0, {"linear", "logistic", "softmax"}},
+    {"loss", 1, 0, 0, {"mixture", "expected", "blend"}},
+    {"sigma", 1, 16, UINT32_MAX, {0}},
+    {"balance", 1, 16, UINT32_MAX, {0}},
+    {"rows", 1, 10, MOE_MAX_SIZE, {0}},
+    {"seed", 1, 10, UINT64_MAX, {0}},
+    {"file", 1, 0, 0, {"moe.h 1"}},
+    {"training", 3, 10, ~0u >> 2, {0}}
+};
+enum { MOEI_INTS = 8 + 2 * MOE_MAX_HIDDEN, MOEI_VALUES = MOEI_INTS + 11,
+       MOEI_FILE = 15, MOEI_TRAINING };
+typedef char moei_config_begins_so[offsetof(moe_config, activation)
+                                   == MOEI_INTS * sizeof(int) ? 1 : -1];
+
+typedef struct moei_file {
+    const unsigned char *from;   /* what is read; NULL: this is writing      */
+    unsigned char *to;           /* what is written; NULL: it only counts    */
+    uint64_t at, end;            /* the next byte; the end of the header     */
+    uint64_t offset;             /* bytes of the tensors up to here          */
+    uint32_t seen;               /* a bit for each setting that was          */
+    uint64_t value[MOEI_VALUES]; /* of the settings                          */
+    int training;                /* a checkpoint                             */
+    const char *about, *fault;   /* what a wrong byte would mean, has meant  */
+} moei_file;
+
+static void moei_fail(moei_file *t, const char *fault)
+{
+    t->fault = t->fault ? t->fault : fault;
+}
+
+/* Whether this text comes next, and past it; writing, it does.  What is read
+   may have blanks after { } [ ] : and comma. */
+static int moei_accept(moei_file *t, const char *text)
+{
+    uint64_t at = t->at;
+
+    for (; *text != 0; text++) {
+        int c = *text, mark = c == ',' || c == ':' || (c | 32) == '{'
+                           || (c | 32) == '}';
+        if (t->to != NULL)
+            t->to[at] = (unsigned char)c;
+        if (t->from != NULL && (t->fault || at >= t->end || t->from[at] != c))
+            return 0;
+        at++;
+        while (mark && t->from != NULL && at < t->end
+               && (t->from[at] == ' ' || t->from[at] == '\n'))
+            at++;
+    }
+    t->at = at;
+    return 1;
+}
+
+static void moei_expect(moei_file *t, const char *text)
+{
+    if (!moei_accept(t, text))
+        moei_fail(t, t->about);
+}
+
+/* A number in base 10 or 16: written, or what is read, up to `most`. */
+static uint64_t moei_figure(moei_file *t, uint64_t value, unsigned base,
+                            uint64_t most)
+{
+    uint64_t unit = 1, start = t->at;
+    char digit[2] = {0, 0};
+
+    while (t->from == NULL && value / unit >= base)
+        unit *= base;
+    for (; t->from == NULL && unit > 0; unit /= base) {
+        *digit = "0123456789abcdef"[value / unit % base];
+        moei_accept(t, digit);
+    }
+    for (value = t->from ? 0 : value; t->from && t->at < t->end; t->at++) {
+        unsigned c = t->from[t->at], next = c < 'a' ? c - '0' : c - 'a' + 10;
+        if (next >= base || t->fault != NULL)
+            break;
+        if (value > (most - next) / base)
+            moei_fail(t, "a number in the header is out of range");
+        value = value * base + next;
+    }
+    if (t->at == start)
+        moei_fail(t, t->about);
+    return value;
+}
+
+static moe_real moei_of_f32(uint32_t bits)
+{
+    union { float real; uint32_t bits; } word;
+    word.bits = bits;
+    return (moe_real)word.real;
+}
+
+static uint32_t moei_to_f32(moe_real x)
+{
+    union { float real; uint32_t bits; } word;
+    word.real = (float)x;
+    return word.bits;
+}
+
+/* The value of a setting: a word, or numbers up to the last that is not 0. */
+static void moei_value(moei_file *t, const moei_setting *s, uint64_t *value)
+{
+    int i, used = s->count;
+
+    for (i = t->from ? 0 : (int)*value; s->base == 0; i++) {
+        if (s->word[i] == NULL)
+            moei_fail(t, "the metadata have a word that is not moe.h's");
+        if (s->word[i] == NULL || moei_accept(t, s->word[i]))
+            break;
+    }
+    if (s->base == 0)
+        *value = (uint64_t)i;
+    while (t->from == NULL && used > 1 && value[used - 1] == 0)
+        used--;
+    for (i = 0; s->base > 0 && i < used; i++) {
+        if (i > 0 && !moei_accept(t, ","))
+            break;
+        if (s->base == 16)
+            moei_expect(t, "0x");
+        value[i] = moei_figure(t, value[i], s->base, s->most);
+    }
+    moei_expect(t, "\"");
+}
+
+/* Up to the end of a string that began. */
+static void moei_skip_string(moei_file *t, int escapes)
+{
+    while (t->at < t->end && t->from[t->at] != '"') {
+        int escape = t->from[t->at] == '\\';
+        if (t->from[t->at] < ' ' || (escape && !escapes))
+            moei_fail(t, t->about);
+        t->at += escape ? 2 : 1;
+    }
+    moei_expect(t, "\"");
+}
+
+/* The settings that one file may have: ours and, reading, those of others. */
+static void moei_read_setting(moei_file *t)
+{
+    uint64_t name = t->at, text, *value = t->value;
+    int k, ours = 0;
+
+    moei_skip_string(t, 0);
+    moei_expect(t, ":\"");
+    text = t->at;
+    for (k = 0; k <= MOEI_TRAINING && !ours; k++) {
+        t->at = name;
+        ours = moei_accept(t, moei_settings[k].name) && moei_accept(t, "\"");
+        t->at = text;
+        if (ours && (t->seen >> k & 1) != 0)
+            moei_fail(t, "a setting stands twice in the metadata");
+        if (ours)
+            moei_value(t, &moei_settings[k], value);
+        t->seen |= (uint32_t)ours << k;
+        value += moei_settings[k].count;
+    }
+    if (!ours)
+        moei_skip_string(t, 1);
+}
+
+static void moei_metadata(moei_file *t)
+{
+    uint64_t *value = t->value;
+    int k;
+
+    t->about = "the metadata do not come first, as strings that moe.h knows";
+    moei_expect(t, "{\"__metadata__\":{");
+    for (k = 0; t->from == NULL && k < MOEI_TRAINING + t->training; k++) {
+        moei_expect(t, k > 0 ? ",\"" : "\"");
+        moei_expect(t, moei_settings[k].name);
+        moei_expect(t, "\":\"");
+        moei_value(t, &moei_settings[k], value);
+        value += moei_settings[k].count;
+    }
+    for (k = 0; t->from != NULL && (k == 0 || moei_accept(t, ",")); k = 1) {
+        moei_expect(t, "\"");
+        moei_read_setting(t);
+    }
+    moei_expect(t, "}");
+    if (t->from != NULL && (t->seen >> MOEI_FILE & 1) == 0)
+        moei_fail(t, "the metadata do not say that this is a moe.h file");
+    t->training |= (int)(t->seen >> MOEI_TRAINING & 1);
+}
+
+/* A value of the settings: into them, or out of them. */
+static uint64_t moei_swap(moei_file *t, int k, uint64_t value)
+{
+    return t->value[k] = t->from ? t->value[k] : value;
+}
+
+static void moei_swap_settings(moei_file *t, moe *m)
+{
+    moe_config *c = &m->config;
+    int k, *number = (int *)(void *)c;
+
+    for (k = 0; k < MOEI_INTS; k++)
+        number[k] = (int)moei_swap(t, k, (uint64_t)number[k]);
+    c->activation = (moe_activation)moei_swap(t, k++, (uint64_t)c->activation);
+    c->output = (moe_output)moei_swap(t, k++, (uint64_t)c->output);
+    c->loss = (moe_loss)moei_swap(t, k++, (uint64_t)c->loss);
+    c->sigma = moei_of_f32((uint32_t)moei_swap(t, k++, moei_to_f32(c->sigma)));
+    c->balance = moei_of_f32((uint32_t)moei_swap(t, k++,
+                                                 moei_to_f32(c->balance)));
+    c->rows = (int)moei_swap(t, k++, (uint64_t)c->rows);
+    c->seed = moei_swap(t, k++, c->seed);
+    m->epoch = (int)moei_swap(t, ++k, (uint64_t)m->epoch);
+    m->steps = (int32_t)moei_swap(t, ++k, (uint64_t)m->steps);
+    m->waiting = (int)moei_swap(t, ++k, (uint64_t)(m->waiting + 1)) - 1;
+}
+
+/* Numbers that are known; a 0 stands for none. */
+static void moei_known(moei_file *t, const uint64_t *number, int count)
+{
+    int i, some = 0;
+
+    for (i = 0; i < count; i++)
+        if (number[i] > 0 || count == 2) {
+            moei_expect(t, some++ ? "," : "[");
+            if (moei_figure(t, number[i], 10, UINT64_MAX) != number[i])
+                moei_fail(t, t->about);
+        }
+    moei_expect(t, "]");
+}
+
+/* A tensor of a net (or another: layer -1) and its shape, a x b x c, where 0
+   is no side.  The next one begins where it ends. */
+static void moei_tensor(moei_file *t, const char *of, int layer,
+                        const char *part, uint64_t a, uint64_t b, uint64_t c)
+{
+    const char digit[2] = {(char)(layer < 0 ? 0 : '0' + layer), 0};
+    uint64_t side[3], place[2];
+
+    side[0] = a;
+    side[1] = b;
+    side[2] = c;
+    place[0] = t->offset;
+    place[1] = t->offset += 4 * a * (b > 0 ? b : 1) * (c > 0 ? c : 1);
+    t->about = "a tensor's name, order or type is not what the settings imply";
+    moei_expect(t, ",\"");
+    moei_expect(t, of);
+    moei_expect(t, digit);
+    moei_expect(t, part);
+    moei_expect(t, "\":{\"dtype\":\"F32\",\"shape\":");
+    t->about = "a tensor's shape is not what the settings imply";
+    moei_known(t, side, 3);
+    t->about = "the tensors leave gaps or overlap";
+    moei_expect(t, ",\"data_offsets\":");
+    moei_known(t, place, 2);
+    moei_expect(t, "}");
+}
+
+/* All that a file has, in the order of params. */
+static void moei_tensors(moei_file *t, const moe *m)
+{
+    const moe_config *c = &m->config;
+    uint64_t copies = (uint64_t)c->experts, in, out;
+    const moei_net *net = &m->expert;
+    int l, gate;
+
+    for (gate = 0; gate < 2; gate++, net = &m->gate)
+        for (l = 0; l < net->layers; l++) {
+            const char *of = gate ? "gate." : "experts.";
+            in = (uint64_t)net->layer[l].in;
+            out = (uint64_t)net->layer[l].out;
+            moei_tensor(t, of, l, ".bias", gate ? out : copies,
+                        gate ? 0 : out, 0);
+            moei_tensor(t, of, l, ".weight", gate ? in : copies,
+                        gate ? out : in, gate ? 0 : out);
+        }
+    if (m->balanced > 0)
+        moei_tensor(t, "gate.balance", -1, "", m->balanced, 0, 0);
+    moei_tensor(t, "scale.d", -1, "", 2, (uint64_t)c->outputs, 0);
+    moei_tensor(t, "scale.x", -1, "", 2, (uint64_t)c->inputs, 0);
+    if (t->training) {
+        moei_tensor(t, "training.best", -1, "", m->trained_count, 0, 0);
+        moei_tensor(t, "training.first", -1, "", m->trained_count, 0, 0);
+        moei_tensor(t, "training.second", -1, "", m->trained_count, 0, 0);
+        moei_tensor(t, "training.state", -1, "", 4, 0, 0);
+    }
+    t->about = "the header goes on after what the settings imply";
+    moei_expect(t, "}");
+}
+
+/* The header of m; reading, all of m that does not need memory.  Numbers begin
+   at a multiple of 64. */
+static void moei_header(moei_file *t, moe *m)
+{
+    const char *why = NULL;
+    moe_config c;
+    int i;
+
+    t->at = 8;
+    moei_swap_settings(t, m);
+    moei_metadata(t);
+    if (t->from != NULL && t->fault == NULL) {
+        moei_swap_settings(t, m);
+        c = m->config;
+        c.use = MOE_USE_PREDICT;             /* which needs least */
+        if (moe_check(&c, &why) != MOE_OK)
+            moei_fail(t, why);
+        else
+            moei_plan(m, &c);
+        moei_swap_settings(t, m);
+    }
+    if (t->fault == NULL)
+        moei_tensors(t, m);
+    while (t->from == NULL && t->at % 64 != 0)
+        moei_accept(t, " ");
+    for (i = 0; t->to != NULL && i < 8; i++)
+        t->to[i] = (unsigned char)((t->at - 8) >> 8 * i);
+    if (t->from != NULL && t->at != t->end)
+        moei_fail(t, t->about);
+}
+
+/* Whether the numbers there are what this machine has in its memory. */
+static int moei_is_plain(const unsigned char *at)
+{
+    union { uint32_t word; unsigned char byte[4]; } one;
+
+    one.word = 1;
+    return sizeof(moe_real) == 4 && one.byte[0] == 1
+        && (uintptr_t)at % sizeof(moe_real) == 0;
+}
+
+/* n numbers, where they stand or in `room`. */
+static const moe_real *moei_decode(const unsigned char *at, size_t n,
+                                   moe_real *room)
+{
+    size_t i;
+
+    if (moei_is_plain(at))
+        return (const moe_real *)(const void *)at;
+    for (i = 0; i < n; i++, at += 4)
+        room[i] = moei_of_f32((uint32_t)at[0] | (uint32_t)at[1] << 8
+                              | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
+    return room;
+}
+
+/* A run of numbers: written; read; or checked, when it goes nowhere. */
+static void moei_stretch(moei_file *t, const moe *m, const moe_real *run,
+                     moe_real *to, uint64_t count)
+{
+    enum { BLOCK = 256 };
+    const moe_real most = (moe_real)3.40282346638528859812e38;
+    moe_real room[BLOCK];
+    uint64_t i, k, n;
+
+    if (t->from != NULL && to != NULL) {
+        run = moei_decode(t->from + t->at, (size_t)count, to);
+        if (run != to)
+            moei_copy(to, run, (size_t)count);
+        t->at += 4 * count;
+        return;
+    }
+    for (; t->from == NULL && count > 0; count--, run++, t->at += 4) {
+        if (!(*run <= most && *run >= -most))
+            moei_fail(t, "a number is not finite as a float32");
+        for (k = 0; t->to != NULL && k < 4; k++)
+            t->to[t->at + k] = (unsigned char)(moei_to_f32(*run) >> 8 * k);
+    }
+    for (i = 0; i < count; i += n, t->at += 4 * n) {
+        n = count - i < BLOCK ? count - i : (uint64_t)BLOCK;
+        run = moei_decode(t->from + t->at, (size_t)n, room);
+        if (moei_bad_column(m, run, (int)n) >= 0)
+            moei_fail(t, "a number is NaN or infinite");
+    }
+}
+
+/* All numbers of m: written; read; or, of an m without memory, checked. */
+static void moei_data(moei_file *t, moe *m)
+{
+    moe_real state[4];
+    size_t i, count = t->training ? m->trained_count : 0;
+
+    state[0] = m->beta_power[0];
+    state[1] = m->beta_power[1];
+    state[2] = m->rate_factor;
+    state[3] = m->best_loss;
+    moei_stretch(t, m, m->params, m->own, m->value_count);
+    moei_stretch(t, m, m->kept[MOEI_BEST], m->kept[MOEI_BEST], count);
+    moei_stretch(t, m, m->kept[MOEI_FIRST], m->kept[MOEI_FIRST], count);
+    moei_stretch(t, m, m->kept[MOEI_SECOND], m->kept[MOEI_SECOND], count);
+    for (i = 0; t->from && i < count; i++)
+        if (moei_decode(t->from + t->at - 4 * (i + 1), 1, state)[0] < 0)
+            moei_fail(t, "a second moment is negative");
+    if (!t->training)
+        return;
+    moei_stretch(t, m, state, state, 4);
+    for (i = 0; i < 3; i++)
+        if (!(state[i] >= 0 && state[i] <= 1) || !moei_is_finite(state[3]))
+            moei_fail(t, "training.state is out of range");
+    m->beta_power[0] = state[0];
+    m->beta_power[1] = state[1];
+    m->rate_factor = state[2];
+    m->best_loss = state[3];
+}
+
+/* The header and the numbers, before there is memory for them. */
+static const char *moei_examine(moei_file *t, moe *m, const void *file,
+                                size_t bytes)
+{
+    int i;
+
+    moei_wipe(t, sizeof *t);
+    moei_wipe(m, sizeof *m);
+    t->from = (const unsigned char *)file;
+    if (bytes < 8)
+        return "the file is too short for a header";
+    for (i = 7; i >= 0; i--)
+        t->end = t->end << 8 | t->from[i];
+    if (t->end > 1048576 || t->end > bytes - 8)
+        return "the header is longer than the file or than 1 MiB";
+    t->end += 8;
+    moei_header(t, m);
+    if (t->fault == NULL && t->end + t->offset != bytes)
+        return "the numbers are not as many as the header says";
+    m->set = moei_find_set(0);
+    m->config.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
+    return t->fault;
+}
+
+MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
+                                   size_t file_bytes)
+{
+    moei_file t;
+    moe shape;
+
+    if (config == NULL || file == NULL)
+        return MOE_ERR_NULL;
+    if (moei_examine(&t, &shape, file, file_bytes) != NULL)
+        return MOE_ERR_FORMAT;
+    *config = shape.config;
+    return MOE_OK;
+}
+
+/* moe_load_from, and without weights of its own moe_view. */
+static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
+                               const moe_config *config, int weights,
+                               void *memory, size_t bytes)
+{
+    moei_file t;
+    moe shape;
+    moe_config *c = &shape.config;
+    const char *why = NULL;
+    moe_status status;
+
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    if (file == NULL)
+        return moei_closed(m, MOE_ERR_NULL, "file is NULL");
+    why = moei_examine(&t, &shape, file, file_bytes);
+    if (why != NULL || (moei_data(&t, &shape), t.fault != NULL))
+        return moei_closed(m, MOE_ERR_FORMAT, why ? why : t.fault);
+    if (!weights && !moei_is_plain(t.from + t.end))
+        return moei_closed(m, MOE_ERR_STATE, "only aligned little-endian floats "
+                           "can be used in place");
+    if (config != NULL) {
+        c->rows = config->rows > 0 ? config->rows : c->rows;
+        c->simd = config->simd;
+        c->use = config->use;
+    }
+    status = moei_start(m, c, weights, memory, bytes);
+    if (status != MOE_OK)
+        return status;
+    t.at = t.end;
+    m->params = weights ? m->own : moei_decode(t.from + t.at, 0, NULL);
+    m->epoch = shape.epoch;
+    m->scaled = 2;
+    if (weights)
+        moei_data(&t, m);
+    else
+        m->config.use = MOE_USE_PREDICT;
+    if (t.training) {
+        m->steps = shape.steps;
+        m->waiting = shape.waiting;
+    }
+    return MOE_OK;
+}
+
+MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
+                                 const moe_config *config, void *memory,
+                                 size_t bytes)
+{
+    return moei_load_at(m, file, file_bytes, config, 1, memory, bytes);
+}
+
+MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
+                            const moe_config *config, void *memory,
+                            size_t bytes)
+{
+    return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
+}
+
+/* Count, or write. */
+static moe_status moei_save(const moe *m, moe_use keep, void *file,
+                            uint64_t *bytes)
+{
+    moei_file t;
+    moe shape;
+
+    *bytes = 0;
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    if (m->params == NULL
+        || (keep == MOE_USE_TRAIN && m->kept[MOEI_BEST] == NULL))
+        return MOE_ERR_STATE;
+    if (moei_config_fault(&m->config) != NULL)
+        return MOE_ERR_CONFIG;
+    moei_wipe(&t, sizeof t);
+    t.to = (unsigned char *)file;
+    t.training = keep == MOE_USE_TRAIN;
+    shape = *m;
+    moei_header(&t, &shape);
+    moei_data(&t, &shape);
+    *bytes = t.at;
+    return t.fault ? MOE_ERR_DIVERGED : MOE_OK;
+}
+
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_use keep)
+{
+    uint64_t bytes;
+
+    return moei_save(m, keep, NULL, &bytes) ? 0 : (size_t)bytes;
+}
+
+MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
+                               size_t bytes)
+{
+    uint64_t need;
+    moe_status status = moei_save(m, keep, NULL, &need);
+
+    return status != MOE_OK ? status
+         : file == NULL ? MOE_ERR_NULL
+         : bytes < need ? MOE_ERR_MEMORY : moei_save(m, keep, file, &need);
+}
+
+/* Beside the old file; flushed; then in its place. */
+MOEI_PATHS moe_status moe_save(const moe *m, moe_use keep, const char *path)
+{
+    static const char end[] = ".tmp";
+    size_t i, length = 0, bytes = moe_save_bytes(m, keep);
+    moe_status status;
+    moei_stream *f = NULL;
+    unsigned char *file;
+    char *beside;
+
+    while (path != NULL && path[length] != 0)
+        length++;
+    if (m == NULL || length == 0)
+        return MOE_ERR_NULL;
+    file = (unsigned char *)MOE_MALLOC(bytes + length + sizeof end);
+    if (file == NULL)
+        return MOE_ERR_MEMORY;
+    status = moe_save_to(m, keep, file, bytes);
+    beside = (char *)file + bytes;
+    for (i = 0; i < length + sizeof end; i++)
+        beside[i] = i < length ? path[i] : end[i - length];
+    if (status == MOE_OK) {
+        f = MOEI_STDIO(fopen(beside, "wb"));
+        status = f != NULL && MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
+              && MOEI_STDIO(fflush(f)) == 0 ? MOE_OK : MOE_ERR_IO;
+    }
+    if (f != NULL && (MOEI_STDIO(fclose(f)) != 0 || status != MOE_OK
+                      || MOEI_STDIO(MOEI_RENAME(beside, path)) != 0)) {
+        status = MOE_ERR_IO;
+        (void)MOEI_STDIO(remove(beside));
+    }
+    MOE_FREE(file);
+    return status;
+}
+
+/* A folder opens, and is longer than memory: its first byte cannot be read. */
+MOEI_PATHS moe_status moe_load(moe *m, const char *path,
+                               const moe_config *config)
+{
+    moei_stream *f = MOEI_STDIO(fopen(path ? path : "", "rb"));
+    int open = f != NULL && (MOEI_STDIO(fgetc(f)) >= 0
+                             || MOEI_STDIO(feof(f)) != 0)
+            && MOEI_STDIO(fseek(f, 0, SEEK_END)) == 0;
+    long length = open ? MOEI_STDIO(ftell(f)) : -1;
+    size_t bytes = length < 0 ? 0 : (size_t)length;
+    void *file = length < 0 ? NULL : MOE_MALLOC(bytes + 1);
+    moe_status status = m == NULL || path == NULL ? MOE_ERR_NULL
+        : length < 0 ? MOE_ERR_IO : file == NULL ? MOE_ERR_MEMORY
+        : MOEI_STDIO(fseek(f, 0, SEEK_SET)) == 0
+          && MOEI_STDIO(fread(file, 1, bytes, f)) == bytes
+        ? MOE_OK : MOE_ERR_IO;
+
+    if (f != NULL)
+        (void)MOEI_STDIO(fclose(f));
+    if (status == MOE_OK)
+        status = moe_load_from(m, file, bytes, config, NULL, 0);
+    else if (m != NULL)
+        moei_closed(m, status, moe_status_text(status));
+    MOE_FREE(file);
     return status;
 }
 

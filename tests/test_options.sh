@@ -32,6 +32,7 @@ END
 # and, with training code, ten epochs that lower the error.
 cat >"$src/use.h" <<'END'
 #include "moe.h"
+#include <stdio.h>
 #include <string.h>
 
 static int use_predict(void)
@@ -100,6 +101,56 @@ static int use_training(void)
 }
 #endif
 
+/* A model file in memory, and by path where there is stdio. */
+static int use_files(void)
+{
+    static moe_real memory[4096], room[4096];
+    moe_config config;
+    moe_real x[1], y[1], z[1];
+    size_t bytes;
+    int loaded, saved = 1;
+    moe m, other;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.outputs = 1;
+    config.experts = 2;
+    config.rows = 1;
+    config.use = MOE_USE_PREDICT;
+    if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
+        return 0;
+    bytes = moe_save_bytes(&m, MOE_USE_PREDICT);
+    loaded = bytes > 0 && bytes <= sizeof room &&
+             moe_save_to(&m, MOE_USE_PREDICT, room, bytes) == MOE_OK &&
+             moe_file_config(&config, room, bytes) == MOE_OK &&
+             moe_load_from(&other, room, bytes, &config, memory + 2048,
+                           sizeof memory / 2) == MOE_OK;
+#ifndef MOE_NO_STDIO
+    {
+        moe_status status = moe_save(&m, MOE_USE_PREDICT, "use.moe");
+#ifdef MOE_NO_MALLOC
+        saved = status == MOE_ERR_MEMORY &&
+                moe_load(&other, "use.c", NULL) != MOE_OK && other.why != NULL;
+        moe_load_from(&other, room, bytes, &config, memory + 2048,
+                      sizeof memory / 2);
+#else
+        moe_close(&other);
+        saved = status == MOE_OK &&
+                moe_load(&other, "use.moe", NULL) == MOE_OK;
+        remove("use.moe");
+#endif
+    }
+#endif
+    x[0] = 2;
+    if (loaded && saved) {
+        moe_predict(&m, x, 1, y);
+        moe_predict(&other, x, 1, z);
+        loaded = y[0] - z[0] < (moe_real)1e-5 && z[0] - y[0] < (moe_real)1e-5;
+    }
+    moe_close(&other);
+    moe_close(&m);
+    return loaded && saved;
+}
+
 /* Memory of the library's own: refused without a malloc. */
 static int use_heap(void)
 {
@@ -122,7 +173,8 @@ cat >"$src/use.c" <<'END'
 #include "use.h"
 int main(void)
 {
-    return !use_predict() + 2 * !use_training() + 4 * !use_heap();
+    return !use_predict() + 2 * !use_training() + 4 * !use_heap() +
+           8 * !use_files();
 }
 END
 
@@ -136,7 +188,7 @@ int other(void);
 int main(void)
 {
     return !use_predict() + 2 * !other() + 4 * !use_heap() +
-           8 * !use_training();
+           8 * !use_training() + 16 * !use_files();
 }
 END
 cat >"$src/two_b.c" <<'END'
@@ -147,7 +199,7 @@ extern "C"
 int other(void);
 int other(void)
 {
-    return use_predict() && use_training() && use_heap();
+    return use_predict() && use_training() && use_heap() && use_files();
 }
 END
 
@@ -216,7 +268,11 @@ combination() {
         ;;
     esac
     holds "$what: compiles in use" "$@" -o "$dir/use" &&
-        holds "$what: works" within 60 "$dir/use"
+        holds "$what: works" in_folder "$dir" ./use
+}
+
+in_folder() {
+    (cd "$1" && shift && within 60 "$@")
 }
 
 combinations() {
@@ -225,8 +281,8 @@ combinations() {
             for code in '' ';-DMOE_PREDICT_ONLY'; do
                 for memory in '' ';-DMOE_NO_MALLOC' \
                     ';-DMOE_MALLOC(n)=malloc(n);-DMOE_FREE(p)=free(p)'; do
-                    for mistakes in '' ';-DMOE_ASSERT(e)='; do
-                        echo "$linkage$width$code$memory$mistakes"
+                    for rest in '' ';-DMOE_ASSERT(e)=' ';-DMOE_NO_STDIO'; do
+                        echo "$linkage$width$code$memory$rest"
                     done
                 done
             done
@@ -247,7 +303,7 @@ inclusion() {
         "$@" -DNDEBUG -c "$src/alone.c" -o "$dir/x.o"
     holds "$what: two static copies link" "$@" -DMOE_STATIC \
         -DMOE_IMPLEMENTATION "$src/two_a.c" "$src/two_b.c" -o "$dir/two" &&
-        holds "$what: two static copies work" within 60 "$dir/two"
+        holds "$what: two static copies work" in_folder "$dir" ./two
     holds "$what: an allocator of one's own" \
         "$@" "$src/allocator.c" -o "$dir/own" &&
         holds "$what: is called, and may have nothing" "$dir/own"
@@ -284,7 +340,7 @@ mixture() {
             $one $with "$src/two_b.c" -o "$dir/b.o" &&
         holds "$what: links" "$linker" "$dir/alone.o" "$dir/a.o" "$dir/b.o" \
             -o "$dir/both" &&
-        holds "$what: works" within 60 "$dir/both"
+        holds "$what: works" in_folder "$dir" ./both
     $one $with -DMOE_DOUBLE "$src/alone.c" -o "$dir/double.o"
     $other $with -DMOE_DOUBLE "$src/two_a.c" -o "$dir/double_a.o"
     refuses "$what: float code, double use" ndefined "$linker" \
@@ -300,13 +356,15 @@ objects() {
     set -- "$@" -O2 $strict -I"$root"
     "$@" -c "$src/alone.c" -o "$dir/full.o"
     "$@" -DMOE_PREDICT_ONLY -c "$src/alone.c" -o "$dir/predict.o"
-    "$@" -DMOE_NO_MALLOC '-DMOE_ASSERT(e)=' -c "$src/alone.c" -o "$dir/bare.o"
+    "$@" -DMOE_NO_MALLOC -DMOE_NO_STDIO '-DMOE_ASSERT(e)=' \
+        -c "$src/alone.c" -o "$dir/bare.o"
     "$@" '-DMOE_ASSERT(e)=((e) ? (void)0 : mistake())' -c "$src/alone.c" \
         -include "$src/mistake.h" -o "$dir/own.o"
 
     none "$what: no code of others in a bare object" needs_more "$dir/bare.o"
-    none "$what: only malloc, free and assert otherwise" \
-        needs_more "$dir/full.o" 'malloc|free|abort|__assert.*'
+    none "$what: only malloc, free, assert and files otherwise" \
+        needs_more "$dir/full.o" 'malloc|free|abort|__assert.*|fopen|fclose|\
+fread|fwrite|fflush|fgetc|getc|_IO_getc|feof|fseek|ftell|remove|rename'
     holds "$what: MOE_ASSERT is the caller's" needs "$dir/own.o" mistake
     holds "$what: and then assert is not called" not \
         needs "$dir/own.o" '__assert.*'
@@ -315,6 +373,15 @@ objects() {
         holds "$what: moe_$name is there" defines "$dir/full.o" "moe_$name"
         holds "$what: MOE_PREDICT_ONLY leaves moe_$name out" not \
             defines "$dir/predict.o" "moe_$name"
+    done
+    for name in save load; do
+        holds "$what: moe_$name is there" defines "$dir/full.o" "moe_$name"
+        holds "$what: MOE_NO_STDIO leaves moe_$name out" not \
+            defines "$dir/bare.o" "moe_$name"
+    done
+    for name in save_bytes save_to load_from view file_config; do
+        holds "$what: moe_$name is there without stdio" \
+            defines "$dir/bare.o" "moe_$name"
     done
     holds "$what: MOE_PREDICT_ONLY is smaller" \
         smaller "$dir/predict.o" "$dir/full.o"
