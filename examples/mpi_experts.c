@@ -1,7 +1,7 @@
 /* mpi_experts.c - a sparse mixture whose experts do not fit one machine: every
    rank owns some of them, and cases travel to the experts they choose
      mpicc -O2 examples/mpi_experts.c -o mpi_experts -lm
-     mpirun -n 4 ./mpi_experts [EPOCHS]
+     mpirun -n 4 ./mpi_experts
 
    An expert is a moe of its own, with experts = 1, at its owner.  The gate is
    one with a linear output per expert; all ranks have it.  A step:
@@ -13,18 +13,16 @@
      experts' gradients from dE/do            moe_forward, moe_backward
      gate's gradient from dE/ds = p - h       moe_backward, MPI_Allreduce
    The gradient of an expert is whole at its owner, so none but the gate's is
-   summed over ranks.  One moe with top_k = K learns the same, but for rounding.
-   What to do about ranks that die is in mpi_train.c. */
+   summed over ranks.  One moe with top_k = K learns the same but for rounding. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { I = 4, E = 16, K = 2, HIDDEN = 8, CASES = 4096, BATCH = 512 };
-enum { ALL = BATCH * K };                  /* all may choose the same owner */
+enum { I = 4, E = 16, K = 2, HIDDEN = 8, CASES = 4096, BATCH = 512,
+       EPOCHS = 60, ALL = BATCH * K };     /* all may choose the same owner */
 #define REAL (sizeof(moe_real) == sizeof(float) ? MPI_FLOAT : MPI_DOUBLE)
 #define WORLD MPI_COMM_WORLD
 
@@ -176,7 +174,7 @@ static double step(int first, int n, MPI_Datatype row)
 
 int main(int argc, char **argv)
 {
-    int epochs = argc > 1 ? atoi(argv[1]) : 60, epoch, first, n;
+    int epoch, first, n;
     double sum, all;
     MPI_Datatype row;
 
@@ -191,7 +189,7 @@ int main(int argc, char **argv)
         fail("ranks", "they cannot share the experts evenly");
     make_cases();
     open_all();
-    for (epoch = 1; epoch <= epochs; epoch++) {
+    for (epoch = 1; epoch <= EPOCHS; epoch++) {
         for (sum = 0, first = 0; first < CASES; first += BATCH)
             sum += step(first + rank * n, n, row);
         MPI_Reduce(&sum, &all, 1, MPI_DOUBLE, MPI_SUM, 0, WORLD);
