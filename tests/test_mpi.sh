@@ -14,7 +14,7 @@ trap 'end_ranks; rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 export OMPI_MCA_btl_vader_single_copy_mechanism=none
-export OMPI_MCA_odls_base_sigkill_timeout=5
+export OMPI_MCA_odls_base_sigkill_timeout=2
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 
 # Each rank notes its process, so that it can be killed, and none stays behind.
@@ -175,7 +175,7 @@ later() {
 
 damaged() {
     head -c 300 "$work/killed.0.moe" >"$work/damaged.moe"
-    refuses "half a checkpoint is refused" 'mpi_train: rank . .*damaged' \
+    refuses "half a checkpoint is refused" 'mpi_train: rank .*header is longer' \
         ranks damaged 2 "$train" "$cases" 20 "$work/damaged.moe"
 }
 
