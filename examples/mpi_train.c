@@ -164,7 +164,7 @@ static void train_epoch(moe *m, int n)
     MPI_Barrier(MPI_COMM_WORLD);
     prepare_farewell(*checkpoint ? m->epoch : 0);
     if (rank == 0)
-        printf("epoch %d: mean E %.4f\n", m->epoch, all / n);
+        printf("epoch %d: mean E %.6f\n", m->epoch, all / n);
     fflush(stdout);                              /* for who watches the log */
 }
 

@@ -58,6 +58,7 @@ build() {
     program=$1 compiler=$2
     shift 2
     source=../examples/$program.c
+    [ -f "$source" ] || source=../benchmarks/$program.c
     [ -f "$source" ] || source=$program.c
     holds "$compiler $*: $program compiles" \
         env OMPI_CC="$compiler" MPICH_CC="$compiler" \
@@ -70,6 +71,7 @@ builds() {
     echo "mpi_experts gcc -DMOE_DOUBLE"
     echo "mpi_one gcc -DMOE_DOUBLE"
     if have clang; then
+        echo "mpi_cost clang"
         echo "mpi_train clang"
         echo "mpi_experts clang"
     fi
@@ -107,6 +109,11 @@ same_bits() {
         same_hash "$work/two" "$work/apart"
     holds "and these are not the bits of a single sum" \
         not same_hash "$work/apart" "$work/one"
+    for run in two one; do
+        grep '^epoch\|^test' "$work/$run" >"$work/$run.errors"
+    done
+    holds "but its errors, to rounding" \
+        near "$work/two.errors" "$work/one.errors" 0.001
 }
 
 # Ranks that read unlike data must not go on for long.
@@ -179,7 +186,6 @@ damaged() {
         ranks damaged 2 "$train" "$cases" 20 "$work/damaged.moe"
 }
 
-# ---------------------------------------------------------- rank after rank
 # near FILE FILE WITHIN: the numbers at the lines' ends, as many of them.
 near() {
     paste "$1" "$2" | awk -v within="$3" '
@@ -222,10 +228,59 @@ kin8nm() {
         awk '{ exit !($NF < 0.01) }' "$work/kin1"
 }
 
+# -------------------------------------------------------------- the cost model
+# costs UPDATE LATENCY BANDWIDTH
+costs() {
+    printf '%s %s unit\n' expert_forward 1e-6 expert_gradient 1e-6 \
+        gate_gradient 1e-9 update "$1" reduce_latency "$2" \
+        reduce_bandwidth "$3" exchange_latency "$2" exchange_bandwidth "$3"
+}
+
+# row FIRST: its cells, of the network that is measured.
+row() {
+    awk -F ' *[|] *' -v first="$1" '$2 == first { print $3, $4, $5; exit }' \
+        "$work/table"
+}
+
+# model WHAT ROW CELLS COSTS...
+model() {
+    what=$1 at=$2 due=$3
+    shift 3
+    costs "$@" | (cd "$work" && ./mpi_model) >"$work/table"
+    row "$at" >"$work/row"
+    holds "the model, $what: $due" contains "^$due\$" "$work/row"
+}
+
+# Two ranks by hand: 8 experts 32.80 ms of gradients, .13 update, 2.53
+# all-reduce; 1,024 of them 12.39, 17.04, 70.16, or by expert 20.79, 8.55, 2.27,
+# and 7.15 of exchanges.
+cost_model() {
+    holds "mpi_model compiles" "$(first_of gcc clang)" -std=c99 -O1 $strict \
+        ../benchmarks/mpi_model.c -o "$work/mpi_model" -lm || return
+    model "two ranks" 2 '35.5 (1.85) 99.6 (0.42) 38.8 (1.5)' 1e-9 1e-3 1e9
+    model "messages for nothing" 1024 \
+        '0.0641 (1.02e+03) 0.0242 (1.02e+03) 0.07 (588)' 1e-30 1e-30 1e30
+    model "and all pays" 'pays to' '[*]*1024[*]* [*]*1024[*]* [*]*1024[*]*' \
+        1e-30 1e-30 1e30
+    model "messages of a second" 'pays to' '[*]*1[*]* [*]*1[*]* [*]*1[*]*' \
+        1e-9 1 1e9
+    holds "the model draws" contains '</svg>' "$work/mpi.svg"
+    refuses "the model wants every number" 'all the lines' \
+        "$work/mpi_model" </dev/null
+}
+
+first_of() {
+    for word; do
+        ! have "$word" || break
+    done
+    echo "$word"
+}
+
 for example in mpi_train mpi_experts; do
     holds "$example has at most 200 lines" \
         at_most_200_lines "../examples/$example.c"
 done
+cost_model
 if ! have mpicc || ! have mpirun; then
     echo "MPI (mpicc, mpirun) is not installed: left out"
     check_done
