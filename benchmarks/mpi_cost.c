@@ -12,6 +12,7 @@
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { WIDE = 64, UNITS = 128, EXPERTS = 1024, CASES = 256, SAMPLES = 31,
@@ -66,8 +67,8 @@ static void work(moe *m, int what)
         moe_forward(m, x, CASES);
         moe_backward(m, y, NULL);
     } else {
-        moe_gradient(m, &data);         /* what moe_step does with 0 is less */
-        moe_step(m, NULL, 1.0f / CASES);
+        memcpy(m->grads, y, m->trained_count * sizeof *y);   /* has arrived */
+        moe_step(m, NULL, 1);
     }
 }
 
@@ -90,19 +91,17 @@ static double time_of(moe *m, int what)
 static void compute(void)
 {
     moe expert, gate;
-    double gradient, step;
 
     open_net(&expert, WIDE, UNITS);
     open_net(&gate, EXPERTS, 0);
-    gradient = time_of(&expert, GRADIENT);
-    step = time_of(&expert, STEP) - gradient;
     printf("expert_forward %.4g seconds per case\n",
            time_of(&expert, PREDICT) / CASES);
-    printf("expert_gradient %.4g seconds per case\n", gradient / CASES);
+    printf("expert_gradient %.4g seconds per case\n",
+           time_of(&expert, GRADIENT) / CASES);
     printf("gate_gradient %.4g seconds per case and expert\n",
            time_of(&gate, GATE) / CASES / EXPERTS);
     printf("update %.4g seconds per parameter\n",
-           step / (double)expert.trained_count);
+           time_of(&expert, STEP) / (double)expert.trained_count);
     moe_close(&gate);
     moe_close(&expert);
 }
