@@ -13,7 +13,7 @@
      experts' gradients from dE/do            moe_forward, moe_backward
      gate's gradient from dE/ds = p - h       moe_backward, MPI_Allreduce
    The gradient of an expert is whole at its owner, so none but the gate's is
-   summed over ranks.  One moe with top_k = K learns the same but for rounding. */
+   summed over ranks.  One moe with top_k = K learns the same, to rounding. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include <math.h>

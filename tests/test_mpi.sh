@@ -44,7 +44,9 @@ processes() {
 
 end_ranks() {
     for process in $(processes '*'); do
-        kill -9 "$process" 2>/dev/null
+        if ps -o args= -p "$process" | grep -q "$work"; then
+            kill -9 "$process"
+        fi
     done
 }
 
@@ -120,7 +122,7 @@ same_bits() {
 unlike() {
     cp "$cases" "$work/cases.0"
     sed 's/^-/0/' "$cases" >"$work/cases.1"
-    refuses "ranks whose scales differ part with a message" 'ranks have parted' \
+    refuses "ranks whose scales differ" 'ranks have parted' \
         ranks unlike 2 "$train" of_its_own "$work/cases" 20
 }
 
@@ -182,7 +184,7 @@ later() {
 
 damaged() {
     head -c 300 "$work/killed.0.moe" >"$work/damaged.moe"
-    refuses "half a checkpoint is refused" 'mpi_train: rank .*header is longer' \
+    refuses "half a checkpoint is refused" 'rank .*header is longer' \
         ranks damaged 2 "$train" "$cases" 20 "$work/damaged.moe"
 }
 
