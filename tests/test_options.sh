@@ -450,6 +450,10 @@ macros() {
 program() {
     source=$1
     shift
+    if grep -q '<mpi\.h>' "$source"; then
+        echo "${source#../}: left to test_mpi.sh"
+        return
+    fi
     holds "$1 $(last "$@"): ${source#../} links by itself" \
         "$@" -O1 $strict "$source" -o "$dir/program"
 }
@@ -459,7 +463,7 @@ benchmark() {
     source=$1
     shift
     if ! "$@" -E "$source" >/dev/null 2>"$log" &&
-        grep -q 'cblas\.h\|fann\.h' "$log"; then
+        grep -q 'cblas\.h\|fann\.h\|mpi\.h' "$log"; then
         echo "${source#../}: its library is not installed: left out"
         return
     fi

@@ -1,0 +1,200 @@
+/* mpi_train.c - training on many machines: every rank has all weights and
+   takes its part of each step's cases (Debian: libopenmpi-dev)
+     mpicc -O2 examples/mpi_train.c -o mpi_train
+     mpirun -n 4 ./mpi_train kin8nm.csv [EPOCHS [CHECKPOINT [SHARDS]]]
+
+   Each rank adds up the gradient of its part; one MPI_Allreduce over the flat
+   array grads makes it that of all cases, and every rank takes the same step.
+   So the weights stay equal without being sent, and what is learnt depends on
+   the number of ranks by rounding alone.  Every ten epochs rank 0 writes a
+   checkpoint.  A rank that dies ends the run; the same command goes on from
+   there.  One process with SHARDS sums so many parts apart, as ranks do: under
+   -DMOE_SAME_BITS it prints with two of them the same hash as two ranks.
+   Every rank reads both files, shared or copied.  A row is eight inputs and a
+   target; the last fifth is for the test, the scales are those of the rest. */
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+#include <mpi.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { I = 8, CASES = 100000, BATCH = 256, EVERY = 10 };
+#define REAL (sizeof(moe_real) == sizeof(float) ? MPI_FLOAT : MPI_DOUBLE)
+
+static const char *checkpoint = "";
+static char farewell[500];
+static int rank, ranks, shards, order[CASES];
+static moe_real x[CASES * I], d[CASES], part_x[CASES * I], part_d[CASES], *sum;
+
+static void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "mpi_train: rank %d: %s: %s\n", rank, what, why);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+/* mpirun tells the others to end when a rank has died.  A signal handler may
+   not print, so the sentence is made before, for the epoch that is saved. */
+static void told_to_end(int number)
+{
+    _exit(write(2, farewell, strlen(farewell)) < 0 ? 1 : 128 + number);
+}
+
+static void prepare_farewell(int epoch)
+{
+    signal(SIGTERM, SIG_IGN);
+    snprintf(farewell, sizeof farewell, "mpi_train: rank %d was told to end: "
+             "another has died, or the run was stopped.\nCheckpoint: epoch %d; "
+             "the same command goes on from there.\n", rank, epoch);
+    signal(SIGTERM, rank < 2 ? told_to_end : SIG_DFL);  /* one of two lives */
+}
+
+static int read_cases(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    double value;
+    int i, wide = I + 1;
+
+    for (i = 0; file && i < CASES * wide
+                && fscanf(file, "%lf,", &value) == 1; i++)
+        *(i % wide < I ? &x[i - i / wide] : &d[i / wide]) = (moe_real)value;
+    if (file == NULL || fclose(file) || i < 5 * wide || i % wide != 0)
+        fail(path, "cannot be read as rows of eight inputs and a target");
+    return i / wide;
+}
+
+/* The order of an epoch (Fisher & Yates), the same on all ranks. */
+static void shuffle(int n, int epoch)
+{
+    uint64_t random = (uint64_t)epoch;
+    int i, j;
+
+    for (i = 0; i < n; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        j = (int)((random >> 33) % (uint64_t)(i + 1));
+        order[i] = order[j];
+        order[j] = i;
+    }
+}
+
+/* grads = dE/dparams over the cases order[from], ..., order[to - 1]. */
+static double gradient(moe *m, int from, int to)
+{
+    moe_data part = {to - from, part_x, part_d, NULL};
+    int i;
+
+    for (i = 0; i < part.n; i++) {
+        memcpy(part_x + i * I, x + order[from + i] * I, I * sizeof *x);
+        part_d[i] = d[order[from + i]];
+    }
+    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+    return (double)moe_gradient(m, &part);
+}
+
+/* A step on n cases, of which each rank has a part.  Returns its sum of E. */
+static double step(moe *m, int first, int n)
+{
+    double E = 0;
+    size_t i;
+    int p;
+
+    for (p = rank; p < shards; p += ranks) {
+        E += gradient(m, first + n * p / shards, first + n * (p + 1) / shards);
+        for (i = 0; i < m->trained_count; i++)
+            sum[i] = p == rank ? m->grads[i] : sum[i] + m->grads[i];
+    }
+    if (MPI_Allreduce(sum, m->grads, (int)m->trained_count, REAL, MPI_SUM,
+                      MPI_COMM_WORLD) != MPI_SUCCESS)
+        fail("MPI_Allreduce", "has another rank died?");
+    if (moe_step(m, NULL, 1 / (moe_real)n) != MOE_OK)
+        fail("moe_step", m->why);
+    return E;
+}
+
+/* FNV-1a over the weights, which must be the same on all ranks. */
+static uint64_t hash(const moe *m)
+{
+    const unsigned char *byte = (const unsigned char *)m->params;
+    size_t left = m->value_count * sizeof *m->params;
+    uint64_t h[2] = {14695981039346656037u, 0}, least[2];
+
+    while (left-- > 0)
+        h[0] = (h[0] ^ *byte++) * 1099511628211u;
+    h[1] = ~h[0];
+    MPI_Allreduce(h, least, 2, MPI_UINT64_T, MPI_MIN, MPI_COMM_WORLD);
+    if (least[0] != ~least[1])
+        fail("the ranks have parted", "unlike files, or unlike processors "
+             "without MOE_SAME_BITS");
+    return h[0];
+}
+
+/* From the checkpoint, if there is one. */
+static void start(moe *m, const moe_data *train)
+{
+    moe_config config = {.inputs = I, .outputs = 1, .experts = 8,
+                         .hidden = {8}, .loss = MOE_LOSS_BLEND};
+    FILE *file = fopen(checkpoint, "rb");
+
+    if (file != NULL ? fclose(file) || moe_load(m, checkpoint, NULL)
+                     : moe_open(m, &config, NULL, 0) || moe_measure(m, train))
+        fail(file ? checkpoint : "moe_open", m->why);
+    sum = (moe_real *)malloc(m->trained_count * sizeof *sum);
+    if (sum == NULL || m->config.inputs != I || m->config.outputs != 1)
+        fail(checkpoint, "another model, or no memory");
+    prepare_farewell(m->epoch);
+    hash(m);
+}
+
+static void train_epoch(moe *m, int n)
+{
+    double E = 0, all = 0;
+    int i;
+
+    shuffle(n, m->epoch);
+    for (i = 0; i < n; i += BATCH)
+        E += step(m, i, n - i < BATCH ? n - i : BATCH);
+    MPI_Reduce(&E, &all, 1, MPI_DOUBLE, MPI_SUM, 0, MPI_COMM_WORLD);
+    if (++m->epoch % EVERY != 0)
+        return;
+    if (hash(m) && rank == 0 && *checkpoint
+        && moe_save(m, MOE_USE_TRAIN, checkpoint) != MOE_OK)
+        fail(checkpoint, "cannot be written");
+    MPI_Barrier(MPI_COMM_WORLD);
+    prepare_farewell(*checkpoint ? m->epoch : 0);
+    if (rank == 0)
+        printf("epoch %d: mean E %.6f\n", m->epoch, all / n);
+    fflush(stdout);                              /* for who watches the log */
+}
+
+int main(int argc, char **argv)
+{
+    moe_data train = {0, x, d, NULL}, test = {0, NULL, NULL, NULL};
+    int epochs = argc > 2 ? atoi(argv[2]) : 60;
+    unsigned long long end;
+    moe_report report;
+    moe m = {0};
+
+    MPI_Init(&argc, &argv);
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    checkpoint = argc > 3 ? argv[3] : "";
+    shards = argc > 4 ? atoi(argv[4]) : ranks;
+    if (argc < 2 || shards < ranks)
+        fail("use", "mpi_train FILE [EPOCHS [CHECKPOINT [SHARDS]]]");
+    train.n = read_cases(argv[1]);
+    test.n = train.n / 5;
+    train.n -= test.n;
+    test.x = x + train.n * I;
+    test.d = d + train.n;
+    for (start(&m, &train); m.epoch < epochs; )
+        train_epoch(&m, train.n);
+    moe_evaluate(&m, &test, &report);
+    end = hash(&m);
+    if (rank == 0)
+        printf("test: mean squared error %.6f\nhash %016llx\n",
+               (double)report.squared_error, end);
+    return MPI_Finalize();
+}
