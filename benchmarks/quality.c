@@ -679,7 +679,7 @@ static int count_all_collapsed(const char *folder, uint64_t seed)
 
 #define SPARSE_RUNS 10
 #define BALANCE_RATE 0.01
-#define BALANCE 0.01
+#define BALANCE 0.1
 
 /* Mixtures of 16 experts with 8 hidden units; the first is the network that
    has the hidden units of two. */
