@@ -4298,51 +4298,16 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
    what stands there: the same lines count it, write it and, reading, expect
    it.  What the format leaves open is accepted: blanks, the order of fields and
    settings, settings of others.  After a fault nothing more is accepted. */
-
-/* The settings: how many numbers each has, their base and largest, or words;
-   base 16: the bits of a float32.  They begin with the ints that moe_config
-   begins with.  "training": epochs, steps, and 1 + the epochs since the best
-   weights or 0; far from where counting on would overflow. */
-typedef struct moei_setting {
-    const char *name;
-    int count;
-    unsigned base;
-    uint64_t most;
-    const char *word[6];
-} moei_setting;
-
-static const moei_setting moei_settings[] = {
-    {"inputs", 1, 10, MOE_MAX_SIZE, {0}},
-    {"outputs", 1, 10, MOE_MAX_SIZE, {0}},
-    {"experts", 1, 10, MOE_MAX_SIZE, {0}},
-    {"top_k", 1, 10, MOE_MAX_SIZE, {0}},
-    {"hidden", 4, 10, MOE_MAX_SIZE, {0}},
-    {"gate_hidden", 4, 10, MOE_MAX_SIZE, {0}},
-    {"expert_sees", 2, 10, MOE_MAX_SIZE, {0}},
-    {"gate_sees", 2, 10, MOE_MAX_SIZE, {0}},
-    {"activation", 1, 0, 0, {"relu", "tanh", "logistic", "elu", "silu"}},
-    {"output", 1, 0, 0, {"linear", "logistic", "softmax"}},
-    {"loss", 1, 0, 0, {"mixture", "expected", "blend"}},
-    {"sigma", 1, 16, UINT32_MAX, {0}},
-    {"balance", 1, 16, UINT32_MAX, {0}},
-    {"rows", 1, 10, MOE_MAX_SIZE, {0}},
-    {"seed", 1, 10, UINT64_MAX, {0}},
-    {"file", 1, 0, 0, {"moe.h 1"}},
-    {"training", 3, 10, ~0u >> 2, {0}}
-};
-enum { MOEI_INTS = 8 + 2 * MOE_MAX_HIDDEN, MOEI_VALUES = MOEI_INTS + 11,
-       MOEI_FILE = 15, MOEI_TRAINING };
-typedef char moei_config_begins_so[offsetof(moe_config, activation)
-                                   == MOEI_INTS * sizeof(int) ? 1 : -1];
-
 typedef struct moei_file {
     const unsigned char *from;   /* what is read; NULL: this is writing      */
     unsigned char *to;           /* what is written; NULL: it only counts    */
     uint64_t at, end;            /* the next byte; the end of the header     */
     uint64_t offset;             /* bytes of the tensors up to here          */
+    int turn;                    /* which setting is asked for               */
     uint32_t seen;               /* a bit for each setting that was          */
-    uint64_t value[MOEI_VALUES]; /* of the settings                          */
     int training;                /* a checkpoint                             */
+    uint64_t past[3];            /* its epochs, steps, and 1 + the epochs
+                                    since the best weights or 0              */
     const char *about, *fault;   /* what a wrong byte would mean, has meant  */
 } moei_file;
 
@@ -4379,20 +4344,30 @@ static void moei_expect(moei_file *t, const char *text)
         moei_fail(t, t->about);
 }
 
+static void moei_write_figure(moei_file *t, uint64_t value, unsigned base)
+{
+    char text[21];
+    int i = 20;
+
+    text[i] = 0;
+    do {
+        text[--i] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value > 0);
+    moei_expect(t, text + i);
+}
+
 /* A number in base 10 or 16: written, or what is read, up to `most`. */
 static uint64_t moei_figure(moei_file *t, uint64_t value, unsigned base,
                             uint64_t most)
 {
-    uint64_t unit = 1, start = t->at;
-    char digit[2] = {0, 0};
+    uint64_t start = t->at;
 
-    while (t->from == NULL && value / unit >= base)
-        unit *= base;
-    for (; t->from == NULL && unit > 0; unit /= base) {
-        *digit = "0123456789abcdef"[value / unit % base];
-        moei_accept(t, digit);
+    if (t->from == NULL) {
+        moei_write_figure(t, value, base);
+        return value;
     }
-    for (value = t->from ? 0 : value; t->from && t->at < t->end; t->at++) {
+    for (value = 0; t->at < t->end; t->at++) {
         unsigned c = t->from[t->at], next = c < 'a' ? c - '0' : c - 'a' + 10;
         if (next >= base || t->fault != NULL)
             break;
@@ -4419,29 +4394,110 @@ static uint32_t moei_to_f32(moe_real x)
     return word.bits;
 }
 
-/* The value of a setting: a word, or numbers up to the last that is not 0. */
-static void moei_value(moei_file *t, const moei_setting *s, uint64_t *value)
+/* Whether a setting has this name, and up to its value; writing, it has. */
+static int moei_is_setting(moei_file *t, const char *name)
 {
-    int i, used = s->count;
+    uint32_t bit = (uint32_t)1 << t->turn++;
+    uint64_t start = t->at;
 
-    for (i = t->from ? 0 : (int)*value; s->base == 0; i++) {
-        if (s->word[i] == NULL)
-            moei_fail(t, "the metadata have a word that is not moe.h's");
-        if (s->word[i] == NULL || moei_accept(t, s->word[i]))
-            break;
+    if (t->from == NULL)
+        moei_expect(t, bit > 1 ? ",\"" : "\"");
+    if (!moei_accept(t, name) || !moei_accept(t, "\":\"")) {
+        t->at = start;
+        return 0;
     }
-    if (s->base == 0)
-        *value = (uint64_t)i;
-    while (t->from == NULL && used > 1 && value[used - 1] == 0)
-        used--;
-    for (i = 0; s->base > 0 && i < used; i++) {
-        if (i > 0 && !moei_accept(t, ","))
-            break;
-        if (s->base == 16)
+    if ((t->seen & bit) != 0)
+        moei_fail(t, "a setting stands twice in the metadata");
+    t->seen |= bit;
+    return 1;
+}
+
+/* A setting that is a word of some, by its number. */
+static int moei_word(moei_file *t, const char *name, int value,
+                     const char *const *word)
+{
+    if (!moei_is_setting(t, name))
+        return value;
+    value = t->from ? 0 : value;
+    while (word[value] != NULL && !moei_accept(t, word[value]))
+        value++;
+    if (word[value] == NULL)
+        moei_fail(t, "the metadata have a word that is not moe.h's");
+    moei_expect(t, "\"");
+    return value;
+}
+
+/* A setting of numbers, up to the last that is not 0. */
+static void moei_figures(moei_file *t, const char *name, uint64_t *value,
+                         int count, unsigned base, uint64_t most)
+{
+    int i;
+
+    if (!moei_is_setting(t, name))
+        return;
+    while (t->from == NULL && count > 1 && value[count - 1] == 0)
+        count--;
+    for (i = 0; i < count && (i == 0 || moei_accept(t, ",")); i++) {
+        if (base == 16)
             moei_expect(t, "0x");
-        value[i] = moei_figure(t, value[i], s->base, s->most);
+        value[i] = moei_figure(t, value[i], base, most);
     }
     moei_expect(t, "\"");
+}
+
+static void moei_sizes(moei_file *t, const char *name, int *size, int count)
+{
+    uint64_t value[MOE_MAX_HIDDEN];
+    int i;
+
+    for (i = 0; i < count; i++)
+        value[i] = (uint64_t)size[i];
+    moei_figures(t, name, value, count, 10, MOE_MAX_SIZE);
+    for (i = 0; i < count; i++)
+        size[i] = (int)value[i];
+}
+
+/* A setting that is a real, by the bits of its float32. */
+static void moei_real(moei_file *t, const char *name, moe_real *x)
+{
+    uint64_t bits = moei_to_f32(*x);
+
+    moei_figures(t, name, &bits, 1, 16, UINT32_MAX);
+    *x = moei_of_f32((uint32_t)bits);
+}
+
+/* All settings are written, or the one that comes next is read, if it is one of
+   these.  What training counts stays far from where counting on overflows. */
+enum { MOEI_FILE = 15, MOEI_TRAINING };      /* turns */
+
+static void moei_settings(moei_file *t, moe_config *c)
+{
+    static const char *const activation[] = {"relu", "tanh", "logistic", "elu",
+                                             "silu", NULL};
+    static const char *const output[] = {"linear", "logistic", "softmax", NULL};
+    static const char *const loss[] = {"mixture", "expected", "blend", NULL};
+    static const char *const file[] = {"moe.h 1", NULL};
+
+    t->turn = 0;
+    moei_sizes(t, "inputs", &c->inputs, 1);
+    moei_sizes(t, "outputs", &c->outputs, 1);
+    moei_sizes(t, "experts", &c->experts, 1);
+    moei_sizes(t, "top_k", &c->top_k, 1);
+    moei_sizes(t, "hidden", c->hidden, MOE_MAX_HIDDEN);
+    moei_sizes(t, "gate_hidden", c->gate_hidden, MOE_MAX_HIDDEN);
+    moei_sizes(t, "expert_sees", (int *)(void *)&c->expert_sees, 2);
+    moei_sizes(t, "gate_sees", (int *)(void *)&c->gate_sees, 2);
+    c->activation = (moe_activation)moei_word(t, "activation",
+                                              (int)c->activation, activation);
+    c->output = (moe_output)moei_word(t, "output", (int)c->output, output);
+    c->loss = (moe_loss)moei_word(t, "loss", (int)c->loss, loss);
+    moei_real(t, "sigma", &c->sigma);
+    moei_real(t, "balance", &c->balance);
+    moei_sizes(t, "rows", &c->rows, 1);
+    moei_figures(t, "seed", &c->seed, 1, 10, UINT64_MAX);
+    moei_word(t, "file", 0, file);
+    if (t->from != NULL || t->training)
+        moei_figures(t, "training", t->past, 3, 10, ~0u >> 2);
 }
 
 /* Up to the end of a string that began. */
@@ -4456,105 +4512,58 @@ static void moei_skip_string(moei_file *t, int escapes)
     moei_expect(t, "\"");
 }
 
-/* The settings that one file may have: ours and, reading, those of others. */
-static void moei_read_setting(moei_file *t)
+/* A setting is ours if it was gone past. */
+static void moei_metadata(moei_file *t, moe_config *c)
 {
-    uint64_t name = t->at, text, *value = t->value;
-    int k, ours = 0;
+    uint64_t start;
 
-    moei_skip_string(t, 0);
-    moei_expect(t, ":\"");
-    text = t->at;
-    for (k = 0; k <= MOEI_TRAINING && !ours; k++) {
-        t->at = name;
-        ours = moei_accept(t, moei_settings[k].name) && moei_accept(t, "\"");
-        t->at = text;
-        if (ours && (t->seen >> k & 1) != 0)
-            moei_fail(t, "a setting stands twice in the metadata");
-        if (ours)
-            moei_value(t, &moei_settings[k], value);
-        t->seen |= (uint32_t)ours << k;
-        value += moei_settings[k].count;
-    }
-    if (!ours)
-        moei_skip_string(t, 1);
-}
-
-static void moei_metadata(moei_file *t)
-{
-    uint64_t *value = t->value;
-    int k;
-
+    t->at = 8;
     t->about = "the metadata do not come first, as strings that moe.h knows";
     moei_expect(t, "{\"__metadata__\":{");
-    for (k = 0; t->from == NULL && k < MOEI_TRAINING + t->training; k++) {
-        moei_expect(t, k > 0 ? ",\"" : "\"");
-        moei_expect(t, moei_settings[k].name);
-        moei_expect(t, "\":\"");
-        moei_value(t, &moei_settings[k], value);
-        value += moei_settings[k].count;
-    }
-    for (k = 0; t->from != NULL && (k == 0 || moei_accept(t, ",")); k = 1) {
-        moei_expect(t, "\"");
-        moei_read_setting(t);
-    }
+    if (t->from == NULL)
+        moei_settings(t, c);
+    else
+        do {
+            moei_expect(t, "\"");
+            start = t->at;
+            moei_settings(t, c);
+            if (t->at == start) {
+                moei_skip_string(t, 0);
+                moei_expect(t, ":\"");
+                moei_skip_string(t, 1);
+            }
+        } while (moei_accept(t, ","));
     moei_expect(t, "}");
-    if (t->from != NULL && (t->seen >> MOEI_FILE & 1) == 0)
+    if ((t->seen >> MOEI_FILE & 1) == 0)
         moei_fail(t, "the metadata do not say that this is a moe.h file");
-    t->training |= (int)(t->seen >> MOEI_TRAINING & 1);
+    t->training = (int)(t->seen >> MOEI_TRAINING & 1);
 }
 
-/* A value of the settings: into them, or out of them. */
-static uint64_t moei_swap(moei_file *t, int k, uint64_t value)
+/* Numbers that are known, `begin` before the first. */
+static void moei_known(moei_file *t, const char *begin, const uint64_t *number,
+                       int count)
 {
-    return t->value[k] = t->from ? t->value[k] : value;
-}
-
-static void moei_swap_settings(moei_file *t, moe *m)
-{
-    moe_config *c = &m->config;
-    int k, *number = (int *)(void *)c;
-
-    for (k = 0; k < MOEI_INTS; k++)
-        number[k] = (int)moei_swap(t, k, (uint64_t)number[k]);
-    c->activation = (moe_activation)moei_swap(t, k++, (uint64_t)c->activation);
-    c->output = (moe_output)moei_swap(t, k++, (uint64_t)c->output);
-    c->loss = (moe_loss)moei_swap(t, k++, (uint64_t)c->loss);
-    c->sigma = moei_of_f32((uint32_t)moei_swap(t, k++, moei_to_f32(c->sigma)));
-    c->balance = moei_of_f32((uint32_t)moei_swap(t, k++,
-                                                 moei_to_f32(c->balance)));
-    c->rows = (int)moei_swap(t, k++, (uint64_t)c->rows);
-    c->seed = moei_swap(t, k++, c->seed);
-    m->epoch = (int)moei_swap(t, ++k, (uint64_t)m->epoch);
-    m->steps = (int32_t)moei_swap(t, ++k, (uint64_t)m->steps);
-    m->waiting = (int)moei_swap(t, ++k, (uint64_t)(m->waiting + 1)) - 1;
-}
-
-/* Numbers that are known; a 0 stands for none. */
-static void moei_known(moei_file *t, const uint64_t *number, int count)
-{
-    int i, some = 0;
-
-    for (i = 0; i < count; i++)
-        if (number[i] > 0 || count == 2) {
-            moei_expect(t, some++ ? "," : "[");
-            if (moei_figure(t, number[i], 10, UINT64_MAX) != number[i])
-                moei_fail(t, t->about);
-        }
+    for (; count > 0; count--, number++, begin = ",") {
+        moei_expect(t, begin);
+        if (moei_figure(t, *number, 10, UINT64_MAX) != *number)
+            moei_fail(t, t->about);
+    }
     moei_expect(t, "]");
 }
 
-/* A tensor of a net (or another: layer -1) and its shape, a x b x c, where 0
-   is no side.  The next one begins where it ends. */
+/* A tensor, layer by layer of a net (or alone: layer -1), and its shape, where
+   0 is no side.  The next one begins where it ends. */
 static void moei_tensor(moei_file *t, const char *of, int layer,
                         const char *part, uint64_t a, uint64_t b, uint64_t c)
 {
     const char digit[2] = {(char)(layer < 0 ? 0 : '0' + layer), 0};
     uint64_t side[3], place[2];
+    int sides = 0;
 
-    side[0] = a;
-    side[1] = b;
-    side[2] = c;
+    side[sides] = a;
+    side[sides += a > 0] = b;
+    side[sides += b > 0] = c;
+    sides += c > 0;
     place[0] = t->offset;
     place[1] = t->offset += 4 * (a ? a : 1) * (b ? b : 1) * (c ? c : 1);
     t->about = "a tensor's name, order or type is not what the settings imply";
@@ -4562,31 +4571,35 @@ static void moei_tensor(moei_file *t, const char *of, int layer,
     moei_expect(t, of);
     moei_expect(t, digit);
     moei_expect(t, part);
-    moei_expect(t, "\":{\"dtype\":\"F32\",\"shape\":");
+    moei_expect(t, "\":{\"dtype\":\"F32\"");
     t->about = "a tensor's shape is not what the settings imply";
-    moei_known(t, side, 3);
+    moei_known(t, ",\"shape\":[", side, sides);
     t->about = "the tensors leave gaps or overlap";
-    moei_expect(t, ",\"data_offsets\":");
-    moei_known(t, place, 2);
+    moei_known(t, ",\"data_offsets\":[", place, 2);
     moei_expect(t, "}");
+}
+
+static void moei_net_tensors(moei_file *t, const moei_net *net,
+                             const char *name, uint64_t copies)
+{
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        uint64_t in = (uint64_t)net->layer[l].in;
+        uint64_t out = (uint64_t)net->layer[l].out;
+        moei_tensor(t, name, l, ".bias", copies, 0, out);
+        moei_tensor(t, name, l, ".weight", copies, in, out);
+    }
 }
 
 /* All that a file has, in the order of params. */
 static void moei_tensors(moei_file *t, const moe *m)
 {
     static const char *const part[] = {"best", "first", "second"};
-    uint64_t copies = (uint64_t)m->config.experts;
-    int l, i;
+    int i;
 
-    for (l = 0; l < m->expert.layers + m->gate.layers; l++) {
-        int gate = l >= m->expert.layers, k = gate ? l - m->expert.layers : l;
-        const char *of = gate ? "gate." : "experts.";
-        const moe_layer *at = gate ? &m->gate.layer[k] : &m->expert.layer[k];
-        copies = gate ? 0 : copies;
-        moei_tensor(t, of, k, ".bias", copies, 0, (uint64_t)at->out);
-        moei_tensor(t, of, k, ".weight", copies, (uint64_t)at->in,
-                    (uint64_t)at->out);
-    }
+    moei_net_tensors(t, &m->expert, "experts.", (uint64_t)m->config.experts);
+    moei_net_tensors(t, &m->gate, "gate.", 0);
     if (m->balanced > 0)
         moei_tensor(t, "gate.balance", -1, "", m->balanced, 0, 0);
     moei_tensor(t, "scale.d", -1, "", 2, (uint64_t)m->config.outputs, 0);
@@ -4599,119 +4612,87 @@ static void moei_tensors(moei_file *t, const moe *m)
     moei_expect(t, "}");
 }
 
-/* The header of m; reading, all of m that does not need memory.  Numbers begin
-   at a multiple of 64. */
-static void moei_header(moei_file *t, moe *m)
+static void moei_encode(unsigned char *to, uint64_t number, int bytes)
 {
-    const char *why = NULL;
-    moe_config c;
-    int i;
-
-    t->at = 8;
-    moei_swap_settings(t, m);
-    moei_metadata(t);
-    if (t->from != NULL && t->fault == NULL) {
-        moei_swap_settings(t, m);
-        c = m->config;
-        c.use = MOE_USE_PREDICT;             /* which needs least */
-        if (moe_check(&c, &why) != MOE_OK)
-            moei_fail(t, why);
-        else
-            moei_plan(m, &c);
-        moei_swap_settings(t, m);
-    }
-    if (t->fault == NULL)
-        moei_tensors(t, m);
-    while (t->from == NULL && t->at % 64 != 0)
-        moei_accept(t, " ");
-    for (i = 0; t->to != NULL && i < 8; i++)
-        t->to[i] = (unsigned char)((t->at - 8) >> 8 * i);
-    if (t->from != NULL && t->at != t->end)
-        moei_fail(t, t->about);
+    for (; bytes-- > 0; number >>= 8)
+        *to++ = (unsigned char)(number & 255);
 }
 
-/* Whether the numbers there are what this machine has in its memory. */
-static int moei_is_plain(const unsigned char *at)
+/* The numbers there, if they are what this machine has in its memory. */
+static const moe_real *moei_in_place(const unsigned char *at)
 {
     union { uint32_t word; unsigned char byte[4]; } one;
 
     one.word = 1;
     return sizeof(moe_real) == 4 && one.byte[0] == 1
-        && (uintptr_t)at % sizeof(moe_real) == 0;
+        && (uintptr_t)at % sizeof(moe_real) == 0
+         ? (const moe_real *)(const void *)at : NULL;
 }
 
-/* n numbers, where they stand or in `room`. */
-static const moe_real *moei_decode(const unsigned char *at, size_t n,
-                                   moe_real *room)
+static moe_real moei_decode(const unsigned char *at)
 {
-    size_t i;
-
-    if (moei_is_plain(at))
-        return (const moe_real *)(const void *)at;
-    for (i = 0; i < n; i++, at += 4)
-        room[i] = moei_of_f32((uint32_t)at[0] | (uint32_t)at[1] << 8
-                              | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
-    return room;
+    return moei_of_f32((uint32_t)at[0] | (uint32_t)at[1] << 8
+                       | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
 }
 
-/* A run of numbers: written; or read, if anywhere, and checked. */
-static void moei_stretch(moei_file *t, const moe *m, const moe_real *run,
-                         moe_real *to, uint64_t count)
+/* A run of numbers: written; or read, checked and, if there is room for them,
+   copied, piece by piece: what is read twice is then near. */
+static void moei_move(moei_file *t, const moe *m, const moe_real *run,
+                      moe_real *to, size_t count)
 {
-    enum { BLOCK = 256 };
+    const size_t piece = 4096;
     const moe_real most = (moe_real)3.40282346638528859812e38;
-    moe_real room[BLOCK];
-    uint64_t i, k, n, block = BLOCK;
+    const moe_real *here = t->from ? moei_in_place(t->from + t->at) : NULL;
+    size_t i, n;
 
-    if (t->from != NULL && moei_is_plain(t->from + t->at))
-        block = 4096;                        /* which needs no room */
-    for (i = 0; t->from == NULL && i < count; i++, t->at += 4) {
-        if (!(run[i] <= most && run[i] >= -most))
+    for (i = 0; i < count; i += n, t->at += 4 * (uint64_t)n) {
+        moe_real x = t->from ? moei_decode(t->from + t->at) : run[i];
+        n = here == NULL ? 1 : count - i < piece ? count - i : piece;
+        if (n > 1 ? moei_bad_column(m, here + i, (int)n) >= 0
+                  : !(x <= most && x >= -most))
             moei_fail(t, "a number is not finite as a float32");
-        for (k = 0; t->to != NULL && k < 4; k++)
-            t->to[t->at + k] = (unsigned char)(moei_to_f32(run[i]) >> 8 * k);
-    }
-    for (i = 0; t->from != NULL && i < count; i += n, t->at += 4 * n) {
-        n = count - i < block ? count - i : block;
-        run = moei_decode(t->from + t->at, (size_t)n, room);
-        if (to != NULL)
-            moei_copy(to + i, run, (size_t)n);
-        if (moei_bad_column(m, run, (int)n) >= 0)
-            moei_fail(t, "a number is NaN or infinite");
+        if (t->to != NULL)
+            moei_encode(t->to + t->at, moei_to_f32(x), 4);
+        else if (n > 1 && to != NULL)
+            moei_map1(m, MOEI_COPY, moei_row(to + i, (int)n),
+                      moei_row(here + i, (int)n));
+        else if (t->from != NULL && to != NULL)
+            to[i] = x;
     }
 }
 
 /* All numbers of m: written; or read, where there is memory, and checked. */
 static void moei_data(moei_file *t, moe *m)
 {
+    static const int kept[] = {MOEI_BEST, MOEI_FIRST, MOEI_SECOND};
     moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
                                &m->rate_factor, &m->best_loss};
     size_t i, count = t->training ? m->trained_count : 0;
-    moe_real second;
 
-    moei_stretch(t, m, m->params, m->own, m->value_count);
-    moei_stretch(t, m, m->kept[MOEI_BEST], m->kept[MOEI_BEST], count);
-    moei_stretch(t, m, m->kept[MOEI_FIRST], m->kept[MOEI_FIRST], count);
-    moei_stretch(t, m, m->kept[MOEI_SECOND], m->kept[MOEI_SECOND], count);
+    moei_move(t, m, m->params, m->own, m->value_count);
+    for (i = 0; i < 3; i++)
+        moei_move(t, m, m->kept[kept[i]], m->kept[kept[i]], count);
     for (i = 1; t->from != NULL && i <= count; i++)
-        if (*moei_decode(t->from + t->at - 4 * i, 1, &second) < 0)
+        if (moei_decode(t->from + t->at - 4 * i) < 0)
             moei_fail(t, "a second moment is negative");
     for (i = 0; t->training && i < 4; i++) {
-        moei_stretch(t, m, state[i], state[i], 1);
+        moei_move(t, m, state[i], state[i], 1);
         if (!moei_is_finite(*state[i])
             || (i < 3 && !(*state[i] >= 0 && *state[i] <= 1)))
             moei_fail(t, "training.state is out of range");
     }
 }
 
-/* The header and the numbers, before there is memory for them. */
+/* The header: all of m that does not need memory, before there is any. */
 static const char *moei_examine(moei_file *t, moe *m, const void *file,
                                 size_t bytes)
 {
+    const char *why = NULL;
+    moe_config c;
     int i;
 
     moei_wipe(t, sizeof *t);
-    moei_wipe(m, sizeof *m);
+    moei_wipe(&c, sizeof c);
     t->from = (const unsigned char *)file;
     if (bytes < 8)
         return "the file is too short for a header";
@@ -4720,10 +4701,20 @@ static const char *moei_examine(moei_file *t, moe *m, const void *file,
     if (t->end > 1048576 || t->end > bytes - 8)
         return "the header is longer than the file or than 1 MiB";
     t->end += 8;
-    moei_header(t, m);
-    if (t->fault == NULL && t->end + t->offset != bytes)
-        return "the numbers are not as many as the header says";
-    m->config.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
+    moei_metadata(t, &c);
+    c.use = MOE_USE_PREDICT;                 /* which needs least */
+    if (t->fault == NULL && moe_check(&c, &why) != MOE_OK)
+        moei_fail(t, why);
+    if (t->fault != NULL)
+        return t->fault;
+    moei_plan(m, &c);
+    moei_tensors(t, m);
+    if (t->at != t->end)
+        moei_fail(t, t->about);
+    if (t->end + t->offset != bytes)
+        moei_fail(t, "the numbers are not as many as the header says");
+    c.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
+    m->config = c;
     return t->fault;
 }
 
@@ -4760,7 +4751,7 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     why = moei_examine(&t, &shape, file, file_bytes);
     if (why != NULL)
         return moei_closed(m, MOE_ERR_FORMAT, why);
-    if (!weights && !moei_is_plain(t.from + t.end))
+    if (!weights && moei_in_place(t.from + t.end) == NULL)
         return moei_closed(m, MOE_ERR_STATE,
                            "only aligned little-endian floats can be viewed");
     if (config != NULL) {
@@ -4776,11 +4767,11 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
-    m->params = weights ? m->own : moei_decode(t.from + t.end, 0, NULL);
+    m->params = weights ? m->own : moei_in_place(t.from + t.end);
     m->config.use = weights ? m->config.use : MOE_USE_PREDICT;
-    m->epoch = shape.epoch;
-    m->steps = shape.steps;
-    m->waiting = t.training ? shape.waiting : -1;
+    m->epoch = (int)t.past[0];
+    m->steps = (int32_t)t.past[1];
+    m->waiting = (int)t.past[2] - 1;
     m->scaled = 2;
     return MOE_OK;
 }
@@ -4799,7 +4790,7 @@ MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
     return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
 }
 
-/* Count, or write. */
+/* Count, or write; numbers begin at a multiple of 64. */
 static moe_status moei_save(const moe *m, moe_use keep, void *file,
                             uint64_t *bytes)
 {
@@ -4817,8 +4808,16 @@ static moe_status moei_save(const moe *m, moe_use keep, void *file,
     moei_wipe(&t, sizeof t);
     t.to = (unsigned char *)file;
     t.training = keep == MOE_USE_TRAIN;
+    t.past[0] = (uint64_t)m->epoch;
+    t.past[1] = (uint64_t)m->steps;
+    t.past[2] = (uint64_t)(m->waiting + 1);
     shape = *m;
-    moei_header(&t, &shape);
+    moei_metadata(&t, &shape.config);
+    moei_tensors(&t, &shape);
+    while (t.at % 64 != 0)
+        moei_accept(&t, " ");
+    if (file != NULL)
+        moei_encode(t.to, t.at - 8, 8);
     moei_data(&t, &shape);
     *bytes = t.at;
     return t.fault ? MOE_ERR_DIVERGED : MOE_OK;
