@@ -4643,19 +4643,19 @@ static void moei_move(moei_file *t, const moe *m, const moe_real *run,
     const size_t piece = 4096;
     const moe_real most = (moe_real)3.40282346638528859812e38;
     const moe_real *here = t->from ? moei_in_place(t->from + t->at) : NULL;
-    size_t i, n;
+    size_t i, taken;
 
-    for (i = 0; i < count; i += n, t->at += 4 * (uint64_t)n) {
+    for (i = 0; i < count; i += taken, t->at += 4 * (uint64_t)taken) {
         moe_real x = t->from ? moei_decode(t->from + t->at) : run[i];
-        n = here == NULL ? 1 : count - i < piece ? count - i : piece;
-        if (n > 1 ? moei_bad_column(m, here + i, (int)n) >= 0
+        taken = here == NULL ? 1 : count - i < piece ? count - i : piece;
+        if (taken > 1 ? moei_bad_column(m, here + i, (int)taken) >= 0
                   : !(x <= most && x >= -most))
             moei_fail(t, "a number is not finite as a float32");
         if (t->to != NULL)
             moei_encode(t->to + t->at, moei_to_f32(x), 4);
-        else if (n > 1 && to != NULL)
-            moei_map1(m, MOEI_COPY, moei_row(to + i, (int)n),
-                      moei_row(here + i, (int)n));
+        else if (taken > 1 && to != NULL)
+            moei_map1(m, MOEI_COPY, moei_row(to + i, (int)taken),
+                      moei_row(here + i, (int)taken));
         else if (t->from != NULL && to != NULL)
             to[i] = x;
     }
