@@ -2000,7 +2000,7 @@ static const moei_kernels MOEI_(table) = {
     MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
     {MOEI_(product_rows), MOEI_LANES == 1 ? NULL : MOEI_(product_dots),
      MOEI_LANES == 1 ? NULL : MOEI_(product_panels)},
-    MOEI_(kernel_map), MOEI_LEARNS(MOEI_(kernel_reduce)),
+    MOEI_(kernel_map), MOEI_(kernel_reduce),
     MOEI_(kernel_softmax), MOEI_LEARNS(MOEI_(kernel_update))
 };
 
