@@ -111,8 +111,8 @@ END_OF_JS
 if have npm && have node && (cd "$work" && within 60 npm install --silent \
     --no-audit --no-fund @huggingface/hub) >/dev/null 2>&1; then
     (cd "$work" && within 30 node parse.mjs "$model") >"$work/parsed" 2>&1
-    holds "others read the header" contains '"experts.0.weight":{"dtype":"F32"' \
-        "$work/parsed"
+    holds "others read the header" \
+        contains '"experts.0.weight":{"dtype":"F32"' "$work/parsed"
 else
     echo "@huggingface/hub cannot be had here: left out"
 fi

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""moe_file.py - reads and writes the model files of moe.h.
+
+    python3 moe_file.py MODEL         what is in it
+    python3 moe_file.py MODEL COPY    read, and written again
+
+They are safetensors: the length of the header (8 bytes, least first), the
+header in JSON, then float32 numbers (least byte first).  Only the standard
+library is used; with numpy=True tensors are NumPy arrays, else flat arrays.
+
+Tensors, in this order; E experts, [in][out] row by row:
+
+    experts.L.bias (E,out)   experts.L.weight (E,in,out)    L = 0, 1, ...
+    gate.L.bias (out)        gate.L.weight (in,out)         if E > 1
+    gate.balance (E)                                        if top_k < E
+    scale.d (2,O)            scale.x (2,I)      row 0: shift, row 1: factor
+    training.best, .first, .second (trained), .state (4)    of a checkpoint
+
+z = (x - shift) factor goes in, y = shift + factor y' comes out.
+"""
+import array
+import json
+import struct
+import sys
+
+WORDS = {"activation": ("relu", "tanh", "logistic", "elu", "silu"),
+         "output": ("linear", "logistic", "softmax"),
+         "loss": ("mixture", "expected", "blend")}
+LISTS = {"hidden": 4, "gate_hidden": 4, "expert_sees": 2, "gate_sees": 2,
+         "training": 3}
+REALS = ("sigma", "balance")
+DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
+            "gate_sees": [], "activation": "relu", "output": "linear",
+            "loss": "mixture", "sigma": 1.0, "balance": 0.0, "rows": 64,
+            "seed": 0}
+ORDER = ("inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
+         "expert_sees", "gate_sees", "activation", "output", "loss", "sigma",
+         "balance", "rows", "seed")
+
+
+def from_text(name, text):
+    if name in WORDS:
+        if text not in WORDS[name]:
+            raise ValueError(f"{name} is {text!r}")
+        return text
+    if name in REALS:
+        return struct.unpack("<f", struct.pack("<I", int(text, 16)))[0]
+    if name in LISTS:
+        return [int(part) for part in text.split(",")]
+    return int(text)
+
+
+def to_text(name, value):
+    if name in WORDS:
+        return from_text(name, value)
+    if name in REALS:
+        return "0x%x" % struct.unpack("<I", struct.pack("<f", value))[0]
+    if name in LISTS:
+        value = list(value)
+        while len(value) > 1 and value[-1] == 0:
+            value.pop()
+        return ",".join(map(str, value or [0]))
+    return str(int(value))
+
+
+def complete(config):
+    """A configuration with its defaults filled in, as moe_open does."""
+    c = dict(DEFAULTS, **config)
+    c["top_k"] = c["top_k"] or c["experts"]
+    c["rows"] = c["rows"] or 64
+    c["sigma"] = c["sigma"] or 1.0
+    for sees in ("expert_sees", "gate_sees"):
+        first, count = (list(c[sees]) + [0, 0])[:2]
+        c[sees] = [first, count or c["inputs"] - first]
+    return c
+
+
+def layout(config):
+    """The names and shapes that a configuration implies, in order."""
+    c = complete(config)
+    E, tensors = c["experts"], []
+
+    def net(name, copies, first, hidden, last):
+        sizes = [first] + [h for h in hidden if h] + [last]
+        for l, (a, b) in enumerate(zip(sizes, sizes[1:])):
+            tensors.append((f"{name}.{l}.bias", copies + (b,)))
+            tensors.append((f"{name}.{l}.weight", copies + (a, b)))
+
+    net("experts", (E,), c["expert_sees"][1], c["hidden"], c["outputs"])
+    if E > 1:
+        net("gate", (), c["gate_sees"][1], c["gate_hidden"], E)
+    if c["top_k"] < E:
+        tensors.append(("gate.balance", (E,)))
+    trained = sum(size(shape) for _, shape in tensors)
+    tensors.append(("scale.d", (2, c["outputs"])))
+    tensors.append(("scale.x", (2, c["inputs"])))
+    if "training" in c:
+        for part in ("best", "first", "second"):
+            tensors.append((f"training.{part}", (trained,)))
+        tensors.append(("training.state", (4,)))
+    return tensors
+
+
+def size(shape):
+    product = 1
+    for side in shape:
+        product *= side
+    return product
+
+
+def flat(values):
+    """Numbers one after the other, from a list of lists or an array."""
+    if hasattr(values, "reshape"):
+        values = values.reshape(-1).tolist()
+    for value in values:
+        if hasattr(value, "__len__"):
+            yield from flat(value)
+        else:
+            yield float(value)
+
+
+def parse(data):
+    """(config, {name: (shape, first byte, last byte + 1)}, numbers)"""
+    if len(data) < 8:
+        raise ValueError("too short for a header")
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    if end > len(data) or end > 8 + (1 << 20):
+        raise ValueError("the header is longer than the file or than 1 MiB")
+    header = json.loads(data[8:end].decode("ascii"))
+    meta = header.pop("__metadata__", {})
+    if meta.get("file") != "moe.h 1":
+        raise ValueError("this is not a file of moe.h")
+    names = ORDER + ("training",)
+    config = {k: from_text(k, v) for k, v in meta.items() if k in names}
+    at, places = 0, {}
+    for name, shape in layout(config):
+        tensor = header.pop(name, None)
+        due = {"dtype": "F32", "shape": list(shape),
+               "data_offsets": [at, at + 4 * size(shape)]}
+        if tensor != due:
+            raise ValueError(f"{name} is {tensor}, not {due}")
+        places[name] = (shape, at, at + 4 * size(shape))
+        at += 4 * size(shape)
+    if header or len(data) != end + at:
+        raise ValueError("there is more in it than the settings imply")
+    return config, places, data[end:]
+
+
+def read(path, numpy=False):
+    """(config, {name: (shape, numbers)}), or arrays of that shape."""
+    with open(path, "rb") as file:
+        config, places, numbers = parse(file.read())
+    tensors = {}
+    for name, (shape, start, end) in places.items():
+        values = array.array("f", numbers[start:end])
+        if sys.byteorder == "big":
+            values.byteswap()
+        tensors[name] = (shape, values)
+        if numpy:
+            import numpy as np
+            tensors[name] = np.array(values, np.float32).reshape(shape)
+    return config, tensors
+
+
+def write(path, config, tensors):
+    """tensors: {name: numbers}, nested, flat, or as read gives them."""
+    config = complete(config)
+    meta = {name: to_text(name, config[name]) for name in ORDER}
+    meta["file"] = "moe.h 1"
+    if "training" in config:
+        meta["training"] = to_text("training", config["training"])
+    header, at, numbers = {"__metadata__": meta}, 0, array.array("f")
+    for name, shape in layout(config):
+        values = tensors[name]
+        values = values[1] if isinstance(values, tuple) else values
+        before = len(numbers)
+        numbers.extend(flat(values))
+        if len(numbers) - before != size(shape):
+            raise ValueError(f"{name} has not {size(shape)} numbers")
+        end = at + 4 * size(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape),
+                        "data_offsets": [at, end]}
+        at = end
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+    text += b" " * (-(8 + len(text)) % 64)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + numbers.tobytes())
+
+
+def main(arguments):
+    config, tensors = read(arguments[0])
+    if len(arguments) > 1:
+        write(arguments[1], config, tensors)
+        return
+    for name, value in config.items():
+        print(f"{name:12} {value}")
+    for name, (shape, values) in tensors.items():
+        print(f"{name:16} {str(shape):14} {min(values):.4g} to "
+              f"{max(values):.4g}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    try:
+        main(sys.argv[1:])
+    except (OSError, ValueError, KeyError) as fault:
+        sys.exit(f"{sys.argv[1]}: {fault}")
