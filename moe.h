@@ -958,7 +958,7 @@ static int moei_lanes_over_cases(int n, int columns)
    work for longer than waking them takes.  Rows are owned, sums are not split:
    the results are the same bits for any number of threads. */
 enum { MOEI_ROW_TILE = 6 };
-#define MOEI_LEAST_WORK ((uint64_t)1 << 18)
+#define MOEI_LEAST_WORK ((uint64_t)1 << 20)
 
 static int moei_parts(uint64_t operations, int rows)
 {
