@@ -140,7 +140,8 @@
    factor, 0 and 1 until data were measured.  moe_find tells offsets.
 
      z = (x - shift) * factor            what the networks see
-     y = shift + factor * y'             what you get (linear outputs only)
+     y = shift + factor * y'             what you get; only linear outputs are
+                                         measured, others keep 0 and 1
 
    Losses and sigma are in standardised units; y, o and d are in yours.
 
@@ -1448,7 +1449,7 @@ static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 #ifdef MOE_DOUBLE
 #define MOEI_BUILTIN(before, after) __builtin_ia32_##before##pd##after
 typedef unsigned char moei_mask_bits;
-#define MOEI_EVERY 255
+#define MOEI_EVERY 255          /* lane, as a mask */
 #else
 #define MOEI_BUILTIN(before, after) __builtin_ia32_##before##ps##after
 typedef unsigned short moei_mask_bits;

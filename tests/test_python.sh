@@ -62,6 +62,13 @@ damaged() {
         "$work/damaged"
 }
 
+# The last number is the factor of the last input.
+not_finite() {
+    cat >"$work/whole"
+    head -c "$(($(wc -c <"$work/whole") - 4))" "$work/whole"
+    printf '\000\000\200\177'
+}
+
 if have python3; then
     holds "there and back, byte for byte" through_python python3 "$model"
     holds "a checkpoint too" \
@@ -72,6 +79,7 @@ if have python3; then
     damaged "another word" sed 's/tanh/tame/'
     damaged "not ours" sed 's/moe\.h 1/moe.h 9/'
     damaged "more numbers" sed '$s/$/12345678/'
+    damaged "an infinite number" not_finite
 else
     echo "python3 is not installed: left out"
 fi

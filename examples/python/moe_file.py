@@ -20,6 +20,7 @@ z = (x - shift) factor goes in, y = shift + factor y' comes out.
 """
 import array
 import json
+import math
 import struct
 import sys
 
@@ -119,6 +120,11 @@ def flat(values):
             yield float(value)
 
 
+def check_finite(name, values):
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"{name} has a number that is NaN or infinite")
+
+
 def parse(data):
     """(config, {name: (shape, first byte, last byte + 1)}, numbers)"""
     if len(data) < 8:
@@ -155,6 +161,7 @@ def read(path, numpy=False):
         values = array.array("f", numbers[start:end])
         if sys.byteorder == "big":
             values.byteswap()
+        check_finite(name, values)
         tensors[name] = (shape, values)
         if numpy:
             import numpy as np
@@ -175,6 +182,7 @@ def write(path, config, tensors):
         values = values[1] if isinstance(values, tuple) else values
         before = len(numbers)
         numbers.extend(flat(values))
+        check_finite(name, numbers[before:])
         if len(numbers) - before != size(shape):
             raise ValueError(f"{name} has not {size(shape)} numbers")
         end = at + 4 * size(shape)
