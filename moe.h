@@ -391,7 +391,7 @@ typedef struct moei_net {
     int32_t *start;                          /* (copies+1) where the cases of
                                                 each copy begin in them      */
     int32_t *place;                          /* (B K) which they are, case K +
-                                                k; NULL: all, in order       */
+                                                k; NULL: all of them         */
     int of;                                  /* K: places of a case          */
     moe_layer layer[MOE_MAX_HIDDEN + 1];     /* of copy 0                    */
     int function[MOE_MAX_HIDDEN + 1];        /* what each layer's sums go into*/
@@ -627,15 +627,19 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOE_FREE(p) free(p)
 #endif
 
-/* Products and sums are not contracted where all must give the same bits; gcc
-   listens to no other pragma. */
-#if defined(MOE_SAME_BITS) && defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#define MOEI_CONTRACT_AGAIN _Pragma("STDC FP_CONTRACT DEFAULT")
-#elif defined(MOE_SAME_BITS) && defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
+/* Products and sums are contracted, but not where all must give the same bits.
+   gcc listens to no other pragma, and -std=c99 alone would forbid it. */
+#if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_CONTRACT_AGAIN _Pragma("GCC pop_options")
+#pragma GCC push_options
+#ifdef MOE_SAME_BITS
+#pragma GCC optimize("fp-contract=off")
+#else
+#pragma GCC optimize("fp-contract=fast")
+#endif
+#elif defined(MOE_SAME_BITS) && defined(__clang__)
+#define MOEI_CONTRACT_AGAIN _Pragma("STDC FP_CONTRACT DEFAULT")
+#pragma STDC FP_CONTRACT OFF
 #else
 #define MOEI_CONTRACT_AGAIN
 #endif
@@ -948,6 +952,32 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
                         moei_smaller(v.n - j, n));
 }
 
+/* n numbers of row i from column j on, side by side: copied to room if they
+   stand apart; and n numbers back.  (1,n) */
+MOEI_UNUSED static moei_view moei_together(const moei_view *v, int i, int j,
+                                           int n, moe_real *room)
+{
+    const moe_real *p = v->at + (ptrdiff_t)i * v->row + (ptrdiff_t)j * v->col;
+    const ptrdiff_t apart = v->col;
+    int k;
+
+    MOEI_UNROLL
+    for (k = 0; k < n && apart > 1; k++)
+        room[k] = p[k * apart];
+    return moei_view_of(apart > 1 ? room : p, 0, apart != 0, 1, n);
+}
+
+MOEI_UNUSED static void moei_set_apart(const moei_view *v, const moe_real *from)
+{
+    moe_real *p = moei_writable(*v);
+    const ptrdiff_t apart = v->col;
+    int k;
+
+    MOEI_UNROLL
+    for (k = 0; k < v->n; k++)
+        p[k * apart] = from[k];
+}
+
 /* Whether a block array of n cases keeps the cases of a column side by side,
    for lanes to run over cases: few columns would leave lanes empty. */
 static int moei_lanes_over_cases(int n, int columns)
@@ -963,11 +993,12 @@ enum { MOEI_ROW_TILE = 6 };
 
 static int moei_parts(uint64_t operations, int rows)
 {
-    int most = moei_smaller(MOEI_THREADS, rows / MOEI_ROW_TILE);
+    const int threads = MOEI_THREADS;
+    int most = moei_smaller(threads, rows / MOEI_ROW_TILE);
 
     if (operations / MOEI_LEAST_WORK < (uint64_t)most)
         most = (int)(operations / MOEI_LEAST_WORK);
-    return most > 1 ? most : 1;
+    return threads > 1 && most > 1 ? most : 1;
 }
 
 /* The rows of part i: whole tiles, and in the last part the rest. */
@@ -1232,14 +1263,8 @@ MOEI_APART MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
     int i;
 
     at.v = MOEI_ALL((moe_real)0);
-    if (n == MOEI_LANES) {
-        MOEI_UNROLL
-        for (i = 0; i < MOEI_LANES; i++)
-            at.lane[i] = p[i * apart];
-    } else {
-        for (i = 0; i < n; i++)
-            at.lane[i] = p[i * apart];
-    }
+    for (i = 0; i < n; i++)
+        at.lane[i] = p[i * apart];
     return at.v;
 }
 
@@ -1249,14 +1274,8 @@ MOEI_APART void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
     int i;
 
     at.v = v;
-    if (n == MOEI_LANES) {
-        MOEI_UNROLL
-        for (i = 0; i < MOEI_LANES; i++)
-            p[i * apart] = at.lane[i];
-    } else {
-        for (i = 0; i < n; i++)
-            p[i * apart] = at.lane[i];
-    }
+    for (i = 0; i < n; i++)
+        p[i * apart] = at.lane[i];
 }
 
 /* The same side by side.  No byte beyond them is read or written. */
@@ -1337,11 +1356,14 @@ MOEI_FAST void MOEI_(transpose)(MOEI_V *v)
     MOEI_V dealt[MOEI_LANES];
     int round, i;
 
+    MOEI_UNROLL
     for (round = MOEI_LANES; round > 1; round /= 2) {
+        MOEI_UNROLL
         for (i = 0; i < MOEI_LANES / 2; i++) {
             dealt[2 * i] = MOEI_LOW(v[i], v[i + MOEI_LANES / 2]);
             dealt[2 * i + 1] = MOEI_HIGH(v[i], v[i + MOEI_LANES / 2]);
         }
+        MOEI_UNROLL
         for (i = 0; i < MOEI_LANES; i++)
             v[i] = dealt[i];
     }
@@ -1393,30 +1415,42 @@ MOEI_FAST MOEI_V MOEI_(fold)(MOEI_V a, const int largest)
     return a;
 }
 
+/* Rows and columns of b (m,n) exchanged, at most LANES of each, for m rows that
+   are `wide` apart. */
+MOEI_FAST void MOEI_(turn)(const moe_real *b, ptrdiff_t apart, int m, int n,
+                           moe_real *to, ptrdiff_t wide)
+{
+    MOEI_V v[MOEI_LANES];
+    int r;
+
+    MOEI_UNROLL
+    for (r = 0; r < MOEI_LANES; r++)
+        v[r] = r < n ? MOEI_(get)(b + r * apart, m) : MOEI_(nothing);
+    MOEI_(transpose)(v);
+    MOEI_UNROLL
+    for (r = 0; r < MOEI_LANES; r++)
+        if (r < m)
+            MOEI_STORE(to + r * wide, v[r]);
+}
+
 /* Copy b (m,n) to rows that are `wide` apart and start at `to`. */
 static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 {
-    MOEI_V v[MOEI_LANES];
     ptrdiff_t i, j;
     int r, rows, columns;
 
     for (j = 0; j < b->n; j += MOEI_LANES)
         for (i = 0; i < b->m; i += MOEI_LANES) {
             const moe_real *at = b->at + i * b->row + j * b->col;
-            int turn;
 
             rows = moei_smaller(b->m - (int)i, MOEI_LANES);
             columns = moei_smaller(b->n - (int)j, MOEI_LANES);
-            turn = b->row == 1 && b->col != 1 && rows > MOEI_LANES / 4;
-            for (r = 0; r < (turn ? columns : rows); r++)
-                v[r] = turn ? MOEI_(get)(at + r * b->col, rows)
-                            : MOEI_(fetch)(at + r * b->row, b->col, columns);
-            for (; r < MOEI_LANES; r++)
-                v[r] = MOEI_ALL((moe_real)0);
-            if (turn)
-                MOEI_(transpose)(v);
-            for (r = 0; r < rows; r++)
-                MOEI_STORE(to + (i + r) * wide + j, v[r]);
+            if (b->row == 1 && b->col != 1 && rows > MOEI_LANES / 4)
+                MOEI_(turn)(at, b->col, rows, columns, to + i * wide + j, wide);
+            else
+                for (r = 0; r < rows; r++)
+                    MOEI_STORE(to + (i + r) * wide + j,
+                        MOEI_(fetch)(at + r * b->row, b->col, columns));
         }
 }
 
@@ -1468,7 +1502,6 @@ typedef unsigned short moei_mask_bits;
     X(MOEI_ADD, a + b)                                                      \
     X(MOEI_SUB, a - b)                                                      \
     X(MOEI_MUL, a * b)                                                      \
-    X(MOEI_DIV, a / b)                                                      \
     X(MOEI_MUL_ADD, a * b + c)                                              \
     X(MOEI_SUB_MUL, (a - b) * c)                                            \
     X(MOEI_SUB_DIV, (a - b) / c)                                            \
@@ -1522,9 +1555,9 @@ typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
 
 /* The one place that chooses.  Nothing is copied for few rows of C, nor where
    B is small and its rows stand well. */
-static moei_way moei_way_of(const moei_view *C, const moei_view *A,
-                            const moei_view *B, int bits)
+static moei_way moei_way_of(const moei_view *v, int bits)
 {
+    const moei_view *C = v, *A = v + 2, *B = v + 3;
     int contiguous = B->row == 1 && (A->col == 1 || A->col == 0);
     int few = C->m < 8 || C->n < 16, far = B->row >= 256 || B->n > 512;
 
@@ -1536,11 +1569,8 @@ static moei_way moei_way_of(const moei_view *C, const moei_view *A,
 /* One of each loop, for one instruction set. */
 typedef struct moei_kernels {
     int bits;                    /* of a vector; 1: plain                    */
-    void (*product[3])(const moei_view *C, const moei_view *S,
-                       const moei_view *A, const moei_view *B,
-                       moe_real least);      /* by moei_way                  */
-    void (*map)(moei_map_op op, const moei_view *Y, const moei_view *A,
-                const moei_view *B, const moei_view *C);
+    void (*product[3])(const moei_view *v, moe_real least);    /* by way */
+    void (*map)(moei_map_op op, const moei_view *v);
     void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
                    const moei_view *B);
     void (*softmax)(const moei_view *P, const moei_view *log_P,
@@ -1557,8 +1587,7 @@ typedef struct moei_kernels {
         MOEI_INNER(for (; n > 0; MOEI_NEXT)) {                              \
             const MOEI_V a = MOEI_LOAD(p), b = MOEI_LOAD(q);                \
             const MOEI_V c = MOEI_LOAD(r);                                  \
-            (void)b;                                                        \
-            (void)c;                                                        \
+            (void)b, (void)c;                                               \
             MOEI_STORE(y, result);                                          \
         }                                                                   \
         break;
@@ -1574,16 +1603,11 @@ static void MOEI_(map_strip)(moei_map_op op, int n, moe_real *y,
     }
 }
 
-/* One vector of it. */
-#define MOEI_ONCE(name, result) case name: return result;
-#define MOEI_LATER(name, result) case name: break;
-MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
+/* One vector of it, by way of memory; and if it is short, without. */
+MOEI_APART MOEI_V MOEI_(map_long)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
 {
     moe_real room[4][MOEI_LANES];
 
-    switch (op) {
-    MOEI_OPS(MOEI_ONCE, MOEI_LATER)
-    }
     MOEI_STORE(room[0], a);
     MOEI_STORE(room[1], b);
     MOEI_STORE(room[2], c);
@@ -1591,73 +1615,89 @@ MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
     return MOEI_LOAD(room[3]);
 }
 
-/* Lanes along rows of Y, however they stand. */
-static void MOEI_(map_apart)(moei_map_op op, const moei_view *Y,
-                             const moei_view *A, const moei_view *B,
-                             const moei_view *C)
+#define MOEI_ONCE(name, result) case name: return result;
+#define MOEI_LATER(name, result) case name: break;
+MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
 {
-    moe_real *y = moei_writable(*Y);
-    ptrdiff_t i, j;
-    int n;
+    switch (op) {
+    MOEI_OPS(MOEI_ONCE, MOEI_LATER)
+    }
+    return MOEI_(map_long)(op, a, b, c);
+}
 
-    for (i = 0; i < Y->m; i++)
-        for (j = 0; j < Y->n; j += MOEI_LANES) {
-            n = moei_smaller(Y->n - (int)j, MOEI_LANES);
-            MOEI_(put)(y + i * Y->row + j * Y->col, Y->col, n,
-                MOEI_(map_once)(op,
-                    MOEI_(fetch)(A->at + i * A->row + j * A->col, A->col, n),
-                    MOEI_(fetch)(B->at + i * B->row + j * B->col, B->col, n),
-                    MOEI_(fetch)(C->at + i * C->row + j * C->col, C->col, n)));
+/* The last n elements of a row, fewer than there are lanes. */
+MOEI_APART void MOEI_(map_left)(moei_map_op op, int n, moe_real *y,
+                                const moe_real *p, int p_col,
+                                const moe_real *q, int q_col,
+                                const moe_real *r, int r_col)
+{
+    MOEI_STORE_PART(y, n, MOEI_(map_once)(op, MOEI_(part)(p, p_col, n),
+                                          MOEI_(part)(q, q_col, n),
+                                          MOEI_(part)(r, r_col, n)));
+}
+
+/* Rows whose elements stand side by side or are one number: whole vectors, then
+   a part. */
+static void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
+{
+    const int one = v->m > 1 && moei_is_one_row(v) && moei_is_one_row(v + 1)
+                 && moei_is_one_row(v + 2) && moei_is_one_row(v + 3);
+    const int n = one ? v->m * v->n : v->n;
+    const int left = n % MOEI_LANES, whole = n - left;
+    const int p_col = v[1].col, q_col = v[2].col, r_col = v[3].col;
+    const moe_real *p = v[1].at, *q = v[2].at, *r = v[3].at;
+    moe_real room[3][MOEI_LANES], *y = moei_writable(*v);
+    int m = one ? 1 : v->m;
+
+    for (; m > 0; m--) {
+        if (whole > 0)
+            MOEI_(map_strip)(op, whole / MOEI_LANES, y, v->col * MOEI_LANES,
+                MOEI_(operand)(p, p_col, room[0]), p_col * MOEI_LANES,
+                MOEI_(operand)(q, q_col, room[1]), q_col * MOEI_LANES,
+                MOEI_(operand)(r, r_col, room[2]), r_col * MOEI_LANES);
+        if (left > 0)
+            MOEI_(map_left)(op, left, y + whole, p + whole * p_col, p_col,
+                            q + whole * q_col, q_col, r + whole * r_col, r_col);
+        y += v[0].row;
+        p += v[1].row;
+        q += v[2].row;
+        r += v[3].row;
+    }
+}
+
+/* Rows whose elements stand apart: copied together, some at a time. */
+static void MOEI_(map_apart)(moei_map_op op, const moei_view *v)
+{
+    enum { SOME = 16 * MOEI_LANES };
+    moe_real room[4][SOME];
+    moei_view some[4], y;
+    int i, j, k;
+
+    for (i = 0; i < v->m; i++)
+        for (j = 0; j < v->n; j += SOME) {
+            y = moei_window(*v, i, j, 1, SOME);
+            some[0] = moei_row(room[0], y.n);
+            for (k = 1; k < 4; k++)
+                some[k] = moei_together(&v[k], i, j, y.n, room[k]);
+            MOEI_(map_rows)(op, some);
+            moei_set_apart(&y, room[0]);
         }
 }
 
-/* The same where the elements of a row stand side by side or are one number:
-   whole vectors, then a part. */
-static void MOEI_(map_rows)(moei_map_op op, const moei_view *Y,
-                            const moei_view *A, const moei_view *B,
-                            const moei_view *C)
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  v: these
+   four.  Lanes run along the rows. */
+static void MOEI_(kernel_map)(moei_map_op op, const moei_view *v)
 {
-    const int one = Y->m > 1 && moei_is_one_row(Y) && moei_is_one_row(A)
-                 && moei_is_one_row(B) && moei_is_one_row(C);
-    const int n = one ? Y->m * Y->n : Y->n;
-    const int left = n % MOEI_LANES, whole = n - left;
-    const moe_real *p = A->at, *q = B->at, *r = C->at;
-    moe_real room[3][MOEI_LANES], *y = moei_writable(*Y);
-    int m = one ? 1 : Y->m;
+    const int beside = v[0].col == 1
+                    && ((v[1].col | v[2].col | v[3].col) & ~1) == 0;
 
-    if (MOEI_LANES > 1
-        && (Y->col != 1 || ((A->col | B->col | C->col) & ~1) != 0)) {
-        MOEI_(map_apart)(op, Y, A, B, C);
-        return;
-    }
-    for (; m > 0; m--, y += Y->row, p += A->row, q += B->row, r += C->row) {
-        if (whole > 0)
-            MOEI_(map_strip)(op, whole / MOEI_LANES, y, Y->col * MOEI_LANES,
-                MOEI_(operand)(p, A->col, room[0]), A->col * MOEI_LANES,
-                MOEI_(operand)(q, B->col, room[1]), B->col * MOEI_LANES,
-                MOEI_(operand)(r, C->col, room[2]), C->col * MOEI_LANES);
-        if (left > 0)
-            MOEI_STORE_PART(y + whole, left, MOEI_(map_once)(op,
-                            MOEI_(part)(p + whole * A->col, A->col, left),
-                            MOEI_(part)(q + whole * B->col, B->col, left),
-                            MOEI_(part)(r + whole * C->col, C->col, left)));
-    }
-}
-
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Rows become
-   columns where lanes are to run over cases. */
-static void MOEI_(kernel_map)(moei_map_op op, const moei_view *Y,
-                              const moei_view *A, const moei_view *B,
-                              const moei_view *C)
-{
-    if (Y->n == 1 || moei_lanes_over_cases(Y->m, Y->n)) {
-        const moei_view y = moei_transposed(*Y), a = moei_transposed(*A);
-        const moei_view b = moei_transposed(*B), c = moei_transposed(*C);
-
-        MOEI_(map_rows)(op, &y, &a, &b, &c);
-    } else {
-        MOEI_(map_rows)(op, Y, A, B, C);
-    }
+    if (MOEI_LANES == 1 || (beside && (v->m > 1 || v->n >= MOEI_LANES)))
+        MOEI_(map_rows)(op, v);
+    else if (beside)
+        MOEI_(map_left)(op, v->n, moei_writable(*v), v[1].at, v[1].col,
+                        v[2].at, v[2].col, v[3].at, v[3].col);
+    else
+        MOEI_(map_apart)(op, v);
 }
 
 MOEI_FAST MOEI_V MOEI_(term)(moei_reduce_op op, MOEI_V sum, MOEI_V a, MOEI_V b)
@@ -1727,8 +1767,7 @@ static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
 {
     const int along = A->col == 1 && A->n > 4 && MOEI_LANES > 1
                    && op != MOEI_MAX && !MOEI_IN_ORDER;
-    const int side = A->row == 1 && B->row == 1;
-    int i = 0;
+    int i = 0, side = A->row == 1 && B->row == 1;
 
     for (; i < A->m && along; i += MOEI_LANES)
         MOEI_(reduce_along)(op, y, A, B, i);
@@ -1855,11 +1894,11 @@ MOEI_TILE(tile_tall_left, MOEI_TALL_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_2_left, MOEI_R2, MOEI_W1, t->left)
 MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
 
-/* C = max(least, S + A B) with lanes along the rows of C, S and B. */
-static void MOEI_(product_rows)(const moei_view *C, const moei_view *S,
-                                const moei_view *A, const moei_view *B,
-                                moe_real least)
+/* C = max(least, S + A B) with lanes along the rows of C, S and B.
+   v: C, S, A, B. */
+static void MOEI_(product_rows)(const moei_view *v, moe_real least)
 {
+    const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
     static void (*const tile[3][3])(const moei_tile *) = {
         {MOEI_(tile_1_left), MOEI_(tile_2_left), MOEI_(tile_tall_left)},
         {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_tall_wide)},
@@ -1902,36 +1941,33 @@ static void MOEI_(product_rows)(const moei_view *C, const moei_view *S,
 }
 
 /* The same with the rows of B copied together first, a panel at a time. */
-static void MOEI_(product_panels)(const moei_view *C, const moei_view *S,
-                                  const moei_view *A, const moei_view *B,
-                                  moe_real least)
+static void MOEI_(product_panels)(const moei_view *v, moe_real least)
 {
     enum { DEEP = 128, WIDE = MOEI_VECTORS * MOEI_LANES };
     MOEI_V panel_of[DEEP * MOEI_VECTORS];     /* aligned as vectors are */
     moe_real *panel = (moe_real *)(void *)panel_of;
-    int j, l;
+    int j, l, m = v->m, k = v[2].n;
 
-    for (j = 0; j < C->n; j += WIDE)
-        for (l = 0; l < A->n; l += DEEP) {
-            moei_view b = moei_window(*B, l, j, DEEP, WIDE);
-            moei_view c = moei_window(*C, 0, j, C->m, WIDE);
-            moei_view s = l == 0 ? moei_window(*S, 0, j, C->m, WIDE) : c;
-            moei_view a = moei_window(*A, 0, l, A->m, DEEP);
-            moei_view rows = moei_view_of(panel, WIDE, 1, b.m, b.n);
+    for (j = 0; j < v->n; j += WIDE)
+        for (l = 0; l < k; l += DEEP) {
+            const moei_view b = moei_window(v[3], l, j, DEEP, WIDE);
+            const moei_view c = moei_window(v[0], 0, j, m, WIDE);
+            const moei_view part[4] = {
+                c, l == 0 ? moei_window(v[1], 0, j, m, WIDE) : c,
+                moei_window(v[2], 0, l, m, DEEP),
+                moei_view_of(panel, WIDE, 1, b.m, b.n)};
 
             MOEI_(pack)(&b, panel, WIDE);
-            MOEI_(product_rows)(&c, &s, &a, &rows,
-                                l + DEEP >= A->n ? least : -moei_infinity());
+            MOEI_(product_rows)(part, l + DEEP < k ? -moei_infinity() : least);
         }
 }
 
 /* With lanes along the sum, for rows of A and columns of B whose
    elements stand side by side; as many sums at a time as there are lanes.
    Fewer than four columns at the end are worked as four times the same. */
-static void MOEI_(product_dots)(const moei_view *C, const moei_view *S,
-                                const moei_view *A, const moei_view *B,
-                                moe_real least)
+static void MOEI_(product_dots)(const moei_view *v, moe_real least)
 {
+    const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
     moe_real *c = moei_writable(*C), one[MOEI_LANES];
     MOEI_V dot[MOEI_LANES + 4], sum;
     ptrdiff_t i, j;
@@ -2005,8 +2041,6 @@ static const moei_kernels MOEI_(table) = {
     MOEI_(kernel_softmax), MOEI_LEARNS(MOEI_(kernel_update))
 };
 
-/* ------------------------------------------------------------------------ */
-
 #undef MOEI_
 #undef MOEI_PICK
 #undef MOEI_REAL
@@ -2028,11 +2062,6 @@ static const moei_kernels MOEI_(table) = {
 
 #ifndef MOEI_AGAIN      /* after the plain reading, the others */
 #define MOEI_AGAIN
-
-#if defined(__GNUC__) && !defined(__clang__) && !defined(MOE_SAME_BITS)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=fast")
-#endif
 
 #ifdef MOEI_HAS_128
 #define MOEI_SET 128
@@ -2091,10 +2120,6 @@ static const moei_kernels MOEI_(table) = {
 #endif
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && !defined(MOE_SAME_BITS)
-#pragma GCC pop_options
-#endif
-
 /* The sets of this build, narrow to wide, and how many this processor has. */
 static const moei_kernels *const moei_set[] = {
     &moei_table,
@@ -2111,12 +2136,10 @@ static int moei_count_sets(void)
     int all = (int)(sizeof moei_set / sizeof *moei_set);
 
 #ifdef MOEI_HAS_AVX
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        return all - 2;
-    if (!__builtin_cpu_supports("avx512dq")
-        || !__builtin_cpu_supports("avx512bw")
-        || !__builtin_cpu_supports("avx512vl"))
-        return all - 1;
+    all -= !(__builtin_cpu_supports("avx512dq")
+             && __builtin_cpu_supports("avx512bw")
+             && __builtin_cpu_supports("avx512vl"));
+    all -= !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 #endif
     return all;
 }
@@ -2131,50 +2154,62 @@ static int moei_find_set(int bits)
     return i;
 }
 
-/* Y = op(A, B, C), whose rows threads share out. */
-static void moei_share_map(const moei_kernels *set, moei_map_op op,
-                           const moei_view *Y, const moei_view *A,
-                           const moei_view *B, const moei_view *C)
+/* v[0] = op(v[1], v[2], v[3]); rows become columns where lanes are to run over
+   cases. */
+static void moei_map_turned(const moei_kernels *set, moei_map_op op,
+                            moei_view *v)
 {
-    const int parts = moei_parts((uint64_t)Y->m * (uint64_t)Y->n, Y->m);
+    int k;
+
+    if (v->n == 1 || moei_lanes_over_cases(v->m, v->n))
+        for (k = 0; k < 4; k++)
+            v[k] = moei_transposed(v[k]);
+    set->map(op, v);
+}
+
+/* The same; threads share out the rows. */
+static void moei_share_map(const moei_kernels *set, moei_map_op op,
+                           moei_view *v)
+{
+    const int parts = moei_parts((uint64_t)v->m * (uint64_t)v->n, v->m);
     int i;
 
     if (parts == 1) {
-        set->map(op, Y, A, B, C);
+        moei_map_turned(set, op, v);
         return;
     }
     MOEI_IN_PARTS
     for (i = 0; i < parts; i++) {
-        const moei_view y = moei_part_of(Y, i, parts, Y->m);
-        const moei_view a = moei_part_of(A, i, parts, Y->m);
-        const moei_view b = moei_part_of(B, i, parts, Y->m);
-        const moei_view c = moei_part_of(C, i, parts, Y->m);
+        moei_view part[4];
+        int k;
 
-        set->map(op, &y, &a, &b, &c);
+        for (k = 0; k < 4; k++)
+            part[k] = moei_part_of(&v[k], i, parts, v->m);
+        moei_map_turned(set, op, part);
     }
 }
 
-/* C = max(least, S + A B), the same. */
-static void moei_share_product(const moei_kernels *set, moe_real least,
-                               const moei_view *C, const moei_view *S,
-                               const moei_view *A, const moei_view *B)
+/* v[0] = max(least, v[1] + v[2] v[3]), the same. */
+static void moei_share_product(const moei_kernels *set, const moei_view *v,
+                               moe_real least)
 {
-    const moei_way way = moei_way_of(C, A, B, set->bits);
-    const int parts = moei_parts((uint64_t)C->m * (uint64_t)C->n
-                                 * (uint64_t)A->n, C->m);
+    const moei_way way = moei_way_of(v, set->bits);
+    const int parts = moei_parts((uint64_t)v->m * (uint64_t)v->n
+                                 * (uint64_t)v[2].n, v->m);
     int i;
 
     if (parts == 1) {
-        set->product[way](C, S, A, B, least);
+        set->product[way](v, least);
         return;
     }
     MOEI_IN_PARTS
     for (i = 0; i < parts; i++) {
-        const moei_view c = moei_part_of(C, i, parts, C->m);
-        const moei_view s = moei_part_of(S, i, parts, C->m);
-        const moei_view a = moei_part_of(A, i, parts, C->m);
+        const moei_view part[4] = {
+            moei_part_of(&v[0], i, parts, v->m),
+            moei_part_of(&v[1], i, parts, v->m),
+            moei_part_of(&v[2], i, parts, v->m), v[3]};
 
-        set->product[way](&c, &s, &a, B, least);
+        set->product[way](part, least);
     }
 }
 
@@ -2182,7 +2217,9 @@ static void moei_share_product(const moei_kernels *set, moe_real least,
 MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
                         moei_view B, moei_view C)
 {
-    moei_share_map(moei_set[m->set], op, &Y, &A, &B, &C);
+    moei_view v[4] = {Y, A, B, C};
+
+    moei_share_map(moei_set[m->set], op, v);
 }
 
 #define moei_map2(m, op, Y, A, B) moei_map(m, op, Y, A, B, moei_zero)
@@ -2207,15 +2244,12 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
     const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
+    const int turn = C.row == 1 && (C.col != 1 || C.n < C.m);
+    const moei_view as_is[4] = {C, S, A, B};
+    const moei_view turned[4] = {moei_transposed(C), moei_transposed(S),
+                                 moei_transposed(B), moei_transposed(A)};
 
-    if (C.row == 1 && (C.col != 1 || C.n < C.m)) {
-        const moei_view c = moei_transposed(C), s = moei_transposed(S);
-        const moei_view a = moei_transposed(A), b = moei_transposed(B);
-
-        moei_share_product(moei_set[m->set], least, &c, &s, &b, &a);
-    } else {
-        moei_share_product(moei_set[m->set], least, &C, &S, &A, &B);
-    }
+    moei_share_product(moei_set[m->set], turn ? turned : as_is, least);
     if (then != MOEI_COPY && then != MOEI_RELU)
         moei_map1(m, then, C, C);
 }
@@ -2472,9 +2506,11 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
                    moei_take(&carver, B * K * O), &carver);
     moei_carve_net(&m->gate, B, m->config.rows, learn, m->work[MOEI_S],
                    &carver);
-    m->expert.place = moei_take_integers(&carver, B * K);
     m->expert.of = m->config.top_k;
-    m->choice = moei_take_integers(&carver, B * K);
+    if (m->balanced > 0) {
+        m->expert.place = moei_take_integers(&carver, B * K);
+        m->choice = moei_take_integers(&carver, B * K);
+    }
     m->chosen = m->shown = moei_take_integers(&carver, B * K);
     m->s = moei_take(&carver, B * E);
     m->p = moei_take(&carver, B * E);
@@ -2634,7 +2670,7 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     const char *why;
     moe_status status = moe_check(config, &why);
     void *heap = NULL;
-    size_t need, i;
+    size_t need, i, rows;
 
     if (status != MOE_OK)
         return moei_closed(m, status, why);
@@ -2658,8 +2694,11 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     m->heap = heap;
     m->set = moei_find_set(config->simd);
     m->config.simd = moei_set[m->set]->bits;
-    for (i = 0; i < (size_t)m->config.rows && m->gate.layers < 1; i++)
+    rows = (size_t)m->config.rows;
+    for (i = 0; i < rows && m->gate.layers < 1; i++)
         m->work[MOEI_P][i] = moei_writable(moei_number(m->p))[i] = 1;
+    for (i = 0; i < rows * (size_t)m->config.top_k; i++)
+        m->shown[i] = (int32_t)(i % (size_t)m->config.top_k);
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = -1;
     return MOE_OK;
@@ -2781,20 +2820,21 @@ static moei_view moei_seen(const moei_net *net, moei_view z)
                         z.m, net->layer[0].in);
 }
 
-/* The case at place q, and how many of copy c follow one another from there
+/* The case at place q of copy c, and how many follow one another from there
    on. */
-static int moei_case(const moei_net *net, int q)
+static int moei_case(const moei_net *net, int c, int q)
 {
-    return net->place ? (int)net->place[q] / net->of : q;
+    return net->place ? (int)net->place[q] / net->of : q - (int)net->start[c];
 }
 
 static int moei_run(const moei_net *net, int c, int q)
 {
     int end = (int)net->start[c + 1], next = q + 1;
 
-    if (moei_case(net, end - 1) - moei_case(net, q) == end - 1 - q)
+    if (net->place == NULL
+        || moei_case(net, c, end - 1) - moei_case(net, c, q) == end - 1 - q)
         return end - q;
-    while (moei_case(net, next) == moei_case(net, next - 1) + 1)
+    while (moei_case(net, c, next) == moei_case(net, c, next - 1) + 1)
         next++;
     return next - q;
 }
@@ -2808,13 +2848,13 @@ static moei_view moei_rows_of(const moe *m, const moei_net *net, int c,
     moei_view rows;
 
     if (moei_run(net, c, first) == n)
-        return moei_rows_from(a, moei_case(net, first), n);
+        return moei_rows_from(a, moei_case(net, c, first), n);
     rows = a.col == 0 ? moei_cases(m->work[room], n)
                       : moei_block(m->work[room], n, a.n);
     for (q = 0; q < n; q += run) {
         run = moei_run(net, c, first + q);
         moei_map1(m, MOEI_COPY, moei_rows_from(rows, q, run),
-                  moei_rows_from(a, moei_case(net, first + q), run));
+                  moei_rows_from(a, moei_case(net, c, first + q), run));
     }
     return rows;
 }
@@ -2830,7 +2870,7 @@ static void moei_put_back(const moe *m, const moei_net *net, int c,
     for (q = 0; q < rows.m; q += run) {
         run = moei_run(net, c, first + q);
         moei_map1(m, MOEI_COPY,
-                  moei_rows_from(a, moei_case(net, first + q), run),
+                  moei_rows_from(a, moei_case(net, c, first + q), run),
                   moei_rows_from(rows, q, run));
     }
 }
@@ -2853,10 +2893,11 @@ static void moei_net_forward(moe *m, const moei_net *net, int c)
         moe_layer at = moei_layer_of(net, c, l);
         moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
         moei_view b = moei_row(m->params + at.bias, at.out);
-        moei_view a = moei_of_copy(net, net->pre, c, l);
-        moei_view y = moei_of_copy(net, net->act, c, l);
-        int f = net->function[l], apart = a.at != y.at;
+        moei_view y = moei_of_copy(net, net->act, c, l), a = y;
+        int f = net->function[l], apart = net->pre[l] != net->act[l];
 
+        if (apart)
+            a = moei_of_copy(net, net->pre, c, l);
         moei_product(m, apart ? MOEI_COPY : (moei_map_op)f, a, b, x, W);
         if (f == MOEI_SOFTMAX)
             moei_softmax(m, y, a, moei_cases(m->work[MOEI_LSE], a.m), a);
@@ -2999,16 +3040,13 @@ static void moei_gate_choose(moe *m)
         }
 }
 
-/* All experts for all cases, in order; the lists depend on n alone. */
+/* All experts for all cases. */
 static void moei_choose_all(moe *m)
 {
-    int q, E = m->config.experts, all = m->n * E;
+    int i;
 
-    if ((int)m->expert.start[E] == all)
-        return;
-    for (q = 0; q < all; q++)
-        m->choice[q] = q % E;
-    moei_group(&m->expert, m->choice, m->n);
+    for (i = 0; i <= m->config.experts; i++)
+        m->expert.start[i] = i * m->n;
 }
 
 /* s = gate(x),  p = softmax of the chosen s   (n,E)
@@ -3034,7 +3072,7 @@ static void moei_gate_forward(moe *m)
 
 /* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
      balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
-   dE/ds_i += balance E q_i (f_i - sum_j f_j q_j) */
+   dE/ds_i += balance E q_i (f_i - sum_j f_j q_j)       G is free by now */
 static void moei_balance_backward(moe *m, moei_view dE_ds)
 {
     int E = m->config.experts;
@@ -3042,7 +3080,7 @@ static void moei_balance_backward(moe *m, moei_view dE_ds)
     moei_view q = moei_block(m->work[MOEI_DELTA_2], m->n, E);
     moei_view mean = moei_array(m, MOEI_TOP), f = moei_row(m->share, E);
 
-    moei_softmax(m, q, moei_array(m, MOEI_H), moei_array(m, MOEI_LSE),
+    moei_softmax(m, q, moei_array(m, MOEI_G), moei_array(m, MOEI_LSE),
                  moei_array(m, MOEI_S));
     moei_reduce(m, MOEI_DOT, mean, q, f);
     moei_map(m, MOEI_SUB_MUL, q, f, mean, q);
@@ -3108,7 +3146,7 @@ static void moei_blend_forward(moe *m)
         moei_map1(m, MOEI_COPY, y, moei_zero);
     for (i = 0; i < m->config.experts; i++)
         for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
-            int first = moei_case(net, q), at = q - (int)net->start[i];
+            int first = moei_case(net, i, q), at = q - (int)net->start[i];
             moei_view sum;
 
             run = moei_run(net, i, q);
@@ -3419,24 +3457,26 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
 static void moei_publish(moe *m)
 {
     const moei_net *net = &m->expert;
+    const int32_t *place = net->place, *choice = m->choice;
+    int32_t *shown = m->shown;
     int i, n = m->n, E = m->config.experts, O = m->config.outputs, q, run;
 
     m->rows = n;
-    for (q = 0; q < n * net->of; q++)
-        m->shown[q] = m->choice[q];
+    for (q = choice ? n * net->of : 0; q-- > 0;)
+        shown[q] = choice[q];
     if (m->gate.layers > 0) {
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
         moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
     for (i = 0; i < E; i++)
         for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
-            run = 1;
-            while (q + run < net->start[i + 1]
-                   && net->place[q + run] == net->place[q] + run * net->of)
+            int end = (int)net->start[i + 1], at = place ? (int)place[q] : i;
+
+            run = place ? 1 : end - q;
+            while (q + run < end && place[q + run] == at + run * net->of)
                 run++;
-            moei_to_user(m, moei_view_of(m->o + (size_t)net->place[q]
-                                              * (size_t)O, net->of * O, 1,
-                                         run, O),
+            moei_to_user(m, moei_view_of(m->o + (size_t)at * (size_t)O,
+                                         net->of * O, 1, run, O),
                          moei_rows_from(moei_expert_out(m, i),
                                         q - (int)net->start[i], run));
         }
@@ -3608,7 +3648,8 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
         moei_loss_backward(m);
     }
     if (data->n > 0) {
-        moei_posteriors(m);
+        if (m->config.loss != MOE_LOSS_MIXTURE)     /* which has made them */
+            moei_posteriors(m);
         moei_map1(m, MOEI_COPY, moei_matrix(m->h, m->n, m->config.experts),
                   moei_array(m, MOEI_H));
         moei_publish(m);

@@ -374,13 +374,13 @@ static size_t integers(size_t count)
 /* Counted by hand from the shapes in the header, for every target the same:
    values, what else is as long as the trained parameters, the layers' arrays
    (copies,B,out), and the arrays of a block for prediction and for learning.
-   Integers: where the cases of two experts and of the gate begin, and three
-   for each case and expert.  They change with the layout alone. */
+   Integers: where the cases of two experts and of the gate begin, and which
+   experts each case has.  They change with the layout alone. */
 static void test_literal_bytes(void)
 {
     moe_config config = make_config(3, 2, 2);
-    size_t one = integers(3) + integers(2) + 3 * integers(2);
-    size_t four = integers(3) + integers(2) + 3 * integers(8);
+    size_t one = integers(3) + integers(2) + integers(2);
+    size_t four = integers(3) + integers(2) + integers(8);
 
     config.rows = 4;
     check_reals(moe_bytes(&config), four + 34 + 4 * 24 + 24 + 84 + 100);
