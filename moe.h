@@ -2452,6 +2452,13 @@ static moe_real *moei_take(moei_carver *carver, uint64_t count)
     return at;
 }
 
+/* The same up to the end of a cache line, 64 bytes of floats: what follows
+   begins at one, as the memory should. */
+static moe_real *moei_take_lines(moei_carver *carver, size_t count)
+{
+    return moei_take(carver, ((uint64_t)count + 15) / 16 * 16);
+}
+
 static int32_t *moei_take_integers(moei_carver *carver, uint64_t count)
 {
     uint64_t bytes = count * sizeof(int32_t) + sizeof(moe_real) - 1;
@@ -2469,7 +2476,6 @@ static void moei_carve_net(moei_net *net, uint64_t cases, int rows, int learn,
 {
     int l;
 
-    net->start = moei_take_integers(carver, (uint64_t)net->copies + 1);
     net->kept = learn;
     cases = learn ? cases : (uint64_t)rows;
     for (l = 0; l < net->layers; l++) {
@@ -2498,6 +2504,12 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     K = (uint64_t)m->config.top_k;
     O = (uint64_t)m->config.outputs;
     learn = weights && m->config.use != MOE_USE_PREDICT;
+    if (weights)
+        m->own = moei_take_lines(&carver, m->value_count);
+    if (learn)
+        m->grads = moei_take_lines(&carver, m->trained_count);
+    for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
+        m->kept[i] = moei_take_lines(&carver, m->trained_count);
     for (i = 0; i < MOEI_ARRAY_COUNT; i++)
         if (learn || !moei_learning[i])
             m->work[i] = moei_take(&carver,
@@ -2506,27 +2518,24 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
                    moei_take(&carver, B * K * O), &carver);
     moei_carve_net(&m->gate, B, m->config.rows, learn, m->work[MOEI_S],
                    &carver);
+    m->s = moei_take(&carver, B * E);
+    m->p = moei_take(&carver, B * E);
+    m->o = moei_take(&carver, B * K * O);
+    m->y = moei_take(&carver, B * O);
+    if (learn) {
+        m->h = moei_take(&carver, B * E);
+        m->sum = moei_take(&carver, 3 * (2 * E + 4));
+        m->means = moei_take(&carver, 2 * E);
+        m->share = moei_take(&carver, m->balanced);
+    }
+    m->expert.start = moei_take_integers(&carver, E + 1);
+    m->gate.start = moei_take_integers(&carver, 2);
     m->expert.of = m->config.top_k;
     if (m->balanced > 0) {
         m->expert.place = moei_take_integers(&carver, B * K);
         m->choice = moei_take_integers(&carver, B * K);
     }
     m->chosen = m->shown = moei_take_integers(&carver, B * K);
-    m->s = moei_take(&carver, B * E);
-    m->p = moei_take(&carver, B * E);
-    m->o = moei_take(&carver, B * K * O);
-    m->y = moei_take(&carver, B * O);
-    if (weights)
-        m->own = moei_take(&carver, m->value_count);
-    for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
-        m->kept[i] = moei_take(&carver, m->trained_count);
-    if (learn) {
-        m->h = moei_take(&carver, B * E);
-        m->grads = moei_take(&carver, m->trained_count);
-        m->sum = moei_take(&carver, 3 * (2 * E + 4));
-        m->means = moei_take(&carver, 2 * E);
-        m->share = moei_take(&carver, m->balanced);
-    }
     return carver.used;
 }
 

@@ -306,8 +306,15 @@ static void test_counts(void)
     }
 }
 
-/* Parameters, gradients, moments and best weights are exactly as long as they
-   must be; the rest is work memory and covers the public arrays. */
+/* Reals up to the end of a cache line of floats. */
+static size_t lines(size_t count)
+{
+    return (count + 15) / 16 * 16;
+}
+
+/* Parameters, gradients, moments and best weights are as long as they must be
+   for each to begin at a cache line; the rest is work memory and covers the
+   public arrays. */
 static void test_bytes(void)
 {
     int i;
@@ -328,9 +335,10 @@ static void test_bytes(void)
         predict = moe_bytes(&config);
         CHECK(moe_work_bytes(&config) == work);
 
-        CHECK(train - learn == 3 * trained(&config) * sizeof(moe_real));
-        CHECK(predict - work == values * sizeof(moe_real));
-        CHECK(learn - predict >= (trained(&config) + B * E)
+        CHECK(train - learn == 3 * lines(trained(&config))
+                               * sizeof(moe_real));
+        CHECK(predict - work == lines(values) * sizeof(moe_real));
+        CHECK(learn - predict >= (lines(trained(&config)) + B * E)
                                  * sizeof(moe_real));
         CHECK(work >= shown * sizeof(moe_real));
         config.rows = 64;
@@ -372,8 +380,8 @@ static size_t integers(size_t count)
 }
 
 /* Counted by hand from the shapes in the header, for every target the same:
-   values, what else is as long as the trained parameters, the layers' arrays
-   (copies,B,out), and the arrays of a block for prediction and for learning.
+   values, what else is as long as the trained parameters, each up to the end
+   of a cache line, the layers' arrays (copies,B,out), and the arrays of a block for prediction and for learning.
    Integers: where the cases of two experts and of the gate begin, and which
    experts each case has.  They change with the layout alone. */
 static void test_literal_bytes(void)
@@ -383,16 +391,16 @@ static void test_literal_bytes(void)
     size_t four = integers(3) + integers(2) + integers(8);
 
     config.rows = 4;
-    check_reals(moe_bytes(&config), four + 34 + 4 * 24 + 24 + 84 + 100);
+    check_reals(moe_bytes(&config), four + 48 + 4 * 32 + 24 + 84 + 100);
     config.hidden[0] = 5;
     config.gate_hidden[0] = 3;
     config.activation = MOE_ACT_SILU;
     config.output = MOE_OUT_SOFTMAX;
-    check_reals(moe_bytes(&config), four + 94 + 4 * 84 + 144 + 84 + 124);
+    check_reals(moe_bytes(&config), four + 96 + 4 * 96 + 144 + 84 + 124);
     config = make_config(2, 1, 2);
     config.rows = 1;
     config.use = MOE_USE_LEARN;
-    check_reals(moe_bytes(&config), one + 18 + 12 + 4 + 16 + 43);
+    check_reals(moe_bytes(&config), one + 32 + 16 + 4 + 16 + 43);
     config = make_config(1, 1, 2);
     config.rows = 1;
     check_reals(moe_work_bytes(&config), one + 4 + 15);
