@@ -111,9 +111,10 @@
      MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, on every target
-   the same.  Give a buffer of that many bytes, aligned as a moe_real is, or
-   NULL for one MOE_MALLOC that moe_close frees.  It grows with config.rows, not
-   with how many cases you have: any number is worked through in such blocks.
+   the same.  Give a buffer of that many bytes, aligned as a moe_real is (to 64
+   bytes is faster), or NULL for one MOE_MALLOC that moe_close frees.  It grows
+   with config.rows, not with how many cases you have: any number is worked
+   through in such blocks.
 
    Weights that are const (in flash, in a mapped file, of another thread)
    are attached to, not copied: memory holds only the work arrays.
@@ -2956,13 +2957,6 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
 /* 8  GATE                                                                  */
 /* ======================================================================== */
 
-/* gate.balance (E): what is added to s for the choice alone. */
-static moei_view moei_balance(const moe *m)
-{
-    return m->balanced ? moei_row(m->params + m->trained_count - m->balanced,
-                                  m->config.experts) : moei_zero;
-}
-
 /* The logit that expert j is chosen by; NaN loses against all. */
 static moe_real moei_rank(const moe_real *s, int step, int j)
 {
@@ -3025,8 +3019,8 @@ static void moei_group(moei_net *net, const int32_t *chosen, int n)
     start[0] = 0;
 }
 
-/* Choose experts by s + balance, group the cases by them, and leave s in LOG_P,
-   with -inf for experts that were not chosen: their p is 0. */
+/* Choose experts by s + gate.balance, group the cases by them, and leave s in
+   LOG_P, with -inf for experts that were not chosen: their p is 0. */
 static void moei_gate_choose(moe *m)
 {
     moei_view s = moei_array(m, MOEI_S), rank = moei_array(m, MOEI_LOG_P);
@@ -3034,7 +3028,8 @@ static void moei_gate_choose(moe *m)
     int32_t *chosen = m->choice;
     int r, k, K = m->config.top_k;
 
-    moei_map2(m, MOEI_ADD, rank, s, moei_balance(m));
+    moei_map2(m, MOEI_ADD, rank, s,
+              moei_row(m->params + m->trained_count - m->balanced, rank.n));
     for (r = 0; r < m->n; r++)
         moei_choose(rank.at + (ptrdiff_t)r * rank.row, rank.col,
                     m->config.experts, K, chosen + (ptrdiff_t)r * K);
@@ -3049,21 +3044,12 @@ static void moei_gate_choose(moe *m)
         }
 }
 
-/* All experts for all cases. */
-static void moei_choose_all(moe *m)
-{
-    int i;
-
-    for (i = 0; i <= m->config.experts; i++)
-        m->expert.start[i] = i * m->n;
-}
-
 /* s = gate(x),  p = softmax of the chosen s   (n,E)
-   A gate without layers has one expert and nothing to say: p stays 1, as
-   moe_open left it. */
+   Without a choice all experts have all cases.  A gate without layers has one
+   expert and nothing to say: p stays 1, as moe_open left it. */
 static void moei_gate_forward(moe *m)
 {
-    int layers = m->gate.layers, choosing = m->balanced > 0;
+    int i, layers = m->gate.layers, choosing = m->balanced > 0;
 
     if (layers > 0) {
         m->gate.start[1] = m->n;
@@ -3071,8 +3057,8 @@ static void moei_gate_forward(moe *m)
     }
     if (choosing)
         moei_gate_choose(m);
-    else
-        moei_choose_all(m);
+    for (i = 0; i <= m->config.experts && !choosing; i++)
+        m->expert.start[i] = i * m->n;
     if (layers > 0)
         moei_softmax(m, moei_array(m, MOEI_P), moei_array(m, MOEI_LOG_P),
                      moei_array(m, MOEI_LSE),

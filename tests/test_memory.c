@@ -381,9 +381,10 @@ static size_t integers(size_t count)
 
 /* Counted by hand from the shapes in the header, for every target the same:
    values, what else is as long as the trained parameters, each up to the end
-   of a cache line, the layers' arrays (copies,B,out), and the arrays of a block for prediction and for learning.
-   Integers: where the cases of two experts and of the gate begin, and which
-   experts each case has.  They change with the layout alone. */
+   of a cache line, the layers' arrays (copies,B,out), and the arrays of a block
+   for prediction and for learning.  Integers: where the cases of two experts
+   and of the gate begin, and which experts each case has.  They change with the
+   layout alone. */
 static void test_literal_bytes(void)
 {
     moe_config config = make_config(3, 2, 2);
