@@ -377,7 +377,7 @@ typedef struct moe_config {
                                     top_k in 1..E-1                          */
     int rows;                    /* B: cases worked on at once; 0: 64        */
     int simd;                    /* vectors of so many bits; 1: none, plain C;
-                                    0: the widest that the processor has    */
+                                    0: the widest (with -Os only one)      */
     moe_use use;
     uint64_t seed;               /* of the initial weights                   */
 } moe_config;
@@ -962,10 +962,12 @@ MOEI_UNUSED static moei_view moei_together(const moei_view *v, int i, int j,
     const ptrdiff_t apart = v->col;
     int k;
 
+    if (apart <= 1)
+        return moei_view_of(p, 0, (int)apart, 1, n);
     MOEI_UNROLL
-    for (k = 0; k < n && apart > 1; k++)
+    for (k = 0; k < n; k++)
         room[k] = p[k * apart];
-    return moei_view_of(apart > 1 ? room : p, 0, apart != 0, 1, n);
+    return moei_row(room, n);
 }
 
 MOEI_UNUSED static void moei_set_apart(const moei_view *v, const moe_real *from)
@@ -1043,12 +1045,20 @@ typedef moe_real moei_memory;
 #define MOEI_BITS(x) moei_to_bits(x)
 #define MOEI_LOW(a, b) ((void)(b), (a))
 #define MOEI_HIGH(a, b) ((void)(a), (b))
-#define MOEI_TALL 3              /* rows of the tallest tile of a product    */
+#ifdef __OPTIMIZE_SIZE__
+#define MOEI_TALL 1              /* rows of the tallest tile of a product    */
+#define MOEI_TALL_TILE MOEI_R1
+#define MOEI_PAIR_TILE MOEI_R1
+#else
+#define MOEI_TALL 3
 #define MOEI_TALL_TILE MOEI_R3
+#define MOEI_PAIR_TILE MOEI_R2
+#endif
 #else
 #define MOEI_(name) MOEI_JOIN(name, MOEI_SET)
 #define MOEI_TALL 6
 #define MOEI_TALL_TILE MOEI_R6
+#define MOEI_PAIR_TILE MOEI_R2
 typedef moe_real MOEI_(vector)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
 typedef moei_bits MOEI_(words)
@@ -1472,8 +1482,8 @@ static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 
 #if MOEI_LANES == 1      /* what is read only once */
 
-/* Instruction sets that the compiler can make code for. */
-#if defined(__GNUC__) && defined(__SSE2_MATH__)
+/* Instruction sets that the compiler can make code for; with -Os just one. */
+#if defined(__GNUC__) && defined(__SSE2_MATH__) && !defined(__OPTIMIZE_SIZE__)
 #define MOEI_HAS_AVX
 #ifdef __clang__
 #if !__has_builtin(__builtin_ia32_loadups512_mask)
@@ -1527,7 +1537,6 @@ typedef enum moei_map_op { MOEI_OPS(MOEI_OP, MOEI_OP) } moei_map_op;
 
 typedef enum { MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE } moei_reduce_op;
 typedef enum { MOEI_SGD, MOEI_MOMENTUM, MOEI_ADAM } moei_update_op;
-
 /* The numbers of one optimiser step. */
 typedef struct moei_rule {
     moei_update_op op;
@@ -1650,7 +1659,8 @@ static void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
     moe_real room[3][MOEI_LANES], *y = moei_writable(*v);
     int m = one ? 1 : v->m;
 
-    for (; m > 0; m--) {
+    for (; m > 0; m--, y += v->row, p += v[1].row, q += v[2].row,
+                  r += v[3].row) {
         if (whole > 0)
             MOEI_(map_strip)(op, whole / MOEI_LANES, y, v->col * MOEI_LANES,
                 MOEI_(operand)(p, p_col, room[0]), p_col * MOEI_LANES,
@@ -1659,10 +1669,6 @@ static void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
         if (left > 0)
             MOEI_(map_left)(op, left, y + whole, p + whole * p_col, p_col,
                             q + whole * q_col, q_col, r + whole * r_col, r_col);
-        y += v[0].row;
-        p += v[1].row;
-        q += v[2].row;
-        r += v[3].row;
     }
 }
 
@@ -1888,11 +1894,11 @@ static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
         R(W, MOEI_END_ROW)                                                  \
     }
 MOEI_TILE(tile_tall_wide, MOEI_TALL_TILE, MOEI_WIDE, MOEI_LANES)
-MOEI_TILE(tile_2_wide, MOEI_R2, MOEI_WIDE, MOEI_LANES)
+MOEI_TILE(tile_2_wide, MOEI_PAIR_TILE, MOEI_WIDE, MOEI_LANES)
 MOEI_TILE(tile_1_wide, MOEI_R1, MOEI_WIDE, MOEI_LANES)
 MOEI_TILE(tile_1_long, MOEI_R1, MOEI_W8, MOEI_LANES)
 MOEI_TILE(tile_tall_left, MOEI_TALL_TILE, MOEI_W1, t->left)
-MOEI_TILE(tile_2_left, MOEI_R2, MOEI_W1, t->left)
+MOEI_TILE(tile_2_left, MOEI_PAIR_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
 
 /* C = max(least, S + A B) with lanes along the rows of C, S and B.
@@ -2002,39 +2008,37 @@ static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
                                  const moei_rule *rule)
 {
     MOEI_V x, step, first, second;
+    size_t i;
     int left;
 
-    for (; n > 0; n -= (size_t)left, w += left, g += left) {
-        left = n < MOEI_LANES ? (int)n : MOEI_LANES;
-        x = MOEI_(get)(w, left);
-        step = MOEI_(get)(g, left) * rule->scale;
-        MOEI_(give)(g, left, MOEI_(nothing));
+    for (i = 0; i < n; i += (size_t)left) {
+        left = n - i < MOEI_LANES ? (int)(n - i) : MOEI_LANES;
+        x = MOEI_(get)(w + i, left);
+        step = MOEI_(get)(g + i, left) * rule->scale;
+        MOEI_(give)(g + i, left, MOEI_(nothing));
         if (rule->op == MOEI_SGD) {
             x -= rule->rate * (step + rule->decay * x);
         } else if (rule->op == MOEI_MOMENTUM) {
-            first = rule->momentum * MOEI_(get)(v, left) + step
+            first = rule->momentum * MOEI_(get)(v + i, left) + step
                   + rule->decay * x;
-            MOEI_(give)(v, left, first);
-            v += left;
+            MOEI_(give)(v + i, left, first);
             x -= rule->rate * first;
         } else {
-            first = MOEI_(get)(v, left);
-            second = MOEI_(get)(u, left);
+            first = MOEI_(get)(v + i, left);
+            second = MOEI_(get)(u + i, left);
             first += (1 - MOEI_BETA_1) * (step - first);
             second += (1 - MOEI_BETA_2) * (step * step - second);
-            MOEI_(give)(v, left, first);
-            MOEI_(give)(u, left, second);
-            v += left;
-            u += left;
+            MOEI_(give)(v + i, left, first);
+            MOEI_(give)(u + i, left, second);
             x -= rule->rate * first
                    / (MOEI_(sqrt)(second * rule->second_scale) + MOEI_EPSILON)
                + rule->decay * x;
         }
-        MOEI_(give)(w, left, x);
+        MOEI_(give)(w + i, left, x);
     }
 }
 
-static const moei_kernels MOEI_(table) = {
+MOEI_UNUSED static const moei_kernels MOEI_(table) = {
     MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
     {MOEI_(product_rows), MOEI_LANES == 1 ? NULL : MOEI_(product_dots),
      MOEI_LANES == 1 ? NULL : MOEI_(product_panels)},
@@ -2059,6 +2063,7 @@ static const moei_kernels MOEI_(table) = {
 #undef MOEI_WIDE
 #undef MOEI_TALL
 #undef MOEI_TALL_TILE
+#undef MOEI_PAIR_TILE
 #undef MOEI_VECTORS
 
 #ifndef MOEI_AGAIN      /* after the plain reading, the others */
@@ -2123,7 +2128,9 @@ static const moei_kernels MOEI_(table) = {
 
 /* The sets of this build, narrow to wide, and how many this processor has. */
 static const moei_kernels *const moei_set[] = {
+#if !defined(MOEI_HAS_128) || !defined(__OPTIMIZE_SIZE__)
     &moei_table,
+#endif
 #ifdef MOEI_HAS_128
     &moei_table_128,
 #endif
@@ -2453,11 +2460,10 @@ static moe_real *moei_take(moei_carver *carver, uint64_t count)
     return at;
 }
 
-/* The same up to the end of a cache line, 64 bytes of floats: what follows
-   begins at one, as the memory should. */
-static moe_real *moei_take_lines(moei_carver *carver, size_t count)
+/* Up to the end of a cache line of floats: the next array begins at one. */
+static uint64_t moei_lines(size_t count)
 {
-    return moei_take(carver, ((uint64_t)count + 15) / 16 * 16);
+    return ((uint64_t)count + 15) / 16 * 16;
 }
 
 static int32_t *moei_take_integers(moei_carver *carver, uint64_t count)
@@ -2506,11 +2512,11 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     O = (uint64_t)m->config.outputs;
     learn = weights && m->config.use != MOE_USE_PREDICT;
     if (weights)
-        m->own = moei_take_lines(&carver, m->value_count);
+        m->own = moei_take(&carver, moei_lines(m->value_count));
     if (learn)
-        m->grads = moei_take_lines(&carver, m->trained_count);
+        m->grads = moei_take(&carver, moei_lines(m->trained_count));
     for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
-        m->kept[i] = moei_take_lines(&carver, m->trained_count);
+        m->kept[i] = moei_take(&carver, moei_lines(m->trained_count));
     for (i = 0; i < MOEI_ARRAY_COUNT; i++)
         if (learn || !moei_learning[i])
             m->work[i] = moei_take(&carver,
