@@ -992,7 +992,7 @@ static int moei_lanes_over_cases(int n, int columns)
    work for longer than waking them takes.  Rows are owned, sums are not split:
    the results are the same bits for any number of threads. */
 enum { MOEI_ROW_TILE = 6 };
-#define MOEI_LEAST_WORK ((uint64_t)1 << 20)
+#define MOEI_LEAST_WORK ((uint64_t)1 << 18)
 
 static int moei_parts(uint64_t operations, int rows)
 {
@@ -1004,14 +1004,15 @@ static int moei_parts(uint64_t operations, int rows)
     return threads > 1 && most > 1 ? most : 1;
 }
 
-/* The rows of part i: whole tiles, and in the last part the rest. */
+/* The rows of part i: tiles, of which the first parts may have one more, for
+   the last tile of all is seldom whole. */
 static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
 {
-    const int tiles = rows / MOEI_ROW_TILE;
-    const int from = tiles * i / parts * MOEI_ROW_TILE;
-    const int to = tiles * (i + 1) / parts * MOEI_ROW_TILE;
+    const int tiles = (rows + MOEI_ROW_TILE - 1) / MOEI_ROW_TILE;
+    const int from = (tiles * i + parts - 1) / parts * MOEI_ROW_TILE;
+    const int to = (tiles * (i + 1) + parts - 1) / parts * MOEI_ROW_TILE;
 
-    return moei_rows_from(*v, from, (i + 1 < parts ? to : rows) - from);
+    return moei_rows_from(*v, from, moei_smaller(to, rows) - from);
 }
 
 typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
@@ -1576,15 +1577,18 @@ static moei_way moei_way_of(const moei_view *v, int bits)
          : B->col != 1 || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
 }
 
+/* A loop on four views, its own copies; what it does, what it raises C to, and
+   the view that has not a row for each row of the first, or -1. */
+typedef struct moei_job { int op, whole; moe_real least; } moei_job;
+typedef void moei_loop(const moei_job *job, moei_view *v);
+
 /* One of each loop, for one instruction set. */
 typedef struct moei_kernels {
     int bits;                    /* of a vector; 1: plain                    */
-    void (*product[3])(const moei_view *v, moe_real least);    /* by way */
-    void (*map)(moei_map_op op, const moei_view *v);
-    void (*reduce)(moei_reduce_op op, const moei_view *y, const moei_view *A,
-                   const moei_view *B);
-    void (*softmax)(const moei_view *P, const moei_view *log_P,
-                    const moei_view *lse, const moei_view *X);
+    moei_loop *product[3];       /* C, S, A, B; by moei_way                  */
+    moei_loop *map;              /* Y, A, B, C                               */
+    moei_loop *reduce;           /* y, A, B                                  */
+    moei_loop *softmax;          /* P, log P, lse, X                         */
     void (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
                    moe_real *u, const moei_rule *rule);
 } moei_kernels;
@@ -1691,13 +1695,17 @@ static void MOEI_(map_apart)(moei_map_op op, const moei_view *v)
         }
 }
 
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  v: these
-   four.  Lanes run along the rows. */
-static void MOEI_(kernel_map)(moei_map_op op, const moei_view *v)
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Rows become
+   columns where lanes are to run over cases. */
+static void MOEI_(kernel_map)(const moei_job *job, moei_view *v)
 {
-    const int beside = v[0].col == 1
-                    && ((v[1].col | v[2].col | v[3].col) & ~1) == 0;
+    const moei_map_op op = (moei_map_op)job->op;
+    int k, beside;
 
+    if (v->n == 1 || moei_lanes_over_cases(v->m, v->n))
+        for (k = 0; k < 4; k++)
+            v[k] = moei_transposed(v[k]);
+    beside = v->col == 1 && ((v[1].col | v[2].col | v[3].col) & ~1) == 0;
     if (MOEI_LANES == 1 || (beside && (v->m > 1 || v->n >= MOEI_LANES)))
         MOEI_(map_rows)(op, v);
     else if (beside)
@@ -1769,9 +1777,10 @@ static void MOEI_(reduce_along)(moei_reduce_op op, const moei_view *y,
 
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
    A, B (m,n)   y (m,1) */
-static void MOEI_(kernel_reduce)(moei_reduce_op op, const moei_view *y,
-                                 const moei_view *A, const moei_view *B)
+static void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
 {
+    const moei_reduce_op op = (moei_reduce_op)job->op;
+    const moei_view *y = v, *A = v + 1, *B = v + 2;
     const int along = A->col == 1 && A->n > 4 && MOEI_LANES > 1
                    && op != MOEI_MAX && !MOEI_IN_ORDER;
     int i = 0, side = A->row == 1 && B->row == 1;
@@ -1834,15 +1843,16 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
     }
 }
 
-static void MOEI_(kernel_softmax)(const moei_view *P, const moei_view *log_P,
-                                  const moei_view *lse, const moei_view *X)
+static void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
 {
+    const moei_view *P = v, *log_P = v + 1, *lse = v + 2, *X = v + 3;
     const int along = MOEI_LANES > 1 && !MOEI_IN_ORDER && X->col == 1
                    && P->col == 1 && log_P->col == 1;
     const int side = X->row == 1 && P->row == 1 && log_P->row == 1;
     const int whole = side ? X->m - X->m % MOEI_LANES : 0;
     int i = 0;
 
+    (void)job;
     for (; i < X->m && along; i++)
         MOEI_(softmax_rows)(P, log_P, lse, X, i, 1, MOEI_BESIDE);
     for (; i < whole; i += MOEI_LANES)
@@ -1901,9 +1911,8 @@ MOEI_TILE(tile_tall_left, MOEI_TALL_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_2_left, MOEI_PAIR_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
 
-/* C = max(least, S + A B) with lanes along the rows of C, S and B.
-   v: C, S, A, B. */
-static void MOEI_(product_rows)(const moei_view *v, moe_real least)
+/* C = max(least, S + A B) with lanes along the rows of C, S and B. */
+static void MOEI_(product_rows)(const moei_job *job, moei_view *v)
 {
     const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
     static void (*const tile[3][3])(const moei_tile *) = {
@@ -1920,7 +1929,7 @@ static void MOEI_(product_rows)(const moei_view *v, moe_real least)
     int rows, columns, left, r;
 
     t.k = A->n;
-    t.least = least;
+    t.least = job->least;
     t.c_row = C->row;
     t.a_row = A->row;
     t.a_col = A->col;
@@ -1948,31 +1957,33 @@ static void MOEI_(product_rows)(const moei_view *v, moe_real least)
 }
 
 /* The same with the rows of B copied together first, a panel at a time. */
-static void MOEI_(product_panels)(const moei_view *v, moe_real least)
+static void MOEI_(product_panels)(const moei_job *job, moei_view *v)
 {
     enum { DEEP = 128, WIDE = MOEI_VECTORS * MOEI_LANES };
     MOEI_V panel_of[DEEP * MOEI_VECTORS];     /* aligned as vectors are */
     moe_real *panel = (moe_real *)(void *)panel_of;
+    moei_job step = *job;
     int j, l, m = v->m, k = v[2].n;
 
     for (j = 0; j < v->n; j += WIDE)
         for (l = 0; l < k; l += DEEP) {
             const moei_view b = moei_window(v[3], l, j, DEEP, WIDE);
             const moei_view c = moei_window(v[0], 0, j, m, WIDE);
-            const moei_view part[4] = {
+            moei_view part[4] = {
                 c, l == 0 ? moei_window(v[1], 0, j, m, WIDE) : c,
                 moei_window(v[2], 0, l, m, DEEP),
                 moei_view_of(panel, WIDE, 1, b.m, b.n)};
 
             MOEI_(pack)(&b, panel, WIDE);
-            MOEI_(product_rows)(part, l + DEEP < k ? -moei_infinity() : least);
+            step.least = l + DEEP < k ? -moei_infinity() : job->least;
+            MOEI_(product_rows)(&step, part);
         }
 }
 
 /* With lanes along the sum, for rows of A and columns of B whose
    elements stand side by side; as many sums at a time as there are lanes.
    Fewer than four columns at the end are worked as four times the same. */
-static void MOEI_(product_dots)(const moei_view *v, moe_real least)
+static void MOEI_(product_dots)(const moei_job *job, moei_view *v)
 {
     const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
     moe_real *c = moei_writable(*C), one[MOEI_LANES];
@@ -1994,7 +2005,7 @@ static void MOEI_(product_dots)(const moei_view *v, moe_real least)
             sum = MOEI_(sums)(dot, n)
                 + MOEI_(fetch)(S->at + i * S->row + j * S->col, S->col, n);
             MOEI_(put)(c + i * C->row + j * C->col, C->col, n,
-                       MOEI_(larger)(sum, MOEI_ALL(least)));
+                       MOEI_(larger)(sum, MOEI_ALL(job->least)));
         }
 }
 
@@ -2162,28 +2173,15 @@ static int moei_find_set(int bits)
     return i;
 }
 
-/* v[0] = op(v[1], v[2], v[3]); rows become columns where lanes are to run over
-   cases. */
-static void moei_map_turned(const moei_kernels *set, moei_map_op op,
-                            moei_view *v)
+/* A loop on m rows, which threads share out. */
+MOEI_FAST void moei_share(moei_loop *loop, const moei_job *job, moei_view *v,
+                          uint64_t operations)
 {
-    int k;
-
-    if (v->n == 1 || moei_lanes_over_cases(v->m, v->n))
-        for (k = 0; k < 4; k++)
-            v[k] = moei_transposed(v[k]);
-    set->map(op, v);
-}
-
-/* The same; threads share out the rows. */
-static void moei_share_map(const moei_kernels *set, moei_map_op op,
-                           moei_view *v)
-{
-    const int parts = moei_parts((uint64_t)v->m * (uint64_t)v->n, v->m);
+    const int rows = v->m, parts = moei_parts(operations, rows);
     int i;
 
     if (parts == 1) {
-        moei_map_turned(set, op, v);
+        loop(job, v);
         return;
     }
     MOEI_IN_PARTS
@@ -2192,33 +2190,23 @@ static void moei_share_map(const moei_kernels *set, moei_map_op op,
         int k;
 
         for (k = 0; k < 4; k++)
-            part[k] = moei_part_of(&v[k], i, parts, v->m);
-        moei_map_turned(set, op, part);
+            part[k] = k == job->whole ? v[k]
+                    : moei_part_of(&v[k], i, parts, rows);
+        loop(job, part);
     }
 }
 
-/* v[0] = max(least, v[1] + v[2] v[3]), the same. */
-static void moei_share_product(const moei_kernels *set, const moei_view *v,
-                               moe_real least)
+static uint64_t moei_area(const moei_view *v)
 {
-    const moei_way way = moei_way_of(v, set->bits);
-    const int parts = moei_parts((uint64_t)v->m * (uint64_t)v->n
-                                 * (uint64_t)v[2].n, v->m);
-    int i;
+    return (uint64_t)v->m * (uint64_t)v->n;
+}
 
-    if (parts == 1) {
-        set->product[way](v, least);
-        return;
-    }
-    MOEI_IN_PARTS
-    for (i = 0; i < parts; i++) {
-        const moei_view part[4] = {
-            moei_part_of(&v[0], i, parts, v->m),
-            moei_part_of(&v[1], i, parts, v->m),
-            moei_part_of(&v[2], i, parts, v->m), v[3]};
+static void moei_share_map(const moei_kernels *set, moei_map_op op,
+                           moei_view *v)
+{
+    const moei_job job = {(int)op, -1, 0};
 
-        set->product[way](part, least);
-    }
+    moei_share(set->map, &job, v, 8 * moei_area(v));
 }
 
 /* The loops in the set of m; map with three, two or one operand. */
@@ -2233,16 +2221,22 @@ MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
 #define moei_map2(m, op, Y, A, B) moei_map(m, op, Y, A, B, moei_zero)
 #define moei_map1(m, op, Y, A) moei_map(m, op, Y, A, moei_zero, moei_zero)
 
-MOEI_FAST void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
-                           moei_view A, moei_view B)
+static void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
+                        moei_view A, moei_view B)
 {
-    moei_set[m->set]->reduce(op, &y, &A, &B);
+    const moei_job job = {(int)op, -1, 0};
+    moei_view v[4] = {y, A, B, moei_zero};
+
+    moei_share(moei_set[m->set]->reduce, &job, v, 8 * moei_area(&A));
 }
 
-MOEI_FAST void moei_softmax(const moe *m, moei_view P, moei_view log_P,
-                            moei_view lse, moei_view X)
+static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
+                         moei_view lse, moei_view X)
 {
-    moei_set[m->set]->softmax(&P, &log_P, &lse, &X);
+    const moei_job job = {0, -1, 0};
+    moei_view v[4] = {P, log_P, lse, X};
+
+    moei_share(moei_set[m->set]->softmax, &job, v, 32 * moei_area(&X));
 }
 
 /* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
@@ -2251,13 +2245,16 @@ MOEI_FAST void moei_softmax(const moe *m, moei_view P, moei_view log_P,
 MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
-    const moe_real least = then == MOEI_RELU ? 0 : -moei_infinity();
+    const moei_kernels *set = moei_set[m->set];
+    const moei_job job = {0, 3, then == MOEI_RELU ? 0 : -moei_infinity()};
     const int turn = C.row == 1 && (C.col != 1 || C.n < C.m);
-    const moei_view as_is[4] = {C, S, A, B};
-    const moei_view turned[4] = {moei_transposed(C), moei_transposed(S),
-                                 moei_transposed(B), moei_transposed(A)};
+    moei_view as_is[4] = {C, S, A, B}, *v;
+    moei_view turned[4] = {moei_transposed(C), moei_transposed(S),
+                           moei_transposed(B), moei_transposed(A)};
 
-    moei_share_product(moei_set[m->set], turn ? turned : as_is, least);
+    v = turn ? turned : as_is;
+    moei_share(set->product[moei_way_of(v, set->bits)], &job, v,
+               moei_area(v) * (uint64_t)A.n);
     if (then != MOEI_COPY && then != MOEI_RELU)
         moei_map1(m, then, C, C);
 }

@@ -680,10 +680,12 @@ static void run_reduce(const reduce *p, int standing, int set)
     grid B = filled_grid(p->b == NUMBER ? NUMBER : standing, p->m, p->n,
                          p->m == 1 ? gap : any_gap(), p->values[1]);
     grid y = new_grid(p->m == 1 ? NUMBER : COLUMN, p->m, 1, any_gap());
+    moei_job job = {(int)p->op, -1, 0};
+    moei_view v[4] = {y.view, A.view, p->b == ITSELF ? A.view : B.view,
+                      moei_zero};
     int whole;
 
-    moei_set[set]->reduce(p->op, &y.view, &A.view,
-                          p->b == ITSELF ? &A.view : &B.view);
+    moei_set[set]->reduce(&job, v);
     whole = take_grid(&y, got);
     free(A.memory);
     free(B.memory);
@@ -771,9 +773,11 @@ static void run_softmax(int m, int n, const moe_real *x, int standing, int in_x,
     grid P = new_grid(standing, m, n, any_gap());
     grid L = in_x ? X : new_grid(standing, m, n, any_gap());
     grid lse = new_grid(COLUMN, m, 1, 0);
+    moei_job job = {0, -1, 0};
+    moei_view v[4] = {P.view, L.view, lse.view, X.view};
     int whole;
 
-    moei_set[set]->softmax(&P.view, &L.view, &lse.view, &X.view);
+    moei_set[set]->softmax(&job, v);
     if (!in_x)
         free(X.memory);
     whole = take_grid(&P, got + softmax_at(m, n, 0, 0));
