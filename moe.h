@@ -567,7 +567,6 @@ MOE_DEF moe_status moe_load(moe *m, const char *path,
 #endif
 
 #ifndef MOE_PREDICT_ONLY
-
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
    your own; moe_train does it by itself, once.  MOE_ERR_STATE after any
    training or step. */
@@ -596,7 +595,6 @@ MOE_DEF moe_real moe_gradient(moe *m, const moe_data *data);
    (plain SGD for MOE_USE_LEARN).  MOE_ERR_NULL, _CONFIG and _STATE change
    nothing; MOE_ERR_DIVERGED (not finite) keeps the weights, and grads = 0. */
 MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
-
 #endif /* MOE_PREDICT_ONLY */
 
 #ifdef __cplusplus
@@ -1016,7 +1014,6 @@ static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
 }
 
 typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
-
 static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
                                      8, 9, 10, 11, 12, 13, 14, 15};
 
@@ -1482,7 +1479,6 @@ static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
    one lane they are plain C, and the reference. */
 
 #if MOEI_LANES == 1      /* what is read only once */
-
 /* Instruction sets that the compiler can make code for; with -Os just one. */
 #if defined(__GNUC__) && defined(__SSE2_MATH__) && !defined(__OPTIMIZE_SIZE__)
 #define MOEI_HAS_AVX
@@ -1605,11 +1601,10 @@ typedef struct moei_kernels {
             MOEI_STORE(y, result);                                          \
         }                                                                   \
         break;
-static void MOEI_(map_strip)(moei_map_op op, int n, moe_real *y,
-                             ptrdiff_t y_step, const moe_real *p,
-                             ptrdiff_t p_step, const moe_real *q,
-                             ptrdiff_t q_step, const moe_real *r,
-                             ptrdiff_t r_step)
+static void MOEI_(map_strip)(
+    moei_map_op op, int n, moe_real *y, ptrdiff_t y_step, const moe_real *p,
+    ptrdiff_t p_step, const moe_real *q, ptrdiff_t q_step, const moe_real *r,
+    ptrdiff_t r_step)
 {
     MOEI_OUTER(for (; n > 0; MOEI_NEXT))
     switch (op) {
@@ -2218,8 +2213,16 @@ MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
     moei_share_map(moei_set[m->set], op, v);
 }
 
-#define moei_map2(m, op, Y, A, B) moei_map(m, op, Y, A, B, moei_zero)
-#define moei_map1(m, op, Y, A) moei_map(m, op, Y, A, moei_zero, moei_zero)
+MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y, moei_view A,
+                         moei_view B)
+{
+    moei_map(m, op, Y, A, B, moei_zero);
+}
+
+MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
+{
+    moei_map(m, op, Y, A, moei_zero, moei_zero);
+}
 
 static void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
                         moei_view A, moei_view B)
