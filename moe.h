@@ -2449,6 +2449,9 @@ static void moei_plan(moe *m, const moe_config *config)
 typedef struct moei_behind { char byte; moe_real real; } moei_behind;
 enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 
+/* Up to the end of a cache line of floats. */
+#define MOEI_LINES(count) (((uint64_t)(count) + 15) / 16 * 16)
+
 /* The next `count` reals of the memory; with no memory it only counts. */
 typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
 
@@ -2458,12 +2461,6 @@ static moe_real *moei_take(moei_carver *carver, uint64_t count)
                                   : NULL;
     carver->used += count;
     return at;
-}
-
-/* Up to the end of a cache line of floats: the next array begins at one. */
-static uint64_t moei_lines(size_t count)
-{
-    return ((uint64_t)count + 15) / 16 * 16;
 }
 
 static int32_t *moei_take_integers(moei_carver *carver, uint64_t count)
@@ -2512,11 +2509,11 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     O = (uint64_t)m->config.outputs;
     learn = weights && m->config.use != MOE_USE_PREDICT;
     if (weights)
-        m->own = moei_take(&carver, moei_lines(m->value_count));
+        m->own = moei_take(&carver, MOEI_LINES(m->value_count));
     if (learn)
-        m->grads = moei_take(&carver, moei_lines(m->trained_count));
+        m->grads = moei_take(&carver, MOEI_LINES(m->trained_count));
     for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
-        m->kept[i] = moei_take(&carver, moei_lines(m->trained_count));
+        m->kept[i] = moei_take(&carver, MOEI_LINES(m->trained_count));
     for (i = 0; i < MOEI_ARRAY_COUNT; i++)
         if (learn || !moei_learning[i])
             m->work[i] = moei_take(&carver,
@@ -3113,6 +3110,19 @@ static void moei_gate_backward(moe *m, moei_view g, int posterior,
 /* The blend, the three losses and the posteriors of a block, and what of the
    error reaches each expert and the gate.  All in standardised units. */
 
+/* The next expert from i on that has cases, or E: place start[i] is its. */
+static int moei_next(const moe *m, int i)
+{
+    const moei_net *net = &m->expert;
+    int32_t at = net->start[i];
+
+    return at == net->start[net->copies] ? net->copies
+         : net->place ? (int)m->choice[net->place[at]] : i;
+}
+
+#define MOEI_EACH_EXPERT(m, i)                                              \
+    for (i = moei_next(m, 0); i < m->config.experts; i = moei_next(m, i + 1))
+
 /* o_i, and log o_i for softmax experts.  (n,O) */
 static moei_view moei_expert_out(const moe *m, int i)
 {
@@ -3145,7 +3155,7 @@ static void moei_blend_forward(moe *m)
 
     if (moei_cases_of(net, 0) < m->n)
         moei_map1(m, MOEI_COPY, y, moei_zero);
-    for (i = 0; i < m->config.experts; i++)
+    MOEI_EACH_EXPERT(m, i)
         for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
             int first = moei_case(net, i, q), at = q - (int)net->start[i];
             moei_view sum;
@@ -3168,13 +3178,10 @@ static moei_view moei_errors(moe *m, moe_real most)
 
     if (m->balanced > 0)
         moei_map1(m, MOEI_COPY, e, moei_zero);
-    for (i = 0; i < m->config.experts; i++) {
-        moei_view d, e_i;
+    MOEI_EACH_EXPERT(m, i) {
+        moei_view d = moei_for_expert(m, i, MOEI_D, MOEI_D_OF);
+        moei_view e_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
 
-        if (moei_cases_of(&m->expert, i) < 1)
-            continue;
-        d = moei_for_expert(m, i, MOEI_D, MOEI_D_OF);
-        e_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
         if (softmax)
             moei_reduce(m, MOEI_DOT, e_i, d, moei_expert_log(m, i));
         else
@@ -3226,9 +3233,7 @@ static moei_view moei_log_blend(moe *m)
     moei_map1(m, MOEI_COPY, log_y, moei_number(&lowest));
     moei_map1(m, MOEI_COPY, sum, moei_zero);
     for (pass = 0; pass < 2; pass++)
-        for (i = 0; i < m->config.experts; i++) {
-            if (moei_cases_of(&m->expert, i) < 1)
-                continue;
+        MOEI_EACH_EXPERT(m, i) {
             top = moei_for_expert(m, i, MOEI_DE_DY, MOEI_Y_OF);
             u = moei_block(m->work[MOEI_DELTA], top.m, O);
             moei_log_share(m, i, u);
@@ -3403,9 +3408,8 @@ static void moei_block_forward(moe *m)
     int i;
 
     moei_gate_forward(m);
-    for (i = 0; i < m->config.experts; i++)
-        if (moei_cases_of(&m->expert, i) > 0)
-            moei_net_forward(m, &m->expert, i);
+    MOEI_EACH_EXPERT(m, i)
+        moei_net_forward(m, &m->expert, i);
     moei_blend_forward(m);
 }
 
@@ -3415,18 +3419,15 @@ static void moei_block_backward(moe *m, moei_path path, int balance,
                                 int want_dz)
 {
     moe_real *count = m->grads + m->trained_count - m->balanced;
-    int i, n;
+    int i;
 
     if (path == MOEI_BY_BLEND || path == MOEI_BY_LOG_BLEND)
         moei_map1(m, MOEI_COPY, moei_array(m, MOEI_G), moei_zero);
-    for (i = 0; i < m->config.experts; i++) {
-        n = moei_cases_of(&m->expert, i);
-        if (n > 0) {
-            moei_expert_delta(m, path, i);
-            moei_net_backward(m, &m->expert, i, want_dz);
-        }
+    MOEI_EACH_EXPERT(m, i) {
+        moei_expert_delta(m, path, i);
+        moei_net_backward(m, &m->expert, i, want_dz);
         if (m->balanced > 0)
-            count[i] += (moe_real)n;
+            count[i] += (moe_real)moei_cases_of(&m->expert, i);
     }
     moei_gate_backward(m,
         moei_array(m, path == MOEI_BY_POSTERIOR ? MOEI_H : MOEI_G),
@@ -3469,7 +3470,7 @@ static void moei_publish(moe *m)
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
         moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
-    for (i = 0; i < E; i++)
+    MOEI_EACH_EXPERT(m, i)
         for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
             int end = (int)net->start[i + 1], at = place ? (int)place[q] : i;
 
