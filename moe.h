@@ -2449,8 +2449,7 @@ static void moei_plan(moe *m, const moe_config *config)
 typedef struct moei_behind { char byte; moe_real real; } moei_behind;
 enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 
-/* Up to the end of a cache line of floats. */
-#define MOEI_LINES(count) (((uint64_t)(count) + 15) / 16 * 16)
+#define MOEI_LINES(n) (((uint64_t)(n) + 15) / 16 * 16)  /* ends a cache line */
 
 /* The next `count` reals of the memory; with no memory it only counts. */
 typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
