@@ -927,8 +927,7 @@ MOEI_FAST moei_view moei_transposed(moei_view v)
     return moei_view_of(v.at, v.col, v.row, v.n, v.m);
 }
 
-/* Whether the rows of a matrix follow one another, so that all of it can be
-   worked as one; a number can be anything. */
+/* Whether all rows can be worked as one: they follow one another. */
 static int moei_is_one_row(const moei_view *v)
 {
     return (v->col == 1 && v->row == v->n) || (v->col == 0 && v->row == 0);
@@ -2448,7 +2447,6 @@ static void moei_plan(moe *m, const moe_config *config)
 /* A multiple of this is an address for a real; 1 on 8-bit processors. */
 typedef struct moei_behind { char byte; moe_real real; } moei_behind;
 enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
-
 #define MOEI_LINES(n) (((uint64_t)(n) + 15) / 16 * 16)  /* ends a cache line */
 
 /* The next `count` reals of the memory; with no memory it only counts. */
@@ -2675,14 +2673,14 @@ static void *moei_allocate(size_t bytes, void **heap)
     return at ? at + (LINE - (uintptr_t)at % LINE) % LINE : NULL;
 }
 
-/* Check, find memory and lay out: what moe_open and moe_attach share. */
+/* Check, find memory, lay out and clear all but the weights, which are first. */
 static moe_status moei_start(moe *m, const moe_config *config, int weights,
                              void *memory, size_t bytes)
 {
     const char *why;
     moe_status status = moe_check(config, &why);
     void *heap = NULL;
-    size_t need, i, rows;
+    size_t need, i, rows, own;
 
     if (status != MOE_OK)
         return moei_closed(m, status, why);
@@ -2701,8 +2699,9 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         memory = moei_allocate(need, &heap);
     if (memory == NULL)
         return moei_closed(m, MOE_ERR_MEMORY, "no memory given or found");
-    moei_wipe(memory, need);
     moei_lay_out(m, config, weights, (moe_real *)memory);
+    own = weights ? (size_t)MOEI_LINES(m->value_count) : 0;
+    moei_clear((moe_real *)memory + own, need / sizeof(moe_real) - own);
     m->heap = heap;
     m->set = moei_find_set(config->simd);
     m->config.simd = moei_set[m->set]->bits;
@@ -2741,6 +2740,7 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
     if (status != MOE_OK)
         return status;
     m->params = m->own;
+    moei_clear(m->own, m->value_count);
     state = config->seed;
     for (l = 0; l < m->expert.layers; l++)
         moei_initial_layer(m, &m->expert, l, &state);

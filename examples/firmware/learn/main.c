@@ -13,7 +13,7 @@
 #include "../board.h"
 
 enum { WINDOW = 2000, WINDOWS = 6, WORN = 3 };
-static float memory[104];       /* moe_bytes says how much is needed */
+static float memory[118];       /* moe_bytes says how much is needed */
 static moe m;
 
 static float uniform(void)

@@ -1,0 +1,96 @@
+/* load.c - how fast a model file of 10 MB becomes a moe: moe_load_from and
+   moe_view beside memcpy of the same bytes, sample by sample in turn, the
+   median of 101. */
+#define _POSIX_C_SOURCE 200112L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MOE_STATIC
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+
+#define SAMPLES 101
+
+enum { COPY, LOAD, VIEW, WAYS };
+
+static const char *const name[] = {"memcpy", "moe_load_from", "moe_view"};
+
+static double nanoseconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double p = *(const double *)a, q = *(const double *)b;
+
+    return (p > q) - (p < q);
+}
+
+static void *found(void *memory)
+{
+    if (memory == NULL)
+        exit(1);
+    memset(memory, 1, 1);
+    return memory;
+}
+
+static moe_config model(void)
+{
+    moe_config config;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.outputs = 256;
+    config.hidden[0] = 1024;
+    config.experts = 5;
+    config.rows = 1;
+    config.use = MOE_USE_PREDICT;
+    return config;
+}
+
+int main(void)
+{
+    static double sample[WAYS][SAMPLES];
+    const moe_config config = model();
+    size_t need = moe_bytes(&config), bytes;
+    void *memory = found(malloc(need)), *file, *copy;
+    moe m;
+    int i, way;
+
+    if (moe_open(&m, &config, memory, need) != MOE_OK)
+        return 1;
+    bytes = moe_save_bytes(&m, MOE_USE_PREDICT);
+    file = found(malloc(bytes));
+    copy = found(malloc(bytes));
+    if (moe_save_to(&m, MOE_USE_PREDICT, file, bytes) != MOE_OK)
+        return 1;
+    for (i = 0; i < SAMPLES; i++)
+        for (way = 0; way < WAYS; way++) {
+            double start = nanoseconds();
+
+            if (way == COPY)
+                memcpy(copy, file, bytes);
+            else if ((way == LOAD
+                      ? moe_load_from(&m, file, bytes, &config, memory, need)
+                      : moe_view(&m, file, bytes, &config, memory, need))
+                     != MOE_OK)
+                return 1;
+            sample[way][i] = nanoseconds() - start;
+        }
+    for (way = 0; way < WAYS; way++) {
+        qsort(sample[way], SAMPLES, sizeof **sample, by_value);
+        printf("%-14s %8.3f ms, %5.2f GB/s, memcpy x %.2f\n", name[way],
+               sample[way][SAMPLES / 2] / 1e6,
+               (double)bytes / sample[way][SAMPLES / 2],
+               sample[way][SAMPLES / 2] / sample[COPY][SAMPLES / 2]);
+    }
+    free(copy);
+    free(file);
+    free(memory);
+    return 0;
+}
