@@ -633,7 +633,7 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #pragma GCC push_options
 #ifdef MOE_SAME_BITS
 #pragma GCC optimize("fp-contract=off")
-#else
+#elif __FLT_EVAL_METHOD__ == 0
 #pragma GCC optimize("fp-contract=fast")
 #endif
 #elif defined(MOE_SAME_BITS) && defined(__clang__)
@@ -994,11 +994,11 @@ enum { MOEI_ROW_TILE = 6 };
 static int moei_parts(uint64_t operations, int rows)
 {
     const int threads = MOEI_THREADS;
-    int most = moei_smaller(threads, rows / MOEI_ROW_TILE);
+    int most = threads > 1 ? moei_smaller(threads, rows / MOEI_ROW_TILE) : 1;
 
     if (operations / MOEI_LEAST_WORK < (uint64_t)most)
         most = (int)(operations / MOEI_LEAST_WORK);
-    return threads > 1 && most > 1 ? most : 1;
+    return most > 1 ? most : 1;
 }
 
 /* The rows of part i: tiles, of which the first parts may have one more, for
@@ -1700,13 +1700,13 @@ static void MOEI_(kernel_map)(const moei_job *job, moei_view *v)
         for (k = 0; k < 4; k++)
             v[k] = moei_transposed(v[k]);
     beside = v->col == 1 && ((v[1].col | v[2].col | v[3].col) & ~1) == 0;
-    if (MOEI_LANES == 1 || (beside && (v->m > 1 || v->n >= MOEI_LANES)))
+    if (!beside && MOEI_LANES > 1)
+        MOEI_(map_apart)(op, v);
+    else if (MOEI_LANES == 1 || v->m > 1 || v->n >= MOEI_LANES)
         MOEI_(map_rows)(op, v);
-    else if (beside)
+    else
         MOEI_(map_left)(op, v->n, moei_writable(*v), v[1].at, v[1].col,
                         v[2].at, v[2].col, v[3].at, v[3].col);
-    else
-        MOEI_(map_apart)(op, v);
 }
 
 MOEI_FAST MOEI_V MOEI_(term)(moei_reduce_op op, MOEI_V sum, MOEI_V a, MOEI_V b)
