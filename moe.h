@@ -2673,7 +2673,7 @@ static void *moei_allocate(size_t bytes, void **heap)
     return at ? at + (LINE - (uintptr_t)at % LINE) % LINE : NULL;
 }
 
-/* Check, find memory, lay out and clear all but the weights, which are first. */
+/* Check, find memory, lay out; all but the weights, which are first, is 0. */
 static moe_status moei_start(moe *m, const moe_config *config, int weights,
                              void *memory, size_t bytes)
 {
