@@ -377,7 +377,7 @@ typedef struct moe_config {
                                     top_k in 1..E-1                          */
     int rows;                    /* B: cases worked on at once; 0: 64        */
     int simd;                    /* vectors of so many bits; 1: none, plain C;
-                                    0: the widest (with -Os only one)      */
+                                    0: the widest (with -Os only one)        */
     moe_use use;
     uint64_t seed;               /* of the initial weights                   */
 } moe_config;
@@ -431,7 +431,7 @@ typedef struct moe {
     int columns[8];              /* how many each kind of them has           */
     int n;                       /* cases in the block at hand               */
     int set;                     /* which kernels: see room 5                */
-    int32_t *choice, *shown;     /* (B,K)  of this block; chosen, writable   */
+    int32_t *choice, *shown;     /* (B,K)  of this block, or NULL; chosen     */
     size_t balanced;             /* values of gate.balance, E or 0           */
     moe_real *share;             /* (balanced) f of the balance loss         */
     moe_real *sum;               /* (3,2E+4) what a report adds up, what
@@ -626,8 +626,8 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOE_FREE(p) free(p)
 #endif
 
-/* Products and sums are contracted, but not where all must give the same bits.
-   gcc listens to no other pragma, and -std=c99 alone would forbid it. */
+/* Products and sums are contracted, but not where all must give the same bits,
+   nor on x87.  gcc hears no other pragma; -std=c99 alone would forbid it. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_CONTRACT_AGAIN _Pragma("GCC pop_options")
 #pragma GCC push_options
@@ -950,8 +950,8 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
                         moei_smaller(v.n - j, n));
 }
 
-/* n numbers of row i from column j on, side by side: copied to room if they
-   stand apart; and n numbers back.  (1,n) */
+/* n numbers of row i from column j on, side by side (1,n): copied to room if
+   they stand apart; and so many back to the row v. */
 MOEI_UNUSED static moei_view moei_together(const moei_view *v, int i, int j,
                                            int n, moe_real *room)
 {

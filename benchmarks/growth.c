@@ -144,6 +144,7 @@ static void draw_axes(FILE *f, int sizes)
 
 static void draw_series(FILE *f, int series, int sizes)
 {
+    static const int beside[SERIES] = {-4, 14, 4, 0};    /* names */
     static const char *const colour[SERIES] = {
         "#0072b2", "#009e73", "#d55e00", "#888888"
     };
@@ -159,7 +160,7 @@ static void draw_series(FILE *f, int series, int sizes)
                 colour[series], px(i), py(took[series][i]));
     fprintf(f, "<text x='%.1f' y='%.1f' fill='%s' text-anchor='%s'>%s</text>"
             "\n", px(last) + (series == DENSE_256 ? -10 : 8),
-            py(took[series][last]) + (series == DENSE_256 ? 0 : 4),
+            py(took[series][last]) + beside[series],
             colour[series], series == DENSE_256 ? "end" : "start",
             name[series]);
 }
