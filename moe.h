@@ -389,11 +389,12 @@ typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
 typedef struct moei_net {
     int copies, layers, first;               /* first: its column of x       */
     int kept;                                /* copies have arrays apart     */
-    int32_t *start;                          /* (copies+1) where the cases of
-                                                each copy begin in them      */
-    int32_t *place;                          /* (B K) which they are, case K +
-                                                k; NULL: all of them         */
-    int of;                                  /* K: places of a case          */
+    int32_t *start;                          /* (copies+1) where each copy's
+                                                cases begin in the next two,
+                                                which are NULL if it has all */
+    int32_t *cases;                          /* (B K) the cases              */
+    int32_t *place;                          /* (B K) case K + k: it was the
+                                                k-th copy that the case chose*/
     moe_layer layer[MOE_MAX_HIDDEN + 1];     /* of copy 0                    */
     int function[MOE_MAX_HIDDEN + 1];        /* what each layer's sums go into*/
     moe_real *pre[MOE_MAX_HIDDEN + 1];       /* (B K,out) those sums         */
@@ -428,10 +429,11 @@ typedef struct moe {
     /* Private from here on. */
     moei_net expert, gate;
     moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
-    int columns[8];              /* how many each kind of them has           */
+    int columns[9];              /* how many each kind of them has           */
     int n;                       /* cases in the block at hand               */
     int set;                     /* which kernels: see room 5                */
     int32_t *choice, *shown;     /* (B,K)  of this block, or NULL; chosen     */
+    int32_t *order;              /* (B)  cases of a block that is shuffled    */
     size_t balanced;             /* values of gate.balance, E or 0           */
     moe_real *share;             /* (balanced) f of the balance loss         */
     moe_real *sum;               /* (3,2E+4) what a report adds up, what
@@ -643,8 +645,7 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_CONTRACT_AGAIN
 #endif
 
-/* MOE_SAME_BITS: every sum is added up in the order of its terms, so lanes
-   never run along one. */
+/* MOE_SAME_BITS: sums go in the order of their terms, never along lanes. */
 #ifdef MOE_SAME_BITS
 enum { MOEI_IN_ORDER = 1 };
 #else
@@ -743,8 +744,7 @@ typedef int moei_signed;
 /* Larger errors and logits are cut to this, so that inf - inf cannot be. */
 #define MOEI_LARGEST    ((moe_real)1e30)
 
-/* Where the compiler works with wider reals than it is given, as on x87, only
-   memory rounds. */
+/* Where the compiler works with wider reals, as on x87, only memory rounds. */
 #if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0
 #define MOEI_ROUNDED volatile
 #else
@@ -802,17 +802,15 @@ static uint64_t moei_mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-/* Uniform in [-1,1), in steps of 2^-23 in either width.  The state counts up
-   by the golden ratio. */
+/* Uniform in [-1,1), in steps of 2^-23.  The state counts golden ratios. */
 static moe_real moei_uniform(uint64_t *state)
 {
     *state += 0x9e3779b97f4a7c15u;
     return (moe_real)(uint32_t)(moei_mix(*state) >> 40) / 8388608 - 1;
 }
 
-/* Where case i of an epoch stands among 0..n-1: a keyed bijection, by a
-   Feistel network over a power of 4, 64 or more, that is walked until it
-   falls below n. */
+/* Where case i of an epoch stands among 0..n-1: a keyed bijection, a Feistel
+   network over a power of 4, 64 or more, walked until it falls below n. */
 static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key)
 {
     uint32_t left, right, next, mask;
@@ -863,24 +861,36 @@ static void moei_clear(moe_real *at, size_t count)
 }
 
 /* A matrix that stands somewhere.  A vector has stride 0 along the side that
-   it lacks, a number along both, so that each repeats where it meets more. */
+   it lacks, a number along both, so that each repeats where it meets more.
+   With a list, for maps alone, row i is row list[i] of what stands there. */
 typedef struct moei_view {
     int row, col;                /* strides: (i,j) is at[i * row + j * col]  */
     int m, n;                    /* rows, columns                            */
-    const moe_real *at;          /* last, for copies of 16 + 8 bytes         */
+    const moe_real *at;
+    const int32_t *list;
 } moei_view;
 
 static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5, MOEI_LARGEST};
-static const moei_view moei_zero = {0, 0, 1, 1, &moei_numbers[0]};
-static const moei_view moei_one = {0, 0, 1, 1, &moei_numbers[1]};
-static const moei_view moei_two = {0, 0, 1, 1, &moei_numbers[2]};
-static const moei_view moei_half = {0, 0, 1, 1, &moei_numbers[3]};
-static const moei_view moei_largest = {0, 0, 1, 1, &moei_numbers[4]};
+static const moei_view moei_zero = {0, 0, 1, 1, &moei_numbers[0], NULL};
+static const moei_view moei_one = {0, 0, 1, 1, &moei_numbers[1], NULL};
+static const moei_view moei_two = {0, 0, 1, 1, &moei_numbers[2], NULL};
+static const moei_view moei_half = {0, 0, 1, 1, &moei_numbers[3], NULL};
+static const moei_view moei_largest = {0, 0, 1, 1, &moei_numbers[4], NULL};
 
 MOEI_FAST moei_view moei_view_of(const moe_real *at, int row, int col, int m,
                               int n)
 {
-    moei_view v = {row, col, m, n, at};
+    moei_view v = {row, col, m, n, at, NULL};
+    return v;
+}
+
+/* The m rows of v in a list (NULL: its first); for one row it is not kept. */
+MOEI_FAST moei_view moei_listed(moei_view v, const int32_t *list, int m)
+{
+    if (list != NULL && m == 1)
+        v.at += (ptrdiff_t)*list * v.row;
+    v.list = m == 1 ? NULL : list;
+    v.m = m;
     return v;
 }
 
@@ -924,13 +934,27 @@ MOEI_FAST moei_view moei_rows_from(moei_view v, int i, int m)
 
 MOEI_FAST moei_view moei_transposed(moei_view v)
 {
-    return moei_view_of(v.at, v.col, v.row, v.n, v.m);
+    moei_view turned = {v.col, v.row, v.n, v.m, v.at, v.list};
+    return turned;
 }
 
 /* Whether all rows can be worked as one: they follow one another. */
 static int moei_is_one_row(const moei_view *v)
 {
-    return (v->col == 1 && v->row == v->n) || (v->col == 0 && v->row == 0);
+    return v->list == NULL && (v->col == 1 ? v->row == v->n
+                                           : v->col == 0 && v->row == 0);
+}
+
+/* Whether the rows of four views are side by side, or one number. */
+static int moei_stand_beside(const moei_view *v)
+{
+    return v->col == 1 && ((v[1].col | v[2].col | v[3].col) & ~1) == 0;
+}
+
+/* Where row i begins. */
+MOEI_FAST const moe_real *moei_at_row(const moei_view *v, int i)
+{
+    return v->at + (v->list ? (ptrdiff_t)v->list[i] : (ptrdiff_t)i) * v->row;
 }
 
 /* Where a kernel writes its result: only views of work memory, grads and the
@@ -950,15 +974,22 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
                         moei_smaller(v.n - j, n));
 }
 
-/* n numbers of row i from column j on, side by side (1,n): copied to room if
-   they stand apart; and so many back to the row v. */
+/* n numbers of row i from column j on, side by side (1,n), copied to room if
+   they stand apart; and so many back.  A list is one of columns here. */
 MOEI_UNUSED static moei_view moei_together(const moei_view *v, int i, int j,
                                            int n, moe_real *room)
 {
-    const moe_real *p = v->at + (ptrdiff_t)i * v->row + (ptrdiff_t)j * v->col;
     const ptrdiff_t apart = v->col;
+    const moe_real *p = v->at + (ptrdiff_t)i * v->row;
+    const int32_t *list = v->list;
     int k;
 
+    if (list != NULL && apart != 0) {
+        for (k = 0; k < n; k++)
+            room[k] = p[list[j + k] * apart];
+        return moei_row(room, n);
+    }
+    p += j * apart;
     if (apart <= 1)
         return moei_view_of(p, 0, (int)apart, 1, n);
     MOEI_UNROLL
@@ -967,14 +998,22 @@ MOEI_UNUSED static moei_view moei_together(const moei_view *v, int i, int j,
     return moei_row(room, n);
 }
 
-MOEI_UNUSED static void moei_set_apart(const moei_view *v, const moe_real *from)
+MOEI_UNUSED static void moei_set_apart(const moei_view *v, int i, int j, int n,
+                                       const moe_real *from)
 {
-    moe_real *p = moei_writable(*v);
     const ptrdiff_t apart = v->col;
+    moe_real *p = moei_writable(*v) + (ptrdiff_t)i * v->row;
+    const int32_t *list = v->list;
     int k;
 
+    if (list != NULL) {
+        for (k = 0; k < n; k++)
+            p[list[j + k] * apart] = from[k];
+        return;
+    }
+    p += j * apart;
     MOEI_UNROLL
-    for (k = 0; k < v->n; k++)
+    for (k = 0; k < n; k++)
         p[k * apart] = from[k];
 }
 
@@ -1009,7 +1048,10 @@ static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
     const int from = (tiles * i + parts - 1) / parts * MOEI_ROW_TILE;
     const int to = (tiles * (i + 1) + parts - 1) / parts * MOEI_ROW_TILE;
 
-    return moei_rows_from(*v, from, moei_smaller(to, rows) - from);
+    const int m = moei_smaller(to, rows) - from;
+
+    return v->list ? moei_listed(*v, v->list + from, m)
+                   : moei_rows_from(*v, from, m);
 }
 
 typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
@@ -1069,8 +1111,7 @@ typedef moe_real MOEI_(memory)
     ((MOEI_V)(((MOEI_I)(test) & (MOEI_I)(a)) | (~(MOEI_I)(test) & (MOEI_I)(b))))
 #define MOEI_REAL(bits) ((MOEI_V)(bits))
 #define MOEI_BITS(x) ((MOEI_I)(x))
-/* The lanes of two halves in turn: a0 b0 a1 b1 ... of the low ones, and of the
-   high ones. */
+/* Lanes in turn, a0 b0 a1 b1 ...: of the low halves, and of the high ones. */
 #if MOEI_LANES == 16
 #define MOEI_LOWS 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define MOEI_HIGHS 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
@@ -1108,8 +1149,8 @@ static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
 #define MOEI_ALL(x) ((x) - MOEI_(nothing))
 static const MOEI_V MOEI_(nothing) = {0};
 
-/* exp, log, tanh and sqrt, within 2 ulp over the whole range, subnormal
-   numbers included.  No branch depends on a value, NaN stays NaN. */
+/* exp, log, tanh and sqrt, within 2 ulp over the whole range, subnormal too.
+   No branch depends on a value, NaN stays NaN. */
 
 /* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
    2^k as a product of two powers, for 2^k alone may leave the range; far
@@ -1249,13 +1290,11 @@ MOEI_FAST MOEI_V MOEI_(larger)(MOEI_V a, MOEI_V b)
     return MOEI_LARGER(a, b);
 }
 
-/* a cut to +-most; but -inf, which stands for what was not chosen, stays. */
+/* a cut to +-most */
 MOEI_FAST MOEI_V MOEI_(clamp)(MOEI_V a, MOEI_V most)
 {
-    const MOEI_V inf = MOEI_ALL(moei_infinity());
-
     a = MOEI_PICK(a > most, most, a);
-    return MOEI_PICK((a < -most) & (a > -inf), -most, a);
+    return MOEI_PICK(a < -most, -most, a);
 }
 
 /* The first n lanes of a, the others of b. */
@@ -1357,8 +1396,7 @@ MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
     return room;
 }
 
-/* Rows and columns of v exchanged: each round deals the vectors of the two
-   halves out in turn. */
+/* Rows and columns of v exchanged: each round deals its halves out in turn. */
 MOEI_FAST void MOEI_(transpose)(MOEI_V *v)
 {
     MOEI_V dealt[MOEI_LANES];
@@ -1423,8 +1461,7 @@ MOEI_FAST MOEI_V MOEI_(fold)(MOEI_V a, const int largest)
     return a;
 }
 
-/* Rows and columns of b (m,n) exchanged, at most LANES of each, for m rows that
-   are `wide` apart. */
+/* b (m,n), at most LANES of each, to m rows that are `wide` apart. */
 MOEI_FAST void MOEI_(turn)(const moe_real *b, ptrdiff_t apart, int m, int n,
                            moe_real *to, ptrdiff_t wide)
 {
@@ -1644,8 +1681,7 @@ MOEI_APART void MOEI_(map_left)(moei_map_op op, int n, moe_real *y,
                                           MOEI_(part)(r, r_col, n)));
 }
 
-/* Rows whose elements stand side by side or are one number: whole vectors, then
-   a part. */
+/* Rows that are side by side or one number: whole vectors, then a part. */
 static void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
 {
     const int one = v->m > 1 && moei_is_one_row(v) && moei_is_one_row(v + 1)
@@ -1653,12 +1689,14 @@ static void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
     const int n = one ? v->m * v->n : v->n;
     const int left = n % MOEI_LANES, whole = n - left;
     const int p_col = v[1].col, q_col = v[2].col, r_col = v[3].col;
-    const moe_real *p = v[1].at, *q = v[2].at, *r = v[3].at;
-    moe_real room[3][MOEI_LANES], *y = moei_writable(*v);
-    int m = one ? 1 : v->m;
+    moe_real room[3][MOEI_LANES];
+    int i;
 
-    for (; m > 0; m--, y += v->row, p += v[1].row, q += v[2].row,
-                  r += v[3].row) {
+    for (i = 0; i < (one ? 1 : v->m); i++) {
+        const moe_real *p = moei_at_row(&v[1], i), *q = moei_at_row(&v[2], i);
+        const moe_real *r = moei_at_row(&v[3], i);
+        moe_real *y = moei_writable(*v) + (moei_at_row(v, i) - v->at);
+
         if (whole > 0)
             MOEI_(map_strip)(op, whole / MOEI_LANES, y, v->col * MOEI_LANES,
                 MOEI_(operand)(p, p_col, room[0]), p_col * MOEI_LANES,
@@ -1675,34 +1713,35 @@ static void MOEI_(map_apart)(moei_map_op op, const moei_view *v)
 {
     enum { SOME = 16 * MOEI_LANES };
     moe_real room[4][SOME];
-    moei_view some[4], y;
-    int i, j, k;
+    moei_view some[4];
+    int i, j, k, n;
 
     for (i = 0; i < v->m; i++)
         for (j = 0; j < v->n; j += SOME) {
-            y = moei_window(*v, i, j, 1, SOME);
-            some[0] = moei_row(room[0], y.n);
+            n = moei_smaller(v->n - j, SOME);
+            some[0] = moei_row(room[0], n);
             for (k = 1; k < 4; k++)
-                some[k] = moei_together(&v[k], i, j, y.n, room[k]);
+                some[k] = moei_together(&v[k], i, j, n, room[k]);
             MOEI_(map_rows)(op, some);
-            moei_set_apart(&y, room[0]);
+            moei_set_apart(v, i, j, n, room[0]);
         }
 }
 
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Rows become
-   columns where lanes are to run over cases. */
+/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Where lanes
+   are to run over cases, rows become columns, lists lists of columns. */
 static void MOEI_(kernel_map)(const moei_job *job, moei_view *v)
 {
     const moei_map_op op = (moei_map_op)job->op;
-    int k, beside;
+    const int listed = v->list || v[1].list || v[2].list || v[3].list;
+    int k, turn = v->n == 1 || moei_lanes_over_cases(v->m, v->n);
 
-    if (v->n == 1 || moei_lanes_over_cases(v->m, v->n))
-        for (k = 0; k < 4; k++)
-            v[k] = moei_transposed(v[k]);
-    beside = v->col == 1 && ((v[1].col | v[2].col | v[3].col) & ~1) == 0;
-    if (!beside && MOEI_LANES > 1)
+    if (listed)
+        turn = MOEI_LANES > 1 && (turn || !moei_stand_beside(v));
+    for (k = 0; k < 4 && turn; k++)
+        v[k] = moei_transposed(v[k]);
+    if (MOEI_LANES > 1 && ((listed && turn) || !moei_stand_beside(v)))
         MOEI_(map_apart)(op, v);
-    else if (MOEI_LANES == 1 || v->m > 1 || v->n >= MOEI_LANES)
+    else if (MOEI_LANES == 1 || listed || v->m > 1 || v->n >= MOEI_LANES)
         MOEI_(map_rows)(op, v);
     else
         MOEI_(map_left)(op, v->n, moei_writable(*v), v[1].at, v[1].col,
@@ -2271,30 +2310,28 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
 #define MOEI_ARRAYS(X)                                                        \
     X(Z, INPUTS, 0)        /* standardised inputs                          */ \
     X(S, EXPERTS, 0)       /* gate logits                                  */ \
-    X(P, EXPERTS, 0)       /* proportions, softmax of s                    */ \
-    X(LOG_P, EXPERTS, 0)   /* and their logarithms                         */ \
+    X(P, CHOSEN, 0)        /* proportions, softmax of s                    */ \
+    X(LOG_P, CHOSEN, 0)    /* and their logarithms                         */ \
     X(LSE, ONE, 0)         /* log sum exp of the last softmax              */ \
     X(TOP, ONE, 0)         /* room for a number of each case               */ \
     X(Y, OUTPUTS, 0)       /* blend, standardised                          */ \
     X(D, OUTPUTS, 1)       /* targets, standardised                        */ \
-    X(G, EXPERTS, 1)       /* error e of each expert, or g = dE/dp         */ \
-    X(H, EXPERTS, 1)       /* posteriors                                   */ \
+    X(G, CHOSEN, 1)        /* error e of each expert, or g = dE/dp         */ \
+    X(H, CHOSEN, 1)        /* posteriors                                   */ \
     X(LOSS, ONE, 1)        /* E                                            */ \
     X(DE_DY, OUTPUTS, 1)                                                      \
     X(DE_DZ, INPUTS, 1)                                                       \
     X(DELTA, WIDEST, 1)    /* dE/da of two layers, in turn                 */ \
     X(DELTA_2, WIDEST, 1)                                                     \
+    X(LOG_Q, BALANCED, 1)  /* log softmax of all s                         */ \
     X(X_OF, SOME_INPUTS, 0)   /* rows of one expert's cases: of Z          */ \
-    X(D_OF, SOME_OUTPUTS, 1)  /* of D or DE_DY                             */ \
-    X(Y_OF, SOME_OUTPUTS, 1)  /* of the blend or its logarithm             */ \
-    X(W_OF, SOME, 1)          /* of a column of P, H or G                  */ \
-    X(E_OF, SOME, 1)
+    X(D_OF, SOME_OUTPUTS, 1)  /* of D or DE_DY                             */
 
 #define MOEI_NAME(name, columns, learning) MOEI_##name,
 #define MOEI_KIND(name, columns, learning) MOEI_##columns,
 #define MOEI_LEARNING(name, columns, learning) learning,
-enum { MOEI_INPUTS, MOEI_EXPERTS, MOEI_OUTPUTS, MOEI_ONE, MOEI_WIDEST,
-       MOEI_SOME_INPUTS, MOEI_SOME_OUTPUTS, MOEI_SOME };
+enum { MOEI_INPUTS, MOEI_EXPERTS, MOEI_CHOSEN, MOEI_OUTPUTS, MOEI_ONE,
+       MOEI_WIDEST, MOEI_BALANCED, MOEI_SOME_INPUTS, MOEI_SOME_OUTPUTS };
 enum { MOEI_ARRAYS(MOEI_NAME) MOEI_ARRAY_COUNT };
 static const unsigned char moei_kind[] = {MOEI_ARRAYS(MOEI_KIND)};
 static const unsigned char moei_learning[] = {MOEI_ARRAYS(MOEI_LEARNING)};
@@ -2434,11 +2471,12 @@ static void moei_plan(moe *m, const moe_config *config)
     count += m->balanced;
     m->columns[MOEI_INPUTS] = c->inputs;
     m->columns[MOEI_EXPERTS] = c->experts;
+    m->columns[MOEI_CHOSEN] = c->top_k;
     m->columns[MOEI_OUTPUTS] = c->outputs;
     m->columns[MOEI_ONE] = 1;
+    m->columns[MOEI_BALANCED] = c->balance > 0 ? c->experts : 0;
     m->columns[MOEI_SOME_INPUTS] = m->balanced ? c->inputs : 0;
     m->columns[MOEI_SOME_OUTPUTS] = m->balanced ? c->outputs : 0;
-    m->columns[MOEI_SOME] = m->balanced ? 1 : 0;
     m->trained_count = (size_t)count;
     m->value_count = (size_t)(count + 2 * ((uint64_t)c->inputs
                                            + (uint64_t)c->outputs));
@@ -2531,11 +2569,13 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     }
     m->expert.start = moei_take_integers(&carver, E + 1);
     m->gate.start = moei_take_integers(&carver, 2);
-    m->expert.of = m->config.top_k;
     if (m->balanced > 0) {
+        m->expert.cases = moei_take_integers(&carver, B * K);
         m->expert.place = moei_take_integers(&carver, B * K);
         m->choice = moei_take_integers(&carver, B * K);
     }
+    if (learn && m->config.use == MOE_USE_TRAIN)
+        m->order = moei_take_integers(&carver, B);
     m->chosen = m->shown = moei_take_integers(&carver, B * K);
     return carver.used;
 }
@@ -2572,12 +2612,16 @@ static moei_view moei_block(const moe_real *at, int n, int cols)
                                           : moei_view_of(at, cols, 1, n, cols);
 }
 
-/* A block array by its name. */
+/* A block array by its name.  What is kept of the experts that were chosen
+   stands row by row, as their numbers do. */
 static moei_view moei_array(const moe *m, int name)
 {
-    return moei_kind[name] == MOEI_ONE
-         ? moei_cases(m->work[name], m->n)
-         : moei_block(m->work[name], m->n, m->columns[moei_kind[name]]);
+    const moe_real *at = m->work[name];
+    int kind = moei_kind[name], columns = m->columns[kind];
+
+    return kind == MOEI_ONE ? moei_cases(at, m->n)
+         : kind == MOEI_CHOSEN && m->choice ? moei_matrix(at, m->n, columns)
+         : moei_block(at, m->n, columns);
 }
 
 static uint64_t moei_need(const moe_config *config, int weights)
@@ -2653,8 +2697,7 @@ static moe_status moei_closed(moe *m, moe_status status, const char *why)
     return moei_refuse(m, status, why);
 }
 
-/* Whether numbers below the normal ones stay what they are; MOE_SAME_BITS
-   needs it. */
+/* Whether subnormal numbers stay what they are; MOE_SAME_BITS needs it. */
 static int moei_keeps_subnormals(void)
 {
     volatile moe_real least = moei_power_of_2(1 - MOEI_BIAS), half = least / 2;
@@ -2783,8 +2826,7 @@ MOE_DEF void moe_close(moe *m)
 /* ======================================================================== */
 /* 7  EXPERTS                                                               */
 /* ======================================================================== */
-/* Stacks of layers, a = W'x + b, y = f(a), forward and backward.  The gate is
-   one too, up to its logits. */
+/* Stacks of layers, a = W'x + b, y = f(a), there and back; the gate is one. */
 
 /* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
    p, g, dE_dx (n,K); dE_dx may be g */
@@ -2832,66 +2874,37 @@ static moei_view moei_seen(const moei_net *net, moei_view z)
                         z.m, net->layer[0].in);
 }
 
-/* The case at place q of copy c, and how many follow one another from there
-   on. */
-static int moei_case(const moei_net *net, int c, int q)
+/* The rows of a block array that are copy c's cases. */
+static moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
 {
-    return net->place ? (int)net->place[q] / net->of : q - (int)net->start[c];
+    return net->cases ? moei_listed(a, net->cases + net->start[c],
+                                    moei_cases_of(net, c)) : a;
 }
 
-static int moei_run(const moei_net *net, int c, int q)
+/* The same for loops that take no lists: copied to room; and back. */
+static moei_view moei_fetch_rows(const moe *m, moei_view listed, int room)
 {
-    int end = (int)net->start[c + 1], next = q + 1;
-
-    if (net->place == NULL
-        || moei_case(net, c, end - 1) - moei_case(net, c, q) == end - 1 - q)
-        return end - q;
-    while (moei_case(net, c, next) == moei_case(net, c, next - 1) + 1)
-        next++;
-    return next - q;
-}
-
-/* The rows of a block array that are the cases of copy c: where they stand, if
-   together, or copied to room. */
-static moei_view moei_rows_of(const moe *m, const moei_net *net, int c,
-                              moei_view a, int room)
-{
-    int first = (int)net->start[c], n = moei_cases_of(net, c), q, run;
     moei_view rows;
 
-    if (moei_run(net, c, first) == n)
-        return moei_rows_from(a, moei_case(net, c, first), n);
-    rows = a.col == 0 ? moei_cases(m->work[room], n)
-                      : moei_block(m->work[room], n, a.n);
-    for (q = 0; q < n; q += run) {
-        run = moei_run(net, c, first + q);
-        moei_map1(m, MOEI_COPY, moei_rows_from(rows, q, run),
-                  moei_rows_from(a, moei_case(net, c, first + q), run));
-    }
+    if (listed.list == NULL)
+        return listed;
+    rows = moei_block(m->work[room], listed.m, listed.n);
+    moei_map1(m, MOEI_COPY, rows, listed);
     return rows;
 }
 
-/* And back, if they were copied. */
-static void moei_put_back(const moe *m, const moei_net *net, int c,
-                          moei_view a, moei_view rows)
+static void moei_put_back(const moe *m, moei_view listed, moei_view rows)
 {
-    int first = (int)net->start[c], q, run;
-
-    if (moei_run(net, c, first) == rows.m)
-        return;
-    for (q = 0; q < rows.m; q += run) {
-        run = moei_run(net, c, first + q);
-        moei_map1(m, MOEI_COPY,
-                  moei_rows_from(a, moei_case(net, c, first + q), run),
-                  moei_rows_from(rows, q, run));
-    }
+    if (listed.list != NULL)
+        moei_map1(m, MOEI_COPY, listed, rows);
 }
 
 /* The inputs of copy c.  (n,in) */
 static moei_view moei_inputs_of(const moe *m, const moei_net *net, int c)
 {
-    return moei_seen(net, moei_rows_of(m, net, c, moei_array(m, MOEI_Z),
-                                       MOEI_X_OF));
+    moei_view z = moei_rows_of(net, c, moei_array(m, MOEI_Z));
+
+    return moei_seen(net, moei_fetch_rows(m, z, MOEI_X_OF));
 }
 
 /* Copy c of a net:  a = x W + b,  y = f(a);  softmax leaves log y in a
@@ -2946,11 +2959,11 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
                                    moei_of_copy(net, net->pre, c, l - 1),
                                    dE_dx);
         } else if (want_dz) {
-            moei_view dE_dz = moei_array(m, MOEI_DE_DZ);
-            moei_view rows = moei_rows_of(m, net, c, dE_dz, MOEI_X_OF);
+            moei_view dE_dz = moei_rows_of(net, c, moei_array(m, MOEI_DE_DZ));
+            moei_view rows = moei_fetch_rows(m, dE_dz, MOEI_X_OF);
             dE_dx = moei_seen(net, rows);
             moei_product(m, MOEI_COPY, dE_dx, dE_dx, dE_da, moei_transposed(W));
-            moei_put_back(m, net, c, dE_dz, rows);
+            moei_put_back(m, dE_dz, rows);
         }
     }
 }
@@ -2959,91 +2972,90 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
 /* 8  GATE                                                                  */
 /* ======================================================================== */
 
-/* The logit that expert j is chosen by; NaN loses against all. */
-static moe_real moei_rank(const moe_real *s, int step, int j)
+/* The K of E experts with the largest s + bias, in ascending order; of equal
+   ones the first, and NaN last.  s: logits, `step` apart   room (K): the
+   largest sums so far, for chosen is kept in their order until the end. */
+static void moei_choose(const moe_real *s, int step, const moe_real *bias,
+                        int E, int K, int32_t *chosen, moe_real *room)
 {
-    moe_real x = s[(ptrdiff_t)j * step];
+    int32_t moved;
+    int j, k;
 
-    return x == x ? x : -moei_infinity();
-}
+    for (j = 0; j < E; j++, s += step) {
+        MOEI_ROUNDED moe_real x = *s + bias[j];
 
-/* Which of the chosen goes first: the last of those with the smallest logit. */
-static int moei_least(const moe_real *s, int step, int K, const int32_t *chosen)
-{
-    int k, least = 0;
-
-    for (k = 1; k < K; k++)
-        if (moei_rank(s, step, (int)chosen[k])
-            <= moei_rank(s, step, (int)chosen[least]))
-            least = k;
-    return least;
-}
-
-/* The K experts with the largest logits, in ascending order; of equal ones the
-   first.  s: E logits, `step` apart. */
-static void moei_choose(const moe_real *s, int step, int E, int K,
-                        int32_t *chosen)
-{
-    moe_real worst;
-    int j, k, least;
-
-    for (k = 0; k < K; k++)
-        chosen[k] = k;
-    least = moei_least(s, step, K, chosen);
-    worst = moei_rank(s, step, (int)chosen[least]);
-    for (j = K; j < E; j++)
-        if (s[(ptrdiff_t)j * step] > worst) {
-            for (k = least; k < K - 1; k++)
-                chosen[k] = chosen[k + 1];
-            chosen[K - 1] = j;
-            least = moei_least(s, step, K, chosen);
-            worst = moei_rank(s, step, (int)chosen[least]);
+        if (j >= K && !(x > room[K - 1]))
+            continue;
+        x = x == x ? x : -moei_infinity();
+        k = moei_smaller(j, K - 1);
+        for (; k > 0 && room[k - 1] < x; k--) {
+            room[k] = room[k - 1];
+            chosen[k] = chosen[k - 1];
         }
+        room[k] = x;
+        chosen[k] = j;
+    }
+    for (j = 1; j < K; j++) {
+        moved = chosen[j];
+        for (k = j; k > 0 && chosen[k - 1] > moved; k--)
+            chosen[k] = chosen[k - 1];
+        chosen[k] = moved;
+    }
 }
 
 /* The cases of each expert, in order, from what was chosen for each case. */
-static void moei_group(moei_net *net, const int32_t *chosen, int n)
+static void moei_group(moei_net *net, const int32_t *chosen, int n, int K)
 {
-    int32_t *start = net->start, first = 0, count;
-    int i, q, K = net->of;
+    int32_t *start = net->start, first = 0, count, to;
+    int i, k;
 
     moei_wipe(start, ((size_t)net->copies + 1) * sizeof *start);
-    for (q = 0; q < n * K; q++)
-        start[chosen[q]]++;
+    for (i = 0; i < n * K; i++)
+        start[chosen[i]]++;
     for (i = 0; i < net->copies; i++, first += count) {
         count = start[i];
         start[i] = first;
     }
-    for (q = 0; q < n * K; q++)
-        net->place[start[chosen[q]]++] = q;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < K; k++) {
+            to = start[chosen[i * K + k]]++;
+            net->cases[to] = i;
+            net->place[to] = (int32_t)i * K + k;
+        }
     for (i = net->copies; i > 0; i--)
         start[i] = start[i - 1];
     start[0] = 0;
 }
 
-/* Choose experts by s + gate.balance, group the cases by them, and leave s in
-   LOG_P, with -inf for experts that were not chosen: their p is 0. */
+/* Choose experts by s + gate.balance, leave their s in LOG_P, and group. */
 static void moei_gate_choose(moe *m)
 {
-    moei_view s = moei_array(m, MOEI_S), rank = moei_array(m, MOEI_LOG_P);
-    moe_real *to = moei_writable(rank), low = -moei_infinity(), a;
+    moei_view s = moei_array(m, MOEI_S);
+    moe_real *to = m->work[MOEI_LOG_P];
+    const moe_real *bias = m->params + m->trained_count - m->balanced;
     int32_t *chosen = m->choice;
     int r, k, K = m->config.top_k;
 
-    moei_map2(m, MOEI_ADD, rank, s,
-              moei_row(m->params + m->trained_count - m->balanced, rank.n));
-    for (r = 0; r < m->n; r++)
-        moei_choose(rank.at + (ptrdiff_t)r * rank.row, rank.col,
-                    m->config.experts, K, chosen + (ptrdiff_t)r * K);
-    moei_group(&m->expert, chosen, m->n);
-    moei_map1(m, MOEI_COPY, rank, moei_number(&low));
-    for (r = 0; r < m->n; r++)
-        for (k = 0; k < K; k++) {
-            ptrdiff_t j = (ptrdiff_t)chosen[(ptrdiff_t)r * K + k];
-            a = s.at[r * s.row + j * s.col];
-            to[r * rank.row + j * rank.col] = a < -MOEI_LARGEST
-                                            ? -MOEI_LARGEST : a;
-        }
+    for (r = 0; r < m->n; r++, chosen += K, to += K, s.at += s.row) {
+        moei_choose(s.at, s.col, bias, m->config.experts, K, chosen, to);
+        for (k = 0; k < K; k++)
+            to[k] = s.at[(ptrdiff_t)chosen[k] * s.col];
+    }
+    moei_group(&m->expert, m->choice, m->n, K);
+}
+
+/* An array of the chosen (n,K) as one of all experts (n,E): 0 for others. */
+static void moei_to_all(const moe *m, moei_view all, moei_view chosen)
+{
+    moe_real *to = moei_writable(all);
+    const int32_t *choice = m->choice;
+    const moe_real *from = chosen.at;
+    int r, k;
+
+    moei_map1(m, MOEI_COPY, all, choice ? moei_zero : chosen);
+    for (r = 0; r < m->n && choice; r++, to += all.row)
+        for (k = 0; k < chosen.n; k++)
+            to[(ptrdiff_t)*choice++ * all.col] = *from++;
 }
 
 /* s = gate(x),  p = softmax of the chosen s   (n,E)
@@ -3069,7 +3081,7 @@ static void moei_gate_forward(moe *m)
 
 /* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
      balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
-   dE/ds_i += balance E q_i (f_i - sum_j f_j q_j)       G is free by now */
+   dE/ds_i += balance E q_i (f_i - sum_j f_j q_j) */
 static void moei_balance_backward(moe *m, moei_view dE_ds)
 {
     int E = m->config.experts;
@@ -3077,7 +3089,7 @@ static void moei_balance_backward(moe *m, moei_view dE_ds)
     moei_view q = moei_block(m->work[MOEI_DELTA_2], m->n, E);
     moei_view mean = moei_array(m, MOEI_TOP), f = moei_row(m->share, E);
 
-    moei_softmax(m, q, moei_array(m, MOEI_G), moei_array(m, MOEI_LSE),
+    moei_softmax(m, q, moei_array(m, MOEI_LOG_Q), moei_array(m, MOEI_LSE),
                  moei_array(m, MOEI_S));
     moei_reduce(m, MOEI_DOT, mean, q, f);
     moei_map(m, MOEI_SUB_MUL, q, f, mean, q);
@@ -3087,17 +3099,18 @@ static void moei_balance_backward(moe *m, moei_view dE_ds)
 /* DELTA = dE/ds from what the loss left in g:
      posterior   dE/ds = p - g                      g = h, or its like
      otherwise   dE/ds_i = p_i (g_i - sum_j p_j g_j)     g = dE/dp
-   then the way back through the gate's layers.  g (n,E) */
+   by way of G; then the way back through the gate's layers.   g (n,K) */
 static void moei_gate_backward(moe *m, moei_view g, int posterior,
                                int balance, int want_dz)
 {
-    moei_view p = moei_array(m, MOEI_P);
-    moei_view dE_ds = moei_block(m->work[MOEI_DELTA], p.m, p.n);
+    moei_view p = moei_array(m, MOEI_P), of_chosen = moei_array(m, MOEI_G);
+    moei_view dE_ds = moei_block(m->work[MOEI_DELTA], m->n, m->config.experts);
 
     if (posterior)
-        moei_map2(m, MOEI_SUB, dE_ds, p, g);
+        moei_map2(m, MOEI_SUB, of_chosen, p, g);
     else
-        moei_softmax_backward(m, p, g, dE_ds);
+        moei_softmax_backward(m, p, g, of_chosen);
+    moei_to_all(m, dE_ds, of_chosen);
     if (balance)
         moei_balance_backward(m, dE_ds);
     moei_net_backward(m, &m->gate, 0, want_dz);
@@ -3133,59 +3146,59 @@ static moei_view moei_expert_log(const moe *m, int i)
     return moei_of_copy(&m->expert, m->expert.pre, i, m->expert.layers - 1);
 }
 
-/* Rows of a block array that are expert i's cases, and of its column i. */
-static moei_view moei_for_expert(const moe *m, int i, int name, int room)
+/* Expert i's rows of a block array, and its column of one of the chosen. */
+static moei_view moei_for_expert(const moe *m, int i, int name)
 {
-    return moei_rows_of(m, &m->expert, i, moei_array(m, name), room);
+    return moei_rows_of(&m->expert, i, moei_array(m, name));
 }
 
-static moei_view moei_column_for(const moe *m, int i, int name, int room)
+static moei_view moei_column_for(const moe *m, int i, int name)
 {
-    return moei_rows_of(m, &m->expert, i, moei_column(moei_array(m, name), i),
-                        room);
+    const moei_net *net = &m->expert;
+    moei_view a = moei_array(m, name);
+
+    return net->place ? moei_listed(moei_cases(a.at, a.m),
+                                    net->place + net->start[i],
+                                    moei_cases_of(net, i)) : moei_column(a, i);
 }
 
 /* y = sum_i p_i o_i, over the experts that ran */
 static void moei_blend_forward(moe *m)
 {
-    const moei_net *net = &m->expert;
-    moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P);
-    int i, q, run;
+    int i, choosing = m->choice != NULL;
 
-    if (moei_cases_of(net, 0) < m->n)
-        moei_map1(m, MOEI_COPY, y, moei_zero);
-    MOEI_EACH_EXPERT(m, i)
-        for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
-            int first = moei_case(net, i, q), at = q - (int)net->start[i];
-            moei_view sum;
+    if (choosing)
+        moei_map1(m, MOEI_COPY, moei_array(m, MOEI_Y), moei_zero);
+    MOEI_EACH_EXPERT(m, i) {
+        moei_view y = moei_for_expert(m, i, MOEI_Y);
 
-            run = moei_run(net, i, q);
-            sum = moei_rows_from(y, first, run);
-            moei_map(m, MOEI_MUL_ADD, sum,
-                     moei_rows_from(moei_expert_out(m, i), at, run),
-                     moei_rows_from(moei_column(p, i), first, run),
-                     i == 0 && run == m->n ? moei_zero : sum);
-        }
+        moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i),
+                 moei_column_for(m, i, MOEI_P),
+                 i > 0 || choosing ? y : moei_zero);
+    }
 }
 
-/* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik.  Cut to `most`; 0
-   for experts that did not run.   e (n,E), in G */
+/* A column of the chosen that is to be reduced to: itself, or in TOP. */
+static moei_view moei_result_for(const moe *m, moei_view column)
+{
+    return column.list ? moei_cases(m->work[MOEI_TOP], column.m) : column;
+}
+
+/* e_i = |d - o_i|^2;  softmax: -sum_k d_k log o_ik.  e (n,K), in G, cut */
 static moei_view moei_errors(moe *m, moe_real most)
 {
     moei_view e = moei_array(m, MOEI_G);
     int i, softmax = m->config.output == MOE_OUT_SOFTMAX;
 
-    if (m->balanced > 0)
-        moei_map1(m, MOEI_COPY, e, moei_zero);
     MOEI_EACH_EXPERT(m, i) {
-        moei_view d = moei_for_expert(m, i, MOEI_D, MOEI_D_OF);
-        moei_view e_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
+        moei_view d = moei_for_expert(m, i, MOEI_D), o_i = softmax
+                    ? moei_expert_log(m, i) : moei_expert_out(m, i);
+        moei_view column = moei_column_for(m, i, MOEI_G);
+        moei_view e_i = moei_result_for(m, column);
 
-        if (softmax)
-            moei_reduce(m, MOEI_DOT, e_i, d, moei_expert_log(m, i));
-        else
-            moei_reduce(m, MOEI_SQUARE, e_i, d, moei_expert_out(m, i));
-        moei_put_back(m, &m->expert, i, moei_column(e, i), e_i);
+        moei_reduce(m, softmax ? MOEI_DOT : MOEI_SQUARE, e_i,
+                    moei_fetch_rows(m, d, MOEI_D_OF), o_i);
+        moei_put_back(m, column, e_i);
     }
     if (softmax)
         moei_map2(m, MOEI_SUB, e, moei_zero, e);
@@ -3217,7 +3230,7 @@ static void moei_posteriors(moe *m)
 static void moei_log_share(moe *m, int i, moei_view u)
 {
     moei_map2(m, MOEI_ADD, u, moei_expert_log(m, i),
-              moei_column_for(m, i, MOEI_LOG_P, MOEI_W_OF));
+              moei_column_for(m, i, MOEI_LOG_P));
 }
 
 /* log y = log sum_i exp u_i, the largest u taken out first; into DE_DY (n,O),
@@ -3225,7 +3238,7 @@ static void moei_log_share(moe *m, int i, moei_view u)
 static moei_view moei_log_blend(moe *m)
 {
     int i, pass, O = m->config.outputs;
-    moei_view log_y = moei_array(m, MOEI_DE_DY), u, top, sum_of;
+    moei_view log_y = moei_array(m, MOEI_DE_DY), u, top, rest;
     moei_view sum = moei_block(m->work[MOEI_DELTA_2], m->n, O);
     moe_real lowest = -2 * MOEI_LARGEST;
 
@@ -3233,18 +3246,16 @@ static moei_view moei_log_blend(moe *m)
     moei_map1(m, MOEI_COPY, sum, moei_zero);
     for (pass = 0; pass < 2; pass++)
         MOEI_EACH_EXPERT(m, i) {
-            top = moei_for_expert(m, i, MOEI_DE_DY, MOEI_Y_OF);
+            top = moei_for_expert(m, i, MOEI_DE_DY);
             u = moei_block(m->work[MOEI_DELTA], top.m, O);
             moei_log_share(m, i, u);
             if (pass == 0) {
                 moei_map2(m, MOEI_MAX2, top, top, u);
-                moei_put_back(m, &m->expert, i, log_y, top);
                 continue;
             }
             moei_map2(m, MOEI_EXP, u, u, top);
-            sum_of = moei_rows_of(m, &m->expert, i, sum, MOEI_D_OF);
-            moei_map2(m, MOEI_ADD, sum_of, sum_of, u);
-            moei_put_back(m, &m->expert, i, sum, sum_of);
+            rest = moei_rows_of(&m->expert, i, sum);
+            moei_map2(m, MOEI_ADD, rest, rest, u);
         }
     moei_map1(m, MOEI_LOG, sum, sum);
     moei_map2(m, MOEI_ADD, log_y, log_y, sum);
@@ -3295,10 +3306,8 @@ static void moei_by_expert(moe *m, int i, int w, moe_real factor,
 
     if (function == MOEI_SOFTMAX)
         factor = 1;
-    moei_map2(m, MOEI_MUL, w_i, moei_column_for(m, i, w, MOEI_W_OF),
-              moei_number(&factor));
-    moei_map(m, MOEI_SUB_MUL, delta, o,
-             moei_for_expert(m, i, MOEI_D, MOEI_D_OF), w_i);
+    moei_map2(m, MOEI_MUL, w_i, moei_column_for(m, i, w), moei_number(&factor));
+    moei_map(m, MOEI_SUB_MUL, delta, o, moei_for_expert(m, i, MOEI_D), w_i);
     if (function != MOEI_SOFTMAX)
         moei_function_backward(m, function, o, delta);
 }
@@ -3307,13 +3316,13 @@ static void moei_by_expert(moe *m, int i, int w, moe_real factor,
 static void moei_by_blend(moe *m, int i, moei_view delta)
 {
     moei_view o = moei_expert_out(m, i);
-    moei_view dE_dy = moei_for_expert(m, i, MOEI_DE_DY, MOEI_D_OF);
-    moei_view g_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
+    moei_view dE_dy = moei_for_expert(m, i, MOEI_DE_DY);
+    moei_view column = moei_column_for(m, i, MOEI_G);
+    moei_view g_i = moei_result_for(m, column);
 
-    moei_reduce(m, MOEI_DOT, g_i, dE_dy, o);
-    moei_put_back(m, &m->expert, i, moei_column(moei_array(m, MOEI_G), i), g_i);
-    moei_map2(m, MOEI_MUL, delta, dE_dy,
-              moei_column_for(m, i, MOEI_P, MOEI_W_OF));
+    moei_reduce(m, MOEI_DOT, g_i, moei_fetch_rows(m, dE_dy, MOEI_D_OF), o);
+    moei_put_back(m, column, g_i);
+    moei_map2(m, MOEI_MUL, delta, dE_dy, moei_column_for(m, i, MOEI_P));
     moei_function_backward(m, m->expert.function[m->expert.layers - 1], o,
                            delta);
 }
@@ -3324,13 +3333,14 @@ static void moei_by_log_blend(moe *m, int i, moei_view delta)
 {
     moei_view o = moei_expert_out(m, i);
     moei_view r = moei_block(m->work[MOEI_DELTA_2], o.m, o.n);
-    moei_view g_i = moei_column_for(m, i, MOEI_G, MOEI_E_OF);
+    moei_view column = moei_column_for(m, i, MOEI_G);
+    moei_view g_i = moei_result_for(m, column);
 
     moei_log_share(m, i, r);
-    moei_map2(m, MOEI_EXP, r, r, moei_for_expert(m, i, MOEI_DE_DY, MOEI_Y_OF));
-    moei_map2(m, MOEI_MUL, r, r, moei_for_expert(m, i, MOEI_D, MOEI_D_OF));
+    moei_map2(m, MOEI_EXP, r, r, moei_for_expert(m, i, MOEI_DE_DY));
+    moei_map2(m, MOEI_MUL, r, r, moei_for_expert(m, i, MOEI_D));
     moei_reduce(m, MOEI_SUM, g_i, r, moei_zero);
-    moei_put_back(m, &m->expert, i, moei_column(moei_array(m, MOEI_G), i), g_i);
+    moei_put_back(m, column, g_i);
     moei_map2(m, MOEI_MUL, delta, o, g_i);
     moei_map2(m, MOEI_SUB, delta, delta, r);
 }
@@ -3359,17 +3369,21 @@ static void moei_expert_delta(moe *m, moei_path path, int i)
 /* One block of at most B cases, and the public calls made of blocks. */
 
 /* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
-static void moei_load_labels(const moe *m, const int *label, moei_view d)
+static void moei_load_labels(moe *m, const int *labels, const int32_t *order)
 {
+    moei_view d = moei_array(m, MOEI_D);
     moe_real *at = moei_writable(d);
     ptrdiff_t i;
+    int label;
 
     moei_map1(m, MOEI_COPY, d, moei_zero);
-    for (i = 0; i < d.m; i++)
-        if (moei_outside(label[i], 0, d.n - 1))
+    for (i = 0; i < d.m; i++) {
+        label = labels[order ? order[i] : i];
+        if (moei_outside(label, 0, d.n - 1))
             at[i * d.row] = moei_nan();
         else
-            at[i * d.row + (ptrdiff_t)label[i] * d.col] = 1;
+            at[i * d.row + (ptrdiff_t)label * d.col] = 1;
+    }
 }
 
 /* The block of cases first .. end-1 of the data, at most B of them, in file
@@ -3378,27 +3392,25 @@ static void moei_load_labels(const moe *m, const int *label, moei_view d)
 static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
                       int first, int end)
 {
-    int i, run, in = m->config.inputs, O = m->config.outputs;
+    size_t in = (size_t)m->config.inputs, O = (size_t)m->config.outputs;
+    size_t skip = key ? 0 : (size_t)first;
+    int32_t *order = key ? m->order : NULL;
+    int i, n = m->n = moei_smaller(m->config.rows, end - first);
 
-    m->n = moei_smaller(m->config.rows, end - first);
-    run = key ? 1 : m->n;       /* cases that stand side by side */
-    for (i = 0; i < m->n; i += run) {
-        uint32_t at = (uint32_t)(first + i);
-        size_t from = (size_t)(key ? moei_shuffled(at, (uint32_t)data->n, *key)
-                                   : at);
-
-        moei_map(m, MOEI_SUB_MUL, moei_rows_from(moei_array(m, MOEI_Z), i, run),
-                 moei_matrix(data->x + from * (size_t)in, run, in),
-                 moei_scale_x(m, 0), moei_scale_x(m, 1));
-        if (data->d != NULL)
-            moei_map(m, MOEI_SUB_DIV,
-                     moei_rows_from(moei_array(m, MOEI_D), i, run),
-                     moei_matrix(data->d + from * (size_t)O, run, O),
-                     moei_scale_d(m, 0), moei_scale_d(m, 1));
-        else if (data->labels != NULL)
-            moei_load_labels(m, data->labels + from,
-                             moei_rows_from(moei_array(m, MOEI_D), i, run));
-    }
+    for (i = 0; i < n && key; i++)
+        order[i] = (int32_t)moei_shuffled((uint32_t)(first + i),
+                                          (uint32_t)data->n, *key);
+    moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_Z),
+             moei_listed(moei_matrix(data->x + skip * in, n, (int)in), order,
+                         n),
+             moei_scale_x(m, 0), moei_scale_x(m, 1));
+    if (data->d != NULL)
+        moei_map(m, MOEI_SUB_DIV, moei_array(m, MOEI_D),
+                 moei_listed(moei_matrix(data->d + skip * O, n, (int)O), order,
+                             n),
+                 moei_scale_d(m, 0), moei_scale_d(m, 1));
+    else if (data->labels != NULL)
+        moei_load_labels(m, data->labels + skip, order);
 }
 
 /* z -> s, p, o, y */
@@ -3458,29 +3470,25 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
 static void moei_publish(moe *m)
 {
     const moei_net *net = &m->expert;
-    const int32_t *place = net->place, *choice = m->choice;
-    int32_t *shown = m->shown;
-    int i, n = m->n, E = m->config.experts, O = m->config.outputs, q, run;
+    int i, n = m->n, E = m->config.experts, K = m->config.top_k, n_i;
+    int O = m->config.outputs;
 
     m->rows = n;
-    for (q = choice ? n * net->of : 0; q-- > 0;)
-        shown[q] = choice[q];
+    for (i = m->choice ? n * K : 0; i-- > 0;)
+        m->shown[i] = m->choice[i];
     if (m->gate.layers > 0) {
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
-        moei_map1(m, MOEI_COPY, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
+        moei_to_all(m, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
-    MOEI_EACH_EXPERT(m, i)
-        for (q = (int)net->start[i]; q < net->start[i + 1]; q += run) {
-            int end = (int)net->start[i + 1], at = place ? (int)place[q] : i;
+    MOEI_EACH_EXPERT(m, i) {
+        moei_view o = moei_matrix(m->o, n * K, O);
 
-            run = place ? 1 : end - q;
-            while (q + run < end && place[q + run] == at + run * net->of)
-                run++;
-            moei_to_user(m, moei_view_of(m->o + (size_t)at * (size_t)O,
-                                         net->of * O, 1, run, O),
-                         moei_rows_from(moei_expert_out(m, i),
-                                        q - (int)net->start[i], run));
-        }
+        n_i = moei_cases_of(net, i);
+        o = net->place ? moei_listed(o, net->place + net->start[i], n_i)
+                       : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1,
+                                      n_i, O);
+        moei_to_user(m, o, moei_expert_out(m, i));
+    }
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 
@@ -3651,8 +3659,8 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     if (data->n > 0) {
         if (m->config.loss != MOE_LOSS_MIXTURE)     /* which has made them */
             moei_posteriors(m);
-        moei_map1(m, MOEI_COPY, moei_matrix(m->h, m->n, m->config.experts),
-                  moei_array(m, MOEI_H));
+        moei_to_all(m, moei_matrix(m->h, m->n, m->config.experts),
+                    moei_array(m, MOEI_H));
         moei_publish(m);
     }
     return moei_sum_of(m, moei_sum_at(m, MOEI_SUM_LOSS));
@@ -4018,9 +4026,8 @@ static void moei_winners(const moe *m, moei_view a, moei_view win,
     }
 }
 
-/* TOP (n): 1 for each case classified right.  Softmax: the largest y
-   is where the largest d is; logistic: every output is on its target's side
-   of one half. */
+/* TOP (n): 1 for each case classified right.  Softmax: the largest y is where
+   the largest d is; logistic: all are on their targets' side of one half. */
 static void moei_right(moe *m)
 {
     int O = m->config.outputs;
@@ -4048,12 +4055,10 @@ static void moei_right(moe *m)
      entropy         -sum_i p_i log p_i */
 static void moei_tally(moe *m)
 {
-    moe_real lowest = -MOEI_LARGEST;
-    int E = m->config.experts;
+    int i, E = m->config.experts;
     moei_view top = moei_array(m, MOEI_TOP), p = moei_array(m, MOEI_P);
     moei_view off = moei_block(m->work[MOEI_DELTA], m->n, m->config.outputs);
     moei_view win = moei_block(m->work[MOEI_DELTA], m->n, E);
-    int i;
 
     moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
     moei_map(m, MOEI_SUB_MUL, off, moei_array(m, MOEI_Y), moei_array(m, MOEI_D),
@@ -4061,13 +4066,12 @@ static void moei_tally(moe *m)
     moei_reduce(m, MOEI_DOT, top, off, off);
     moei_map2(m, MOEI_MIN, top, top, moei_largest);
     moei_count(m, moei_sum_at(m, MOEI_SUM_SQUARE), top);
-    moei_map2(m, MOEI_MAX2, win, moei_array(m, MOEI_LOG_P),
-              moei_number(&lowest));
-    moei_reduce(m, MOEI_DOT, top, p, win);
+    moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_LOG_P));
     moei_count(m, moei_sum_at(m, MOEI_SUM_ENTROPY), top);
     moei_right(m);
     moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), top);
-    moei_count(m, 0, p);
+    moei_to_all(m, win, p);
+    moei_count(m, 0, win);
     for (i = 0; i < E && m->balanced > 0; i++)
         moei_add(&m->sum[E + i], &m->sum[E + i + moei_sum_at(m, MOEI_SUMS)],
                  (moe_real)moei_cases_of(&m->expert, i));
@@ -4115,8 +4119,7 @@ static void moei_fill_report(moe *m, int n, moe_report *report)
     report->imbalance = (moe_real)E * most;
 }
 
-/* Cases first .. first+count-1, block by block: forward, loss, sums, and when
-   learning grads +=. */
+/* Cases first .. first+count-1: forward, loss, sums; learning: grads +=. */
 static void moei_pass(moe *m, const moe_data *data, const uint64_t *key,
                       int first, int count, int learning)
 {

@@ -91,7 +91,9 @@ typedef struct grid {
 
 static moe_real *element(const grid *g, int i, int j)
 {
-    return g->memory + FENCE + (ptrdiff_t)i * g->view.row
+    int row = g->view.list ? (int)g->view.list[i] : i;
+
+    return moei_writable(g->view) + (ptrdiff_t)row * g->view.row
          + (ptrdiff_t)j * g->view.col;
 }
 
@@ -123,6 +125,28 @@ static grid new_grid(int standing, int m, int n, int gap)
     for (i = 0; i < g.reals; i++)
         g.memory[i] = hole;
     g.view.at = g.memory + FENCE;
+    return g;
+}
+
+/* The same, but often some rows of more, in any order; list has room for all
+   of them, LISTED at most. */
+enum { LISTED = 64 };
+
+static grid new_list(int standing, int m, int n, int gap, int32_t *list)
+{
+    int vector = standing == ROW || standing == NUMBER;
+    int i, k, rows = m + any(4);
+    grid g;
+
+    if (vector || rows > LISTED || any(3))
+        return new_grid(standing, m, n, gap);
+    for (i = 0; i < rows; i++) {
+        k = any(i + 1);
+        list[i] = list[k];
+        list[k] = i;
+    }
+    g = new_grid(standing, rows, n, gap);
+    g.view = moei_listed(g.view, list, m);
     return g;
 }
 
@@ -486,7 +510,8 @@ static void expect_map(const map *p)
 
 static void run_map(const map *p, const grid *given, int set)
 {
-    grid Y = new_grid(p->y, p->m, p->n, any_gap());
+    int32_t list[LISTED];
+    grid Y = new_list(p->y, p->m, p->n, any_gap(), list);
     moei_view v[4];
     int i, whole;
 
@@ -507,14 +532,15 @@ static void run_map(const map *p, const grid *given, int set)
 /* A few values come often, so that some are equal. */
 static void check_map(map *p)
 {
+    int32_t list[3][LISTED];
     grid given[3];
     int i, k, set;
 
     for (k = 0; k < 3; k++) {
         for (i = 0; i < p->m * p->n; i++)
             p->values[k][i] = any(4) ? any_real() : (moe_real)0.5;
-        given[k] = filled_grid(p->standing[k], p->m, p->n, any_gap(),
-                               p->values[k]);
+        given[k] = new_list(p->standing[k], p->m, p->n, any_gap(), list[k]);
+        set_grid(&given[k], p->values[k]);
     }
     expect_map(p);
     is_first = 1;

@@ -313,8 +313,8 @@ static size_t lines(size_t count)
 }
 
 /* Parameters, gradients, moments and best weights are as long as they must be
-   for each to begin at a cache line; the rest is work memory and covers the
-   public arrays. */
+   for each to begin at a cache line, and the order of a block's cases is of
+   integers; the rest is work memory and covers the public arrays. */
 static void test_bytes(void)
 {
     int i;
@@ -335,8 +335,8 @@ static void test_bytes(void)
         predict = moe_bytes(&config);
         CHECK(moe_work_bytes(&config) == work);
 
-        CHECK(train - learn == 3 * lines(trained(&config))
-                               * sizeof(moe_real));
+        CHECK(train - learn == 3 * lines(trained(&config)) * sizeof(moe_real)
+                               + B * sizeof(int32_t));
         CHECK(predict - work == lines(values) * sizeof(moe_real));
         CHECK(learn - predict >= (lines(trained(&config)) + B * E)
                                  * sizeof(moe_real));
@@ -383,13 +383,13 @@ static size_t integers(size_t count)
    values, what else is as long as the trained parameters, each up to the end
    of a cache line, the layers' arrays (copies,B,out), and the arrays of a block
    for prediction and for learning.  Integers: where the cases of two experts
-   and of the gate begin, and which experts each case has.  They change with the
-   layout alone. */
+   and of the gate begin, which experts each case has, and in moe_train the
+   order of the cases.  They change with the layout alone. */
 static void test_literal_bytes(void)
 {
     moe_config config = make_config(3, 2, 2);
     size_t one = integers(3) + integers(2) + integers(2);
-    size_t four = integers(3) + integers(2) + integers(8);
+    size_t four = integers(3) + integers(2) + integers(8) + integers(4);
 
     config.rows = 4;
     check_reals(moe_bytes(&config), four + 48 + 4 * 32 + 24 + 84 + 100);
