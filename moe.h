@@ -24,9 +24,8 @@
     #include "moe.h"
     ```
 
-   and in every other file just include it.  (Never define
-   MOE_IMPLEMENTATION in a header that several files share.)  Keep the name
-   moe.h: the file includes itself, once per instruction set.
+   and in every other file just include it.  Keep the name moe.h: the file
+   includes itself, once per instruction set.
 
    A complete program: learn |x| with two straight lines.
 
@@ -110,14 +109,12 @@
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
      MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
 
-   Memory.  moe_bytes(&config) is the exact need of moe_open, on every target
-   the same.  Give a buffer of that many bytes, aligned as a moe_real is (to 64
-   bytes is faster), or NULL for one MOE_MALLOC that moe_close frees.  It grows
-   with config.rows, not with how many cases you have: any number is worked
-   through in such blocks.
-
-   Weights that are const (in flash, in a mapped file, of another thread)
-   are attached to, not copied: memory holds only the work arrays.
+   Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
+   target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
+   or NULL for one MOE_MALLOC that moe_close frees.  It grows with config.rows,
+   not with how many cases you have: they are worked through in such blocks.
+   Weights that are const (in flash, in a mapped file, of another thread) are
+   attached to, not copied: memory holds only the work arrays.
 
     ```c
     static const float weights[] = {0,0, 1,-1, 0,0, 3,-3, 0,1, 0,1};
@@ -146,9 +143,9 @@
 
    Losses and sigma are in standardised units; y, o and d are in yours.
 
-   Your own loop.  moe_train is for arrays; everything it does is also there
-   one step at a time, for cases that arrive one by one, for a gradient of
-   your own (moe_backward), or for many machines (sum the grads arrays).
+   Your own loop.  All that moe_train does is there one step at a time, too: for
+   cases that arrive one by one, for a gradient of your own (moe_backward), or
+   for many machines (sum the grads arrays).
 
     ```c
     static float memory[256];
@@ -227,7 +224,10 @@
 #if defined(MOE_MALLOC) && defined(MOE_NO_MALLOC)
 #error "moe.h: MOE_NO_MALLOC contradicts MOE_MALLOC"
 #endif
-#ifdef MOE_SAME_BITS
+#ifndef MOE_SAME_BITS
+#define MOEI_IN_ORDER 0
+#else
+#define MOEI_IN_ORDER 1         /* of their terms go sums, never along lanes */
 #include <float.h>
 #if defined(__FAST_MATH__)
 #error "moe.h: MOE_SAME_BITS contradicts -ffast-math"
@@ -251,10 +251,12 @@
 #define MOEI_INNER(loop) loop
 #endif
 
+#define MOEI_TARGET             /* the instruction set, where it is chosen */
+#define MOEI_LOOP static MOEI_TARGET
 #ifdef __GNUC__
 #define MOEI_UNUSED __attribute__((unused))
-#define MOEI_FAST static inline __attribute__((MOEI_INLINE unused))
-#define MOEI_APART static __attribute__((noinline, unused))
+#define MOEI_FAST static inline __attribute__((MOEI_INLINE unused)) MOEI_TARGET
+#define MOEI_APART static __attribute__((noinline, unused)) MOEI_TARGET
 #else
 #define MOEI_UNUSED
 #define MOEI_FAST static
@@ -293,8 +295,10 @@
 #define moe_save        moe_save_double
 #define moe_load        moe_load_double
 typedef double moe_real;
+#define MOEI_EITHER(single, twice) twice
 #else
 typedef float moe_real;
+#define MOEI_EITHER(single, twice) single
 #endif
 
 /* ======================================================================== */
@@ -388,6 +392,7 @@ typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
 /* Private: a stack of layers, `copies` of it side by side in params. */
 typedef struct moei_net {
     int copies, layers, first;               /* first: its column of x       */
+    int widest[2];                           /* of every second layer, back  */
     int kept;                                /* copies have arrays apart     */
     int32_t *start;                          /* (copies+1) where each copy's
                                                 cases begin in the next two,
@@ -429,7 +434,7 @@ typedef struct moe {
     /* Private from here on. */
     moei_net expert, gate;
     moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
-    int columns[9];              /* how many each kind of them has           */
+    int columns[MOEI_WORK];      /* of each                                  */
     int n;                       /* cases in the block at hand               */
     int set;                     /* which kernels: see room 5                */
     int32_t *choice, *shown;     /* (B,K)  of this block, or NULL; chosen     */
@@ -564,8 +569,7 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
 #ifndef MOE_NO_STDIO
 /* The same by path; both find memory for a whole file, and MOE_ERR_IO. */
 MOE_DEF moe_status moe_save(const moe *m, moe_use keep, const char *path);
-MOE_DEF moe_status moe_load(moe *m, const char *path,
-                            const moe_config *config);
+MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 #endif
 
 #ifndef MOE_PREDICT_ONLY
@@ -645,28 +649,26 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_CONTRACT_AGAIN
 #endif
 
-/* MOE_SAME_BITS: sums go in the order of their terms, never along lanes. */
-#ifdef MOE_SAME_BITS
-enum { MOEI_IN_ORDER = 1 };
-#else
-enum { MOEI_IN_ORDER = 0 };
-#endif
-
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8 \
     && !defined(__OPTIMIZE_SIZE__)
-#define MOEI_UNROLL _Pragma("GCC unroll 16")
+#define MOEI_UNROLL(loop) _Pragma("GCC unroll 16") loop
 #else
-#define MOEI_UNROLL
+#define MOEI_UNROLL(loop) loop
 #endif
 
-/* A loop over `parts` that threads share, with OpenMP. */
+/* call for each part i; with OpenMP threads share them, if there are some. */
 #ifdef _OPENMP
 #include <omp.h>
-#define MOEI_IN_PARTS _Pragma("omp parallel for num_threads(parts)")
 #define MOEI_THREADS (omp_in_parallel() ? 1 : omp_get_max_threads())
+#define MOEI_EACH_PART(i, parts, call)                                      \
+    i = 0;                                                                  \
+    if (parts == 1) { call; } else {                                        \
+        _Pragma("omp parallel for num_threads(parts)")                      \
+        for (i = 0; i < parts; i++) call;                                   \
+    }
 #else
-#define MOEI_IN_PARTS
 #define MOEI_THREADS 1
+#define MOEI_EACH_PART(i, parts, call) for (i = 0; i < parts; i++) call;
 #endif
 
 /* A public function that only learning needs: under MOE_PREDICT_ONLY it is
@@ -702,40 +704,22 @@ typedef FILE moei_stream;
 /* Bits and constants, random numbers, long sums, and views: matrices of
    numbers that stand somewhere; then exp, log, tanh and sqrt. */
 
-#ifdef MOE_DOUBLE
-typedef uint64_t moei_bits;
-typedef long long moei_signed;
-#define MOEI_REAL_SIZE  8
-#define MOEI_FRACTION   52
-#define MOEI_BIAS       1023
-#define MOEI_EXP_TERMS  13
-#define MOEI_LOG_TERMS  10
-#define MOEI_EXP_MIN    (-746)
-#define MOEI_EXP_MAX    710
-#define MOEI_ROUND      6755399441055744.0          /* 1.5 * 2^52 */
-#define MOEI_LN2_HIGH   6.93147180369123816490e-01  /* 21 zeros at its end */
-#define MOEI_LN2_LOW    1.90821492927058770002e-10
-#define MOEI_SQRT_HALF  0x3fe6a09e667f3bcdu
-#define MOEI_RSQRT      0x5fe6eb50c7b537a9u
-#define MOEI_RSQRT_STEPS 3
-#else
-typedef uint32_t moei_bits;
-typedef int moei_signed;
-#define MOEI_REAL_SIZE  4
-#define MOEI_FRACTION   23
-#define MOEI_BIAS       127
-#define MOEI_EXP_TERMS  8
-#define MOEI_LOG_TERMS  5
-#define MOEI_EXP_MIN    (-104)
-#define MOEI_EXP_MAX    89
-#define MOEI_ROUND      12582912.0f                 /* 1.5 * 2^23 */
-#define MOEI_LN2_HIGH   0.693359375f                /* 14 zeros at its end */
-#define MOEI_LN2_LOW    (-2.12194440e-4f)
-#define MOEI_SQRT_HALF  0x3f3504f3u
-#define MOEI_RSQRT      0x5f3759dfu
-#define MOEI_RSQRT_STEPS 2
-#endif
-
+typedef MOEI_EITHER(uint32_t, uint64_t) moei_bits;
+typedef MOEI_EITHER(int, long long) moei_signed;
+#define MOEI_REAL_SIZE  MOEI_EITHER(4, 8)
+#define MOEI_FRACTION   MOEI_EITHER(23, 52)
+#define MOEI_BIAS       MOEI_EITHER(127, 1023)
+#define MOEI_EXP_TERMS  MOEI_EITHER(8, 13)
+#define MOEI_LOG_TERMS  MOEI_EITHER(5, 10)
+#define MOEI_EXP_MIN    MOEI_EITHER((-104), (-746))
+#define MOEI_EXP_MAX    MOEI_EITHER(89, 710)
+/* 1.5 * 2^fraction;  ln 2 in two, of which the first ends in 14 or 21 zeros */
+#define MOEI_ROUND      MOEI_EITHER(12582912.0f, 6755399441055744.0)
+#define MOEI_LN2_HIGH   MOEI_EITHER(0.693359375f, 6.93147180369123816490e-01)
+#define MOEI_LN2_LOW    MOEI_EITHER((-2.12194440e-4f), 1.9082149292705877e-10)
+#define MOEI_SQRT_HALF  MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu)
+#define MOEI_RSQRT      MOEI_EITHER(0x5f3759dfu, 0x5fe6eb50c7b537a9u)
+#define MOEI_RSQRT_STEPS MOEI_EITHER(2, 3)
 #define MOEI_LOG2_E     ((moe_real)1.44269504088896340736)
 #define MOEI_ONE_BITS   ((moei_bits)MOEI_BIAS << MOEI_FRACTION)
 #define MOEI_INFINITY_BITS ((moei_bits)(2 * MOEI_BIAS + 1) << MOEI_FRACTION)
@@ -793,8 +777,7 @@ static int moei_is_finite(moe_real x)
     return x - x == 0;
 }
 
-/* A well-mixed function of 64 bits (the finalizer of Steele, Lea & Flood's
-   SplitMix, 2014). */
+/* 64 bits well mixed: the finalizer of SplitMix (Steele, Lea & Flood 2014). */
 static uint64_t moei_mix(uint64_t z)
 {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -844,6 +827,11 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
 static int moei_smaller(int a, int b)
 {
     return a < b ? a : b;
+}
+
+static int moei_most(int a, int b)
+{
+    return a > b ? a : b;
 }
 
 /* All bytes 0: every default, and every number 0. */
@@ -927,11 +915,6 @@ MOEI_FAST moei_view moei_column(moei_view v, int j)
     return moei_view_of(v.at + (ptrdiff_t)j * v.col, v.row, 0, v.m, 1);
 }
 
-MOEI_FAST moei_view moei_rows_from(moei_view v, int i, int m)
-{
-    return moei_view_of(v.at + (ptrdiff_t)i * v.row, v.row, v.col, m, v.n);
-}
-
 MOEI_FAST moei_view moei_transposed(moei_view v)
 {
     moei_view turned = {v.col, v.row, v.n, v.m, v.at, v.list};
@@ -974,47 +957,27 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
                         moei_smaller(v.n - j, n));
 }
 
-/* n numbers of row i from column j on, side by side (1,n), copied to room if
-   they stand apart; and so many back.  A list is one of columns here. */
-MOEI_UNUSED static moei_view moei_together(const moei_view *v, int i, int j,
-                                           int n, moe_real *room)
+/* n numbers of row i from column j on to room, or back; a list: of columns. */
+MOEI_FAST void moei_exchange(const moei_view *v, int i, int j, int n,
+                             moe_real *room, const int back)
 {
-    const ptrdiff_t apart = v->col;
-    const moe_real *p = v->at + (ptrdiff_t)i * v->row;
-    const int32_t *list = v->list;
+    const ptrdiff_t apart = v->col, first = v->list ? 0 : j * apart;
+    moe_real *at = moei_writable(*v) + (ptrdiff_t)i * v->row + first;
+    const int32_t *list = v->list ? v->list + j : NULL;
     int k;
 
-    if (list != NULL && apart != 0) {
+    if (list == NULL && back)
+        MOEI_UNROLL(for (k = 0; k < n; k++))
+            at[k * apart] = room[k];
+    else if (list == NULL)
+        MOEI_UNROLL(for (k = 0; k < n; k++))
+            room[k] = at[k * apart];
+    else
         for (k = 0; k < n; k++)
-            room[k] = p[list[j + k] * apart];
-        return moei_row(room, n);
-    }
-    p += j * apart;
-    if (apart <= 1)
-        return moei_view_of(p, 0, (int)apart, 1, n);
-    MOEI_UNROLL
-    for (k = 0; k < n; k++)
-        room[k] = p[k * apart];
-    return moei_row(room, n);
-}
-
-MOEI_UNUSED static void moei_set_apart(const moei_view *v, int i, int j, int n,
-                                       const moe_real *from)
-{
-    const ptrdiff_t apart = v->col;
-    moe_real *p = moei_writable(*v) + (ptrdiff_t)i * v->row;
-    const int32_t *list = v->list;
-    int k;
-
-    if (list != NULL) {
-        for (k = 0; k < n; k++)
-            p[list[j + k] * apart] = from[k];
-        return;
-    }
-    p += j * apart;
-    MOEI_UNROLL
-    for (k = 0; k < n; k++)
-        p[k * apart] = from[k];
+            if (back)
+                at[list[k] * apart] = room[k];
+            else
+                room[k] = at[list[k] * apart];
 }
 
 /* Whether a block array of n cases keeps the cases of a column side by side,
@@ -1024,24 +987,22 @@ static int moei_lanes_over_cases(int n, int columns)
     return n >= 16 && columns < 16;
 }
 
-/* How many threads share so many operations on so many rows: as many as have
-   work for longer than waking them takes.  Rows are owned, sums are not split:
-   the results are the same bits for any number of threads. */
+/* As many threads as have work for longer than waking them takes.  Rows are
+   owned, sums are not split: the same bits for any number of threads. */
 enum { MOEI_ROW_TILE = 6 };
 #define MOEI_LEAST_WORK ((uint64_t)1 << 18)
 
 static int moei_parts(uint64_t operations, int rows)
 {
-    const int threads = MOEI_THREADS;
-    int most = threads > 1 ? moei_smaller(threads, rows / MOEI_ROW_TILE) : 1;
+    uint64_t most = operations / MOEI_LEAST_WORK;
 
-    if (operations / MOEI_LEAST_WORK < (uint64_t)most)
-        most = (int)(operations / MOEI_LEAST_WORK);
-    return most > 1 ? most : 1;
+    if (most < 2)
+        return 1;
+    rows = moei_smaller(MOEI_THREADS, rows / MOEI_ROW_TILE);
+    return rows < 2 ? 1 : most < (uint64_t)rows ? (int)most : rows;
 }
 
-/* The rows of part i: tiles, of which the first parts may have one more, for
-   the last tile of all is seldom whole. */
+/* The rows of part i: tiles, one more in the first, for the last is short. */
 static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
 {
     const int tiles = (rows + MOEI_ROW_TILE - 1) / MOEI_ROW_TILE;
@@ -1051,7 +1012,7 @@ static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
     const int m = moei_smaller(to, rows) - from;
 
     return v->list ? moei_listed(*v, v->list + from, m)
-                   : moei_rows_from(*v, from, m);
+                   : moei_window(*v, from, 0, m, v->n);
 }
 
 typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
@@ -1149,8 +1110,7 @@ static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
 #define MOEI_ALL(x) ((x) - MOEI_(nothing))
 static const MOEI_V MOEI_(nothing) = {0};
 
-/* exp, log, tanh and sqrt, within 2 ulp over the whole range, subnormal too.
-   No branch depends on a value, NaN stays NaN. */
+/* exp, log, tanh, sqrt: 2 ulp over the whole range; NaN stays; no branches. */
 
 /* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
    2^k as a product of two powers, for 2^k alone may leave the range; far
@@ -1167,16 +1127,14 @@ MOEI_FAST MOEI_V MOEI_(exp_parts)(MOEI_V x, MOEI_V *power, MOEI_V *rest)
     x = MOEI_PICK(at < least, zero, x);
     x = MOEI_PICK(at > most, most, x);
     rounded = x * MOEI_LOG2_E + MOEI_ROUND;      /* its low bits are k */
-    exponent = MOEI_BITS(rounded)
-             - (moei_to_bits(MOEI_ROUND) - 2 * MOEI_BIAS);
+    exponent = MOEI_BITS(rounded) - (moei_to_bits(MOEI_ROUND) - 2 * MOEI_BIAS);
     half = exponent >> 1;
     *power = MOEI_REAL(half << MOEI_FRACTION);
     *rest = MOEI_PICK(at < least, zero,
                       MOEI_REAL((exponent - half) << MOEI_FRACTION));
     k = MOEI_REAL(MOEI_BITS(rounded)) - MOEI_ROUND;
     r = (x - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
-    MOEI_UNROLL
-    for (n = MOEI_EXP_TERMS - 1; n >= 2; n--)
+    MOEI_UNROLL(for (n = MOEI_EXP_TERMS - 1; n >= 2; n--))
         q = q * r + moei_factorial[n];
     return r + r * r * q;
 }
@@ -1239,8 +1197,7 @@ MOEI_FAST MOEI_V MOEI_(log)(MOEI_V x)
     MOEI_V v = f / (2 + f), w = v * v, R = zero, half = f * f / 2, y;
     int n;
 
-    MOEI_UNROLL
-    for (n = MOEI_LOG_TERMS; n >= 1; n--)
+    MOEI_UNROLL(for (n = MOEI_LOG_TERMS; n >= 1; n--))
         R = (R + (moe_real)2 / (moe_real)(2 * n + 1)) * w;
     y = k * MOEI_LN2_HIGH - ((half - (v * (half + R) + k * MOEI_LN2_LOW)) - f);
     y = MOEI_PICK(x == 0, -inf, y);
@@ -1261,8 +1218,7 @@ MOEI_FAST MOEI_V MOEI_(sqrt)(MOEI_V x)
     MOEI_V r = MOEI_REAL(MOEI_RSQRT - (MOEI_BITS(u) >> 1)), root;
     int n;
 
-    MOEI_UNROLL
-    for (n = 0; n < MOEI_RSQRT_STEPS; n++)
+    MOEI_UNROLL(for (n = 0; n < MOEI_RSQRT_STEPS; n++))
         r = r * ((moe_real)1.5 - u / 2 * r * r);
     root = u * r;
     root = root + r / 2 * (u - root * root);
@@ -1356,15 +1312,13 @@ MOEI_APART void MOEI_(put)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
         MOEI_(scatter)(p, apart, n, v);
 }
 
-/* Lanes of which the compiler knows how they stand: all in use and side by
-   side, side by side, or anyhow. */
+/* Lanes that the compiler knows to be all in use, side by side, or neither. */
 MOEI_FAST MOEI_V MOEI_(lanes)(const moe_real *p, ptrdiff_t apart, int n,
                               const moei_stand stand)
 {
     if (stand == MOEI_WHOLE)
         return MOEI_LOAD(p);
-    return stand == MOEI_BESIDE ? MOEI_(get)(p, n)
-                                : MOEI_(fetch)(p, apart, n);
+    return stand == MOEI_BESIDE ? MOEI_(get)(p, n) : MOEI_(fetch)(p, apart, n);
 }
 
 MOEI_FAST void MOEI_(set_lanes)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v,
@@ -1378,8 +1332,7 @@ MOEI_FAST void MOEI_(set_lanes)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v,
         MOEI_(put)(p, apart, n, v);
 }
 
-/* The last lanes of a row of an operand; and all of the row, of which one
-   number (col 0) is spread over a vector. */
+/* The last lanes of a row of an operand; and all of it, one number spread. */
 MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int col, int n)
 {
     if (col == 0)
@@ -1402,21 +1355,18 @@ MOEI_FAST void MOEI_(transpose)(MOEI_V *v)
     MOEI_V dealt[MOEI_LANES];
     int round, i;
 
-    MOEI_UNROLL
-    for (round = MOEI_LANES; round > 1; round /= 2) {
-        MOEI_UNROLL
-        for (i = 0; i < MOEI_LANES / 2; i++) {
+    MOEI_UNROLL(for (round = MOEI_LANES; round > 1; round /= 2)) {
+        MOEI_UNROLL(for (i = 0; i < MOEI_LANES / 2; i++)) {
             dealt[2 * i] = MOEI_LOW(v[i], v[i + MOEI_LANES / 2]);
             dealt[2 * i + 1] = MOEI_HIGH(v[i], v[i + MOEI_LANES / 2]);
         }
-        MOEI_UNROLL
-        for (i = 0; i < MOEI_LANES; i++)
+        MOEI_UNROLL(for (i = 0; i < MOEI_LANES; i++))
             v[i] = dealt[i];
     }
 }
 
 /* Lane i of the result is the sum of all lanes of v[i], for i < n. */
-static MOEI_V MOEI_(sums)(MOEI_V *v, int n)
+MOEI_LOOP MOEI_V MOEI_(sums)(MOEI_V *v, int n)
 {
     int half, i;
 
@@ -1428,8 +1378,9 @@ static MOEI_V MOEI_(sums)(MOEI_V *v, int n)
 
 /* Four dots of a (k) with columns of B that are `apart`, as vectors of partial
    sums.  a_step 0: a is one number, in every lane of a vector. */
-static void MOEI_(four_dots)(const moe_real *a, int a_step, const moe_real *b,
-                             ptrdiff_t apart, int k, MOEI_V *dot)
+MOEI_LOOP void MOEI_(four_dots)(const moe_real *a, int a_step,
+                                const moe_real *b, ptrdiff_t apart, int k,
+                                MOEI_V *dot)
 {
     MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0, x;
     int n;
@@ -1453,8 +1404,7 @@ MOEI_FAST MOEI_V MOEI_(fold)(MOEI_V a, const int largest)
 {
     int n;
 
-    MOEI_UNROLL
-    for (n = MOEI_LANES; n > 1; n /= 2) {
+    MOEI_UNROLL(for (n = MOEI_LANES; n > 1; n /= 2)) {
         const MOEI_V low = MOEI_LOW(a, a), high = MOEI_HIGH(a, a);
         a = largest ? MOEI_(larger)(low, high) : low + high;
     }
@@ -1468,18 +1418,16 @@ MOEI_FAST void MOEI_(turn)(const moe_real *b, ptrdiff_t apart, int m, int n,
     MOEI_V v[MOEI_LANES];
     int r;
 
-    MOEI_UNROLL
-    for (r = 0; r < MOEI_LANES; r++)
+    MOEI_UNROLL(for (r = 0; r < MOEI_LANES; r++))
         v[r] = r < n ? MOEI_(get)(b + r * apart, m) : MOEI_(nothing);
     MOEI_(transpose)(v);
-    MOEI_UNROLL
-    for (r = 0; r < MOEI_LANES; r++)
+    MOEI_UNROLL(for (r = 0; r < MOEI_LANES; r++))
         if (r < m)
             MOEI_STORE(to + r * wide, v[r]);
 }
 
 /* Copy b (m,n) to rows that are `wide` apart and start at `to`. */
-static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
+MOEI_LOOP void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 {
     ptrdiff_t i, j;
     int r, rows, columns;
@@ -1524,15 +1472,10 @@ static void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
 #endif
 #endif
 #endif
-#ifdef MOE_DOUBLE
-#define MOEI_BUILTIN(before, after) __builtin_ia32_##before##pd##after
-typedef unsigned char moei_mask_bits;
-#define MOEI_EVERY 255          /* lane, as a mask */
-#else
-#define MOEI_BUILTIN(before, after) __builtin_ia32_##before##ps##after
-typedef unsigned short moei_mask_bits;
-#define MOEI_EVERY (-1)
-#endif
+#define MOEI_BUILTIN(before, after) MOEI_EITHER(                            \
+    __builtin_ia32_##before##ps##after, __builtin_ia32_##before##pd##after)
+typedef MOEI_EITHER(unsigned short, unsigned char) moei_mask_bits;
+#define MOEI_EVERY MOEI_EITHER(-1, 255)     /* lane, as a mask */
 #if defined(__GNUC__) && (defined(__SSE2_MATH__) || defined(__aarch64__) \
                           || defined(__wasm_simd128__))
 #define MOEI_HAS_128
@@ -1542,24 +1485,16 @@ typedef unsigned short moei_mask_bits;
    with their derivatives stand in the order of moe_activation; slopes take
    f'(a) from b = f(a), but for silu from b = a.  LONG are many instructions. */
 #define MOEI_OPS(X, LONG)                                                   \
-    X(MOEI_COPY, a)                                                         \
-    X(MOEI_ADD, a + b)                                                      \
-    X(MOEI_SUB, a - b)                                                      \
-    X(MOEI_MUL, a * b)                                                      \
-    X(MOEI_MUL_ADD, a * b + c)                                              \
-    X(MOEI_SUB_MUL, (a - b) * c)                                            \
-    X(MOEI_SUB_DIV, (a - b) / c)                                            \
-    X(MOEI_MAX2, MOEI_(larger)(a, b))                                       \
+    X(MOEI_COPY, a) X(MOEI_ADD, a + b) X(MOEI_SUB, a - b) X(MOEI_MUL, a * b)\
+    X(MOEI_MUL_ADD, a * b + c) X(MOEI_SUB_MUL, (a - b) * c)                 \
+    X(MOEI_SUB_DIV, (a - b) / c) X(MOEI_MAX2, MOEI_(larger)(a, b))          \
     X(MOEI_MIN, MOEI_PICK(a > b, b, a))                                     \
     X(MOEI_EQUAL, MOEI_PICK(a == b, c, MOEI_(nothing)))                     \
     X(MOEI_AT_LEAST, MOEI_PICK(a >= b, c, MOEI_(nothing)))                  \
-    LONG(MOEI_EXP, MOEI_(exp)(a - b))                                       \
-    LONG(MOEI_LOG, MOEI_(log)(a))                                           \
+    LONG(MOEI_EXP, MOEI_(exp)(a - b)) LONG(MOEI_LOG, MOEI_(log)(a))         \
     X(MOEI_RELU, MOEI_(larger)(a, MOEI_(nothing)))                          \
-    LONG(MOEI_TANH, MOEI_(tanh)(a))                                         \
-    LONG(MOEI_LOGISTIC, MOEI_(logistic)(a))                                 \
-    LONG(MOEI_ELU, MOEI_(elu)(a))                                           \
-    LONG(MOEI_SILU, a * MOEI_(logistic)(a))                                 \
+    LONG(MOEI_TANH, MOEI_(tanh)(a)) LONG(MOEI_LOGISTIC, MOEI_(logistic)(a)) \
+    LONG(MOEI_ELU, MOEI_(elu)(a)) LONG(MOEI_SILU, a * MOEI_(logistic)(a))   \
     X(MOEI_RELU_SLOPE, MOEI_PICK(b > 0, a, MOEI_(nothing)))                 \
     X(MOEI_TANH_SLOPE, a * (1 - b * b))                                     \
     X(MOEI_LOGISTIC_SLOPE, a * (b * (1 - b)))                               \
@@ -1592,12 +1527,10 @@ typedef struct moei_tile {
     moe_real least;              /* what C is raised to                      */
 } moei_tile;
 
-/* How a product is worked: lanes along the rows of B, along the sum, or along
-   rows of B that are copied together first. */
+/* Lanes along the rows of B, along the sum, or along rows of B put together. */
 typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
 
-/* The one place that chooses.  Nothing is copied for few rows of C, nor where
-   B is small and its rows stand well. */
+/* The one place that chooses: no copies for few rows of C or a small B. */
 static moei_way moei_way_of(const moei_view *v, int bits)
 {
     const moei_view *C = v, *A = v + 2, *B = v + 3;
@@ -1637,7 +1570,7 @@ typedef struct moei_kernels {
             MOEI_STORE(y, result);                                          \
         }                                                                   \
         break;
-static void MOEI_(map_strip)(
+MOEI_LOOP void MOEI_(map_strip)(
     moei_map_op op, int n, moe_real *y, ptrdiff_t y_step, const moe_real *p,
     ptrdiff_t p_step, const moe_real *q, ptrdiff_t q_step, const moe_real *r,
     ptrdiff_t r_step)
@@ -1682,7 +1615,7 @@ MOEI_APART void MOEI_(map_left)(moei_map_op op, int n, moe_real *y,
 }
 
 /* Rows that are side by side or one number: whole vectors, then a part. */
-static void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
+MOEI_LOOP void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
 {
     const int one = v->m > 1 && moei_is_one_row(v) && moei_is_one_row(v + 1)
                  && moei_is_one_row(v + 2) && moei_is_one_row(v + 3);
@@ -1709,7 +1642,7 @@ static void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
 }
 
 /* Rows whose elements stand apart: copied together, some at a time. */
-static void MOEI_(map_apart)(moei_map_op op, const moei_view *v)
+MOEI_LOOP void MOEI_(map_apart)(moei_map_op op, const moei_view *v)
 {
     enum { SOME = 16 * MOEI_LANES };
     moe_real room[4][SOME];
@@ -1719,17 +1652,21 @@ static void MOEI_(map_apart)(moei_map_op op, const moei_view *v)
     for (i = 0; i < v->m; i++)
         for (j = 0; j < v->n; j += SOME) {
             n = moei_smaller(v->n - j, SOME);
-            some[0] = moei_row(room[0], n);
-            for (k = 1; k < 4; k++)
-                some[k] = moei_together(&v[k], i, j, n, room[k]);
+            for (k = 0; k < 4; k++) {
+                some[k] = moei_row(room[k], n);
+                if (k > 0 && v[k].list == NULL && v[k].col <= 1)
+                    some[k] = moei_window(v[k], i, j, 1, n);
+                else if (k > 0)
+                    moei_exchange(&v[k], i, j, n, room[k], 0);
+            }
             MOEI_(map_rows)(op, some);
-            moei_set_apart(v, i, j, n, room[0]);
+            moei_exchange(v, i, j, n, room[0], 1);
         }
 }
 
 /* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Where lanes
    are to run over cases, rows become columns, lists lists of columns. */
-static void MOEI_(kernel_map)(const moei_job *job, moei_view *v)
+MOEI_LOOP void MOEI_(kernel_map)(const moei_job *job, moei_view *v)
 {
     const moei_map_op op = (moei_map_op)job->op;
     const int listed = v->list || v[1].list || v[2].list || v[3].list;
@@ -1755,8 +1692,8 @@ MOEI_FAST MOEI_V MOEI_(term)(moei_reduce_op op, MOEI_V sum, MOEI_V a, MOEI_V b)
          : op == MOEI_DOT ? sum + a * b : sum + (a - b) * (a - b);
 }
 
-/* `vectors` of sums (or maxima) side by side, each in the order of its terms,
-   for the rows of A from i on: lanes run over rows. */
+/* `vectors` of sums or maxima, each in the order of its terms, for the rows of
+   A from i on: lanes run over rows. */
 MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
                                     const moei_view *A, const moei_view *B,
                                     int i, const int vectors,
@@ -1773,8 +1710,7 @@ MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
     for (v = 0; v < vectors; v++)
         sum[v] = MOEI_ALL(op == MOEI_MAX ? -moei_infinity() : (moe_real)0);
     for (j = A->n; j > 0; j--, p += A->col, q += B->col) {
-        MOEI_UNROLL
-        for (v = 0; v < vectors; v++)
+        MOEI_UNROLL(for (v = 0; v < vectors; v++))
             sum[v] = MOEI_(term)(op, sum[v],
                 MOEI_(lanes)(p + v * a_next, A->row, n, stand),
                 MOEI_(lanes)(q + v * b_next, B->row, n, stand));
@@ -1784,7 +1720,7 @@ MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
 }
 
 /* As many sums as there are lanes, which run along the rows. */
-static void MOEI_(reduce_along)(moei_reduce_op op, const moei_view *y,
+MOEI_LOOP void MOEI_(reduce_along)(moei_reduce_op op, const moei_view *y,
                                 const moei_view *A, const moei_view *B, int i)
 {
     const int rows = moei_smaller(A->m - i, MOEI_LANES);
@@ -1810,7 +1746,7 @@ static void MOEI_(reduce_along)(moei_reduce_op op, const moei_view *y,
 
 /* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
    A, B (m,n)   y (m,1) */
-static void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
+MOEI_LOOP void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
 {
     const moei_reduce_op op = (moei_reduce_op)job->op;
     const moei_view *y = v, *A = v + 1, *B = v + 2;
@@ -1876,7 +1812,7 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
     }
 }
 
-static void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
+MOEI_LOOP void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
 {
     const moei_view *P = v, *log_P = v + 1, *lse = v + 2, *X = v + 3;
     const int along = MOEI_LANES > 1 && !MOEI_IN_ORDER && X->col == 1
@@ -1920,7 +1856,7 @@ static void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
     }
 #define MOEI_END_ROW(W, r) W(MOEI_END, r)
 #define MOEI_TILE(name, R, W, columns)                                      \
-    static void MOEI_(name)(const moei_tile *t)                             \
+    MOEI_LOOP void MOEI_(name)(const moei_tile *t)                             \
     {                                                                       \
         const ptrdiff_t a_row = t->a_row, a_col = t->a_col;                 \
         const ptrdiff_t b_row = t->b_row, c_row = t->c_row;                 \
@@ -1945,7 +1881,7 @@ MOEI_TILE(tile_2_left, MOEI_PAIR_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
 
 /* C = max(least, S + A B) with lanes along the rows of C, S and B. */
-static void MOEI_(product_rows)(const moei_job *job, moei_view *v)
+MOEI_LOOP void MOEI_(product_rows)(const moei_job *job, moei_view *v)
 {
     const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
     static void (*const tile[3][3])(const moei_tile *) = {
@@ -1990,7 +1926,7 @@ static void MOEI_(product_rows)(const moei_job *job, moei_view *v)
 }
 
 /* The same with the rows of B copied together first, a panel at a time. */
-static void MOEI_(product_panels)(const moei_job *job, moei_view *v)
+MOEI_LOOP void MOEI_(product_panels)(const moei_job *job, moei_view *v)
 {
     enum { DEEP = 128, WIDE = MOEI_VECTORS * MOEI_LANES };
     MOEI_V panel_of[DEEP * MOEI_VECTORS];     /* aligned as vectors are */
@@ -2013,10 +1949,9 @@ static void MOEI_(product_panels)(const moei_job *job, moei_view *v)
         }
 }
 
-/* With lanes along the sum, for rows of A and columns of B whose
-   elements stand side by side; as many sums at a time as there are lanes.
-   Fewer than four columns at the end are worked as four times the same. */
-static void MOEI_(product_dots)(const moei_job *job, moei_view *v)
+/* With lanes along the sum, for rows of A and columns of B that stand close;
+   fewer than four columns at the end are worked as four times the same. */
+MOEI_LOOP void MOEI_(product_dots)(const moei_job *job, moei_view *v)
 {
     const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
     moe_real *c = moei_writable(*C), one[MOEI_LANES];
@@ -2047,7 +1982,7 @@ static void MOEI_(product_dots)(const moei_job *job, moei_view *v)
      momentum  v = momentum v + g + decay w;  w -= rate v
      Adam      v = b1 v + (1-b1) g;  u = b2 u + (1-b2) g^2
                w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-static void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
+MOEI_LOOP void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
                                  moe_real *v, moe_real *u,
                                  const moei_rule *rule)
 {
@@ -2122,13 +2057,8 @@ MOEI_UNUSED static const moei_kernels MOEI_(table) = {
 #endif
 
 #ifdef MOEI_HAS_AVX
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))),           \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+#undef MOEI_TARGET
+#define MOEI_TARGET __attribute__((target("avx2,fma")))
 #define MOEI_SET avx2
 #define MOEI_LANES (32 / MOEI_REAL_SIZE)
 #define MOEI_WIDE MOEI_W2
@@ -2141,13 +2071,9 @@ MOEI_UNUSED static const moei_kernels MOEI_(table) = {
     (MOEI_V *)(void *)(p), MOEI_MASK(n), x)
 #include "moe.h"
 
-#ifdef __clang__
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target(                         \
-    "avx512f,avx512bw,avx512dq,avx512vl,fma"))), apply_to = function)
-#else
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
-#endif
+#undef MOEI_TARGET
+#define MOEI_TARGET \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
 #define MOEI_SET avx512
 #define MOEI_LANES (64 / MOEI_REAL_SIZE)
 #define MOEI_WIDE MOEI_W4
@@ -2163,11 +2089,8 @@ MOEI_UNUSED static const moei_kernels MOEI_(table) = {
 #define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(storeu, 512_mask)(            \
     p, x, MOEI_MASK(n))
 #include "moe.h"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#undef MOEI_TARGET
+#define MOEI_TARGET
 #endif
 
 /* The sets of this build, narrow to wide, and how many this processor has. */
@@ -2207,26 +2130,25 @@ static int moei_find_set(int bits)
 }
 
 /* A loop on m rows, which threads share out. */
+static void moei_run_part(moei_loop *loop, const moei_job *job,
+                          const moei_view *v, int i, int parts)
+{
+    moei_view part[4];
+    int k;
+
+    for (k = 0; k < 4; k++)
+        part[k] = k == job->whole ? v[k] : moei_part_of(&v[k], i, parts, v->m);
+    loop(job, part);
+}
+
 MOEI_FAST void moei_share(moei_loop *loop, const moei_job *job, moei_view *v,
                           uint64_t operations)
 {
-    const int rows = v->m, parts = moei_parts(operations, rows);
+    const int parts = moei_parts(operations, v->m);
     int i;
 
-    if (parts == 1) {
-        loop(job, v);
-        return;
-    }
-    MOEI_IN_PARTS
-    for (i = 0; i < parts; i++) {
-        moei_view part[4];
-        int k;
-
-        for (k = 0; k < 4; k++)
-            part[k] = k == job->whole ? v[k]
-                    : moei_part_of(&v[k], i, parts, rows);
-        loop(job, part);
-    }
+    MOEI_EACH_PART(i, parts, parts == 1 ? loop(job, v)
+        : moei_run_part(loop, job, v, i, parts))
 }
 
 static uint64_t moei_area(const moei_view *v)
@@ -2303,37 +2225,38 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
 /* ======================================================================== */
 /* 6  LAYOUT                                                                */
 /* ======================================================================== */
-/* The one place that counts and carves memory.  Sizes are below 2^15, so a
-   product of four of them fits in 64 bits. */
+/* What counts and carves memory.  Four sizes (< 2^15) multiply in 64 bits. */
 
-/* The arrays of a block of B cases, by name, columns and use. */
+/* The arrays of a block of B cases: name, form, columns and use.  OWN: for each
+   copy of a net alone, where copies share the cases. */
 #define MOEI_ARRAYS(X)                                                        \
-    X(Z, INPUTS, 0)        /* standardised inputs                          */ \
-    X(S, EXPERTS, 0)       /* gate logits                                  */ \
-    X(P, CHOSEN, 0)        /* proportions, softmax of s                    */ \
-    X(LOG_P, CHOSEN, 0)    /* and their logarithms                         */ \
-    X(LSE, ONE, 0)         /* log sum exp of the last softmax              */ \
-    X(TOP, ONE, 0)         /* room for a number of each case               */ \
-    X(Y, OUTPUTS, 0)       /* blend, standardised                          */ \
-    X(D, OUTPUTS, 1)       /* targets, standardised                        */ \
-    X(G, CHOSEN, 1)        /* error e of each expert, or g = dE/dp         */ \
-    X(H, CHOSEN, 1)        /* posteriors                                   */ \
-    X(LOSS, ONE, 1)        /* E                                            */ \
-    X(DE_DY, OUTPUTS, 1)                                                      \
-    X(DE_DZ, INPUTS, 1)                                                       \
-    X(DELTA, WIDEST, 1)    /* dE/da of two layers, in turn                 */ \
-    X(DELTA_2, WIDEST, 1)                                                     \
-    X(LOG_Q, BALANCED, 1)  /* log softmax of all s                         */ \
-    X(X_OF, SOME_INPUTS, 0)   /* rows of one expert's cases: of Z          */ \
-    X(D_OF, SOME_OUTPUTS, 1)  /* of D or DE_DY                             */
+    X(Z, BLOCK, c->inputs, 0)        /* standardised inputs                */ \
+    X(S, BLOCK, c->experts, 0)       /* gate logits                        */ \
+    X(P, CHOSEN, c->top_k, 0)        /* proportions, softmax of s          */ \
+    X(LOG_P, CHOSEN, c->top_k, 0)    /* and their logarithms               */ \
+    X(LSE, OWN_NUMBER, 1, 0)         /* log sum exp of the last softmax    */ \
+    X(TOP, OWN_NUMBER, 1, 0)         /* room for a number of each case     */ \
+    X(Y, BLOCK, c->outputs, 0)       /* blend, standardised                */ \
+    X(D, BLOCK, c->outputs, 1)       /* targets, standardised              */ \
+    X(G, CHOSEN, c->top_k, 1)        /* error e of each expert, or dE/dp   */ \
+    X(H, CHOSEN, c->top_k, 1)        /* posteriors                         */ \
+    X(LOSS, NUMBER, 1, 1)            /* E                                  */ \
+    X(DE_DY, BLOCK, c->outputs, 1)                                            \
+    X(DE_DZ, BLOCK, c->inputs, 1)                                             \
+    X(DELTA, OWN, moei_widest(m, 0), 1)     /* dE/da of two layers         */ \
+    X(DELTA_2, OWN, moei_widest(m, 1), 1)   /* in turn                     */ \
+    X(LOG_Q, BLOCK, c->balance > 0 ? c->experts : 0, 1)  /* of all s       */ \
+    X(X_OF, OWN, choosing ? c->inputs : 0, 0)     /* rows of Z             */ \
+    X(D_OF, OWN, choosing ? c->outputs : 0, 1)    /* rows of D or DE_DY    */
 
-#define MOEI_NAME(name, columns, learning) MOEI_##name,
-#define MOEI_KIND(name, columns, learning) MOEI_##columns,
-#define MOEI_LEARNING(name, columns, learning) learning,
-enum { MOEI_INPUTS, MOEI_EXPERTS, MOEI_CHOSEN, MOEI_OUTPUTS, MOEI_ONE,
-       MOEI_WIDEST, MOEI_BALANCED, MOEI_SOME_INPUTS, MOEI_SOME_OUTPUTS };
+#define MOEI_NAME(name, form, columns, learning) MOEI_##name,
+#define MOEI_FORM(name, form, columns, learning) MOEI_##form,
+#define MOEI_LEARNING(name, form, columns, learning) learning,
+#define MOEI_COLUMNS(name, form, count, learning) \
+    m->columns[MOEI_##name] = count;
+enum { MOEI_BLOCK, MOEI_CHOSEN, MOEI_NUMBER, MOEI_OWN_NUMBER, MOEI_OWN };
 enum { MOEI_ARRAYS(MOEI_NAME) MOEI_ARRAY_COUNT };
-static const unsigned char moei_kind[] = {MOEI_ARRAYS(MOEI_KIND)};
+static const unsigned char moei_form[] = {MOEI_ARRAYS(MOEI_FORM)};
 static const unsigned char moei_learning[] = {MOEI_ARRAYS(MOEI_LEARNING)};
 typedef char moei_work_has_room[MOEI_ARRAY_COUNT <= MOEI_WORK ? 1 : -1];
 
@@ -2418,8 +2341,7 @@ static const char *moei_config_fault(const moe_config *c)
         : fault;
 }
 
-/* The shape of a stack of layers, and the most columns that any has; *count
-   goes on from its first parameter. */
+/* The shape of a stack of layers; *count goes on from its first parameter. */
 static void moei_plan_net(moe *m, int gate, uint64_t *count)
 {
     static const int output_op[] = {MOEI_COPY, MOEI_LOGISTIC, MOEI_SOFTMAX};
@@ -2427,26 +2349,37 @@ static void moei_plan_net(moe *m, int gate, uint64_t *count)
     const int *hidden = gate ? c->gate_hidden : c->hidden;
     moe_span sees = gate ? c->gate_sees : c->expert_sees;
     moei_net *net = gate ? &m->gate : &m->expert;
-    int l = 0, last, in = sees.count, *widest = &m->columns[MOEI_WIDEST];
+    int l, last = 0, in = sees.count;
 
+    while (last < MOE_MAX_HIDDEN && hidden[last] > 0)
+        last++;
     net->copies = gate ? 1 : c->experts;
     net->first = sees.first;
-    do {
+    net->layers = last + 1;
+    for (l = 0; l <= last; l++) {
         moe_layer *at = &net->layer[l];
-        last = l == MOE_MAX_HIDDEN || hidden[l] == 0;
+        int *widest = &net->widest[(last - l) % 2];
+
         at->in = in;
-        at->out = !last ? hidden[l] : gate ? c->experts : c->outputs;
-        net->function[l] = !last ? MOEI_RELU + (int)c->activation
+        at->out = in = l < last ? hidden[l] : gate ? c->experts : c->outputs;
+        net->function[l] = l < last ? MOEI_RELU + (int)c->activation
                          : gate ? MOEI_COPY : output_op[c->output];
         at->bias = (size_t)*count;
         *count += (uint64_t)net->copies * (uint64_t)at->out;
         at->weight = (size_t)*count;
-        *count += (uint64_t)net->copies * (uint64_t)in * (uint64_t)at->out;
-        in = at->out;
-        *widest = in > *widest ? in : *widest;
-        l++;
-    } while (!last);
-    net->layers = l;
+        *count += (uint64_t)net->copies * (uint64_t)at->in * (uint64_t)at->out;
+        *widest = moei_most(*widest, in);
+    }
+}
+
+/* The most columns in DELTA or DELTA_2: of an expert's layers, or a share of
+   what the gate or a softmax of all experts needs. */
+static int moei_widest(const moe *m, int turn)
+{
+    int all = moei_most(m->gate.widest[turn], m->config.experts);
+
+    all = m->balanced > 0 ? (all - 1) / m->config.top_k + 1 : all;
+    return moei_most(all, moei_most(m->expert.widest[turn], m->config.outputs));
 }
 
 /* The shape of m and where its parameters are. */
@@ -2454,6 +2387,7 @@ static void moei_plan(moe *m, const moe_config *config)
 {
     moe_config *c = &m->config;
     uint64_t count = 0;
+    int choosing;
 
     moei_wipe(m, sizeof *m);
     *c = *config;
@@ -2469,14 +2403,8 @@ static void moei_plan(moe *m, const moe_config *config)
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
     m->balanced = moei_balanced(c);
     count += m->balanced;
-    m->columns[MOEI_INPUTS] = c->inputs;
-    m->columns[MOEI_EXPERTS] = c->experts;
-    m->columns[MOEI_CHOSEN] = c->top_k;
-    m->columns[MOEI_OUTPUTS] = c->outputs;
-    m->columns[MOEI_ONE] = 1;
-    m->columns[MOEI_BALANCED] = c->balance > 0 ? c->experts : 0;
-    m->columns[MOEI_SOME_INPUTS] = m->balanced ? c->inputs : 0;
-    m->columns[MOEI_SOME_OUTPUTS] = m->balanced ? c->outputs : 0;
+    choosing = m->balanced > 0;
+    MOEI_ARRAYS(MOEI_COLUMNS)
     m->trained_count = (size_t)count;
     m->value_count = (size_t)(count + 2 * ((uint64_t)c->inputs
                                            + (uint64_t)c->outputs));
@@ -2505,18 +2433,15 @@ static int32_t *moei_take_integers(moei_carver *carver, uint64_t count)
     return (int32_t *)(void *)moei_take(carver, bytes / sizeof(moe_real));
 }
 
-/* Sums and outputs of every layer for so many cases of all copies, the last
-   one's outputs at `out`.  Learning keeps all until the way back; prediction
-   works the copies one after the other in the same memory.  Sums stand apart
-   where the way back needs both, and for softmax, which leaves its logarithm
-   there. */
-static void moei_carve_net(moei_net *net, uint64_t cases, int rows, int learn,
+/* Sums and outputs of every layer for so many cases, the last one's outputs at
+   `out`: of all copies for the way back, and where these share the cases; else
+   of each in turn.  Sums stand apart where the way back needs both, and for
+   softmax, which leaves its logarithm there. */
+static void moei_carve_net(moei_net *net, uint64_t cases, int learn,
                            moe_real *out, moei_carver *carver)
 {
     int l;
 
-    net->kept = learn;
-    cases = learn ? cases : (uint64_t)rows;
     for (l = 0; l < net->layers; l++) {
         uint64_t block = cases * (uint64_t)net->layer[l].out;
 
@@ -2534,7 +2459,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
                              moe_real *memory)
 {
     moei_carver carver = {memory, 0};
-    uint64_t B, E, K, O;
+    uint64_t B, E, K, O, own;
     int i, learn;
 
     moei_plan(m, config);
@@ -2543,6 +2468,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     K = (uint64_t)m->config.top_k;
     O = (uint64_t)m->config.outputs;
     learn = weights && m->config.use != MOE_USE_PREDICT;
+    own = m->balanced > 0 ? B * K : B;      /* rows of what a copy has alone */
     if (weights)
         m->own = moei_take(&carver, MOEI_LINES(m->value_count));
     if (learn)
@@ -2552,11 +2478,12 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     for (i = 0; i < MOEI_ARRAY_COUNT; i++)
         if (learn || !moei_learning[i])
             m->work[i] = moei_take(&carver,
-                                   B * (uint64_t)m->columns[moei_kind[i]]);
-    moei_carve_net(&m->expert, B * K, m->config.rows, learn,
+                                   (moei_form[i] < MOEI_OWN_NUMBER ? B : own)
+                                   * (uint64_t)m->columns[i]);
+    m->expert.kept = learn || m->balanced > 0;
+    moei_carve_net(&m->expert, m->expert.kept ? B * K : B, learn,
                    moei_take(&carver, B * K * O), &carver);
-    moei_carve_net(&m->gate, B, m->config.rows, learn, m->work[MOEI_S],
-                   &carver);
+    moei_carve_net(&m->gate, B, learn, m->work[MOEI_S], &carver);
     m->s = moei_take(&carver, B * E);
     m->p = moei_take(&carver, B * E);
     m->o = moei_take(&carver, B * K * O);
@@ -2606,21 +2533,20 @@ static moei_view moei_scale_x(const moe *m, int row)
 }
 
 /* A block array of n cases and `cols` columns, lanes over one or the other. */
-static moei_view moei_block(const moe_real *at, int n, int cols)
+MOEI_FAST moei_view moei_block(const moe_real *at, int n, int cols)
 {
     return moei_lanes_over_cases(n, cols) ? moei_view_of(at, 1, n, n, cols)
                                           : moei_view_of(at, cols, 1, n, cols);
 }
 
-/* A block array by its name.  What is kept of the experts that were chosen
-   stands row by row, as their numbers do. */
-static moei_view moei_array(const moe *m, int name)
+/* A block array by its name.  What is kept of a choice stands row by row. */
+MOEI_FAST moei_view moei_array(const moe *m, int name)
 {
     const moe_real *at = m->work[name];
-    int kind = moei_kind[name], columns = m->columns[kind];
+    int form = moei_form[name], columns = m->columns[name];
 
-    return kind == MOEI_ONE ? moei_cases(at, m->n)
-         : kind == MOEI_CHOSEN && m->choice ? moei_matrix(at, m->n, columns)
+    return form == MOEI_NUMBER || form == MOEI_OWN_NUMBER ? moei_cases(at, m->n)
+         : form == MOEI_CHOSEN && m->choice ? moei_matrix(at, m->n, columns)
          : moei_block(at, m->n, columns);
 }
 
@@ -2829,12 +2755,10 @@ MOE_DEF void moe_close(moe *m)
 /* Stacks of layers, a = W'x + b, y = f(a), there and back; the gate is one. */
 
 /* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
-   p, g, dE_dx (n,K); dE_dx may be g */
+   p, g, dE_dx (n,K); dE_dx may be g   mean (n): room */
 static void moei_softmax_backward(const moe *m, moei_view p, moei_view g,
-                                  moei_view dE_dx)
+                                  moei_view dE_dx, moei_view mean)
 {
-    moei_view mean = moei_cases(m->work[MOEI_TOP], p.m);
-
     moei_reduce(m, MOEI_DOT, mean, p, g);
     moei_map(m, MOEI_SUB_MUL, dE_dx, g, mean, p);
 }
@@ -2843,9 +2767,7 @@ static void moei_softmax_backward(const moe *m, moei_view p, moei_view g,
 static void moei_function_backward(const moe *m, int function, moei_view kept,
                                    moei_view delta)
 {
-    if (function == MOEI_SOFTMAX)
-        moei_softmax_backward(m, kept, delta, delta);
-    else if (function != MOEI_COPY)
+    if (function != MOEI_COPY)
         moei_map2(m, (moei_map_op)(function + MOEI_RELU_SLOPE - MOEI_RELU),
                   delta, delta, kept);
 }
@@ -2857,7 +2779,7 @@ static int moei_cases_of(const moei_net *net, int c)
 
 /* Of the cases of copy c: layer l's part of an array for all copies, net->act
    or net->pre.  The last layer's outputs are always kept.  (n,out) */
-static moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
+MOEI_FAST moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
                               int c, int l)
 {
     int out = net->layer[l].out, last = l == net->layers - 1;
@@ -2875,22 +2797,37 @@ static moei_view moei_seen(const moei_net *net, moei_view z)
 }
 
 /* The rows of a block array that are copy c's cases. */
-static moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
+MOEI_FAST moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
 {
     return net->cases ? moei_listed(a, net->cases + net->start[c],
                                     moei_cases_of(net, c)) : a;
 }
 
-/* The same for loops that take no lists: copied to room; and back. */
-static moei_view moei_fetch_rows(const moe *m, moei_view listed, int room)
+/* Room for `columns` numbers of each case of copy c, or for one; of its own,
+   where copies share the cases. */
+static moei_view moei_room(const moe *m, const moei_net *net, int c, int name,
+                           int columns)
 {
-    moei_view rows;
+    size_t wide = (size_t)m->columns[name];
+    size_t from = net->cases ? (size_t)net->start[c] * wide : 0;
+    const moe_real *at = m->work[name] + from;
+    int n = moei_cases_of(net, c);
 
-    if (listed.list == NULL)
-        return listed;
-    rows = moei_block(m->work[room], listed.m, listed.n);
-    moei_map1(m, MOEI_COPY, rows, listed);
-    return rows;
+    return moei_form[name] == MOEI_OWN_NUMBER ? moei_cases(at, n)
+                                              : moei_block(at, n, columns);
+}
+
+/* The same for loops that take no lists: copied to room; and back. */
+static moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
+                                 moei_view a, int room)
+{
+    moei_view rows = moei_rows_of(net, c, a), copy;
+
+    if (rows.list == NULL)
+        return rows;
+    copy = moei_room(m, net, c, room, a.n);
+    moei_map1(m, MOEI_COPY, copy, rows);
+    return copy;
 }
 
 static void moei_put_back(const moe *m, moei_view listed, moei_view rows)
@@ -2902,15 +2839,15 @@ static void moei_put_back(const moe *m, moei_view listed, moei_view rows)
 /* The inputs of copy c.  (n,in) */
 static moei_view moei_inputs_of(const moe *m, const moei_net *net, int c)
 {
-    moei_view z = moei_rows_of(net, c, moei_array(m, MOEI_Z));
-
-    return moei_seen(net, moei_fetch_rows(m, z, MOEI_X_OF));
+    return moei_seen(net, moei_fetch_rows(m, net, c, moei_array(m, MOEI_Z),
+                                          MOEI_X_OF));
 }
 
 /* Copy c of a net:  a = x W + b,  y = f(a);  softmax leaves log y in a
    x (n,in)   W (in,out)   b (out)   a, y (n,out) */
-static void moei_net_forward(moe *m, const moei_net *net, int c)
+static void moei_net_forward(moe *m, int c, int gate)
 {
+    const moei_net *net = gate ? &m->gate : &m->expert;
     moei_view x = moei_inputs_of(m, net, c);
     int l;
 
@@ -2925,7 +2862,7 @@ static void moei_net_forward(moe *m, const moei_net *net, int c)
             a = moei_of_copy(net, net->pre, c, l);
         moei_product(m, apart ? MOEI_COPY : (moei_map_op)f, a, b, x, W);
         if (f == MOEI_SOFTMAX)
-            moei_softmax(m, y, a, moei_cases(m->work[MOEI_LSE], a.m), a);
+            moei_softmax(m, y, a, moei_room(m, net, c, MOEI_LSE, 1), a);
         else if (apart)
             moei_map1(m, (moei_map_op)f, y, a);
         x = y;
@@ -2936,9 +2873,10 @@ static void moei_net_forward(moe *m, const moei_net *net, int c)
      dE/dW += x' dE/da    dE/db += 1' dE/da    dE/dx = dE/da W'
    and dE/da of the layer before is dE/dx f'(a).  If dE_dz is wanted, the
    columns of it that the net sees get += dE/dx of the first layer. */
-static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
+static void moei_net_backward(moe *m, int c, int gate, int want_dz)
 {
-    int l, turn = 0, n = moei_cases_of(net, c);
+    const moei_net *net = gate ? &m->gate : &m->expert;
+    int l, turn = 0;
 
     for (l = net->layers - 1; l >= 0; l--, turn = !turn) {
         moe_layer at = moei_layer_of(net, c, l);
@@ -2947,11 +2885,11 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
         moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
         moei_view dE_dW = moei_matrix(m->grads + at.weight, at.in, at.out);
         moei_view dE_db = moei_row(m->grads + at.bias, at.out);
-        moei_view dE_da = moei_block(m->work[MOEI_DELTA + turn], n, at.out);
-        moei_view dE_dx = moei_block(m->work[MOEI_DELTA + !turn], n, at.in);
+        moei_view dE_da = moei_room(m, net, c, MOEI_DELTA + turn, at.out);
+        moei_view dE_dx = moei_room(m, net, c, MOEI_DELTA + !turn, at.in);
 
         moei_product(m, MOEI_COPY, dE_dW, dE_dW, moei_transposed(x), dE_da);
-        moei_product(m, MOEI_COPY, dE_db, dE_db, moei_ones(n), dE_da);
+        moei_product(m, MOEI_COPY, dE_db, dE_db, moei_ones(x.m), dE_da);
         if (l > 0) {
             moei_product(m, MOEI_COPY, dE_dx, moei_zero, dE_da,
                          moei_transposed(W));
@@ -2959,11 +2897,11 @@ static void moei_net_backward(moe *m, const moei_net *net, int c, int want_dz)
                                    moei_of_copy(net, net->pre, c, l - 1),
                                    dE_dx);
         } else if (want_dz) {
-            moei_view dE_dz = moei_rows_of(net, c, moei_array(m, MOEI_DE_DZ));
-            moei_view rows = moei_fetch_rows(m, dE_dz, MOEI_X_OF);
+            moei_view dE_dz = moei_array(m, MOEI_DE_DZ);
+            moei_view rows = moei_fetch_rows(m, net, c, dE_dz, MOEI_X_OF);
             dE_dx = moei_seen(net, rows);
             moei_product(m, MOEI_COPY, dE_dx, dE_dx, dE_da, moei_transposed(W));
-            moei_put_back(m, dE_dz, rows);
+            moei_put_back(m, moei_rows_of(net, c, dE_dz), rows);
         }
     }
 }
@@ -3027,21 +2965,32 @@ static void moei_group(moei_net *net, const int32_t *chosen, int n, int K)
     start[0] = 0;
 }
 
-/* Choose experts by s + gate.balance, leave their s in LOG_P, and group. */
-static void moei_gate_choose(moe *m)
+/* For a part of the cases choose experts by s + gate.balance, s to LOG_P. */
+static void moei_choose_for(moe *m, int part, int parts)
 {
     moei_view s = moei_array(m, MOEI_S);
-    moe_real *to = m->work[MOEI_LOG_P];
     const moe_real *bias = m->params + m->trained_count - m->balanced;
-    int32_t *chosen = m->choice;
-    int r, k, K = m->config.top_k;
+    int k, K = m->config.top_k, r = (int)((int64_t)s.m * part / parts);
+    int end = (int)((int64_t)s.m * (part + 1) / parts);
 
-    for (r = 0; r < m->n; r++, chosen += K, to += K, s.at += s.row) {
-        moei_choose(s.at, s.col, bias, m->config.experts, K, chosen, to);
+    for (; r < end; r++) {
+        const moe_real *s_r = s.at + (ptrdiff_t)r * s.row;
+        moe_real *to = m->work[MOEI_LOG_P] + (ptrdiff_t)r * K;
+        int32_t *chosen = m->choice + (ptrdiff_t)r * K;
+
+        moei_choose(s_r, s.col, bias, s.n, K, chosen, to);
         for (k = 0; k < K; k++)
-            to[k] = s.at[(ptrdiff_t)chosen[k] * s.col];
+            to[k] = s_r[(ptrdiff_t)chosen[k] * s.col];
     }
-    moei_group(&m->expert, m->choice, m->n, K);
+}
+
+static void moei_gate_choose(moe *m)
+{
+    uint64_t logits = (uint64_t)m->n * (uint64_t)m->config.experts;
+    int part, parts = moei_parts(8 * logits, m->n);
+
+    MOEI_EACH_PART(part, parts, moei_choose_for(m, part, parts))
+    moei_group(&m->expert, m->choice, m->n, m->config.top_k);
 }
 
 /* An array of the chosen (n,K) as one of all experts (n,E): 0 for others. */
@@ -3067,7 +3016,7 @@ static void moei_gate_forward(moe *m)
 
     if (layers > 0) {
         m->gate.start[1] = m->n;
-        moei_net_forward(m, &m->gate, 0);
+        moei_net_forward(m, 0, 1);
     }
     if (choosing)
         moei_gate_choose(m);
@@ -3109,11 +3058,11 @@ static void moei_gate_backward(moe *m, moei_view g, int posterior,
     if (posterior)
         moei_map2(m, MOEI_SUB, of_chosen, p, g);
     else
-        moei_softmax_backward(m, p, g, of_chosen);
+        moei_softmax_backward(m, p, g, of_chosen, moei_array(m, MOEI_TOP));
     moei_to_all(m, dE_ds, of_chosen);
     if (balance)
         moei_balance_backward(m, dE_ds);
-    moei_net_backward(m, &m->gate, 0, want_dz);
+    moei_net_backward(m, 0, 1, want_dz);
 }
 
 /* ======================================================================== */
@@ -3134,6 +3083,32 @@ static int moei_next(const moe *m, int i)
 
 #define MOEI_EACH_EXPERT(m, i)                                              \
     for (i = moei_next(m, 0); i < m->config.experts; i = moei_next(m, i + 1))
+
+/* work(m, i, how), so many operations a case, for each expert that has cases.
+   Threads share out experts with rooms of their own by where their cases begin;
+   else they share each loop. */
+typedef void moei_work(moe *m, int i, int how);
+
+static void moei_some_experts(moe *m, moei_work *work, int how, int part,
+                              int parts)
+{
+    const int32_t *start = m->expert.start, all = start[m->config.experts];
+    int i;
+
+    MOEI_EACH_EXPERT(m, i)
+        if (parts == 1 || (int64_t)start[i] * parts / all == part)
+            work(m, i, how);
+}
+
+static void moei_each_expert(moe *m, moei_work *work, int how,
+                             size_t operations)
+{
+    int all = (int)m->expert.start[m->config.experts], part;
+    int parts = m->choice == NULL ? 1
+              : moei_parts((uint64_t)operations * (uint64_t)all, all);
+
+    MOEI_EACH_PART(part, parts, moei_some_experts(m, work, how, part, parts))
+}
 
 /* o_i, and log o_i for softmax experts.  (n,O) */
 static moei_view moei_expert_out(const moe *m, int i)
@@ -3178,28 +3153,32 @@ static void moei_blend_forward(moe *m)
     }
 }
 
-/* A column of the chosen that is to be reduced to: itself, or in TOP. */
-static moei_view moei_result_for(const moe *m, moei_view column)
+/* What a column is to be reduced to: itself, or room. */
+static moei_view moei_result_for(const moe *m, int i, moei_view column)
 {
-    return column.list ? moei_cases(m->work[MOEI_TOP], column.m) : column;
+    return column.list ? moei_room(m, &m->expert, i, MOEI_TOP, 1) : column;
 }
 
 /* e_i = |d - o_i|^2;  softmax: -sum_k d_k log o_ik.  e (n,K), in G, cut */
+static void moei_error_of(moe *m, int i, int softmax)
+{
+    moei_view column = moei_column_for(m, i, MOEI_G);
+    moei_view e_i = moei_result_for(m, i, column);
+
+    moei_reduce(m, softmax ? MOEI_DOT : MOEI_SQUARE, e_i,
+                moei_fetch_rows(m, &m->expert, i, moei_array(m, MOEI_D),
+                                MOEI_D_OF),
+                softmax ? moei_expert_log(m, i) : moei_expert_out(m, i));
+    moei_put_back(m, column, e_i);
+}
+
 static moei_view moei_errors(moe *m, moe_real most)
 {
     moei_view e = moei_array(m, MOEI_G);
-    int i, softmax = m->config.output == MOE_OUT_SOFTMAX;
+    int softmax = m->config.output == MOE_OUT_SOFTMAX;
 
-    MOEI_EACH_EXPERT(m, i) {
-        moei_view d = moei_for_expert(m, i, MOEI_D), o_i = softmax
-                    ? moei_expert_log(m, i) : moei_expert_out(m, i);
-        moei_view column = moei_column_for(m, i, MOEI_G);
-        moei_view e_i = moei_result_for(m, column);
-
-        moei_reduce(m, softmax ? MOEI_DOT : MOEI_SQUARE, e_i,
-                    moei_fetch_rows(m, d, MOEI_D_OF), o_i);
-        moei_put_back(m, column, e_i);
-    }
+    moei_each_expert(m, moei_error_of, softmax,
+                     8 * (size_t)m->config.outputs);
     if (softmax)
         moei_map2(m, MOEI_SUB, e, moei_zero, e);
     moei_map2(m, MOEI_MIN, e, e, moei_number(&most));
@@ -3233,8 +3212,7 @@ static void moei_log_share(moe *m, int i, moei_view u)
               moei_column_for(m, i, MOEI_LOG_P));
 }
 
-/* log y = log sum_i exp u_i, the largest u taken out first; into DE_DY (n,O),
-   where the way back finds it. */
+/* DE_DY (n,O) = log y = log sum_i exp u_i, the largest u taken out first. */
 static moei_view moei_log_blend(moe *m)
 {
     int i, pass, O = m->config.outputs;
@@ -3290,7 +3268,8 @@ typedef enum moei_path {
     MOEI_BY_POSTERIOR,  /* (1.3)                                             */
     MOEI_BY_PROPORTION, /* (1.2)                                             */
     MOEI_BY_BLEND,      /* through y: (1.1), or an error of the user's       */
-    MOEI_BY_LOG_BLEND   /* through log y: (1.1) of softmax experts           */
+    MOEI_BY_LOG_BLEND,  /* through log y: (1.1) of softmax experts           */
+    MOEI_TO_INPUTS      /* + one of these: on to dE/dz                       */
 } moei_path;
 
 /* Each expert by an error of its own, weighted by w = h or p:
@@ -3300,8 +3279,8 @@ typedef enum moei_path {
 static void moei_by_expert(moe *m, int i, int w, moe_real factor,
                            moei_view delta)
 {
-    moei_view o = moei_expert_out(m, i), w_i = moei_cases(m->work[MOEI_TOP],
-                                                          o.m);
+    moei_view o = moei_expert_out(m, i);
+    moei_view w_i = moei_room(m, &m->expert, i, MOEI_TOP, 1);
     int function = m->expert.function[m->expert.layers - 1];
 
     if (function == MOEI_SOFTMAX)
@@ -3316,15 +3295,20 @@ static void moei_by_expert(moe *m, int i, int w, moe_real factor,
 static void moei_by_blend(moe *m, int i, moei_view delta)
 {
     moei_view o = moei_expert_out(m, i);
-    moei_view dE_dy = moei_for_expert(m, i, MOEI_DE_DY);
+    moei_view dE_dy = moei_fetch_rows(m, &m->expert, i,
+                                      moei_array(m, MOEI_DE_DY), MOEI_D_OF);
     moei_view column = moei_column_for(m, i, MOEI_G);
-    moei_view g_i = moei_result_for(m, column);
+    moei_view g_i = moei_result_for(m, i, column);
+    int function = m->expert.function[m->expert.layers - 1];
 
-    moei_reduce(m, MOEI_DOT, g_i, moei_fetch_rows(m, dE_dy, MOEI_D_OF), o);
+    moei_reduce(m, MOEI_DOT, g_i, dE_dy, o);
     moei_put_back(m, column, g_i);
     moei_map2(m, MOEI_MUL, delta, dE_dy, moei_column_for(m, i, MOEI_P));
-    moei_function_backward(m, m->expert.function[m->expert.layers - 1], o,
-                           delta);
+    if (function == MOEI_SOFTMAX)
+        moei_softmax_backward(m, o, delta, delta,
+                              moei_room(m, &m->expert, i, MOEI_TOP, 1));
+    else
+        moei_function_backward(m, function, o, delta);
 }
 
 /* r_ik = p_i o_ik / y_k = exp(u_ik - log y_k)
@@ -3332,9 +3316,9 @@ static void moei_by_blend(moe *m, int i, moei_view delta)
 static void moei_by_log_blend(moe *m, int i, moei_view delta)
 {
     moei_view o = moei_expert_out(m, i);
-    moei_view r = moei_block(m->work[MOEI_DELTA_2], o.m, o.n);
+    moei_view r = moei_room(m, &m->expert, i, MOEI_DELTA_2, o.n);
     moei_view column = moei_column_for(m, i, MOEI_G);
-    moei_view g_i = moei_result_for(m, column);
+    moei_view g_i = moei_result_for(m, i, column);
 
     moei_log_share(m, i, r);
     moei_map2(m, MOEI_EXP, r, r, moei_for_expert(m, i, MOEI_DE_DY));
@@ -3348,9 +3332,8 @@ static void moei_by_log_blend(moe *m, int i, moei_view delta)
 /* DELTA = dE/da of expert i's last layer.  (n,O) */
 static void moei_expert_delta(moe *m, moei_path path, int i)
 {
-    moei_view delta = moei_block(m->work[MOEI_DELTA],
-                                 moei_cases_of(&m->expert, i),
-                                 m->config.outputs);
+    moei_view delta = moei_room(m, &m->expert, i, MOEI_DELTA,
+                                m->config.outputs);
     moe_real sigma = moei_sigma(m);
 
     if (path == MOEI_BY_POSTERIOR)
@@ -3416,30 +3399,31 @@ static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
 /* z -> s, p, o, y */
 static void moei_block_forward(moe *m)
 {
-    int i;
-
     moei_gate_forward(m);
-    MOEI_EACH_EXPERT(m, i)
-        moei_net_forward(m, &m->expert, i);
+    moei_each_expert(m, moei_net_forward, 0,
+                     m->trained_count / (size_t)m->config.experts);
     moei_blend_forward(m);
 }
 
-/* grads +=, and dE/dz += if wanted, along a path.  The gradient of gate.balance
-   is how many cases chose each expert. */
+/* grads +=, and dE/dz += if wanted; of gate.balance, how many cases chose. */
+static void moei_expert_backward(moe *m, int i, int path)
+{
+    moe_real *count = m->grads + m->trained_count - m->balanced;
+
+    moei_expert_delta(m, (moei_path)(path % MOEI_TO_INPUTS), i);
+    moei_net_backward(m, i, 0, path >= MOEI_TO_INPUTS);
+    if (m->balanced > 0)
+        count[i] += (moe_real)moei_cases_of(&m->expert, i);
+}
+
 static void moei_block_backward(moe *m, moei_path path, int balance,
                                 int want_dz)
 {
-    moe_real *count = m->grads + m->trained_count - m->balanced;
-    int i;
+    size_t operations = m->trained_count / (size_t)m->config.experts;
 
-    if (path == MOEI_BY_BLEND || path == MOEI_BY_LOG_BLEND)
-        moei_map1(m, MOEI_COPY, moei_array(m, MOEI_G), moei_zero);
-    MOEI_EACH_EXPERT(m, i) {
-        moei_expert_delta(m, path, i);
-        moei_net_backward(m, &m->expert, i, want_dz);
-        if (m->balanced > 0)
-            count[i] += (moe_real)moei_cases_of(&m->expert, i);
-    }
+    moei_each_expert(m, moei_expert_backward,
+                     (int)path + (want_dz ? MOEI_TO_INPUTS : 0),
+                     want_dz ? 0 : operations);
     moei_gate_backward(m,
         moei_array(m, path == MOEI_BY_POSTERIOR ? MOEI_H : MOEI_G),
         path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND, balance,
@@ -3467,28 +3451,31 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
 }
 
 /* Write the public arrays. */
-static void moei_publish(moe *m)
+static void moei_publish_expert(moe *m, int i, int how)
 {
     const moei_net *net = &m->expert;
-    int i, n = m->n, E = m->config.experts, K = m->config.top_k, n_i;
-    int O = m->config.outputs;
+    int K = m->config.top_k, O = m->config.outputs, n_i = moei_cases_of(net, i);
+    moei_view o = moei_matrix(m->o, m->n * K, O);
+
+    (void)how;
+    moei_to_user(m, net->place
+                 ? moei_listed(o, net->place + net->start[i], n_i)
+                 : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1, n_i, O),
+                 moei_expert_out(m, i));
+}
+
+static void moei_publish(moe *m)
+{
+    int i, n = m->n, E = m->config.experts, O = m->config.outputs;
 
     m->rows = n;
-    for (i = m->choice ? n * K : 0; i-- > 0;)
+    for (i = m->choice ? n * m->config.top_k : 0; i-- > 0;)
         m->shown[i] = m->choice[i];
     if (m->gate.layers > 0) {
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
         moei_to_all(m, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
-    MOEI_EACH_EXPERT(m, i) {
-        moei_view o = moei_matrix(m->o, n * K, O);
-
-        n_i = moei_cases_of(net, i);
-        o = net->place ? moei_listed(o, net->place + net->start[i], n_i)
-                       : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1,
-                                      n_i, O);
-        moei_to_user(m, o, moei_expert_out(m, i));
-    }
+    moei_each_expert(m, moei_publish_expert, 0, 8 * (size_t)O);
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 
@@ -3595,7 +3582,7 @@ static void moei_count(moe *m, int at, moei_view x)
     for (i = 0; i < x.m; i += run) {
         run = moei_smaller(x.m - i, GROUP - (m->counted + i) % GROUP);
         moei_product(m, MOEI_COPY, row, row, moei_ones(run),
-                     moei_rows_from(x, i, run));
+                     moei_window(x, i, 0, run, x.n));
         for (k = 0; k < x.n && (m->counted + i + run) % GROUP == 0; k++) {
             moei_add(&sum[k], &carry[k], group[k]);
             group[k] = 0;
@@ -3617,8 +3604,7 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
         && (data->d != NULL || m->config.output == MOE_OUT_SOFTMAX);
 }
 
-/* f of the balance loss: which share of the choices for cases first ..
-   first+count-1 each expert has. */
+/* f of the balance loss: shares of the choices of first .. first+count-1. */
 static void moei_count_shares(moe *m, const moe_data *data,
                               const uint64_t *key, int first, int count)
 {
@@ -3714,8 +3700,7 @@ static moe_status moei_check_own(moe *m)
     return why ? moei_refuse(m, MOE_ERR_STATE, why) : MOE_OK;
 }
 
-/* |g|, in up to 64 sums side by side.  Squares that overflow are added once
-   more on a smaller scale. */
+/* |g|, in up to 64 sums side by side; if squares overflow, on a small scale. */
 static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
 {
     enum { SUMS = 64, TERMS = 256 };
@@ -3741,8 +3726,7 @@ static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
     return moei_sqrt(sum) / scale;
 }
 
-/* The rule of the next step; its scale includes clipping.  Fails when the
-   gradient or the step is not finite. */
+/* The next step's rule, with clipping; 0 if gradient or step is not finite. */
 static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
                           moe_real scale, moei_rule *rule)
 {
@@ -3772,12 +3756,23 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
 }
 
 /* Parameters from .. to-1 by one rule. */
-static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
+static void moei_update_some(moe *m, size_t at, size_t count,
+                             const moei_rule *rule)
 {
     moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
 
-    moei_set[m->set]->update(to - from, m->own + from, m->grads + from,
-                             v ? v + from : NULL, u ? u + from : NULL, rule);
+    moei_set[m->set]->update(count, m->own + at, m->grads + at,
+                             v ? v + at : NULL, u ? u + at : NULL, rule);
+}
+
+static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
+{
+    const int parts = moei_parts(8 * (uint64_t)(to - from), 32767);
+    const size_t some = (to - from) / (size_t)parts;
+    int i;
+
+    MOEI_EACH_PART(i, parts, moei_update_some(m, from + (size_t)i * some,
+        i < parts - 1 ? some : to - from - (size_t)i * some, rule))
 }
 
 /* All layers of a net; biases do not decay. */
@@ -3944,10 +3939,9 @@ static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
     return MOE_OK;
 }
 
-/* Mean and standard deviation of a column, `stride` reals between its values;
-   1 if it cannot be divided by, as that of a constant column.  Sums run over
-   differences from the first value, then from the mean, in units of the
-   largest, and keep what rounding loses. */
+/* Mean and standard deviation of a column, `stride` reals apart; 1 if it cannot
+   be divided by.  Sums run over differences from the first value, then from the
+   mean, in units of the largest, and keep what rounding loses. */
 static void moei_spread(const moe_real *at, int n, size_t stride,
                         moe_real *mean, moe_real *deviation)
 {
@@ -4778,8 +4772,7 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
     return MOE_OK;
 }
 
-/* moe_load_from, and without weights of its own moe_view.  Nothing stays open
-   that has a number which is not finite. */
+/* moe_load_from, or moe_view; no number may be not finite. */
 static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
                                const moe_config *config, int weights,
                                void *memory, size_t bytes)

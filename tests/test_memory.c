@@ -397,7 +397,7 @@ static void test_literal_bytes(void)
     config.gate_hidden[0] = 3;
     config.activation = MOE_ACT_SILU;
     config.output = MOE_OUT_SOFTMAX;
-    check_reals(moe_bytes(&config), four + 96 + 4 * 96 + 144 + 84 + 124);
+    check_reals(moe_bytes(&config), four + 96 + 4 * 96 + 144 + 84 + 112);
     config = make_config(2, 1, 2);
     config.rows = 1;
     config.use = MOE_USE_LEARN;
