@@ -242,13 +242,19 @@
 
 /* With -Os: no forced inlining, and loops outside of a switch, not in it. */
 #ifdef __OPTIMIZE_SIZE__
+#define MOEI_NEAR static MOEI_UNUSED
 #define MOEI_INLINE
 #define MOEI_OUTER(loop) loop
 #define MOEI_INNER(loop)
+#define MOEI_LONG MOEI_VECTORS          /* vectors of a tile of one row */
+#define MOEI_LONG_TILE MOEI_WIDE
 #else
+#define MOEI_NEAR MOEI_FAST
 #define MOEI_INLINE always_inline,
 #define MOEI_OUTER(loop)
 #define MOEI_INNER(loop) loop
+#define MOEI_LONG 8
+#define MOEI_LONG_TILE MOEI_W8
 #endif
 
 #define MOEI_TARGET             /* the instruction set, where it is chosen */
@@ -958,7 +964,7 @@ MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
 }
 
 /* n numbers of row i from column j on to room, or back; a list: of columns. */
-MOEI_FAST void moei_exchange(const moei_view *v, int i, int j, int n,
+MOEI_NEAR void moei_exchange(const moei_view *v, int i, int j, int n,
                              moe_real *room, const int back)
 {
     const ptrdiff_t apart = v->col, first = v->list ? 0 : j * apart;
@@ -1875,7 +1881,7 @@ MOEI_LOOP void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
 MOEI_TILE(tile_tall_wide, MOEI_TALL_TILE, MOEI_WIDE, MOEI_LANES)
 MOEI_TILE(tile_2_wide, MOEI_PAIR_TILE, MOEI_WIDE, MOEI_LANES)
 MOEI_TILE(tile_1_wide, MOEI_R1, MOEI_WIDE, MOEI_LANES)
-MOEI_TILE(tile_1_long, MOEI_R1, MOEI_W8, MOEI_LANES)
+MOEI_TILE(tile_1_long, MOEI_R1, MOEI_LONG_TILE, MOEI_LANES)
 MOEI_TILE(tile_tall_left, MOEI_TALL_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_2_left, MOEI_PAIR_TILE, MOEI_W1, t->left)
 MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
@@ -1889,7 +1895,7 @@ MOEI_LOOP void MOEI_(product_rows)(const moei_job *job, moei_view *v)
         {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_tall_wide)},
         {MOEI_(tile_1_long), NULL, NULL}
     };
-    enum { WIDE = MOEI_VECTORS * MOEI_LANES, LONG = 8 * MOEI_LANES };
+    enum { WIDE = MOEI_VECTORS * MOEI_LANES, LONG = MOEI_LONG * MOEI_LANES };
     const int one_for_all = S->col == 0 && MOEI_LANES > 1;
     const int side = MOEI_LANES > 1 || (C->col == 1 && B->col == 1);
     moe_real *c = moei_writable(*C), room[MOEI_TALL * MOEI_LANES];
@@ -1919,7 +1925,7 @@ MOEI_LOOP void MOEI_(product_rows)(const moei_job *job, moei_view *v)
             for (r = 0; r < rows && one_for_all; r++)
                 MOEI_STORE(room + r * MOEI_LANES, MOEI_ALL(t.s[r * S->row]));
             t.s = one_for_all ? room : t.s;
-            tile[columns == LONG ? 2 : columns == WIDE]
+            tile[columns == LONG && C->m == 1 ? 2 : columns == WIDE]
                 [(rows > 1) + (rows > 2)](&t);
         }
     }
@@ -2246,8 +2252,8 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
     X(DELTA, OWN, moei_widest(m, 0), 1)     /* dE/da of two layers         */ \
     X(DELTA_2, OWN, moei_widest(m, 1), 1)   /* in turn                     */ \
     X(LOG_Q, BLOCK, c->balance > 0 ? c->experts : 0, 1)  /* of all s       */ \
-    X(X_OF, OWN, choosing ? c->inputs : 0, 0)     /* rows of Z             */ \
-    X(D_OF, OWN, choosing ? c->outputs : 0, 1)    /* rows of D or DE_DY    */
+    X(X_OF, OWN, m->balanced ? c->inputs : 0, 0)     /* rows of Z          */ \
+    X(D_OF, OWN, m->balanced ? c->outputs : 0, 1)    /* rows of D or DE_DY */
 
 #define MOEI_NAME(name, form, columns, learning) MOEI_##name,
 #define MOEI_FORM(name, form, columns, learning) MOEI_##form,
@@ -2387,7 +2393,6 @@ static void moei_plan(moe *m, const moe_config *config)
 {
     moe_config *c = &m->config;
     uint64_t count = 0;
-    int choosing;
 
     moei_wipe(m, sizeof *m);
     *c = *config;
@@ -2403,7 +2408,6 @@ static void moei_plan(moe *m, const moe_config *config)
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
     m->balanced = moei_balanced(c);
     count += m->balanced;
-    choosing = m->balanced > 0;
     MOEI_ARRAYS(MOEI_COLUMNS)
     m->trained_count = (size_t)count;
     m->value_count = (size_t)(count + 2 * ((uint64_t)c->inputs
@@ -2508,7 +2512,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
 }
 
 /* Where copy c of a layer has its parameters. */
-static moe_layer moei_layer_of(const moei_net *net, int c, int l)
+MOEI_NEAR moe_layer moei_layer_of(const moei_net *net, int c, int l)
 {
     moe_layer layer = net->layer[l];
 
@@ -2518,14 +2522,14 @@ static moe_layer moei_layer_of(const moei_net *net, int c, int l)
 }
 
 /* (columns) shift or factor: rows 0 and 1 of a scale. */
-static moei_view moei_scale_d(const moe *m, int row)
+MOEI_NEAR moei_view moei_scale_d(const moe *m, int row)
 {
     int O = m->config.outputs;
 
     return moei_row(m->params + m->trained_count + (size_t)row * (size_t)O, O);
 }
 
-static moei_view moei_scale_x(const moe *m, int row)
+MOEI_NEAR moei_view moei_scale_x(const moe *m, int row)
 {
     size_t rest = (size_t)(2 - row) * (size_t)m->config.inputs;
 
@@ -2533,14 +2537,14 @@ static moei_view moei_scale_x(const moe *m, int row)
 }
 
 /* A block array of n cases and `cols` columns, lanes over one or the other. */
-MOEI_FAST moei_view moei_block(const moe_real *at, int n, int cols)
+MOEI_NEAR moei_view moei_block(const moe_real *at, int n, int cols)
 {
     return moei_lanes_over_cases(n, cols) ? moei_view_of(at, 1, n, n, cols)
                                           : moei_view_of(at, cols, 1, n, cols);
 }
 
 /* A block array by its name.  What is kept of a choice stands row by row. */
-MOEI_FAST moei_view moei_array(const moe *m, int name)
+MOEI_NEAR moei_view moei_array(const moe *m, int name)
 {
     const moe_real *at = m->work[name];
     int form = moei_form[name], columns = m->columns[name];
@@ -2779,7 +2783,7 @@ static int moei_cases_of(const moei_net *net, int c)
 
 /* Of the cases of copy c: layer l's part of an array for all copies, net->act
    or net->pre.  The last layer's outputs are always kept.  (n,out) */
-MOEI_FAST moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
+MOEI_NEAR moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
                               int c, int l)
 {
     int out = net->layer[l].out, last = l == net->layers - 1;
@@ -2790,14 +2794,14 @@ MOEI_FAST moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
 }
 
 /* The columns of a block array like z that the net sees. */
-static moei_view moei_seen(const moei_net *net, moei_view z)
+MOEI_NEAR moei_view moei_seen(const moei_net *net, moei_view z)
 {
     return moei_view_of(z.at + (ptrdiff_t)net->first * z.col, z.row, z.col,
                         z.m, net->layer[0].in);
 }
 
 /* The rows of a block array that are copy c's cases. */
-MOEI_FAST moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
+MOEI_NEAR moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
 {
     return net->cases ? moei_listed(a, net->cases + net->start[c],
                                     moei_cases_of(net, c)) : a;
@@ -2805,7 +2809,7 @@ MOEI_FAST moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
 
 /* Room for `columns` numbers of each case of copy c, or for one; of its own,
    where copies share the cases. */
-static moei_view moei_room(const moe *m, const moei_net *net, int c, int name,
+MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c, int name,
                            int columns)
 {
     size_t wide = (size_t)m->columns[name];
@@ -2818,7 +2822,7 @@ static moei_view moei_room(const moe *m, const moei_net *net, int c, int name,
 }
 
 /* The same for loops that take no lists: copied to room; and back. */
-static moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
+MOEI_NEAR moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
                                  moei_view a, int room)
 {
     moei_view rows = moei_rows_of(net, c, a), copy;
@@ -2837,7 +2841,7 @@ static void moei_put_back(const moe *m, moei_view listed, moei_view rows)
 }
 
 /* The inputs of copy c.  (n,in) */
-static moei_view moei_inputs_of(const moe *m, const moei_net *net, int c)
+MOEI_NEAR moei_view moei_inputs_of(const moe *m, const moei_net *net, int c)
 {
     return moei_seen(net, moei_fetch_rows(m, net, c, moei_array(m, MOEI_Z),
                                           MOEI_X_OF));
@@ -2970,8 +2974,8 @@ static void moei_choose_for(moe *m, int part, int parts)
 {
     moei_view s = moei_array(m, MOEI_S);
     const moe_real *bias = m->params + m->trained_count - m->balanced;
-    int k, K = m->config.top_k, r = (int)((int64_t)s.m * part / parts);
-    int end = (int)((int64_t)s.m * (part + 1) / parts);
+    int k, K = m->config.top_k, r = (int)((int32_t)s.m * part / parts);
+    int end = (int)((int32_t)s.m * (part + 1) / parts);
 
     for (; r < end; r++) {
         const moe_real *s_r = s.at + (ptrdiff_t)r * s.row;
@@ -3085,18 +3089,18 @@ static int moei_next(const moe *m, int i)
     for (i = moei_next(m, 0); i < m->config.experts; i = moei_next(m, i + 1))
 
 /* work(m, i, how), so many operations a case, for each expert that has cases.
-   Threads share out experts with rooms of their own by where their cases begin;
-   else they share each loop. */
+   Threads share out experts with rooms of their own, or else each loop. */
 typedef void moei_work(moe *m, int i, int how);
 
 static void moei_some_experts(moe *m, moei_work *work, int how, int part,
                               int parts)
 {
     const int32_t *start = m->expert.start, all = start[m->config.experts];
+    const int32_t from = all / parts * part, next = from + all / parts;
     int i;
 
     MOEI_EACH_EXPERT(m, i)
-        if (parts == 1 || (int64_t)start[i] * parts / all == part)
+        if (start[i] >= from && (start[i] < next || part == parts - 1))
             work(m, i, how);
 }
 
@@ -3111,7 +3115,7 @@ static void moei_each_expert(moe *m, moei_work *work, int how,
 }
 
 /* o_i, and log o_i for softmax experts.  (n,O) */
-static moei_view moei_expert_out(const moe *m, int i)
+MOEI_NEAR moei_view moei_expert_out(const moe *m, int i)
 {
     return moei_of_copy(&m->expert, m->expert.act, i, m->expert.layers - 1);
 }
@@ -3122,12 +3126,12 @@ static moei_view moei_expert_log(const moe *m, int i)
 }
 
 /* Expert i's rows of a block array, and its column of one of the chosen. */
-static moei_view moei_for_expert(const moe *m, int i, int name)
+MOEI_NEAR moei_view moei_for_expert(const moe *m, int i, int name)
 {
     return moei_rows_of(&m->expert, i, moei_array(m, name));
 }
 
-static moei_view moei_column_for(const moe *m, int i, int name)
+MOEI_NEAR moei_view moei_column_for(const moe *m, int i, int name)
 {
     const moei_net *net = &m->expert;
     moei_view a = moei_array(m, name);
@@ -3154,7 +3158,7 @@ static void moei_blend_forward(moe *m)
 }
 
 /* What a column is to be reduced to: itself, or room. */
-static moei_view moei_result_for(const moe *m, int i, moei_view column)
+MOEI_NEAR moei_view moei_result_for(const moe *m, int i, moei_view column)
 {
     return column.list ? moei_room(m, &m->expert, i, MOEI_TOP, 1) : column;
 }
@@ -3451,13 +3455,12 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
 }
 
 /* Write the public arrays. */
-static void moei_publish_expert(moe *m, int i, int how)
+static void moei_publish_expert(moe *m, int i, int O)
 {
     const moei_net *net = &m->expert;
-    int K = m->config.top_k, O = m->config.outputs, n_i = moei_cases_of(net, i);
+    int K = m->config.top_k, n_i = moei_cases_of(net, i);
     moei_view o = moei_matrix(m->o, m->n * K, O);
 
-    (void)how;
     moei_to_user(m, net->place
                  ? moei_listed(o, net->place + net->start[i], n_i)
                  : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1, n_i, O),
@@ -3475,7 +3478,7 @@ static void moei_publish(moe *m)
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
         moei_to_all(m, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
-    moei_each_expert(m, moei_publish_expert, 0, 8 * (size_t)O);
+    moei_each_expert(m, moei_publish_expert, O, 8 * (size_t)O);
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 

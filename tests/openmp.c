@@ -1,6 +1,7 @@
-/* openmp.c - mixtures large enough for several threads: predictions and
-   training steps, dense and sparse.  Prints one hash of all results, which
-   test_openmp.sh compares between builds and numbers of threads. */
+/* openmp.c - mixtures large enough for several threads: predictions, gradients
+   of every loss and of the user's, and steps, dense and sparse.  Prints one
+   hash of all results, which test_openmp.sh compares between builds and numbers
+   of threads. */
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ static void fill(moe_real *at, size_t count)
         at[i] = moei_uniform(&state);
 }
 
-static int run(int experts, int top_k, int hidden, int n)
+static int run(int experts, int top_k, int hidden, int n, moe_output output,
+               moe_loss loss)
 {
     moe_config config;
     moe_data data = {MOST, x, d, NULL};
@@ -45,6 +47,9 @@ static int run(int experts, int top_k, int hidden, int n)
     config.top_k = top_k;
     config.hidden[0] = hidden;
     config.rows = n;
+    config.output = output;
+    config.loss = loss;
+    config.balance = top_k > 0 ? (moe_real)0.1 : 0;
     data.n = n;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
         return 1;
@@ -54,6 +59,9 @@ static int run(int experts, int top_k, int hidden, int n)
         moe_predict(&m, x, n, y);
         add(y, (size_t)n * WIDTH);
         moe_gradient(&m, &data);
+        moe_forward(&m, x, n);
+        moe_backward(&m, d, y);
+        add(y, (size_t)n * WIDTH);
         add(m.grads, m.trained_count);
         if (moe_step(&m, NULL, 1 / (moe_real)n) != MOE_OK)
             return 1;
@@ -65,11 +73,18 @@ static int run(int experts, int top_k, int hidden, int n)
 
 int main(void)
 {
+    int k;
+
     fill(x, MOST * WIDTH);
     fill(d, MOST * WIDTH);
-    if (run(1, 0, 128, 1) || run(1, 0, 300, 301) || run(8, 0, 128, 256)
-        || run(16, 2, 128, MOST))
+    if (run(1, 0, 128, 1, MOE_OUT_LINEAR, MOE_LOSS_MIXTURE)
+        || run(1, 0, 300, 301, MOE_OUT_LINEAR, MOE_LOSS_BLEND)
+        || run(8, 0, 128, 256, MOE_OUT_LINEAR, MOE_LOSS_MIXTURE))
         return 1;
+    for (k = 0; k < 6; k++)
+        if (run(16, 2, 128, MOST, k % 2 ? MOE_OUT_SOFTMAX : MOE_OUT_LINEAR,
+                (moe_loss)(k / 2)))
+            return 1;
     printf("%08lx%08lx\n", (unsigned long)(hash >> 32),
            (unsigned long)(hash & 0xffffffffu));
     return 0;
