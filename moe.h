@@ -872,7 +872,7 @@ static const moei_view moei_half = {0, 0, 1, 1, &moei_numbers[3], NULL};
 static const moei_view moei_largest = {0, 0, 1, 1, &moei_numbers[4], NULL};
 
 MOEI_FAST moei_view moei_view_of(const moe_real *at, int row, int col, int m,
-                              int n)
+                                 int n)
 {
     moei_view v = {row, col, m, n, at, NULL};
     return v;
@@ -1989,8 +1989,8 @@ MOEI_LOOP void MOEI_(product_dots)(const moei_job *job, moei_view *v)
      Adam      v = b1 v + (1-b1) g;  u = b2 u + (1-b2) g^2
                w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
 MOEI_LOOP void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
-                                 moe_real *v, moe_real *u,
-                                 const moei_rule *rule)
+                                    moe_real *v, moe_real *u,
+                                    const moei_rule *rule)
 {
     MOEI_V x, step, first, second;
     size_t i;
@@ -2784,7 +2784,7 @@ static int moei_cases_of(const moei_net *net, int c)
 /* Of the cases of copy c: layer l's part of an array for all copies, net->act
    or net->pre.  The last layer's outputs are always kept.  (n,out) */
 MOEI_NEAR moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
-                              int c, int l)
+                                 int c, int l)
 {
     int out = net->layer[l].out, last = l == net->layers - 1;
     int apart = net->kept || (last && array[l] == net->act[l]);
@@ -2809,8 +2809,8 @@ MOEI_NEAR moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
 
 /* Room for `columns` numbers of each case of copy c, or for one; of its own,
    where copies share the cases. */
-MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c, int name,
-                           int columns)
+MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c,
+                              int name, int columns)
 {
     size_t wide = (size_t)m->columns[name];
     size_t from = net->cases ? (size_t)net->start[c] * wide : 0;
@@ -2823,7 +2823,7 @@ MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c, int name
 
 /* The same for loops that take no lists: copied to room; and back. */
 MOEI_NEAR moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
-                                 moei_view a, int room)
+                                    moei_view a, int room)
 {
     moei_view rows = moei_rows_of(net, c, a), copy;
 
