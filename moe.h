@@ -1014,11 +1014,12 @@ static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
     const int tiles = (rows + MOEI_ROW_TILE - 1) / MOEI_ROW_TILE;
     const int from = (tiles * i + parts - 1) / parts * MOEI_ROW_TILE;
     const int to = (tiles * (i + 1) + parts - 1) / parts * MOEI_ROW_TILE;
+    moei_view part = *v;
 
-    const int m = moei_smaller(to, rows) - from;
-
-    return v->list ? moei_listed(*v, v->list + from, m)
-                   : moei_window(*v, from, 0, m, v->n);
+    part.list = v->list ? v->list + from : NULL;
+    part.at += v->list ? 0 : (ptrdiff_t)from * v->row;
+    part.m = moei_smaller(to, rows) - from;
+    return part;
 }
 
 typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
