@@ -1773,7 +1773,7 @@ MOEI_LOOP void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
      lse_i = log sum_j exp(X_ij) = top + log sum_j exp(X_ij - top),
    top = max_j X_ij, so that nothing overflows; |X| is cut so that no inf - inf
    can be.  P, log_P, X (m,n)   lse (m,1), side by side   log_P may be X.
-   Row i, lanes along it; or as many rows as there are lanes, across. */
+   Row i, lanes along it; or, as where n < 3, a row to each lane, across. */
 MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
                                    const moei_view *lse, const moei_view *X,
                                    ptrdiff_t i, const int along,
@@ -1822,8 +1822,8 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
 MOEI_LOOP void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
 {
     const moei_view *P = v, *log_P = v + 1, *lse = v + 2, *X = v + 3;
-    const int along = MOEI_LANES > 1 && !MOEI_IN_ORDER && X->col == 1
-                   && P->col == 1 && log_P->col == 1;
+    const int along = X->n > 2 && MOEI_LANES > 1 && !MOEI_IN_ORDER
+                   && X->col == 1 && P->col == 1 && log_P->col == 1;
     const int side = X->row == 1 && P->row == 1 && log_P->row == 1;
     const int whole = side ? X->m - X->m % MOEI_LANES : 0;
     int i = 0;

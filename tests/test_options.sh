@@ -487,7 +487,8 @@ list() {
 languages c99 c++11 >"$work/languages"
 languages c99 '' >"$work/c"
 combinations >"$work/options"
-cross "$work/options" <"$work/languages" >"$work/combinations"
+sed -n '1p;$p' "$work/languages" |    # C of one compiler, C++ of another
+    cross "$work/options" >"$work/combinations"
 tr ' ' ';' <"$work/languages" |
     awk '{ if (NR > 1) print before, $0; else first = $0; before = $0 }
          END { print before, first }' >"$work/pairs"
