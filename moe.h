@@ -2389,8 +2389,8 @@ static int moei_widest(const moe *m, int turn)
     return moei_most(all, moei_most(m->expert.widest[turn], m->config.outputs));
 }
 
-/* The shape of m and where its parameters are. */
-static void moei_plan(moe *m, const moe_config *config)
+/* The shape of m, where its parameters are; how many, not cut to size_t. */
+static uint64_t moei_plan(moe *m, const moe_config *config)
 {
     moe_config *c = &m->config;
     uint64_t count = 0;
@@ -2411,8 +2411,9 @@ static void moei_plan(moe *m, const moe_config *config)
     count += m->balanced;
     MOEI_ARRAYS(MOEI_COLUMNS)
     m->trained_count = (size_t)count;
-    m->value_count = (size_t)(count + 2 * ((uint64_t)c->inputs
-                                           + (uint64_t)c->outputs));
+    count += 2 * ((uint64_t)c->inputs + (uint64_t)c->outputs);
+    m->value_count = (size_t)count;
+    return count;
 }
 
 /* A multiple of this is an address for a real; 1 on 8-bit processors. */
@@ -2464,10 +2465,9 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
                              moe_real *memory)
 {
     moei_carver carver = {memory, 0};
-    uint64_t B, E, K, O, own;
+    uint64_t B, E, K, O, own, values = moei_plan(m, config);
     int i, learn;
 
-    moei_plan(m, config);
     B = (uint64_t)m->config.rows;
     E = (uint64_t)m->config.experts;
     K = (uint64_t)m->config.top_k;
@@ -2475,7 +2475,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     learn = weights && m->config.use != MOE_USE_PREDICT;
     own = m->balanced > 0 ? B * K : B;      /* rows of what a copy has alone */
     if (weights)
-        m->own = moei_take(&carver, MOEI_LINES(m->value_count));
+        m->own = moei_take(&carver, MOEI_LINES(values));
     if (learn)
         m->grads = moei_take(&carver, MOEI_LINES(m->trained_count));
     for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)

@@ -241,6 +241,14 @@ static void test_too_large(void)
     CHECK(moe_open(&m, &config, room, sizeof room) != MOE_OK);
     CHECK(is_closed(&m));
     close_twice(&m);
+    config = small_config();
+    config.rows = 1;
+    for (i = 1; i < 40; i++) {
+        config.experts = i;
+        config.inputs = config.outputs = MOE_MAX_SIZE;
+        need = i * widest * widest * sizeof(moe_real);
+        CHECK(moe_bytes(&config) == 0 || (double)moe_bytes(&config) > need);
+    }
 }
 
 /* ---- memory ------------------------------------------------------------ */

@@ -523,6 +523,14 @@ static void check_refusals(void)
     config.experts = 0;
     CHECK(moe_open(&m, &config, room, bytes) == MOE_ERR_CONFIG);
     CHECK(moe_bytes(&config) == 0);
+    config.rows = 1;
+    config.inputs = config.outputs = sizeof bytes < 4 ? 256 : 32767;
+    for (by = 1; by < 20; by++) {           /* nothing wraps round */
+        config.experts = by;
+        bytes = moe_bytes(&config);
+        CHECK(bytes == 0 || bytes / sizeof(moe_real) / 32767 / 32767
+                                >= (size_t)by);
+    }
 }
 
 /* The register that says, among other things, whether results below the normal
