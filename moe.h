@@ -25,7 +25,7 @@
     ```
 
    and in every other file just include it.  Keep the name moe.h: the file
-   includes itself, once per instruction set.
+   includes itself, once for each further instruction set.
 
    A complete program: learn |x| with two straight lines.
 
@@ -103,7 +103,7 @@
      MOE_STATIC          all functions static; needs MOE_IMPLEMENTATION too
      MOE_DOUBLE          moe_real is double; files that disagree do not link
      MOE_PREDICT_ONLY    no training code
-     MOE_NO_MALLOC       moe_open and moe_attach want memory from you
+     MOE_NO_MALLOC       memory is yours to give; no moe_save, moe_load
      MOE_NO_STDIO        no moe_save and moe_load: files in memory alone
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
@@ -175,8 +175,8 @@
     ```
 
    Model files.  moe_save(&m, MOE_USE_PREDICT, path) writes beside path, flushes
-   to the system (C has no more) and renames, so the old file stays whole unless
-   the new one is; only Windows must remove it first.  moe_load(&m, path, NULL)
+   to the system (C has no more) and renames, so that a whole file, old or new,
+   is always there; only Windows must remove it first.  moe_load(&m, path, NULL)
    opens a moe with it; moe_view uses weights where they lie, in a mapped file
    or in flash.  Any file is refused unless it is sound and its weights finite.
    MOE_USE_TRAIN, in the progress callback, makes a checkpoint, from which
@@ -184,10 +184,10 @@
    which Python reads: the names above, the configuration as strings under
    __metadata__ (of sigma and balance the bits), float32, least byte first.
 
-   Errors.  What can fail returns a moe_status and leaves a sentence in m.why; a
-   refused call changes nothing (after a refused open or attach, m is closed).
-   What is called per frame - predict, forward, backward, gradient - cannot fail
-   on an open moe.  A gradient that is not finite never reaches the weights.
+   Errors.  What can fail returns a moe_status and leaves a sentence in m.why
+   (not saving, for its m is const); a refused call changes nothing, but open,
+   attach, load and view close m.  What is called per frame - predict, forward,
+   backward, gradient - cannot fail on an open moe.  Only finite steps are made.
 
    Threads.  No globals, no hidden state.  A moe belongs to one thread at a
    time; any number of them may be attached to the same weights.  Compiled with
@@ -227,7 +227,7 @@
 #ifndef MOE_SAME_BITS
 #define MOEI_IN_ORDER 0
 #else
-#define MOEI_IN_ORDER 1         /* of their terms go sums, never along lanes */
+#define MOEI_IN_ORDER 1         /* sums go in the order of their terms */
 #include <float.h>
 #if defined(__FAST_MATH__)
 #error "moe.h: MOE_SAME_BITS contradicts -ffast-math"
@@ -372,7 +372,8 @@ typedef struct moe_config {
     int inputs;                  /* *I: reals in a row of x                  */
     int outputs;                 /* *O: reals in a row of y and d            */
     int experts;                 /* *E: 1 is an ordinary network, no gate    */
-    int top_k;                   /* K: experts of the K largest s run; 0: all*/
+    int top_k;                   /* K: experts that run, those of the largest
+                                    s + gate.balance; 0: all                 */
     int hidden[MOE_MAX_HIDDEN];  /* widths of each expert's hidden layers,
                                     the first 0 ends; none: linear experts   */
     int gate_hidden[MOE_MAX_HIDDEN];  /* the same for the gate               */
@@ -412,7 +413,7 @@ typedef struct moei_net {
     moe_real *act[MOE_MAX_HIDDEN + 1];       /* (B K,out) what comes out     */
 } moei_net;
 
-#define MOEI_WORK 20            /* private: arrays of a block */
+#define MOEI_WORK 18            /* private: arrays of a block */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
    memory, or the weights it was attached to.  The arrays are (rows, ...),
@@ -429,7 +430,7 @@ typedef struct moe {
     size_t value_count;          /* and the scales behind them               */
     const char *why;             /* what was wrong at the last refusal       */
     int epoch;                   /* epochs trained so far                    */
-    int rows;                    /* rows below: (n-1) % B + 1                */
+    int rows;                    /* rows below: those of the last block      */
     const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
     const int32_t *chosen;       /* (rows,K)   experts that ran, ascending   */
     const moe_real *o;           /* (rows,K,O) their outputs, user's units   */
@@ -501,13 +502,13 @@ typedef struct moe_training {
     moe_real balance_rate;       /* step of gate.balance, which steers top_k
                                     towards even use; 0: none                */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
-    int patience;                /* epochs without a better validation loss,
-                                    after 1,000 steps; 0: 25; -1: never stop.
-                                    Validation restores the best weights     */
+    int patience;                /* with validation, which restores the best
+                                    weights: epochs without a better loss
+                                    after 1,000 steps; 0: 25; -1: never stop */
     int keep_units;              /* 1: do not measure scales                 */
     uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
     int (*progress)(const moe_report *report, void *user);  /* non-0 stops;
-                                    may call moe_predict and moe_evaluate    */
+                                    may predict, evaluate and save           */
     void *user;
 } moe_training;
 
@@ -521,8 +522,8 @@ MOE_DEF moe_status moe_check(const moe_config *config, const char **why);
 MOE_DEF size_t moe_bytes(const moe_config *config);
 MOE_DEF size_t moe_work_bytes(const moe_config *config);
 
-/* Open a moe with its own weights: experts uniform in +-1/sqrt(inputs of the
-   unit), the gate's last layer 0, so that p starts even.  Reads nothing of
+/* Open a moe with its own weights: all layers uniform in +-1/sqrt(inputs of the
+   unit), but the gate's last is 0, so that p starts even.  Reads nothing of
    *m; on failure *m is closed.  memory NULL: one MOE_MALLOC.
    MOE_ERR_NULL, _CONFIG, _MEMORY. */
 MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
@@ -538,7 +539,7 @@ MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
 MOE_DEF void moe_close(moe *m);
 
 /* Where layer 0, 1, ... of expert 0..E-1 is in params; expert E is the gate.
-   Zeros for what does not exist (one expert has no gate: p = h = 1, s = 0). */
+   Zeros for what does not exist (one expert has no gate: p = 1, s = 0). */
 MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer);
 
 /* y (n,O) = blend for x (n,I), any n; n < 1 does nothing.  y may be x. */
@@ -573,7 +574,7 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
                                size_t bytes);
 
 #ifndef MOE_NO_STDIO
-/* The same by path; both find memory for a whole file, and MOE_ERR_IO. */
+/* The same by path; both allocate a whole file's bytes; also MOE_ERR_IO. */
 MOE_DEF moe_status moe_save(const moe *m, moe_use keep, const char *path);
 MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 #endif
@@ -698,10 +699,10 @@ typedef int moei_stream;
 #define MOEI_STDIO(call) (call)
 typedef FILE moei_stream;
 #endif
-#ifdef _WIN32                            /* where a target must not exist */
-#define MOEI_RENAME(from, to) ((void)remove(to), rename(from, to))
+#ifdef _WIN32         /* where no target may exist; `from` may be all that is */
+#define MOEI_REPLACE(from, to) ((void)remove(to), rename(from, to))
 #else
-#define MOEI_RENAME(from, to) rename(from, to)
+#define MOEI_REPLACE(from, to) (rename(from, to) != 0 && (remove(from), 1))
 #endif
 
 /* ======================================================================== */
@@ -719,7 +720,7 @@ typedef MOEI_EITHER(int, long long) moei_signed;
 #define MOEI_LOG_TERMS  MOEI_EITHER(5, 10)
 #define MOEI_EXP_MIN    MOEI_EITHER((-104), (-746))
 #define MOEI_EXP_MAX    MOEI_EITHER(89, 710)
-/* 1.5 * 2^fraction;  ln 2 in two, of which the first ends in 14 or 21 zeros */
+/* 1.5 * 2^fraction;  ln 2 in two, of which the first ends in 15 or 21 zeros */
 #define MOEI_ROUND      MOEI_EITHER(12582912.0f, 6755399441055744.0)
 #define MOEI_LN2_HIGH   MOEI_EITHER(0.693359375f, 6.93147180369123816490e-01)
 #define MOEI_LN2_LOW    MOEI_EITHER((-2.12194440e-4f), 1.9082149292705877e-10)
@@ -1139,7 +1140,7 @@ MOEI_FAST MOEI_V MOEI_(exp_parts)(MOEI_V x, MOEI_V *power, MOEI_V *rest)
     *power = MOEI_REAL(half << MOEI_FRACTION);
     *rest = MOEI_PICK(at < least, zero,
                       MOEI_REAL((exponent - half) << MOEI_FRACTION));
-    k = MOEI_REAL(MOEI_BITS(rounded)) - MOEI_ROUND;
+    k = MOEI_REAL(MOEI_BITS(rounded)) - MOEI_ROUND;    /* by way of memory */
     r = (x - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
     MOEI_UNROLL(for (n = MOEI_EXP_TERMS - 1; n >= 2; n--))
         q = q * r + moei_factorial[n];
@@ -1465,7 +1466,7 @@ MOEI_LOOP void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
      softmax   P = softmax of each row, its logarithm, and the log of its sum
      update    one optimiser step over a flat array
 
-   This room alone knows about instruction sets.  The loops are written once,
+   It and room 4 alone know about instruction sets.  Loops are written once,
    for vectors of MOEI_LANES reals, the last one of a row perhaps not full; for
    one lane they are plain C, and the reference. */
 
@@ -1549,8 +1550,8 @@ static moei_way moei_way_of(const moei_view *v, int bits)
          : B->col != 1 || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
 }
 
-/* A loop on four views, its own copies; what it does, what it raises C to, and
-   the view that has not a row for each row of the first, or -1. */
+/* A loop on four views, its own copies: what it does; the view that has not a
+   row for each row of the first, or -1; what it raises C to. */
 typedef struct moei_job { int op, whole; moe_real least; } moei_job;
 typedef void moei_loop(const moei_job *job, moei_view *v);
 
@@ -1588,7 +1589,7 @@ MOEI_LOOP void MOEI_(map_strip)(
     }
 }
 
-/* One vector of it, by way of memory; and if it is short, without. */
+/* One vector of it, by way of memory; short operations go without. */
 MOEI_APART MOEI_V MOEI_(map_long)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
 {
     moe_real room[4][MOEI_LANES];
@@ -1863,7 +1864,7 @@ MOEI_LOOP void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
     }
 #define MOEI_END_ROW(W, r) W(MOEI_END, r)
 #define MOEI_TILE(name, R, W, columns)                                      \
-    MOEI_LOOP void MOEI_(name)(const moei_tile *t)                             \
+    MOEI_LOOP void MOEI_(name)(const moei_tile *t)                          \
     {                                                                       \
         const ptrdiff_t a_row = t->a_row, a_col = t->a_col;                 \
         const ptrdiff_t b_row = t->b_row, c_row = t->c_row;                 \
@@ -2234,8 +2235,8 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
 /* ======================================================================== */
 /* What counts and carves memory.  Four sizes (< 2^15) multiply in 64 bits. */
 
-/* The arrays of a block of B cases: name, form, columns and use.  OWN: for each
-   copy of a net alone, where copies share the cases. */
+/* The arrays of a block of B cases: name, form, columns; 1: for learning.  OWN:
+   for each copy of a net alone, where copies share the cases. */
 #define MOEI_ARRAYS(X)                                                        \
     X(Z, BLOCK, c->inputs, 0)        /* standardised inputs                */ \
     X(S, BLOCK, c->experts, 0)       /* gate logits                        */ \
@@ -2808,8 +2809,8 @@ MOEI_NEAR moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
                                     moei_cases_of(net, c)) : a;
 }
 
-/* Room for `columns` numbers of each case of copy c, or for one; of its own,
-   where copies share the cases. */
+/* Room for copy c, `columns` numbers (OWN_NUMBER: one) for each of its cases;
+   apart from other copies' where these share the cases. */
 MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c,
                               int name, int columns)
 {
@@ -2822,7 +2823,7 @@ MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c,
                                               : moei_block(at, n, columns);
 }
 
-/* The same for loops that take no lists: copied to room; and back. */
+/* moei_rows_of for loops that take no lists: copied to room; and back. */
 MOEI_NEAR moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
                                     moei_view a, int room)
 {
@@ -3012,9 +3013,8 @@ static void moei_to_all(const moe *m, moei_view all, moei_view chosen)
             to[(ptrdiff_t)*choice++ * all.col] = *from++;
 }
 
-/* s = gate(x),  p = softmax of the chosen s   (n,E)
-   Without a choice all experts have all cases.  A gate without layers has one
-   expert and nothing to say: p stays 1, as moe_open left it. */
+/* s = gate(x) (n,E),  p = softmax of the chosen s (n,K).  Without a choice all
+   experts have all cases; one alone has no gate, and p stays 1 as it was. */
 static void moei_gate_forward(moe *m)
 {
     int i, layers = m->gate.layers, choosing = m->balanced > 0;
@@ -3076,7 +3076,7 @@ static void moei_gate_backward(moe *m, moei_view g, int posterior,
 /* The blend, the three losses and the posteriors of a block, and what of the
    error reaches each expert and the gate.  All in standardised units. */
 
-/* The next expert from i on that has cases, or E: place start[i] is its. */
+/* The next expert from i on that has cases, or E: whose place start[i] is. */
 static int moei_next(const moe *m, int i)
 {
     const moei_net *net = &m->expert;
@@ -3428,7 +3428,7 @@ static void moei_block_backward(moe *m, moei_path path, int balance,
 
     moei_each_expert(m, moei_expert_backward,
                      (int)path + (want_dz ? MOEI_TO_INPUTS : 0),
-                     want_dz ? 0 : operations);
+                     want_dz ? 0 : operations);  /* 0: experts share dE/dz */
     moei_gate_backward(m,
         moei_array(m, path == MOEI_BY_POSTERIOR ? MOEI_H : MOEI_G),
         path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND, balance,
@@ -3546,14 +3546,14 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 /* Whether z and d of the block are finite: x - x is 0 only then. */
 static int moei_block_is_finite(const moe *m)
 {
-    moei_view x = moei_array(m, MOEI_Z), z = moei_array(m, MOEI_TOP);
-    moei_view t = moei_array(m, MOEI_D), d = moei_array(m, MOEI_LOSS);
+    moei_view z = moei_array(m, MOEI_Z), zs = moei_array(m, MOEI_TOP);
+    moei_view d = moei_array(m, MOEI_D), ds = moei_array(m, MOEI_LOSS);
     moe_real sum = 0;
 
-    moei_reduce(m, MOEI_SQUARE, z, x, x);
-    moei_reduce(m, MOEI_SQUARE, d, t, t);
-    moei_map2(m, MOEI_ADD, z, z, d);
-    moei_reduce(m, MOEI_SUM, moei_number(&sum), moei_transposed(z), moei_zero);
+    moei_reduce(m, MOEI_SQUARE, zs, z, z);
+    moei_reduce(m, MOEI_SQUARE, ds, d, d);
+    moei_map2(m, MOEI_ADD, zs, zs, ds);
+    moei_reduce(m, MOEI_SUM, moei_number(&sum), moei_transposed(zs), moei_zero);
     return sum == 0;
 }
 
@@ -3759,7 +3759,6 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
     return moei_is_finite(norm * norm) && moei_is_finite(rate * norm);
 }
 
-/* Parameters from .. to-1 by one rule. */
 static void moei_update_some(moe *m, size_t at, size_t count,
                              const moei_rule *rule)
 {
@@ -3769,9 +3768,10 @@ static void moei_update_some(moe *m, size_t at, size_t count,
                              v ? v + at : NULL, u ? u + at : NULL, rule);
 }
 
+/* Parameters from .. to-1 by one rule, shared out as if they were rows. */
 static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
 {
-    const int parts = moei_parts(8 * (uint64_t)(to - from), 32767);
+    const int parts = moei_parts(8 * (uint64_t)(to - from), MOE_MAX_SIZE);
     const size_t some = (to - from) / (size_t)parts;
     int i;
 
@@ -4010,9 +4010,9 @@ MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
 
 /* win_ij = 1 for the first largest a_ij of each row, else 0.
    a, win (n,K)   most, left (n): room for the maximum and what is not won */
-static void moei_winners(const moe *m, moei_view a, moei_view win,
-                         moei_view most, moei_view left)
+static void moei_winners(const moe *m, moei_view a, moei_view win)
 {
+    moei_view most = moei_array(m, MOEI_TOP), left = moei_array(m, MOEI_LSE);
     int j;
 
     moei_reduce(m, MOEI_MAX, most, a, moei_zero);
@@ -4030,14 +4030,14 @@ static void moei_right(moe *m)
 {
     int O = m->config.outputs;
     moe_real all = (moe_real)O;
-    moei_view right = moei_array(m, MOEI_TOP), lse = moei_array(m, MOEI_LSE);
+    moei_view right = moei_array(m, MOEI_TOP);
     moei_view y = moei_array(m, MOEI_Y), d = moei_array(m, MOEI_D);
     moei_view y_set = moei_block(m->work[MOEI_DELTA], m->n, O);
     moei_view d_set = moei_block(m->work[MOEI_DELTA_2], m->n, O);
 
     if (m->config.output == MOE_OUT_SOFTMAX) {
-        moei_winners(m, y, y_set, right, lse);
-        moei_winners(m, d, d_set, right, lse);
+        moei_winners(m, y, y_set);
+        moei_winners(m, d, d_set);
         moei_reduce(m, MOEI_DOT, right, y_set, d_set);
     } else {
         moei_map(m, MOEI_AT_LEAST, y_set, y, moei_half, moei_one);
@@ -4074,7 +4074,7 @@ static void moei_tally(moe *m)
         moei_add(&m->sum[E + i], &m->sum[E + i + moei_sum_at(m, MOEI_SUMS)],
                  (moe_real)moei_cases_of(&m->expert, i));
     if (m->balanced == 0) {
-        moei_winners(m, p, win, top, moei_array(m, MOEI_LSE));
+        moei_winners(m, p, win);
         moei_count(m, E, win);
     }
     m->counted += m->n;
@@ -4556,7 +4556,7 @@ static void moei_skip_string(moei_file *t, int escapes)
     moei_expect(t, "\"");
 }
 
-/* A setting is ours if it was gone past. */
+/* What moved t->at was a setting of ours; others are skipped. */
 static void moei_metadata(moei_file *t, moe_config *c)
 {
     uint64_t start;
@@ -4601,15 +4601,15 @@ static void moei_tensor(moei_file *t, const char *of, int layer,
                         const char *part, uint64_t a, uint64_t b, uint64_t c)
 {
     const char digit[2] = {(char)(layer < 0 ? 0 : '0' + layer), 0};
-    uint64_t side[3], place[2];
-    int sides = 0;
+    const uint64_t given[3] = {a, b, c};
+    uint64_t side[3], place[2], count = 1;
+    int i, sides = 0;
 
-    side[sides] = a;
-    side[sides += a > 0] = b;
-    side[sides += b > 0] = c;
-    sides += c > 0;
+    for (i = 0; i < 3; i++)
+        if (given[i] > 0)
+            count *= side[sides++] = given[i];
     place[0] = t->offset;
-    place[1] = t->offset += 4 * (a ? a : 1) * (b ? b : 1) * (c ? c : 1);
+    place[1] = t->offset += 4 * count;
     t->about = "a tensor's name, order or type is not what the settings imply";
     moei_expect(t, ",\"");
     moei_expect(t, of);
@@ -4776,7 +4776,7 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
     return MOE_OK;
 }
 
-/* moe_load_from, or moe_view; no number may be not finite. */
+/* moe_load_from, or moe_view; every number must be finite. */
 static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
                                const moe_config *config, int weights,
                                void *memory, size_t bytes)
@@ -4910,11 +4910,11 @@ MOEI_PATHS moe_status moe_save(const moe *m, moe_use keep, const char *path)
         status = f != NULL && MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
               && MOEI_STDIO(fflush(f)) == 0 ? MOE_OK : MOE_ERR_IO;
     }
-    if (f != NULL && (MOEI_STDIO(fclose(f)) != 0 || status != MOE_OK
-                      || MOEI_STDIO(MOEI_RENAME(beside, path)) != 0)) {
+    if (f != NULL && (MOEI_STDIO(fclose(f)) != 0 || status != MOE_OK)) {
         status = MOE_ERR_IO;
         (void)MOEI_STDIO(remove(beside));
-    }
+    } else if (f != NULL && MOEI_STDIO(MOEI_REPLACE(beside, path)) != 0)
+        status = MOE_ERR_IO;
     MOE_FREE(file);
     return status;
 }

@@ -1,7 +1,8 @@
 /* export_c.c - a model file as C, for a device without files: the weights as
    a const array, the configuration, and how many bytes of memory they need.
 
-     cc -O2 examples/export_c.c -o export_c && ./export_c model.moe net > net.c
+     cc -O2 examples/export_c.c -o export_c
+     ./export_c model.safetensors net > net.c
 
    There
 
@@ -80,7 +81,7 @@ int main(int count, char **word)
     moe m;
 
     if (count < 3 || count > 4) {
-        fprintf(stderr, "usage: export_c model.moe name [rows] > name.c\n");
+        fprintf(stderr, "usage: export_c model name [rows] > name.c\n");
         return 2;
     }
     if (moe_load(&m, word[1], NULL) != MOE_OK) {
