@@ -1466,7 +1466,7 @@ MOEI_LOOP void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
      softmax   P = softmax of each row, its logarithm, and the log of its sum
      update    one optimiser step over a flat array
 
-   It and room 4 alone know about instruction sets.  Loops are written once,
+   Rooms 4 and 5 alone know about instruction sets.  The loops are written once,
    for vectors of MOEI_LANES reals, the last one of a row perhaps not full; for
    one lane they are plain C, and the reference. */
 
@@ -4026,14 +4026,13 @@ static void moei_winners(const moe *m, moei_view a, moei_view win)
 
 /* TOP (n): 1 for each case classified right.  Softmax: the largest y is where
    the largest d is; logistic: all are on their targets' side of one half. */
-static void moei_right(moe *m)
+static moei_view moei_right(moe *m)
 {
-    int O = m->config.outputs;
-    moe_real all = (moe_real)O;
+    moe_real all = (moe_real)m->config.outputs;
     moei_view right = moei_array(m, MOEI_TOP);
     moei_view y = moei_array(m, MOEI_Y), d = moei_array(m, MOEI_D);
-    moei_view y_set = moei_block(m->work[MOEI_DELTA], m->n, O);
-    moei_view d_set = moei_block(m->work[MOEI_DELTA_2], m->n, O);
+    moei_view y_set = moei_block(m->work[MOEI_DELTA], m->n, y.n);
+    moei_view d_set = moei_block(m->work[MOEI_DELTA_2], m->n, d.n);
 
     if (m->config.output == MOE_OUT_SOFTMAX) {
         moei_winners(m, y, y_set);
@@ -4046,6 +4045,7 @@ static void moei_right(moe *m)
         moei_reduce(m, MOEI_SUM, right, y_set, moei_zero);
         moei_map(m, MOEI_EQUAL, right, right, moei_number(&all), moei_one);
     }
+    return right;
 }
 
 /* Add the block to the sums: after moei_loss_forward, before the way back.
@@ -4066,8 +4066,8 @@ static void moei_tally(moe *m)
     moei_count(m, moei_sum_at(m, MOEI_SUM_SQUARE), top);
     moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_LOG_P));
     moei_count(m, moei_sum_at(m, MOEI_SUM_ENTROPY), top);
-    moei_right(m);
-    moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), top);
+    if (m->config.output != MOE_OUT_LINEAR)
+        moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), moei_right(m));
     moei_to_all(m, win, p);
     moei_count(m, 0, win);
     for (i = 0; i < E && m->balanced > 0; i++)
