@@ -524,6 +524,7 @@ static void check_refusals(void)
     CHECK(moe_open(&m, &config, room, bytes) == MOE_ERR_CONFIG);
     CHECK(moe_bytes(&config) == 0);
     config.rows = 1;
+    config.hidden[0] = 0;
     config.inputs = config.outputs = sizeof bytes < 4 ? 256 : 32767;
     for (by = 1; by < 20; by++) {           /* nothing wraps round */
         config.experts = by;
