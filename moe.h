@@ -2218,12 +2218,14 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
 {
     const moei_kernels *set = moei_set[m->set];
     const moei_job job = {0, 3, then == MOEI_RELU ? 0 : -moei_infinity()};
-    const int turn = C.row == 1 && (C.col != 1 || C.n < C.m);
-    moei_view as_is[4] = {C, S, A, B}, *v;
-    moei_view turned[4] = {moei_transposed(C), moei_transposed(S),
-                           moei_transposed(B), moei_transposed(A)};
+    moei_view v[4] = {C, S, A, B};
 
-    v = turn ? turned : as_is;
+    if (C.row == 1 && (C.col != 1 || C.n < C.m)) {
+        v[0] = moei_transposed(C);
+        v[1] = moei_transposed(S);
+        v[2] = moei_transposed(B);
+        v[3] = moei_transposed(A);
+    }
     moei_share(set->product[moei_way_of(v, set->bits)], &job, v,
                moei_area(v) * (uint64_t)A.n);
     if (then != MOEI_COPY && then != MOEI_RELU)
@@ -3142,19 +3144,39 @@ MOEI_NEAR moei_view moei_column_for(const moe *m, int i, int name)
                                     moei_cases_of(net, i)) : moei_column(a, i);
 }
 
+/* Whether to go case by case through outputs of all experts, the shorter way
+   where there are more of these.  (n,E,O): those of case r are (E,O). */
+static int moei_case_by_case(const moe *m)
+{
+    return m->choice == NULL && m->n < m->config.experts;
+}
+
+static moei_view moei_outs_of_case(const moe *m, int r)
+{
+    moei_view o = moei_expert_out(m, 0);
+
+    return moei_view_of(o.at + (ptrdiff_t)r * o.row, o.m * o.n, o.col,
+                        m->config.experts, o.n);
+}
+
 /* y = sum_i p_i o_i, over the experts that ran */
 static void moei_blend_forward(moe *m)
 {
-    int i, choosing = m->choice != NULL;
+    moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P), y_i;
+    int i, choosing = m->choice != NULL, by_case = moei_case_by_case(m);
 
+    for (i = 0; i < m->n && by_case; i++)
+        moei_product(m, MOEI_COPY, moei_window(y, i, 0, 1, y.n), moei_zero,
+                     moei_window(p, i, 0, 1, p.n), moei_outs_of_case(m, i));
+    if (by_case)
+        return;
     if (choosing)
-        moei_map1(m, MOEI_COPY, moei_array(m, MOEI_Y), moei_zero);
+        moei_map1(m, MOEI_COPY, y, moei_zero);
     MOEI_EACH_EXPERT(m, i) {
-        moei_view y = moei_for_expert(m, i, MOEI_Y);
-
-        moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i),
+        y_i = moei_rows_of(&m->expert, i, y);
+        moei_map(m, MOEI_MUL_ADD, y_i, moei_expert_out(m, i),
                  moei_column_for(m, i, MOEI_P),
-                 i > 0 || choosing ? y : moei_zero);
+                 i > 0 || choosing ? y_i : moei_zero);
     }
 }
 
@@ -3479,7 +3501,11 @@ static void moei_publish(moe *m)
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
         moei_to_all(m, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
-    moei_each_expert(m, moei_publish_expert, O, 8 * (size_t)O);
+    for (i = 0; i < n && moei_case_by_case(m); i++)
+        moei_to_user(m, moei_matrix(m->o + (size_t)i * (size_t)E * (size_t)O,
+                                    E, O), moei_outs_of_case(m, i));
+    if (!moei_case_by_case(m))
+        moei_each_expert(m, moei_publish_expert, O, 8 * (size_t)O);
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 
