@@ -246,15 +246,13 @@
 #define MOEI_INLINE
 #define MOEI_OUTER(loop) loop
 #define MOEI_INNER(loop)
-#define MOEI_LONG MOEI_VECTORS          /* vectors of a tile of one row */
-#define MOEI_LONG_TILE MOEI_WIDE
+#define MOEI_SIZED(small, fast) small
 #else
 #define MOEI_NEAR MOEI_FAST
 #define MOEI_INLINE always_inline,
 #define MOEI_OUTER(loop)
 #define MOEI_INNER(loop) loop
-#define MOEI_LONG 8
-#define MOEI_LONG_TILE MOEI_W8
+#define MOEI_SIZED(small, fast) fast
 #endif
 
 #define MOEI_TARGET             /* the instruction set, where it is chosen */
@@ -1053,20 +1051,19 @@ typedef moe_real moei_memory;
 #define MOEI_BITS(x) moei_to_bits(x)
 #define MOEI_LOW(a, b) ((void)(b), (a))
 #define MOEI_HIGH(a, b) ((void)(a), (b))
-#ifdef __OPTIMIZE_SIZE__
-#define MOEI_TALL 1              /* rows of the tallest tile of a product    */
-#define MOEI_TALL_TILE MOEI_R1
-#define MOEI_PAIR_TILE MOEI_R1
-#else
-#define MOEI_TALL 3
-#define MOEI_TALL_TILE MOEI_R3
-#define MOEI_PAIR_TILE MOEI_R2
-#endif
+/* Rows of the tallest tile of a product, vectors of a tile of one row. */
+#define MOEI_TALL MOEI_SIZED(1, 3)
+#define MOEI_TALL_TILE MOEI_SIZED(MOEI_R1, MOEI_R3)
+#define MOEI_PAIR_TILE MOEI_SIZED(MOEI_R1, MOEI_R2)
+#define MOEI_LONG MOEI_SIZED(MOEI_VECTORS, 16)
+#define MOEI_LONG_TILE MOEI_SIZED(MOEI_WIDE, MOEI_W16)
 #else
 #define MOEI_(name) MOEI_JOIN(name, MOEI_SET)
 #define MOEI_TALL 6
 #define MOEI_TALL_TILE MOEI_R6
 #define MOEI_PAIR_TILE MOEI_R2
+#define MOEI_LONG MOEI_SIZED(MOEI_VECTORS, 8)
+#define MOEI_LONG_TILE MOEI_SIZED(MOEI_WIDE, MOEI_W8)
 typedef moe_real MOEI_(vector)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
 typedef moei_bits MOEI_(words)
@@ -1844,6 +1841,8 @@ MOEI_LOOP void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
 #define MOEI_W2(X, r) X(r, 0) X(r, 1)
 #define MOEI_W4(X, r) X(r, 0) X(r, 1) X(r, 2) X(r, 3)
 #define MOEI_W8(X, r) MOEI_W4(X, r) X(r, 4) X(r, 5) X(r, 6) X(r, 7)
+#define MOEI_W16(X, r) MOEI_W8(X, r) X(r, 8) X(r, 9) X(r, 10) X(r, 11)     \
+    X(r, 12) X(r, 13) X(r, 14) X(r, 15)
 #define MOEI_R1(W, F) F(W, 0)
 #define MOEI_R2(W, F) F(W, 0) F(W, 1)
 #define MOEI_R3(W, F) F(W, 0) F(W, 1) F(W, 2)
@@ -2051,6 +2050,8 @@ MOEI_UNUSED static const moei_kernels MOEI_(table) = {
 #undef MOEI_TALL
 #undef MOEI_TALL_TILE
 #undef MOEI_PAIR_TILE
+#undef MOEI_LONG
+#undef MOEI_LONG_TILE
 #undef MOEI_VECTORS
 
 #ifndef MOEI_AGAIN      /* after the plain reading, the others */
@@ -3144,13 +3145,7 @@ MOEI_NEAR moei_view moei_column_for(const moe *m, int i, int name)
                                     moei_cases_of(net, i)) : moei_column(a, i);
 }
 
-/* Whether to go case by case through outputs of all experts, the shorter way
-   where there are more of these.  (n,E,O): those of case r are (E,O). */
-static int moei_case_by_case(const moe *m)
-{
-    return m->choice == NULL && m->n < m->config.experts;
-}
-
+/* (E,O) the outputs of all experts for case r. */
 static moei_view moei_outs_of_case(const moe *m, int r)
 {
     moei_view o = moei_expert_out(m, 0);
@@ -3159,25 +3154,43 @@ static moei_view moei_outs_of_case(const moe *m, int r)
                         m->config.experts, o.n);
 }
 
+/* Through all outputs by expert, or by case where there are fewer of these. */
+static void moei_each_out(moe *m, moei_work *by_expert, moei_work *by_case,
+                          size_t operations)
+{
+    int r, cases = m->choice || m->n >= m->config.experts ? 0 : m->n;
+
+    for (r = 0; r < cases; r++)
+        by_case(m, r, 0);
+    if (cases == 0)
+        moei_each_expert(m, by_expert, 0, operations);
+}
+
 /* y = sum_i p_i o_i, over the experts that ran */
+static void moei_blend_expert(moe *m, int i, int how)
+{
+    moei_view y = moei_for_expert(m, i, MOEI_Y);
+
+    (void)how;
+    moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i),
+             moei_column_for(m, i, MOEI_P), i > 0 || m->choice ? y : moei_zero);
+}
+
+static void moei_blend_case(moe *m, int i, int how)
+{
+    int32_t r = i;
+
+    (void)how;
+    moei_product(m, MOEI_COPY, moei_listed(moei_array(m, MOEI_Y), &r, 1),
+                 moei_zero, moei_listed(moei_array(m, MOEI_P), &r, 1),
+                 moei_outs_of_case(m, i));
+}
+
 static void moei_blend_forward(moe *m)
 {
-    moei_view y = moei_array(m, MOEI_Y), p = moei_array(m, MOEI_P), y_i;
-    int i, choosing = m->choice != NULL, by_case = moei_case_by_case(m);
-
-    for (i = 0; i < m->n && by_case; i++)
-        moei_product(m, MOEI_COPY, moei_window(y, i, 0, 1, y.n), moei_zero,
-                     moei_window(p, i, 0, 1, p.n), moei_outs_of_case(m, i));
-    if (by_case)
-        return;
-    if (choosing)
-        moei_map1(m, MOEI_COPY, y, moei_zero);
-    MOEI_EACH_EXPERT(m, i) {
-        y_i = moei_rows_of(&m->expert, i, y);
-        moei_map(m, MOEI_MUL_ADD, y_i, moei_expert_out(m, i),
-                 moei_column_for(m, i, MOEI_P),
-                 i > 0 || choosing ? y_i : moei_zero);
-    }
+    if (m->choice != NULL)
+        moei_map1(m, MOEI_COPY, moei_array(m, MOEI_Y), moei_zero);
+    moei_each_out(m, moei_blend_expert, moei_blend_case, 0);
 }
 
 /* What a column is to be reduced to: itself, or room. */
@@ -3477,17 +3490,27 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
     moei_map(m, MOEI_MUL_ADD, user, y, moei_scale_d(m, 1), moei_scale_d(m, 0));
 }
 
-/* Write the public arrays. */
-static void moei_publish_expert(moe *m, int i, int O)
+/* Write the public arrays: o (n,K,O) by expert or case, then the others. */
+static void moei_publish_expert(moe *m, int i, int how)
 {
     const moei_net *net = &m->expert;
-    int K = m->config.top_k, n_i = moei_cases_of(net, i);
+    int K = m->config.top_k, O = m->config.outputs, n_i = moei_cases_of(net, i);
     moei_view o = moei_matrix(m->o, m->n * K, O);
 
+    (void)how;
     moei_to_user(m, net->place
                  ? moei_listed(o, net->place + net->start[i], n_i)
                  : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1, n_i, O),
                  moei_expert_out(m, i));
+}
+
+static void moei_publish_case(moe *m, int r, int how)
+{
+    moei_view o = moei_outs_of_case(m, r);
+
+    (void)how;
+    moei_to_user(m, moei_matrix(m->o + (size_t)r * (size_t)o.m * (size_t)o.n,
+                                o.m, o.n), o);
 }
 
 static void moei_publish(moe *m)
@@ -3501,11 +3524,7 @@ static void moei_publish(moe *m)
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
         moei_to_all(m, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
-    for (i = 0; i < n && moei_case_by_case(m); i++)
-        moei_to_user(m, moei_matrix(m->o + (size_t)i * (size_t)E * (size_t)O,
-                                    E, O), moei_outs_of_case(m, i));
-    if (!moei_case_by_case(m))
-        moei_each_expert(m, moei_publish_expert, O, 8 * (size_t)O);
+    moei_each_out(m, moei_publish_expert, moei_publish_case, 8 * (size_t)O);
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 
