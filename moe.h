@@ -242,18 +242,15 @@
 
 /* With -Os: no forced inlining, and loops outside of a switch, not in it. */
 #ifdef __OPTIMIZE_SIZE__
-#define MOEI_NEAR static MOEI_UNUSED
 #define MOEI_INLINE
-#define MOEI_OUTER(loop) loop
-#define MOEI_INNER(loop)
 #define MOEI_SIZED(small, fast) small
 #else
-#define MOEI_NEAR MOEI_FAST
 #define MOEI_INLINE always_inline,
-#define MOEI_OUTER(loop)
-#define MOEI_INNER(loop) loop
 #define MOEI_SIZED(small, fast) fast
 #endif
+#define MOEI_OUTER(loop) MOEI_SIZED(loop, )
+#define MOEI_INNER(loop) MOEI_SIZED(, loop)
+#define MOEI_NEAR MOEI_SIZED(static MOEI_UNUSED, MOEI_FAST)
 
 #define MOEI_TARGET             /* the instruction set, where it is chosen */
 #define MOEI_LOOP static MOEI_TARGET
@@ -399,12 +396,10 @@ typedef struct moei_net {
     int copies, layers, first;               /* first: its column of x       */
     int widest[2];                           /* of every second layer, back  */
     int kept;                                /* copies have arrays apart     */
-    int32_t *start;                          /* (copies+1) where each copy's
-                                                cases begin in the next two,
-                                                which are NULL if it has all */
-    int32_t *cases;                          /* (B K) the cases              */
-    int32_t *place;                          /* (B K) case K + k: it was the
-                                                k-th copy that the case chose*/
+    int32_t *start;                          /* (copies+1) where its cases
+                                                begin in the next two        */
+    int32_t *cases;                          /* (B K) the cases; NULL: all   */
+    int32_t *place;                          /* (B K) case K + k: its choice */
     moe_layer layer[MOE_MAX_HIDDEN + 1];     /* of copy 0                    */
     int function[MOE_MAX_HIDDEN + 1];        /* what each layer's sums go into*/
     moe_real *pre[MOE_MAX_HIDDEN + 1];       /* (B K,out) those sums         */
@@ -754,15 +749,8 @@ static moei_bits moei_to_bits(moe_real x)
     return word.bits;
 }
 
-static moe_real moei_nan(void)
-{
-    return moei_from_bits(MOEI_INFINITY_BITS | (MOEI_INFINITY_BITS >> 1));
-}
-
-static moe_real moei_infinity(void)
-{
-    return moei_from_bits(MOEI_INFINITY_BITS);
-}
+#define MOEI_INFINITY moei_from_bits(MOEI_INFINITY_BITS)
+#define MOEI_NAN moei_from_bits(MOEI_INFINITY_BITS | (MOEI_INFINITY_BITS >> 1))
 
 static moe_real moei_power_of_2(int k)
 {
@@ -971,12 +959,12 @@ MOEI_NEAR void moei_exchange(const moei_view *v, int i, int j, int n,
     const int32_t *list = v->list ? v->list + j : NULL;
     int k;
 
-    if (list == NULL && back)
+    if (list == NULL)
         MOEI_UNROLL(for (k = 0; k < n; k++))
-            at[k * apart] = room[k];
-    else if (list == NULL)
-        MOEI_UNROLL(for (k = 0; k < n; k++))
-            room[k] = at[k * apart];
+            if (back)
+                at[k * apart] = room[k];
+            else
+                room[k] = at[k * apart];
     else
         for (k = 0; k < n; k++)
             if (back)
@@ -1189,8 +1177,8 @@ MOEI_FAST MOEI_V MOEI_(log)(MOEI_V x)
 {
     const moe_real scale = moei_power_of_2(MOEI_FRACTION + 1);
     const moe_real whole = moei_power_of_2(MOEI_FRACTION);
-    const MOEI_V zero = MOEI_ALL((moe_real)0), inf = MOEI_ALL(moei_infinity());
-    const MOEI_V none = MOEI_ALL(moei_nan());
+    const MOEI_V zero = MOEI_ALL((moe_real)0), inf = MOEI_ALL(MOEI_INFINITY);
+    const MOEI_V none = MOEI_ALL(MOEI_NAN);
     MOEI_V least = MOEI_ALL(moei_power_of_2(1 - MOEI_BIAS));
     MOEI_I bits = MOEI_BITS(MOEI_PICK(x < least, x * scale, x))
            - (MOEI_SQRT_HALF - MOEI_ONE_BITS);
@@ -1216,7 +1204,7 @@ MOEI_FAST MOEI_V MOEI_(sqrt)(MOEI_V x)
 {
     const moe_real up = moei_power_of_2(4 * MOEI_FRACTION);
     const moe_real down = moei_power_of_2(-2 * MOEI_FRACTION);
-    const MOEI_V inf = MOEI_ALL(moei_infinity()), none = MOEI_ALL(moei_nan());
+    const MOEI_V inf = MOEI_ALL(MOEI_INFINITY), none = MOEI_ALL(MOEI_NAN);
     const MOEI_V least = MOEI_ALL(
         moei_power_of_2(4 * MOEI_FRACTION - MOEI_BIAS));
     MOEI_V u = MOEI_PICK(x < least, x * up, x);
@@ -1337,14 +1325,7 @@ MOEI_FAST void MOEI_(set_lanes)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v,
         MOEI_(put)(p, apart, n, v);
 }
 
-/* The last lanes of a row of an operand; and all of it, one number spread. */
-MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int col, int n)
-{
-    if (col == 0)
-        return MOEI_ALL(*p);
-    return MOEI_LOAD_PART(p, n);
-}
-
+/* An operand's row, which may be one number: then it is spread in room. */
 MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
                                          moe_real *room)
 {
@@ -1614,9 +1595,11 @@ MOEI_APART void MOEI_(map_left)(moei_map_op op, int n, moe_real *y,
                                 const moe_real *q, int q_col,
                                 const moe_real *r, int r_col)
 {
-    MOEI_STORE_PART(y, n, MOEI_(map_once)(op, MOEI_(part)(p, p_col, n),
-                                          MOEI_(part)(q, q_col, n),
-                                          MOEI_(part)(r, r_col, n)));
+    const MOEI_V a = p_col ? MOEI_LOAD_PART(p, n) : MOEI_ALL(*p);
+    const MOEI_V b = q_col ? MOEI_LOAD_PART(q, n) : MOEI_ALL(*q);
+    const MOEI_V c = r_col ? MOEI_LOAD_PART(r, n) : MOEI_ALL(*r);
+
+    MOEI_STORE_PART(y, n, MOEI_(map_once)(op, a, b, c));
 }
 
 /* Rows that are side by side or one number: whole vectors, then a part. */
@@ -1713,7 +1696,7 @@ MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
     int j, v;
 
     for (v = 0; v < vectors; v++)
-        sum[v] = MOEI_ALL(op == MOEI_MAX ? -moei_infinity() : (moe_real)0);
+        sum[v] = MOEI_ALL(op == MOEI_MAX ? -MOEI_INFINITY : (moe_real)0);
     for (j = A->n; j > 0; j--, p += A->col, q += B->col) {
         MOEI_UNROLL(for (v = 0; v < vectors; v++))
             sum[v] = MOEI_(term)(op, sum[v],
@@ -1951,7 +1934,7 @@ MOEI_LOOP void MOEI_(product_panels)(const moei_job *job, moei_view *v)
                 moei_view_of(panel, WIDE, 1, b.m, b.n)};
 
             MOEI_(pack)(&b, panel, WIDE);
-            step.least = l + DEEP < k ? -moei_infinity() : job->least;
+            step.least = l + DEEP < k ? -MOEI_INFINITY : job->least;
             MOEI_(product_rows)(&step, part);
         }
 }
@@ -2160,17 +2143,14 @@ MOEI_FAST void moei_share(moei_loop *loop, const moei_job *job, moei_view *v,
         : moei_run_part(loop, job, v, i, parts))
 }
 
-static uint64_t moei_area(const moei_view *v)
-{
-    return (uint64_t)v->m * (uint64_t)v->n;
-}
+#define MOEI_AREA(v) ((uint64_t)(v).m * (uint64_t)(v).n)
 
 static void moei_share_map(const moei_kernels *set, moei_map_op op,
                            moei_view *v)
 {
     const moei_job job = {(int)op, -1, 0};
 
-    moei_share(set->map, &job, v, 8 * moei_area(v));
+    moei_share(set->map, &job, v, 8 * MOEI_AREA(*v));
 }
 
 /* The loops in the set of m; map with three, two or one operand. */
@@ -2199,7 +2179,7 @@ static void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
     const moei_job job = {(int)op, -1, 0};
     moei_view v[4] = {y, A, B, moei_zero};
 
-    moei_share(moei_set[m->set]->reduce, &job, v, 8 * moei_area(&A));
+    moei_share(moei_set[m->set]->reduce, &job, v, 8 * MOEI_AREA(A));
 }
 
 static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
@@ -2208,7 +2188,7 @@ static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
     const moei_job job = {0, -1, 0};
     moei_view v[4] = {P, log_P, lse, X};
 
-    moei_share(moei_set[m->set]->softmax, &job, v, 32 * moei_area(&X));
+    moei_share(moei_set[m->set]->softmax, &job, v, 32 * MOEI_AREA(X));
 }
 
 /* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
@@ -2218,7 +2198,7 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
     const moei_kernels *set = moei_set[m->set];
-    const moei_job job = {0, 3, then == MOEI_RELU ? 0 : -moei_infinity()};
+    const moei_job job = {0, 3, then == MOEI_RELU ? 0 : -MOEI_INFINITY};
     moei_view v[4] = {C, S, A, B};
 
     if (C.row == 1 && (C.col != 1 || C.n < C.m)) {
@@ -2228,7 +2208,7 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
         v[3] = moei_transposed(A);
     }
     moei_share(set->product[moei_way_of(v, set->bits)], &job, v,
-               moei_area(v) * (uint64_t)A.n);
+               MOEI_AREA(*v) * (uint64_t)A.n);
     if (then != MOEI_COPY && then != MOEI_RELU)
         moei_map1(m, then, C, C);
 }
@@ -2826,7 +2806,7 @@ MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c,
                                               : moei_block(at, n, columns);
 }
 
-/* moei_rows_of for loops that take no lists: copied to room; and back. */
+/* moei_rows_of for loops that take no lists: copied to room. */
 MOEI_NEAR moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
                                     moei_view a, int room)
 {
@@ -2837,12 +2817,6 @@ MOEI_NEAR moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
     copy = moei_room(m, net, c, room, a.n);
     moei_map1(m, MOEI_COPY, copy, rows);
     return copy;
-}
-
-static void moei_put_back(const moe *m, moei_view listed, moei_view rows)
-{
-    if (listed.list != NULL)
-        moei_map1(m, MOEI_COPY, listed, rows);
 }
 
 /* The inputs of copy c.  (n,in) */
@@ -2910,7 +2884,8 @@ static void moei_net_backward(moe *m, int c, int gate, int want_dz)
             moei_view rows = moei_fetch_rows(m, net, c, dE_dz, MOEI_X_OF);
             dE_dx = moei_seen(net, rows);
             moei_product(m, MOEI_COPY, dE_dx, dE_dx, dE_da, moei_transposed(W));
-            moei_put_back(m, moei_rows_of(net, c, dE_dz), rows);
+            if (net->cases != NULL)
+                moei_map1(m, MOEI_COPY, moei_rows_of(net, c, dE_dz), rows);
         }
     }
 }
@@ -2933,7 +2908,7 @@ static void moei_choose(const moe_real *s, int step, const moe_real *bias,
 
         if (j >= K && !(x > room[K - 1]))
             continue;
-        x = x == x ? x : -moei_infinity();
+        x = x == x ? x : -MOEI_INFINITY;
         k = moei_smaller(j, K - 1);
         for (; k > 0 && room[k - 1] < x; k--) {
             room[k] = room[k - 1];
@@ -3145,71 +3120,68 @@ MOEI_NEAR moei_view moei_column_for(const moe *m, int i, int name)
                                     moei_cases_of(net, i)) : moei_column(a, i);
 }
 
-/* (E,O) the outputs of all experts for case r. */
-static moei_view moei_outs_of_case(const moe *m, int r)
+/* What expert i gave (n,O); or by case what all have given for case i (E,O). */
+static moei_view moei_outs(const moe *m, int i, int by_case)
 {
-    moei_view o = moei_expert_out(m, 0);
+    moei_view o = moei_expert_out(m, by_case ? 0 : i);
 
-    return moei_view_of(o.at + (ptrdiff_t)r * o.row, o.m * o.n, o.col,
-                        m->config.experts, o.n);
+    return by_case ? moei_view_of(o.at + (ptrdiff_t)i * o.row, o.m * o.n, o.col,
+                                  m->config.experts, o.n) : o;
 }
 
-/* Through all outputs by expert, or by case where there are fewer of these. */
-static void moei_each_out(moe *m, moei_work *by_expert, moei_work *by_case,
-                          size_t operations)
+/* work(m, i, 0) for each expert; or work(m, r, 1) for each case, where there
+   are fewer of these. */
+static void moei_each_out(moe *m, moei_work *work, size_t operations)
 {
-    int r, cases = m->choice || m->n >= m->config.experts ? 0 : m->n;
+    int r, by_case = m->choice == NULL && m->n < m->config.experts;
 
-    for (r = 0; r < cases; r++)
-        by_case(m, r, 0);
-    if (cases == 0)
-        moei_each_expert(m, by_expert, 0, operations);
+    for (r = 0; r < m->n && by_case; r++)
+        work(m, r, 1);
+    if (!by_case)
+        moei_each_expert(m, work, 0, operations);
 }
 
 /* y = sum_i p_i o_i, over the experts that ran */
-static void moei_blend_expert(moe *m, int i, int how)
+static void moei_blend_some(moe *m, int i, int by_case)
 {
-    moei_view y = moei_for_expert(m, i, MOEI_Y);
-
-    (void)how;
-    moei_map(m, MOEI_MUL_ADD, y, moei_expert_out(m, i),
-             moei_column_for(m, i, MOEI_P), i > 0 || m->choice ? y : moei_zero);
-}
-
-static void moei_blend_case(moe *m, int i, int how)
-{
+    moei_view y = moei_array(m, MOEI_Y), y_i = moei_rows_of(&m->expert, i, y);
+    moei_view o = moei_outs(m, i, by_case);
     int32_t r = i;
 
-    (void)how;
-    moei_product(m, MOEI_COPY, moei_listed(moei_array(m, MOEI_Y), &r, 1),
-                 moei_zero, moei_listed(moei_array(m, MOEI_P), &r, 1),
-                 moei_outs_of_case(m, i));
+    if (by_case)
+        moei_product(m, MOEI_COPY, moei_listed(y, &r, 1), moei_zero,
+                     moei_listed(moei_array(m, MOEI_P), &r, 1), o);
+    else
+        moei_map(m, MOEI_MUL_ADD, y_i, o, moei_column_for(m, i, MOEI_P),
+                 i > 0 || m->choice ? y_i : moei_zero);
 }
 
 static void moei_blend_forward(moe *m)
 {
     if (m->choice != NULL)
         moei_map1(m, MOEI_COPY, moei_array(m, MOEI_Y), moei_zero);
-    moei_each_out(m, moei_blend_expert, moei_blend_case, 0);
+    moei_each_out(m, moei_blend_some, 0);
 }
 
-/* What a column is to be reduced to: itself, or room. */
-MOEI_NEAR moei_view moei_result_for(const moe *m, int i, moei_view column)
+/* Column i of G (n,K) = sums over the rows of A, B (n,O), by way of room. */
+static void moei_reduce_for(const moe *m, int i, moei_reduce_op op, moei_view A,
+                            moei_view B)
 {
-    return column.list ? moei_room(m, &m->expert, i, MOEI_TOP, 1) : column;
+    moei_view g_i = moei_column_for(m, i, MOEI_G);
+    moei_view sums = moei_room(m, &m->expert, i, MOEI_TOP, 1);
+
+    moei_reduce(m, op, g_i.list ? sums : g_i, A, B);
+    if (g_i.list != NULL)
+        moei_map1(m, MOEI_COPY, g_i, sums);
 }
 
 /* e_i = |d - o_i|^2;  softmax: -sum_k d_k log o_ik.  e (n,K), in G, cut */
 static void moei_error_of(moe *m, int i, int softmax)
 {
-    moei_view column = moei_column_for(m, i, MOEI_G);
-    moei_view e_i = moei_result_for(m, i, column);
-
-    moei_reduce(m, softmax ? MOEI_DOT : MOEI_SQUARE, e_i,
-                moei_fetch_rows(m, &m->expert, i, moei_array(m, MOEI_D),
-                                MOEI_D_OF),
-                softmax ? moei_expert_log(m, i) : moei_expert_out(m, i));
-    moei_put_back(m, column, e_i);
+    moei_reduce_for(m, i, softmax ? MOEI_DOT : MOEI_SQUARE,
+                    moei_fetch_rows(m, &m->expert, i, moei_array(m, MOEI_D),
+                                    MOEI_D_OF),
+                    softmax ? moei_expert_log(m, i) : moei_expert_out(m, i));
 }
 
 static moei_view moei_errors(moe *m, moe_real most)
@@ -3337,12 +3309,9 @@ static void moei_by_blend(moe *m, int i, moei_view delta)
     moei_view o = moei_expert_out(m, i);
     moei_view dE_dy = moei_fetch_rows(m, &m->expert, i,
                                       moei_array(m, MOEI_DE_DY), MOEI_D_OF);
-    moei_view column = moei_column_for(m, i, MOEI_G);
-    moei_view g_i = moei_result_for(m, i, column);
     int function = m->expert.function[m->expert.layers - 1];
 
-    moei_reduce(m, MOEI_DOT, g_i, dE_dy, o);
-    moei_put_back(m, column, g_i);
+    moei_reduce_for(m, i, MOEI_DOT, dE_dy, o);
     moei_map2(m, MOEI_MUL, delta, dE_dy, moei_column_for(m, i, MOEI_P));
     if (function == MOEI_SOFTMAX)
         moei_softmax_backward(m, o, delta, delta,
@@ -3357,15 +3326,12 @@ static void moei_by_log_blend(moe *m, int i, moei_view delta)
 {
     moei_view o = moei_expert_out(m, i);
     moei_view r = moei_room(m, &m->expert, i, MOEI_DELTA_2, o.n);
-    moei_view column = moei_column_for(m, i, MOEI_G);
-    moei_view g_i = moei_result_for(m, i, column);
 
     moei_log_share(m, i, r);
     moei_map2(m, MOEI_EXP, r, r, moei_for_expert(m, i, MOEI_DE_DY));
     moei_map2(m, MOEI_MUL, r, r, moei_for_expert(m, i, MOEI_D));
-    moei_reduce(m, MOEI_SUM, g_i, r, moei_zero);
-    moei_put_back(m, column, g_i);
-    moei_map2(m, MOEI_MUL, delta, o, g_i);
+    moei_reduce_for(m, i, MOEI_SUM, r, moei_zero);
+    moei_map2(m, MOEI_MUL, delta, o, moei_column_for(m, i, MOEI_G));
     moei_map2(m, MOEI_SUB, delta, delta, r);
 }
 
@@ -3403,7 +3369,7 @@ static void moei_load_labels(moe *m, const int *labels, const int32_t *order)
     for (i = 0; i < d.m; i++) {
         label = labels[order ? order[i] : i];
         if (moei_outside(label, 0, d.n - 1))
-            at[i * d.row] = moei_nan();
+            at[i * d.row] = MOEI_NAN;
         else
             at[i * d.row + (ptrdiff_t)label * d.col] = 1;
     }
@@ -3490,27 +3456,17 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
     moei_map(m, MOEI_MUL_ADD, user, y, moei_scale_d(m, 1), moei_scale_d(m, 0));
 }
 
-/* Write the public arrays: o (n,K,O) by expert or case, then the others. */
-static void moei_publish_expert(moe *m, int i, int how)
+/* Write the public arrays: o (n,K,O), then the others. */
+static void moei_publish_some(moe *m, int i, int by_case)
 {
     const moei_net *net = &m->expert;
     int K = m->config.top_k, O = m->config.outputs, n_i = moei_cases_of(net, i);
     moei_view o = moei_matrix(m->o, m->n * K, O);
+    moei_view to = by_case ? moei_window(o, i * K, 0, K, O)
+        : net->place ? moei_listed(o, net->place + net->start[i], n_i)
+        : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1, n_i, O);
 
-    (void)how;
-    moei_to_user(m, net->place
-                 ? moei_listed(o, net->place + net->start[i], n_i)
-                 : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1, n_i, O),
-                 moei_expert_out(m, i));
-}
-
-static void moei_publish_case(moe *m, int r, int how)
-{
-    moei_view o = moei_outs_of_case(m, r);
-
-    (void)how;
-    moei_to_user(m, moei_matrix(m->o + (size_t)r * (size_t)o.m * (size_t)o.n,
-                                o.m, o.n), o);
+    moei_to_user(m, to, moei_outs(m, i, by_case));
 }
 
 static void moei_publish(moe *m)
@@ -3524,7 +3480,7 @@ static void moei_publish(moe *m)
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
         moei_to_all(m, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
     }
-    moei_each_out(m, moei_publish_expert, moei_publish_case, 8 * (size_t)O);
+    moei_each_out(m, moei_publish_some, 8 * (size_t)O);
     moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
 }
 
@@ -3677,14 +3633,14 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     MOE_ASSERT(m != NULL && m->grads != NULL);
     MOE_ASSERT(data != NULL && (data->n < 1 || data->x != NULL));
     if (!moei_targets_fit(m, data))
-        return m->grads[0] = moei_nan();
+        return m->grads[0] = MOEI_NAN;
     moei_clear_sums(m);
     if (m->config.balance > 0)
         moei_count_shares(m, data, NULL, 0, data->n);
     for (first = 0; first < data->n; first += m->n) {
         moei_load(m, data, NULL, first, data->n);
         if (!moei_block_is_finite(m))
-            return m->grads[0] = moei_nan();
+            return m->grads[0] = MOEI_NAN;
         moei_block_forward(m);
         moei_loss_forward(m);
         moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
@@ -3756,15 +3712,15 @@ static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
     const moe_real scale = (moe_real)1e-25;
     moe_real part[SUMS], sum = 0;
     size_t i, left;
+    moei_view some;
     int k, sums, terms;
 
     for (i = 0; i < count; i += (size_t)sums * (size_t)terms) {
         left = count - i;
         sums = left < SUMS ? (int)left : SUMS;
         terms = left / SUMS > TERMS ? TERMS : (int)(left / (size_t)sums);
-        moei_reduce(m, MOEI_DOT, moei_cases(part, sums),
-                     moei_view_of(g + i, 1, sums, sums, terms),
-                     moei_view_of(g + i, 1, sums, sums, terms));
+        some = moei_view_of(g + i, 1, sums, sums, terms);
+        moei_reduce(m, MOEI_DOT, moei_cases(part, sums), some, some);
         for (k = 0; k < sums; k++)
             sum += part[k];
     }
@@ -3793,24 +3749,23 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
     rule->rate = rate;
     rule->momentum = t->momentum;
     rule->decay = t->weight_decay;
-    rule->second_scale = 1;
+    rule->second_scale = 1 / (1 - m->beta_power[1] * MOEI_BETA_2);
     if (t->optimizer == MOE_ADAM) {
         rule->decay = rate * t->weight_decay;
         rule->rate = rate / (1 - m->beta_power[0] * MOEI_BETA_1);
-        rule->second_scale = 1 / (1 - m->beta_power[1] * MOEI_BETA_2);
     }
     if (t->weight_decay > 0)
         norm += t->weight_decay * moei_norm(m, m->own, m->trained_count);
     return moei_is_finite(norm * norm) && moei_is_finite(rate * norm);
 }
 
-static void moei_update_some(moe *m, size_t at, size_t count,
+static void moei_update_some(moe *m, size_t from, size_t to,
                              const moei_rule *rule)
 {
     moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
 
-    moei_set[m->set]->update(count, m->own + at, m->grads + at,
-                             v ? v + at : NULL, u ? u + at : NULL, rule);
+    moei_set[m->set]->update(to - from, m->own + from, m->grads + from,
+                             v ? v + from : NULL, u ? u + from : NULL, rule);
 }
 
 /* Parameters from .. to-1 by one rule, shared out as if they were rows. */
@@ -3821,7 +3776,7 @@ static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
     int i;
 
     MOEI_EACH_PART(i, parts, moei_update_some(m, from + (size_t)i * some,
-        i < parts - 1 ? some : to - from - (size_t)i * some, rule))
+        i < parts - 1 ? from + (size_t)(i + 1) * some : to, rule))
 }
 
 /* All layers of a net; biases do not decay. */

@@ -386,7 +386,7 @@ static void check_wishes(void)
     CHECK(moe_file_config(NULL, f.at, f.bytes) == MOE_ERR_NULL);
     CHECK(moe_file_config(&c, NULL, f.bytes) == MOE_ERR_NULL);
     CHECK(moe_save_to(NULL, MOE_USE_TRAIN, f.at, f.bytes) == MOE_ERR_NULL);
-    m.own[3] = moei_infinity();
+    m.own[3] = MOEI_INFINITY;
     CHECK(moe_save_to(&m, MOE_USE_TRAIN, f.at, f.bytes) == MOE_ERR_DIVERGED);
     m.own[3] = 0;
     m.config.sigma = -1;

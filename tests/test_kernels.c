@@ -624,9 +624,9 @@ static void expect_special(int at, moei_map_op op, double a, double b)
    exp: not-a-numbers stay so, and no set treats them otherwise. */
 static void check_special(moei_map_op op)
 {
-    const moe_real inf = moei_infinity(), least = moei_from_bits(1);
+    const moe_real inf = MOEI_INFINITY, least = moei_from_bits(1);
     const moe_real value[] = {
-        0, -(moe_real)0.0, 1, -1, inf, -inf, moei_nan(), least, -least,
+        0, -(moe_real)0.0, 1, -1, inf, -inf, MOEI_NAN, least, -least,
         moei_power_of_2(1 - MOEI_BIAS), MOEI_LARGEST, -MOEI_LARGEST,
         MOEI_EXP_MIN, MOEI_EXP_MAX, MOEI_EXP_MIN + 1, 20, -20};
     enum { N = sizeof value / sizeof *value };
@@ -646,7 +646,7 @@ static void check_special(moei_map_op op)
         moei_share_map(moei_set[set], op, v);
         whole = take_grid(&Y, got);
         for (i = 0; i < N * N; i++)     /* one is as good as another */
-            got[i] = isnan(got[i]) ? moei_nan() : got[i];
+            got[i] = isnan(got[i]) ? MOEI_NAN : got[i];
         SAY("op %d, %d bits", (int)op, moei_set[set]->bits);
         judge("special", N * N, whole, said);
     }
