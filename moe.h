@@ -102,7 +102,7 @@
      MOE_IMPLEMENTATION  in one file: the code itself
      MOE_STATIC          all functions static; needs MOE_IMPLEMENTATION too
      MOE_DOUBLE          moe_real is double; files that disagree do not link
-     MOE_PREDICT_ONLY    no training code
+     MOE_PREDICT_ONLY    no training code, and no memory for training
      MOE_NO_MALLOC       memory is yours to give; no moe_save, moe_load
      MOE_NO_STDIO        no moe_save and moe_load: files in memory alone
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
@@ -253,7 +253,7 @@
 #define MOEI_NEAR MOEI_SIZED(static MOEI_UNUSED, MOEI_FAST)
 
 #define MOEI_TARGET             /* the instruction set, where it is chosen */
-#define MOEI_LOOP static MOEI_TARGET
+#define MOEI_LOOP static MOEI_UNUSED MOEI_TARGET
 #ifdef __GNUC__
 #define MOEI_UNUSED __attribute__((unused))
 #define MOEI_FAST static inline __attribute__((MOEI_INLINE unused)) MOEI_TARGET
@@ -406,7 +406,7 @@ typedef struct moei_net {
     moe_real *act[MOE_MAX_HIDDEN + 1];       /* (B K,out) what comes out     */
 } moei_net;
 
-#define MOEI_WORK 18            /* private: arrays of a block */
+#define MOEI_WORK 17            /* private: arrays of a block */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
    memory, or the weights it was attached to.  The arrays are (rows, ...),
@@ -671,14 +671,14 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOEI_EACH_PART(i, parts, call) for (i = 0; i < parts; i++) call;
 #endif
 
-/* A public function that only learning needs: under MOE_PREDICT_ONLY it is
-   static and unused, so that the compiler drops it and all that it calls. */
+/* What only learning needs: under MOE_PREDICT_ONLY public functions are static
+   and unused, so that the compiler drops them and all that they call. */
 #ifdef MOE_PREDICT_ONLY
 #define MOEI_LEARN static MOEI_UNUSED
-#define MOEI_LEARNS(kernel) (1 ? NULL : kernel)
+#define MOEI_LEARNS(yes, no) no
 #else
 #define MOEI_LEARN MOE_DEF
-#define MOEI_LEARNS(kernel) kernel
+#define MOEI_LEARNS(yes, no) yes
 #endif
 
 /* Without stdio its calls are 0, and what needs them is static and unused. */
@@ -898,10 +898,7 @@ MOEI_FAST moei_view moei_number(const moe_real *at)
 }
 
 /* (1,n) ones: what a matrix is multiplied by for the sums of its columns. */
-MOEI_FAST moei_view moei_ones(int n)
-{
-    return moei_view_of(moei_one.at, 0, 0, 1, n);
-}
+#define MOEI_ONES(n) moei_view_of(moei_one.at, 0, 0, 1, n)
 
 MOEI_FAST moei_view moei_column(moei_view v, int j)
 {
@@ -1467,27 +1464,28 @@ typedef MOEI_EITHER(unsigned short, unsigned char) moei_mask_bits;
 #define MOEI_HAS_128
 #endif
 
-/* The elementwise functions of vectors a, b, c.  Activations and the products
-   with their derivatives stand in the order of moe_activation; slopes take
-   f'(a) from b = f(a), but for silu from b = a.  LONG are many instructions. */
-#define MOEI_OPS(X, LONG)                                                   \
-    X(MOEI_COPY, a) X(MOEI_ADD, a + b) X(MOEI_SUB, a - b) X(MOEI_MUL, a * b)\
-    X(MOEI_MUL_ADD, a * b + c) X(MOEI_SUB_MUL, (a - b) * c)                 \
-    X(MOEI_SUB_DIV, (a - b) / c) X(MOEI_MAX2, MOEI_(larger)(a, b))          \
-    X(MOEI_MIN, MOEI_PICK(a > b, b, a))                                     \
-    X(MOEI_EQUAL, MOEI_PICK(a == b, c, MOEI_(nothing)))                     \
-    X(MOEI_AT_LEAST, MOEI_PICK(a >= b, c, MOEI_(nothing)))                  \
-    LONG(MOEI_EXP, MOEI_(exp)(a - b)) LONG(MOEI_LOG, MOEI_(log)(a))         \
+/* The elementwise functions of vectors a, b, c; LONG are many instructions.
+   Activations and products with their slopes stand in moe_activation's order;
+   slopes take f'(a) from b = f(a), but for silu from b = a. */
+#define MOEI_OPS(X, LONG, LEARN, LEARN_LONG)                                \
+    X(MOEI_COPY, a) X(MOEI_MUL_ADD, a * b + c) X(MOEI_SUB_MUL, (a - b) * c) \
     X(MOEI_RELU, MOEI_(larger)(a, MOEI_(nothing)))                          \
     LONG(MOEI_TANH, MOEI_(tanh)(a)) LONG(MOEI_LOGISTIC, MOEI_(logistic)(a)) \
     LONG(MOEI_ELU, MOEI_(elu)(a)) LONG(MOEI_SILU, a * MOEI_(logistic)(a))   \
-    X(MOEI_RELU_SLOPE, MOEI_PICK(b > 0, a, MOEI_(nothing)))                 \
-    X(MOEI_TANH_SLOPE, a * (1 - b * b))                                     \
-    X(MOEI_LOGISTIC_SLOPE, a * (b * (1 - b)))                               \
-    X(MOEI_ELU_SLOPE, MOEI_PICK(b > 0, a, a * (b + 1)))                     \
-    LONG(MOEI_SILU_SLOPE, a * MOEI_(silu_slope)(b))
+    LEARN(MOEI_ADD, a + b) LEARN(MOEI_SUB, a - b) LEARN(MOEI_MUL, a * b)    \
+    LEARN(MOEI_SUB_DIV, (a - b) / c) LEARN(MOEI_MAX2, MOEI_(larger)(a, b))  \
+    LEARN(MOEI_MIN, MOEI_PICK(a > b, b, a))                                 \
+    LEARN(MOEI_EQUAL, MOEI_PICK(a == b, c, MOEI_(nothing)))                 \
+    LEARN(MOEI_AT_LEAST, MOEI_PICK(a >= b, c, MOEI_(nothing)))              \
+    LEARN_LONG(MOEI_EXP, MOEI_(exp)(a - b))                                 \
+    LEARN_LONG(MOEI_LOG, MOEI_(log)(a))                                     \
+    LEARN(MOEI_RELU_SLOPE, MOEI_PICK(b > 0, a, MOEI_(nothing)))             \
+    LEARN(MOEI_TANH_SLOPE, a * (1 - b * b))                                 \
+    LEARN(MOEI_LOGISTIC_SLOPE, a * (b * (1 - b)))                           \
+    LEARN(MOEI_ELU_SLOPE, MOEI_PICK(b > 0, a, a * (b + 1)))                 \
+    LEARN_LONG(MOEI_SILU_SLOPE, a * MOEI_(silu_slope)(b))
 #define MOEI_OP(name, result) name,
-typedef enum moei_map_op { MOEI_OPS(MOEI_OP, MOEI_OP) } moei_map_op;
+typedef enum { MOEI_OPS(MOEI_OP, MOEI_OP, MOEI_OP, MOEI_OP) } moei_map_op;
 
 typedef enum { MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE } moei_reduce_op;
 typedef enum { MOEI_SGD, MOEI_MOMENTUM, MOEI_ADAM } moei_update_op;
@@ -1556,6 +1554,7 @@ typedef struct moei_kernels {
             MOEI_STORE(y, result);                                          \
         }                                                                   \
         break;
+#define MOEI_SKIP(name, result) case name: break;
 MOEI_LOOP void MOEI_(map_strip)(
     moei_map_op op, int n, moe_real *y, ptrdiff_t y_step, const moe_real *p,
     ptrdiff_t p_step, const moe_real *q, ptrdiff_t q_step, const moe_real *r,
@@ -1563,7 +1562,8 @@ MOEI_LOOP void MOEI_(map_strip)(
 {
     MOEI_OUTER(for (; n > 0; MOEI_NEXT))
     switch (op) {
-    MOEI_OPS(MOEI_EACH, MOEI_EACH)
+    MOEI_OPS(MOEI_EACH, MOEI_EACH, MOEI_LEARNS(MOEI_EACH, MOEI_SKIP),
+             MOEI_LEARNS(MOEI_EACH, MOEI_SKIP))
     }
 }
 
@@ -1580,11 +1580,10 @@ MOEI_APART MOEI_V MOEI_(map_long)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
 }
 
 #define MOEI_ONCE(name, result) case name: return result;
-#define MOEI_LATER(name, result) case name: break;
 MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
 {
     switch (op) {
-    MOEI_OPS(MOEI_ONCE, MOEI_LATER)
+    MOEI_OPS(MOEI_ONCE, MOEI_SKIP, MOEI_ONCE, MOEI_SKIP)
     }
     return MOEI_(map_long)(op, a, b, c);
 }
@@ -1753,8 +1752,8 @@ MOEI_LOOP void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
 /* P_ij = exp(X_ij) / sum_j exp(X_ij),  log_P_ij = X_ij - lse_i,
      lse_i = log sum_j exp(X_ij) = top + log sum_j exp(X_ij - top),
    top = max_j X_ij, so that nothing overflows; |X| is cut so that no inf - inf
-   can be.  P, log_P, X (m,n)   lse (m,1), side by side   log_P may be X.
-   Row i, lanes along it; or, as where n < 3, a row to each lane, across. */
+   can be.  P, log_P, X (m,n)   lse (m,1), side by side   log_P may be X, or P
+   if unwanted.  Row i, lanes along it; or across, as if n < 3, a row each. */
 MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
                                    const moei_view *lse, const moei_view *X,
                                    ptrdiff_t i, const int along,
@@ -1769,7 +1768,7 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
     moe_real *p = moei_writable(*P) + i * P->row;
     moe_real *l = moei_writable(*log_P) + i * log_P->row;
     const MOEI_V most = MOEI_ALL(MOEI_LARGEST);
-    MOEI_V top = -most, sum = MOEI_ALL((moe_real)0), a, e;
+    MOEI_V top = -most, sum = MOEI_ALL((moe_real)0), a, b, e;
     ptrdiff_t j;
     int n;
 
@@ -1789,14 +1788,14 @@ MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
         MOEI_(set_lanes)(p + j * P->col, p_lane, n, e, stand);
     }
     sum = along ? MOEI_(fold)(sum, 0) : sum;
-    a = MOEI_(log)(sum);
+    a = MOEI_LEARNS(MOEI_(log)(sum), sum);
     MOEI_(give)(moei_writable(*lse) + i, rows, a + top);
     for (j = 0; j < X->n; j += step) {
         n = along ? moei_smaller(X->n - (int)j, step) : rows;
-        e = MOEI_(lanes)(p + j * P->col, p_lane, n, stand) / sum;
-        MOEI_(set_lanes)(p + j * P->col, p_lane, n, e, stand);
-        e = MOEI_(lanes)(l + j * log_P->col, l_lane, n, stand) - a;
-        MOEI_(set_lanes)(l + j * log_P->col, l_lane, n, e, stand);
+        e = MOEI_(lanes)(p + j * P->col, p_lane, n, stand);
+        b = MOEI_(lanes)(l + j * log_P->col, l_lane, n, stand);
+        MOEI_(set_lanes)(l + j * log_P->col, l_lane, n, b - a, stand);
+        MOEI_(set_lanes)(p + j * P->col, p_lane, n, e / sum, stand);
     }
 }
 
@@ -2012,7 +2011,7 @@ MOEI_UNUSED static const moei_kernels MOEI_(table) = {
     {MOEI_(product_rows), MOEI_LANES == 1 ? NULL : MOEI_(product_dots),
      MOEI_LANES == 1 ? NULL : MOEI_(product_panels)},
     MOEI_(kernel_map), MOEI_(kernel_reduce),
-    MOEI_(kernel_softmax), MOEI_LEARNS(MOEI_(kernel_update))
+    MOEI_(kernel_softmax), MOEI_LEARNS(MOEI_(kernel_update), NULL)
 };
 
 #undef MOEI_
@@ -2098,6 +2097,10 @@ static const moei_kernels *const moei_set[] = {
 #endif
 };
 
+/* One of them; where there is but one, the compiler is told which. */
+#define MOEI_SET_AT(i) \
+    moei_set[sizeof moei_set > sizeof *moei_set ? (i) : 0]
+
 static int moei_count_sets(void)
 {
     int all = (int)(sizeof moei_set / sizeof *moei_set);
@@ -2116,7 +2119,7 @@ static int moei_find_set(int bits)
 {
     int i = moei_count_sets() - 1;
 
-    while (bits != 0 && i >= 0 && moei_set[i]->bits != bits)
+    while (bits != 0 && i >= 0 && MOEI_SET_AT(i)->bits != bits)
         i--;
     return i;
 }
@@ -2159,7 +2162,7 @@ MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
 {
     moei_view v[4] = {Y, A, B, C};
 
-    moei_share_map(moei_set[m->set], op, v);
+    moei_share_map(MOEI_SET_AT(m->set), op, v);
 }
 
 MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y, moei_view A,
@@ -2179,7 +2182,7 @@ static void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
     const moei_job job = {(int)op, -1, 0};
     moei_view v[4] = {y, A, B, moei_zero};
 
-    moei_share(moei_set[m->set]->reduce, &job, v, 8 * MOEI_AREA(A));
+    moei_share(MOEI_SET_AT(m->set)->reduce, &job, v, 8 * MOEI_AREA(A));
 }
 
 static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
@@ -2188,7 +2191,7 @@ static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
     const moei_job job = {0, -1, 0};
     moei_view v[4] = {P, log_P, lse, X};
 
-    moei_share(moei_set[m->set]->softmax, &job, v, 32 * MOEI_AREA(X));
+    moei_share(MOEI_SET_AT(m->set)->softmax, &job, v, 32 * MOEI_AREA(X));
 }
 
 /* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
@@ -2197,7 +2200,7 @@ static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
 MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
-    const moei_kernels *set = moei_set[m->set];
+    const moei_kernels *set = MOEI_SET_AT(m->set);
     const moei_job job = {0, 3, then == MOEI_RELU ? 0 : -MOEI_INFINITY};
     moei_view v[4] = {C, S, A, B};
 
@@ -2236,7 +2239,6 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
     X(DE_DZ, BLOCK, c->inputs, 1)                                             \
     X(DELTA, OWN, moei_widest(m, 0), 1)     /* dE/da of two layers         */ \
     X(DELTA_2, OWN, moei_widest(m, 1), 1)   /* in turn                     */ \
-    X(LOG_Q, BLOCK, c->balance > 0 ? c->experts : 0, 1)  /* of all s       */ \
     X(X_OF, OWN, m->balanced ? c->inputs : 0, 0)     /* rows of Z          */ \
     X(D_OF, OWN, m->balanced ? c->outputs : 0, 1)    /* rows of D or DE_DY */
 
@@ -2456,7 +2458,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     E = (uint64_t)m->config.experts;
     K = (uint64_t)m->config.top_k;
     O = (uint64_t)m->config.outputs;
-    learn = weights && m->config.use != MOE_USE_PREDICT;
+    learn = MOEI_LEARNS(weights && m->config.use != MOE_USE_PREDICT, 0);
     own = m->balanced > 0 ? B * K : B;      /* rows of what a copy has alone */
     if (weights)
         m->own = moei_take(&carver, MOEI_LINES(values));
@@ -2662,7 +2664,7 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     moei_clear((moe_real *)memory + own, need / sizeof(moe_real) - own);
     m->heap = heap;
     m->set = moei_find_set(config->simd);
-    m->config.simd = moei_set[m->set]->bits;
+    m->config.simd = MOEI_SET_AT(m->set)->bits;
     rows = (size_t)m->config.rows;
     for (i = 0; i < rows && m->gate.layers < 1; i++)
         m->work[MOEI_P][i] = moei_writable(moei_number(m->p))[i] = 1;
@@ -2872,7 +2874,7 @@ static void moei_net_backward(moe *m, int c, int gate, int want_dz)
         moei_view dE_dx = moei_room(m, net, c, MOEI_DELTA + !turn, at.in);
 
         moei_product(m, MOEI_COPY, dE_dW, dE_dW, moei_transposed(x), dE_da);
-        moei_product(m, MOEI_COPY, dE_db, dE_db, moei_ones(x.m), dE_da);
+        moei_product(m, MOEI_COPY, dE_db, dE_db, MOEI_ONES(x.m), dE_da);
         if (l > 0) {
             moei_product(m, MOEI_COPY, dE_dx, moei_zero, dE_da,
                          moei_transposed(W));
@@ -3021,8 +3023,7 @@ static void moei_balance_backward(moe *m, moei_view dE_ds)
     moei_view q = moei_block(m->work[MOEI_DELTA_2], m->n, E);
     moei_view mean = moei_array(m, MOEI_TOP), f = moei_row(m->share, E);
 
-    moei_softmax(m, q, moei_array(m, MOEI_LOG_Q), moei_array(m, MOEI_LSE),
-                 moei_array(m, MOEI_S));
+    moei_softmax(m, q, q, moei_array(m, MOEI_LSE), moei_array(m, MOEI_S));
     moei_reduce(m, MOEI_DOT, mean, q, f);
     moei_map(m, MOEI_SUB_MUL, q, f, mean, q);
     moei_map(m, MOEI_MUL_ADD, dE_ds, q, moei_number(&weight), dE_ds);
@@ -3586,7 +3587,7 @@ static void moei_count(moe *m, int at, moei_view x)
 
     for (i = 0; i < x.m; i += run) {
         run = moei_smaller(x.m - i, GROUP - (m->counted + i) % GROUP);
-        moei_product(m, MOEI_COPY, row, row, moei_ones(run),
+        moei_product(m, MOEI_COPY, row, row, MOEI_ONES(run),
                      moei_window(x, i, 0, run, x.n));
         for (k = 0; k < x.n && (m->counted + i + run) % GROUP == 0; k++) {
             moei_add(&sum[k], &carry[k], group[k]);
@@ -3764,7 +3765,7 @@ static void moei_update_some(moe *m, size_t from, size_t to,
 {
     moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
 
-    moei_set[m->set]->update(to - from, m->own + from, m->grads + from,
+    MOEI_SET_AT(m->set)->update(to - from, m->own + from, m->grads + from,
                              v ? v + from : NULL, u ? u + from : NULL, rule);
 }
 
@@ -4135,6 +4136,13 @@ static void moei_pass(moe *m, const moe_data *data, const uint64_t *key,
     }
 }
 
+static moe_real moei_loss_of(moe *m, const moe_data *data)
+{
+    moei_clear_sums(m);
+    moei_pass(m, data, NULL, 0, data->n, 0);
+    return moei_mean(m, MOEI_SUM_LOSS, data->n);
+}
+
 MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
                                    moe_report *report)
 {
@@ -4152,8 +4160,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
         return moei_refuse(m, MOE_ERR_CONFIG, moei_config_fault(&m->config));
     status = moei_check_data(m, data, 0, report);
     if (status == MOE_OK) {
-        moei_clear_sums(m);
-        moei_pass(m, data, NULL, 0, data->n, 0);
+        (void)moei_loss_of(m, data);
         moei_fill_report(m, data->n, report);
         moei_publish(m);
     }
@@ -4207,13 +4214,6 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
     return status;
 }
 
-static moe_real moei_validation_loss(moe *m, const moe_data *validation)
-{
-    moei_clear_sums(m);
-    moei_pass(m, validation, NULL, 0, validation->n, 0);
-    return moei_mean(m, MOEI_SUM_LOSS, validation->n);
-}
-
 /* Measure the validation loss; keep the best weights, or count the epochs
    since and slow down.  Whether patience is at its end. */
 static int moei_validate(moe *m, const moe_data *validation,
@@ -4222,7 +4222,7 @@ static int moei_validate(moe *m, const moe_data *validation,
 {
     enum { PLATEAU = 10, FLOOR = 1000 };    /* epochs, steps */
 
-    report->valid_loss = moei_validation_loss(m, validation);
+    report->valid_loss = moei_loss_of(m, validation);
     if (report->valid_loss < m->best_loss) {
         moei_keep_best(m, report->valid_loss);
         return 0;
@@ -4314,7 +4314,7 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
     m->scaled = 2;
     moei_clear(m->grads, m->trained_count);
     if (m->waiting < 0 && validation != NULL)
-        moei_keep_best(m, moei_validation_loss(m, validation));
+        moei_keep_best(m, moei_loss_of(m, validation));
     status = moei_epochs(m, data, validation, &plan, !(t && t->rate > 0),
                          report);
     if (!moei_is_finite(moei_norm(m, m->own, m->trained_count)))

@@ -317,7 +317,7 @@ static void run_product(const product *p, int layout, int set)
     int standing = layout & 1, gap = any_gap(), whole;
     grid S = product_start(p, standing, gap);
     grid C = p->s == ITSELF ? S : new_grid(standing, p->m, p->n, gap);
-    moei_view A = p->ones ? moei_ones(p->k) : p->A[layout >> 1 & 1].view;
+    moei_view A = p->ones ? MOEI_ONES(p->k) : p->A[layout >> 1 & 1].view;
     moe m;
 
     memset(&m, 0, sizeof m);
