@@ -2165,13 +2165,13 @@ MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
     moei_share_map(MOEI_SET_AT(m->set), op, v);
 }
 
-MOEI_FAST void moei_map2(const moe *m, moei_map_op op, moei_view Y, moei_view A,
+MOEI_LOOP void moei_map2(const moe *m, moei_map_op op, moei_view Y, moei_view A,
                          moei_view B)
 {
     moei_map(m, op, Y, A, B, moei_zero);
 }
 
-MOEI_FAST void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
+MOEI_LOOP void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
 {
     moei_map(m, op, Y, A, moei_zero, moei_zero);
 }

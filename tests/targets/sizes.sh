@@ -19,9 +19,11 @@ compiler_of() {
     esac
 }
 
-# code TARGET PARTS: code and constants + the sentences.
+# code TARGET PARTS: code and constants + the sentences, of what is used.
 code() {
-    set -- $(compiler_of "$1") -Os "-DPARTS=$2" -c $source -o "$work/x.o"
+    set -- $(compiler_of "$1") -Os "-DPARTS=$2" -ffunction-sections \
+        -fdata-sections $source -r -nostdlib -Wl,--gc-sections,-u,used \
+        -o "$work/x.o"
     if have "$1" && "$@" 2>"$work/said"; then
         "${1%gcc}size" -A "$work/x.o" | awk '
             /^\.rodata.*\.str/ { sentences += $2; next }
@@ -70,11 +72,12 @@ instructions() {
 
 table() {
     cat <<'END'
-Bytes at `-Os` with gcc and `MOE_STATIC` (`make -C tests sizes`): code and
-constants + the sentences of `status` and `why`; the compiler's own arithmetic,
-where there is no FPU, is not counted. "Predict" is open, attach and predict,
-"learn" has gradient, step and train too. The stack is the deepest seen in a run
-by painting it: 4 experts of 16-32-4 predict, 2 of 16-4-4 train.
+Bytes at `-Os` with gcc, `MOE_STATIC` and `--gc-sections` (`make -C tests
+sizes`): code and constants + the sentences of `status` and `why`; the
+compiler's own arithmetic, where there is no FPU, is not counted. "Predict" is
+open, attach and predict, "learn" has gradient, step and train too. The stack is
+the deepest seen in a run by painting it: 4 experts of 16-32-4 predict, 2 of
+16-4-4 train.
 
 | | predict | and learn | all but files | and files | stack, predict | train |
 |---|--:|--:|--:|--:|--:|--:|
