@@ -102,7 +102,7 @@
      MOE_IMPLEMENTATION  in one file: the code itself
      MOE_STATIC          all functions static; needs MOE_IMPLEMENTATION too
      MOE_DOUBLE          moe_real is double; files that disagree do not link
-     MOE_PREDICT_ONLY    no training code, and no memory for training
+     MOE_PREDICT_ONLY    no training code or memory; weights open as zeros
      MOE_NO_MALLOC       memory is yours to give; no moe_save, moe_load
      MOE_NO_STDIO        no moe_save and moe_load: files in memory alone
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
@@ -1739,7 +1739,8 @@ MOEI_LOOP void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
     const moei_view *y = v, *A = v + 1, *B = v + 2;
     const int along = A->col == 1 && A->n > 4 && MOEI_LANES > 1
                    && op != MOEI_MAX && !MOEI_IN_ORDER;
-    int i = 0, side = A->row == 1 && B->row == 1;
+    int i = 0, side = MOEI_SIZED(MOEI_LANES > 1, 1) && A->row == 1
+                   && B->row == 1;
 
     for (; i < A->m && along; i += MOEI_LANES)
         MOEI_(reduce_along)(op, y, A, B, i);
@@ -1804,7 +1805,8 @@ MOEI_LOOP void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
     const moei_view *P = v, *log_P = v + 1, *lse = v + 2, *X = v + 3;
     const int along = X->n > 2 && MOEI_LANES > 1 && !MOEI_IN_ORDER
                    && X->col == 1 && P->col == 1 && log_P->col == 1;
-    const int side = X->row == 1 && P->row == 1 && log_P->row == 1;
+    const int side = MOEI_SIZED(MOEI_LANES > 1, 1) && X->row == 1
+                  && P->row == 1 && log_P->row == 1;
     const int whole = side ? X->m - X->m % MOEI_LANES : 0;
     int i = 0;
 
@@ -2675,37 +2677,36 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     return MOE_OK;
 }
 
-/* Weights and biases of all copies uniform in +-1/sqrt(in). */
-static void moei_initial_layer(moe *m, const moei_net *net, int l,
-                               uint64_t *state)
+/* All layers but the gate's last uniform in +-1/sqrt(in), to learn from. */
+static void moei_initial(moe *m, int gate, uint64_t *state)
 {
-    moe_layer end = moei_layer_of(net, net->copies, l);
-    moe_real range = 1 / moei_sqrt((moe_real)end.in);
+    const moei_net *net = gate ? &m->gate : &m->expert;
     size_t i;
+    int l;
 
-    for (i = net->layer[l].bias; i < end.weight; i++)
-        m->own[i] = range * moei_uniform(state);
+    for (l = 0; l < MOEI_LEARNS(net->layers - gate, 0); l++) {
+        moe_layer end = moei_layer_of(net, net->copies, l);
+        moe_real range = 1 / moei_sqrt((moe_real)end.in);
+
+        for (i = net->layer[l].bias; i < end.weight; i++)
+            m->own[i] = range * moei_uniform(state);
+    }
 }
 
 MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
                             size_t bytes)
 {
-    moe_status status;
+    moe_status status = m == NULL ? MOE_ERR_NULL
+                                  : moei_start(m, config, 1, memory, bytes);
     uint64_t state;
-    int l;
 
-    if (m == NULL)
-        return MOE_ERR_NULL;
-    status = moei_start(m, config, 1, memory, bytes);
     if (status != MOE_OK)
         return status;
     m->params = m->own;
     moei_clear(m->own, m->value_count);
     state = config->seed;
-    for (l = 0; l < m->expert.layers; l++)
-        moei_initial_layer(m, &m->expert, l, &state);
-    for (l = 0; l < m->gate.layers - 1; l++)
-        moei_initial_layer(m, &m->gate, l, &state);
+    moei_initial(m, 0, &state);
+    moei_initial(m, 1, &state);
     moei_map1(m, MOEI_COPY, moei_scale_d(m, 1), moei_one);
     moei_map1(m, MOEI_COPY, moei_scale_x(m, 1), moei_one);
     return MOE_OK;
@@ -3860,16 +3861,15 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 /* ======================================================================== */
 
 /* Column of the first value of a row that is not finite, or -1. */
-static int moei_bad_column(const moe *m, const moe_real *row, int count)
+static int moei_bad_column(const moe *m, const moe_real *x, int count)
 {
     moe_real sum = 0;
     int j;
 
-    moei_reduce(m, MOEI_DOT, moei_number(&sum), moei_row(row, count),
-                 moei_zero);
+    moei_reduce(m, MOEI_DOT, moei_number(&sum), moei_row(x, count), moei_zero);
     if (sum == 0)
         return -1;
-    for (j = 0; j < count - 1 && moei_is_finite(row[j]); j++)
+    for (j = 0; j < count - 1 && moei_is_finite(x[j]); j++)
         continue;
     return j;
 }

@@ -118,6 +118,15 @@ static int use_files(void)
     config.use = MOE_USE_PREDICT;
     if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
         return 0;
+#ifdef MOE_PREDICT_ONLY
+    if (m.own[2] != 0 || m.own[3] != 0)
+        return 0;
+    m.own[2] = 1;
+    m.own[3] = 2;
+#else
+    if (m.own[2] == 0 || m.own[3] == 0)
+        return 0;
+#endif
     bytes = moe_save_bytes(&m, MOE_USE_PREDICT);
     loaded = bytes > 0 && bytes <= sizeof room &&
              moe_save_to(&m, MOE_USE_PREDICT, room, bytes) == MOE_OK &&
