@@ -83,6 +83,8 @@
      MOE_LOSS_BLEND     E = |d - y|^2                                  (1.1)
         The squared error of the blend.  Experts cooperate: usually the
         smallest error of y, but no expert makes sense alone.
+     With any of them train the top_k that will run.  Only (1.2) and (1.3) make
+     a dense model that is still good when just its best experts run.
 
    What the output kind (config.output) makes of them:
 
@@ -133,9 +135,9 @@
 
    Parameters are one flat array, params: experts.0.bias (E,out),
    experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
-   gate.0.weight, ..., gate.balance (E, if top_k is 1..E-1), scale.d (2,O),
-   scale.x (2,I).  Scales are not learnt: row 0 is the shift and row 1 the
-   factor, 0 and 1 until data were measured.  moe_find tells offsets.
+   gate.0.weight, ..., gate.balance (E, if top_k is 1..E-1; trained_count ends
+   there), scale.d (2,O), scale.x (2,I).  Scales are not learnt: row 0 is shift,
+   row 1 factor, 0 and 1 until data were measured.  moe_find tells of layers.
 
      z = (x - shift) * factor            what the networks see
      y = shift + factor * y'             what you get; only linear outputs are
@@ -240,7 +242,7 @@
 #error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
 #endif
 
-/* With -Os: no forced inlining, and loops outside of a switch, not in it. */
+/* With -Os nothing is inlined by force. */
 #ifdef __OPTIMIZE_SIZE__
 #define MOEI_INLINE
 #define MOEI_SIZED(small, fast) small
@@ -248,8 +250,6 @@
 #define MOEI_INLINE always_inline,
 #define MOEI_SIZED(small, fast) fast
 #endif
-#define MOEI_OUTER(loop) MOEI_SIZED(loop, )
-#define MOEI_INNER(loop) MOEI_SIZED(, loop)
 #define MOEI_NEAR MOEI_SIZED(static MOEI_UNUSED, MOEI_FAST)
 
 #define MOEI_TARGET             /* the instruction set, where it is chosen */
@@ -376,7 +376,7 @@ typedef struct moe_config {
     moe_span gate_sees;          /* the part that the gate is given          */
     moe_activation activation;   /* of the hidden units                      */
     moe_output output;           /* of the experts                           */
-    moe_loss loss;               /* may be changed between calls, as sigma   */
+    moe_loss loss;               /* may be changed later, as sigma, balance  */
     moe_real sigma;              /* standard deviation in (1.3), standardised
                                     units; 0: 1.  Softmax experts have none  */
     moe_real balance;            /* weight of the balance loss; 0: none; needs
@@ -652,6 +652,8 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8 \
     && !defined(__OPTIMIZE_SIZE__)
 #define MOEI_UNROLL(loop) _Pragma("GCC unroll 16") loop
+#elif defined(__clang__) && defined(__OPTIMIZE_SIZE__)
+#define MOEI_UNROLL(loop) _Pragma("clang loop unroll_count(16)") loop
 #else
 #define MOEI_UNROLL(loop) loop
 #endif
@@ -958,16 +960,12 @@ MOEI_NEAR void moei_exchange(const moei_view *v, int i, int j, int n,
 
     if (list == NULL)
         MOEI_UNROLL(for (k = 0; k < n; k++))
-            if (back)
-                at[k * apart] = room[k];
-            else
-                room[k] = at[k * apart];
+            *(back ? at + k * apart : room + k) = back ? room[k]
+                                                       : at[k * apart];
     else
         for (k = 0; k < n; k++)
-            if (back)
-                at[list[k] * apart] = room[k];
-            else
-                room[k] = at[list[k] * apart];
+            *(back ? at + list[k] * apart : room + k) = back
+                ? room[k] : at[list[k] * apart];
 }
 
 /* Whether a block array of n cases keeps the cases of a column side by side,
@@ -1010,6 +1008,8 @@ typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
 static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
                                      8, 9, 10, 11, 12, 13, 14, 15};
 
+#define MOEI_JOIN_(name, set) moei_##name##_##set
+#define MOEI_JOIN(name, set) MOEI_JOIN_(name, set)
 #define MOEI_SET plain
 #define MOEI_LANES 1
 #define MOEI_WIDE MOEI_W4
@@ -1022,10 +1022,6 @@ static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
    MOEI_LANES reals and MOEI_I one of as many words of bits; in the first, plain
    reading a real and a word.  MOEI_(x) is x of this set. */
 
-#ifndef MOEI_JOIN
-#define MOEI_JOIN_(name, set) moei_##name##_##set
-#define MOEI_JOIN(name, set) MOEI_JOIN_(name, set)
-#endif
 #if MOEI_LANES == 1
 #define MOEI_(name) moei_##name
 typedef moe_real moei_vector;
@@ -1090,7 +1086,7 @@ static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
 #define MOEI_LARGER(a, b) MOEI_PICK((a) < (b), b, a)
 #endif
 #ifndef MOEI_LOAD_PART
-#define MOEI_LOAD_PART(p, n) MOEI_(gather)(p, 1, n)
+#define MOEI_LOAD_PART(p, n) MOEI_(part)(p, n)
 #define MOEI_STORE_PART(p, n, x) MOEI_(scatter)(p, 1, n, x)
 #endif
 #define MOEI_V MOEI_(vector)
@@ -1252,26 +1248,37 @@ MOEI_FAST MOEI_V MOEI_(first)(int n, MOEI_V a, MOEI_V b)
 /* n lanes that stand `apart`, the others 0; and n lanes back. */
 MOEI_APART MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
 {
-    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
+#if MOEI_LANES == 4
+    const MOEI_V v = {p[0], n > 1 ? p[apart] : 0, n > 2 ? p[2 * apart] : 0,
+                      n > 3 ? p[3 * apart] : 0};
+    return v;
+#else
+    moe_real lane[MOEI_LANES] = {0};
     int i;
 
-    at.v = MOEI_ALL((moe_real)0);
     for (i = 0; i < n; i++)
-        at.lane[i] = p[i * apart];
-    return at.v;
+        lane[i] = p[i * apart];
+    return MOEI_LOAD(lane);
+#endif
 }
 
 MOEI_APART void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
 {
-    union { MOEI_V v; moe_real lane[MOEI_LANES]; } at;
+    moe_real lane[MOEI_LANES];
     int i;
 
-    at.v = v;
+    MOEI_STORE(lane, v);
     for (i = 0; i < n; i++)
-        p[i * apart] = at.lane[i];
+        p[i * apart] = lane[i];
 }
 
 /* The same side by side.  No byte beyond them is read or written. */
+MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int n)
+{
+    const MOEI_V first = {*p};
+    return n == 1 ? first : MOEI_(gather)(p, 1, n);
+}
+
 MOEI_FAST MOEI_V MOEI_(get)(const moe_real *p, int n)
 {
     if (n == MOEI_LANES || MOEI_LANES == 1)
@@ -1520,10 +1527,11 @@ static moei_way moei_way_of(const moei_view *v, int bits)
     const moei_view *C = v, *A = v + 2, *B = v + 3;
     int contiguous = B->row == 1 && (A->col == 1 || A->col == 0);
     int few = C->m < 8 || C->n < 16, far = B->row >= 256 || B->n > 512;
+    int apart = B->col != 1 && C->n > 1;
 
     return bits == 1 ? MOEI_BY_ROWS
          : contiguous && few && !MOEI_IN_ORDER ? MOEI_BY_DOTS
-         : B->col != 1 || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
+         : apart || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
 }
 
 /* A loop on four views, its own copies: what it does; the view that has not a
@@ -1547,7 +1555,7 @@ typedef struct moei_kernels {
 #define MOEI_NEXT (n--, y += y_step, p += p_step, q += q_step, r += r_step)
 #define MOEI_EACH(name, result)                                             \
     case name:                                                              \
-        MOEI_INNER(for (; n > 0; MOEI_NEXT)) {                              \
+        for (; n > 0; MOEI_NEXT) {                                          \
             const MOEI_V a = MOEI_LOAD(p), b = MOEI_LOAD(q);                \
             const MOEI_V c = MOEI_LOAD(r);                                  \
             (void)b, (void)c;                                               \
@@ -1560,7 +1568,6 @@ MOEI_LOOP void MOEI_(map_strip)(
     ptrdiff_t p_step, const moe_real *q, ptrdiff_t q_step, const moe_real *r,
     ptrdiff_t r_step)
 {
-    MOEI_OUTER(for (; n > 0; MOEI_NEXT))
     switch (op) {
     MOEI_OPS(MOEI_EACH, MOEI_EACH, MOEI_LEARNS(MOEI_EACH, MOEI_SKIP),
              MOEI_LEARNS(MOEI_EACH, MOEI_SKIP))
@@ -2453,15 +2460,12 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
                              moe_real *memory)
 {
     moei_carver carver = {memory, 0};
-    uint64_t B, E, K, O, own, values = moei_plan(m, config);
-    int i, learn;
+    uint64_t values = moei_plan(m, config);
+    uint64_t B = (uint64_t)m->config.rows, E = (uint64_t)m->config.experts;
+    uint64_t K = (uint64_t)m->config.top_k, O = (uint64_t)m->config.outputs;
+    uint64_t own = m->balanced > 0 ? B * K : B;  /* of what a copy has alone */
+    int i, learn = MOEI_LEARNS(weights && m->config.use != MOE_USE_PREDICT, 0);
 
-    B = (uint64_t)m->config.rows;
-    E = (uint64_t)m->config.experts;
-    K = (uint64_t)m->config.top_k;
-    O = (uint64_t)m->config.outputs;
-    learn = MOEI_LEARNS(weights && m->config.use != MOE_USE_PREDICT, 0);
-    own = m->balanced > 0 ? B * K : B;      /* rows of what a copy has alone */
     if (weights)
         m->own = moei_take(&carver, MOEI_LINES(values));
     if (learn)
@@ -2577,14 +2581,13 @@ MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer)
     moe m;
     moe_layer none = {0, 0, 0, 0};
     const moei_net *net;
-    int gate, copy;
+    int copy;
 
     if (moe_check(config, NULL) != MOE_OK)
         return none;
     moei_plan(&m, config);
-    gate = expert == config->experts;
-    net = gate ? &m.gate : &m.expert;
-    copy = gate ? 0 : expert;
+    net = expert == config->experts ? &m.gate : &m.expert;
+    copy = net == &m.gate ? 0 : expert;
     return moei_outside(copy, 0, net->copies - 1)
         || moei_outside(layer, 0, net->layers - 1)
          ? none : moei_layer_of(net, copy, layer);
@@ -2642,7 +2645,7 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     const char *why;
     moe_status status = moe_check(config, &why);
     void *heap = NULL;
-    size_t need, i, rows, own;
+    size_t need, i, own;
 
     if (status != MOE_OK)
         return moei_closed(m, status, why);
@@ -2650,27 +2653,25 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         return moei_closed(m, MOE_ERR_STATE,
                            "the processor flushes subnormal numbers to zero");
     need = (size_t)moei_need(config, weights);
-    if (memory != NULL && bytes < need)
-        return moei_closed(m, MOE_ERR_MEMORY, weights
-            ? "memory is smaller than moe_bytes says"
-            : "memory is smaller than moe_work_bytes says");
-    if ((uintptr_t)memory % MOEI_ALIGNED != 0)
-        return moei_closed(m, MOE_ERR_MEMORY,
-                           "memory is not aligned as a moe_real is");
-    if (memory == NULL)
-        memory = moei_allocate(need, &heap);
-    if (memory == NULL)
-        return moei_closed(m, MOE_ERR_MEMORY, "no memory given or found");
+    bytes = memory ? bytes : need;
+    memory = memory ? memory : moei_allocate(need, &heap);
+    why = memory == NULL ? "no memory given or found"
+        : (uintptr_t)memory % MOEI_ALIGNED != 0
+            ? "memory is not aligned as a moe_real is"
+        : bytes >= need ? NULL
+        : weights ? "memory is smaller than moe_bytes says"
+                  : "memory is smaller than moe_work_bytes says";
+    if (why != NULL)
+        return moei_closed(m, MOE_ERR_MEMORY, why);
     moei_lay_out(m, config, weights, (moe_real *)memory);
     own = weights ? (size_t)MOEI_LINES(m->value_count) : 0;
     moei_clear((moe_real *)memory + own, need / sizeof(moe_real) - own);
     m->heap = heap;
     m->set = moei_find_set(config->simd);
     m->config.simd = MOEI_SET_AT(m->set)->bits;
-    rows = (size_t)m->config.rows;
-    for (i = 0; i < rows && m->gate.layers < 1; i++)
+    for (i = 0; i < (size_t)m->config.rows && m->gate.layers < 1; i++)
         m->work[MOEI_P][i] = moei_writable(moei_number(m->p))[i] = 1;
-    for (i = 0; i < rows * (size_t)m->config.top_k; i++)
+    for (i = 0; i < (size_t)m->config.rows * (size_t)m->config.top_k; i++)
         m->shown[i] = (int32_t)(i % (size_t)m->config.top_k);
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = -1;
@@ -2687,7 +2688,6 @@ static void moei_initial(moe *m, int gate, uint64_t *state)
     for (l = 0; l < MOEI_LEARNS(net->layers - gate, 0); l++) {
         moe_layer end = moei_layer_of(net, net->copies, l);
         moe_real range = 1 / moei_sqrt((moe_real)end.in);
-
         for (i = net->layer[l].bias; i < end.weight; i++)
             m->own[i] = range * moei_uniform(state);
     }
@@ -2896,9 +2896,8 @@ static void moei_net_backward(moe *m, int c, int gate, int want_dz)
 /* ======================================================================== */
 /* 8  GATE                                                                  */
 /* ======================================================================== */
-
 /* The K of E experts with the largest s + bias, in ascending order; of equal
-   ones the first, and NaN last.  s: logits, `step` apart   room (K): the
+   ones the first, and NaN as -inf.  s: logits, `step` apart   room (K): the
    largest sums so far, for chosen is kept in their order until the end. */
 static void moei_choose(const moe_real *s, int step, const moe_real *bias,
                         int E, int K, int32_t *chosen, moe_real *room)
@@ -3012,6 +3011,12 @@ static void moei_gate_forward(moe *m)
         moei_softmax(m, moei_array(m, MOEI_P), moei_array(m, MOEI_LOG_P),
                      moei_array(m, MOEI_LSE),
                      moei_array(m, choosing ? MOEI_LOG_P : MOEI_S));
+}
+
+/* The balance loss is for a choice alone, whatever config.balance says. */
+static int moei_balances(const moe *m)
+{
+    return m->balanced > 0 && m->config.balance > 0;
 }
 
 /* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
@@ -3449,7 +3454,7 @@ static void moei_loss_backward(moe *m)
     if (path == MOEI_BY_BLEND)
         moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
                  moei_array(m, MOEI_Y), moei_array(m, MOEI_D), moei_two);
-    moei_block_backward(m, path, m->config.balance > 0, 0);
+    moei_block_backward(m, path, moei_balances(m), 0);
 }
 
 /* From standardised to the user's units: shift + factor y */
@@ -3611,14 +3616,15 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
         && (data->d != NULL || m->config.output == MOE_OUT_SOFTMAX);
 }
 
-/* f of the balance loss: shares of the choices of first .. first+count-1. */
+/* f of the balance loss, if any: shares of the choices of these cases. */
 static void moei_count_shares(moe *m, const moe_data *data,
                               const uint64_t *key, int first, int count)
 {
-    int i, at, E = m->config.experts;
+    const int E = moei_balances(m) ? m->config.experts : 0;
+    int i, at;
 
-    moei_clear(m->share, m->balanced);
-    for (at = first; at < first + count; at += m->n) {
+    moei_clear(m->share, (size_t)E);
+    for (at = first; at < first + count && E > 0; at += m->n) {
         moei_load(m, data, key, at, first + count);
         moei_gate_forward(m);
         for (i = 0; i < E; i++)
@@ -3637,8 +3643,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     if (!moei_targets_fit(m, data))
         return m->grads[0] = MOEI_NAN;
     moei_clear_sums(m);
-    if (m->config.balance > 0)
-        moei_count_shares(m, data, NULL, 0, data->n);
+    moei_count_shares(m, data, NULL, 0, data->n);
     for (first = 0; first < data->n; first += m->n) {
         moei_load(m, data, NULL, first, data->n);
         if (!moei_block_is_finite(m))
@@ -3662,7 +3667,6 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 /* ======================================================================== */
 /* 11  OPTIMISERS                                                           */
 /* ======================================================================== */
-
 static const char *moei_training_fault(const moe_training *t)
 {
     return t->epochs < 0 ? "epochs is negative"
@@ -3796,19 +3800,24 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
 }
 
 /* Balancing without a loss (Wang, Gao, Zhao, Sun & Dai 2024): gate.balance of
-   experts that fewer cases than the mean have chosen goes up, else down. */
+   experts that fewer cases than the mean have chosen goes up, else down.  What
+   all move in common chooses nothing and is taken out, or it might grow. */
 static void moei_step_balance(moe *m, moe_real rate)
 {
     size_t i, at = m->trained_count - m->balanced;
-    moe_real *count = m->grads + at, sum = 0;
+    moe_real *count = m->grads + at, sum = 0, all = 0;
 
     for (i = 0; i < m->balanced; i++)
         sum += count[i];
     for (i = 0; i < m->balanced; i++) {
         moe_real over = count[i] * (moe_real)m->balanced - sum;
-        m->own[at + i] += over < 0 ? rate : over > 0 ? -rate : 0;
+        moe_real step = over < 0 ? rate : over > 0 ? -rate : 0;
+        m->own[at + i] += step;
+        all += step;
         count[i] = 0;
     }
+    for (i = 0; i < m->balanced; i++)
+        m->own[at + i] -= all / (moe_real)m->balanced;
 }
 
 /* One step at a given rate, of settings that were checked. */
@@ -3834,12 +3843,9 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
 MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 {
     moe_training defaults;
-    moe_status status;
+    moe_status status = m == NULL ? MOE_ERR_NULL : moei_check_own(m);
     const char *fault;
 
-    if (m == NULL)
-        return MOE_ERR_NULL;
-    status = moei_check_own(m);
     if (status != MOE_OK)
         return status;
     defaults = moei_default_training(m);
@@ -3859,7 +3865,6 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 /* ======================================================================== */
 /* 12  DATA                                                                 */
 /* ======================================================================== */
-
 /* Column of the first value of a row that is not finite, or -1. */
 static int moei_bad_column(const moe *m, const moe_real *x, int count)
 {
@@ -3988,11 +3993,8 @@ static void moei_measure(moe *m, const moe_data *data)
 MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
 {
     moe_report ignored;
-    moe_status status;
+    moe_status status = m == NULL ? MOE_ERR_NULL : moei_check_own(m);
 
-    if (m == NULL)
-        return MOE_ERR_NULL;
-    status = moei_check_own(m);
     if (status == MOE_OK && m->scaled == 2)
         status = moei_refuse(m, MOE_ERR_STATE,
                              "the scales are settled by earlier training");
@@ -4008,7 +4010,6 @@ MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
 /* ======================================================================== */
 /* 13  TRAINING                                                             */
 /* ======================================================================== */
-
 /* win_ij = 1 for the first largest a_ij of each row, else 0.
    a, win (n,K)   most, left (n): room for the maximum and what is not won */
 static void moei_winners(const moe *m, moei_view a, moei_view win)
@@ -4124,7 +4125,7 @@ static void moei_pass(moe *m, const moe_data *data, const uint64_t *key,
 {
     int end = first + count;
 
-    if (learning && m->config.balance > 0)
+    if (learning)
         moei_count_shares(m, data, key, first, count);
     for (; first < end; first += m->n) {
         moei_load(m, data, key, first, end);
@@ -4284,9 +4285,8 @@ static moe_status moei_epochs(moe *m, const moe_data *data,
         if (status == MOE_ERR_DIVERGED)
             return status;
         at_end = status == MOE_STOPPED;
-        if (validation != NULL
-            && moei_validate(m, validation, t, slow_down, report))
-            at_end = 1;
+        at_end |= validation != NULL
+               && moei_validate(m, validation, t, slow_down, report);
         if (t->progress != NULL && t->progress(report, t->user))
             return MOE_STOPPED;
     }

@@ -1149,6 +1149,66 @@ static void check_balance_step(const moe_training *given)
     moe_close(&m[1]);
 }
 
+/* One case a step, two of six experts: four go up when two go down, but all
+   together stay where they were. */
+static void check_no_drift(void)
+{
+    static const moe_real x[] = {1, -1}, d[] = {1};
+    moe_training t = plain_sgd((moe_real)0.001);
+    moe_data one = {1, x, d, NULL};
+    moe_config config;
+    moe_real sum = 0, most = 0;
+    int i;
+    moe m;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.top_k = 2;
+    config.outputs = 1;
+    config.experts = 6;
+    if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
+        return;
+    t.balance_rate = (moe_real)0.01;
+    for (i = 0; i < 10000; i++) {
+        moe_gradient(&m, &one);
+        CHECK(moe_step(&m, &t, 1) == MOE_OK);
+    }
+    for (i = 0; i < 6; i++) {
+        moe_real bias = m.own[balance_at(&m) + (size_t)i];
+
+        sum += bias;
+        most = bias > most ? bias : -bias > most ? -bias : most;
+    }
+    CHECK(most > 0 && most < 1);
+    CHECK(sum < (moe_real)0.01 && sum > (moe_real)-0.01);
+    moe_close(&m);
+}
+
+/* Where all experts run, a weight for balancing that comes later is nothing. */
+static void check_dense_balance(void)
+{
+    static const moe_real x[] = {1, -1, 2, 3}, d[] = {1, 2, 3, 4};
+    moe_data data = {4, x, d, NULL};
+    moe_config config;
+    moe_real before[64];
+    moe m;
+
+    memset(&config, 0, sizeof config);
+    config.inputs = config.outputs = 1;
+    config.experts = 4;
+    if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
+        return;
+    moe_gradient(&m, &data);
+    memcpy(before, m.grads, m.trained_count * sizeof *before);
+    memset(m.grads, 0, m.trained_count * sizeof *before);
+    m.config.balance = 1;
+    moe_gradient(&m, &data);
+    CHECK(same_bits(m.grads, before, m.trained_count));
+    m.config.balance = 0;
+    moe_predict(&m, x, 4, before);
+    CHECK(m.chosen[0] == 0 && m.chosen[3] == 3);
+    moe_close(&m);
+}
+
 /* A clipped step of SGD is rate * clip long. */
 static void check_clip(void)
 {
@@ -1674,6 +1734,8 @@ int main(void)
     check_gradients();
     check_balance_loss();
     check_balance_steps();
+    check_no_drift();
+    check_dense_balance();
     check_balancing();
     check_odd_numbers();
     check_settings();

@@ -49,14 +49,14 @@ float *PAGE(page_o)(void);
 unsigned char *PAGE(page_best)(void);
 int PAGE(page_side)(void);
 const char *PAGE(page_why)(void);
-void PAGE(page_make)(int data, int points, int seed);
+int PAGE(page_make)(int data, int points, int seed);
 void PAGE(page_own)(int points);
 int PAGE(page_open)(int experts, int hidden, int top_k, int seed);
 void PAGE(page_tune)(int loss, float sigma, int optimizer, float rate,
                      int batch, float balance_rate);
 int PAGE(page_train)(int epochs);
 int PAGE(page_look)(void);
-void PAGE(page_map)(void);
+void PAGE(page_map)(int from, int cells);
 void PAGE(page_collapse)(void);
 int PAGE(page_revive)(void);
 uint32_t PAGE(page_hash)(void);
@@ -129,7 +129,8 @@ static int is_one(int data, float u, float v)
     return v > (w < 0.5f ? 0.6f - 2.4f * w : 2.4f * w - 1.8f);
 }
 
-void page_make(int data, int points, int seed)
+/* Returns how many points there are: an even number. */
+int page_make(int data, int points, int seed)
 {
     int i;
 
@@ -147,6 +148,7 @@ void page_make(int data, int points, int seed)
         x[2 * i + 1] = chance();
         d[i] = is_one(data, x[2 * i], x[2 * i + 1]) ? 1.0f : 0.0f;
     }
+    return count;
 }
 
 /* The page has written so many points of its own to x and d. */
@@ -259,17 +261,17 @@ static void map_cell(int cell, int row)
     cell_y[cell] = m.y[row];
 }
 
-/* The plane in SIDE x SIDE cells, the upper left one first. */
-void page_map(void)
+/* So many of the plane's SIDE x SIDE cells, the upper left one the first. */
+void page_map(int from, int cells)
 {
-    int i, from, rows;
+    int i, rows, end = from + cells < CELLS ? from + cells : CELLS;
 
-    for (i = 0; i < CELLS; i++) {
+    for (i = from; i < end; i++) {
         cell_x[2 * i] = (float)(2 * (i % SIDE) + 1) / SIDE - 1;
         cell_x[2 * i + 1] = 1 - (float)(2 * (i / SIDE) + 1) / SIDE;
     }
-    for (from = 0; from < CELLS; from += rows) {
-        rows = moe_forward(&m, cell_x + 2 * from, CELLS - from);
+    for (; from < end; from += rows) {
+        rows = moe_forward(&m, cell_x + 2 * from, end - from);
         for (i = 0; i < rows; i++)
             map_cell(from + i, i);
     }
@@ -321,7 +323,8 @@ static void revive(int dead, int busiest)
     }
 }
 
-/* All that have died, each from what is the busiest by then; how many. */
+/* All that are silent and first nowhere, each from what is the busiest by then;
+   how many. */
 int page_revive(void)
 {
     float won[MOST_EXPERTS];
@@ -332,7 +335,7 @@ int page_revive(void)
     for (i = 0; i < E; i++)
         won[i] = said[6 + MOST_EXPERTS + i];
     for (i = 0; i < E; i++) {
-        if (won[i] > 0.001f)
+        if (won[i] > 0.001f || said[6 + i] >= 0.01f)
             continue;
         for (busiest = 0, j = 1; j < E; j++)
             busiest = won[j] > won[busiest] ? j : busiest;

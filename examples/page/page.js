@@ -5,8 +5,9 @@ const $ = id => document.getElementById(id);
 const bytes = Uint8Array.from(atob($('wasm').textContent),
                               c => c.charCodeAt(0));
 const moe = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
-const SIDE = moe.page_side(), CELLS = SIDE * SIDE, MOST_EXPERTS = 8;
-const OWN = 4, SILENT = 0.01;           /* of the mean proportions */
+const SIDE = moe.page_side(), CELLS = SIDE * SIDE, STRIP = 8 * SIDE;
+const MOST_EXPERTS = 8;
+const OWN = 4, MOST_OWN = 500, SILENT = 0.01;   /* of the mean proportions */
 const floats = (at, n) => new Float32Array(moe.memory.buffer, at, n);
 const x = floats(moe.page_x(), 2 * 4096), d = floats(moe.page_d(), 4096);
 const said = floats(moe.page_said(), 6 + 2 * MOST_EXPERTS);
@@ -38,9 +39,9 @@ const TOUR = [
         'Four lines and a gate, loss (1.2): after 100 epochs still about ' +
         'half right. Reset, choose (1.3): 93 % by then, for its ' +
         'best-fitting expert moves fastest; in (1.2) it moves slowest. ' +
-        '(1.1) is between, 70 % right at sigma 1. Mind that sigma = 0.5 ' +
-        'makes the steps of (1.3) larger: at sigma 1 and the same rate it ' +
-        'is no faster than (1.2).'},
+        '(1.1) is between, 70 % right. Mind that sigma = 0.5 makes the ' +
+        'steps of (1.3) larger: at sigma 1 and the same rate it is no ' +
+        'faster than (1.2).'},
     {title: 'Competition splits the task',
      set: {data: 3, points: 800, pace: 1}, story:
         'The border of the classes has four straight pieces. Under (1.3) ' +
@@ -69,9 +70,11 @@ const TOUR = [
         '(try 4) this task learns better without it.'}
 ];
 
-let state = {...DEFAULTS}, stop = 0, running = false, drawn = [];
-let history = [], speed = 0, note = '';
-let penClass = 1, frames = 0, frameRate = 0, since = 0;
+let state = {...DEFAULTS}, stop = 0, running = false, note = '';
+let drawn = [], penClass = 1, cursor = [0, 0];      /* points of one's own */
+let count = 0, history = [];            /* points; [epoch, loss, error] */
+let speed = 0, done = 0, spent = 0;     /* epochs and ms since it was told */
+let mapped = 0, frames = 0, frameRate = 0, since = 0;
 
 /* ---- learning ----------------------------------------------------------- */
 
@@ -85,44 +88,53 @@ function sentence() {
     return String.fromCharCode(...text.subarray(0, text.indexOf(0)));
 }
 
-function reset() {
+/* The points to where moe.h reads them. */
+function give() {
     if (state.data === OWN) {
         drawn.forEach((p, i) => {
             [x[2 * i], x[2 * i + 1], d[i]] = p;
         });
         moe.page_own(drawn.length);
+        count = drawn.length;
     } else {
-        moe.page_make(state.data, state.points, state.seed);
+        count = moe.page_make(state.data, state.points, state.seed);
     }
+    drawPoints();
+}
+
+function reset() {
+    give();
     state.top_k = Math.min(state.top_k, state.experts);
     note = moe.page_open(state.experts, state.hidden, state.top_k, state.seed)
          ? sentence() : '';
     tune();
     history = [];
-    speed = 0;
-    drawPoints();
+    speed = done = spent = 0;
     look();
 }
 
-const pointCount = () => state.data === OWN ? drawn.length : state.points;
+function remember() {
+    history.push([said[0], said[1], said[2]]);
+    if (history.length > 2000)              /* every other one is enough */
+        history = history.filter((_, i) => i % 2 === 0);
+}
 
 function look() {
-    if (pointCount() > 1 && moe.page_look() === 0)
-        history.push(said[2]);
+    if (count < 2)
+        said.fill(0);
+    else if (moe.page_look() === 0)
+        remember();
 }
 
 function train(epochs) {
-    if (pointCount() < 2)
+    if (count < 2)
         return false;
-    const status = moe.page_train(epochs);
-    if (status) {
+    if (moe.page_train(epochs)) {
         note = sentence();
         setRunning(false);
         return false;
     }
-    history.push(said[2]);
-    if (history.length > 2000)              /* every other point is enough */
-        history = history.filter((_, i) => i % 2 === 0);
+    remember();
     return true;
 }
 
@@ -136,8 +148,12 @@ function slice() {
         epochs += many;
         now = performance.now();
     }
-    if (epochs)
-        speed += (1000 * epochs / (now - start) - speed) / (speed ? 20 : 1);
+    done += epochs;
+    spent += now - start;
+    if (spent > 20) {
+        speed = 1000 * done / spent;
+        done = spent = 0;
+    }
 }
 
 /* ---- drawing ------------------------------------------------------------ */
@@ -161,14 +177,20 @@ function drawBackground() {
     pen.drawImage(small, 0, 0, plane.width, plane.height);
 }
 
-/* Where output of expert i is 0.5: marching squares over all cells. */
+const logit = o => {
+    const cut = Math.min(1 - 1e-7, Math.max(1e-7, o));
+    return Math.log(cut / (1 - cut));
+};
+
+/* Where output of expert i is 0.5: marching squares over all cells, between
+   which its logit, 0 there, is taken for straight. */
 function traceExpert(i) {
     const size = plane.width / SIDE, at = i * CELLS;
     const edge = (a, b, ax, ay, bx, by) => {
         const va = outputs[at + a], vb = outputs[at + b];
         if (va < 0 || vb < 0 || (va < 0.5) === (vb < 0.5))
             return null;
-        const t = (0.5 - va) / (vb - va);
+        const t = logit(va) / (logit(va) - logit(vb));
         return [(ax + t * (bx - ax) + .5) * size,
                 (ay + t * (by - ay) + .5) * size];
     };
@@ -214,11 +236,10 @@ dots.width = dots.height = plane.width;
 function drawPoints() {
     const pen = dots.getContext('2d');
     pen.clearRect(0, 0, dots.width, dots.height);
-    const half = plane.width / 2, n = pointCount();
-    const r = n > 1200 ? 2.6 : 3.8;
+    const half = plane.width / 2, r = count > 1200 ? 2.6 : 3.8;
     for (let c = 0; c < 2; c++) {
         pen.beginPath();
-        for (let i = 0; i < n; i++) {
+        for (let i = 0; i < count; i++) {
             if ((d[i] > 0.5) !== (c === 1))
                 continue;
             const u = half * (1 + x[2 * i]), v = half * (1 - x[2 * i + 1]);
@@ -237,81 +258,129 @@ function drawPoints() {
     }
 }
 
-function axis(canvas, top) {
-    const g = canvas.getContext('2d'), w = canvas.width, h = canvas.height;
-    g.clearRect(0, 0, w, h);
+/* Where the keyboard would place a point. */
+function drawCursor() {
+    if (!plane.matches(':focus-visible'))
+        return;
+    const half = plane.width / 2;
+    const u = half * (1 + cursor[0]), v = half * (1 - cursor[1]);
+    pen.lineWidth = 2;
+    pen.strokeStyle = dark.matches ? '#fff' : '#000';
+    pen.strokeRect(u - 9, v - 9, 18, 18);
+}
+
+/* A chart as fine as the screen, with its frame and the ends of its scale. */
+function chart(canvas, top) {
+    const w = canvas.clientWidth, h = canvas.clientHeight;
+    canvas.width = w * devicePixelRatio;
+    canvas.height = h * devicePixelRatio;
+    const g = canvas.getContext('2d');
+    g.scale(devicePixelRatio, devicePixelRatio);
     g.fillStyle = g.strokeStyle = getComputedStyle(document.body).color;
-    g.font = '14px system-ui, sans-serif';
-    g.lineWidth = 1;
-    g.fillText(top, 4, 18);
-    g.fillText('0', 4, h - 22);
-    g.strokeRect(46, 6, w - 52, h - 28);
-    return g;
+    g.font = '13px system-ui, sans-serif';
+    g.textAlign = 'right';
+    g.fillText(top, 46, 18);
+    g.fillText('0', 46, h - 22);
+    g.strokeRect(52, 8, w - 60, h - 30);
+    return [g, 52, 8, w - 60, h - 30];
 }
 
 function drawCurve() {
-    const canvas = $('curve'), g = axis(canvas, '0.3');
-    const w = canvas.width - 52, h = canvas.height - 28;
-    g.fillText('epoch ' + said[0], canvas.width - 110, canvas.height - 5);
-    g.beginPath();
-    history.forEach((value, i) => g.lineTo(
-        46 + w * i / Math.max(history.length - 1, 1),
-        6 + h * (1 - Math.min(value, 0.3) / 0.3)));
-    g.lineWidth = 2.5;
-    g.stroke();
+    const [g, left, top, w, h] = chart($('curve'), 'most');
+    const most = [1, 2].map(k => history.reduce(
+        (sofar, entry) => Math.max(sofar, entry[k]), 1e-9));
+    g.fillText(`epoch ${said[0]}`, left + w, top + h + 16);
+    g.textAlign = 'left';
+    g.fillText(`most: loss ${most[0].toPrecision(2)}, squared error ` +
+               most[1].toPrecision(2), left, top + h + 16);
+    for (let k = 1; k <= 2; k++) {
+        g.beginPath();
+        for (const entry of history)
+            g.lineTo(left + w * entry[0] / Math.max(said[0], 1),
+                     top + h * (1 - entry[k] / most[k - 1]));
+        g.lineWidth = k === 1 ? 3 : 1.2;
+        g.stroke();
+    }
 }
 
 function drawUsage() {
-    const canvas = $('usage'), g = axis(canvas, '100%');
-    const w = (canvas.width - 60) / state.experts, h = canvas.height - 28;
-    for (let i = 0; i < state.experts; i++) {
-        const left = 50 + w * i;
+    const share = said.slice(6, 6 + state.experts);
+    const [g, left, top, width, h] = chart($('usage'), '100 %');
+    const w = width / state.experts;
+    g.textAlign = 'center';
+    share.forEach((part, i) => {
         g.fillStyle = COLOURS[i];
-        g.fillRect(left + 2, 6 + h * (1 - said[6 + i]), w - 4,
-                   h * said[6 + i]);
+        g.fillRect(left + w * i + 2, top + h * (1 - part), w - 4, h * part);
         g.fillStyle = g.strokeStyle;
-        g.textAlign = 'center';
-        g.fillText(said[6 + i] < SILENT ? `(${i + 1})` : `${i + 1}`,
-                   left + w / 2, canvas.height - 5);
-    }
-    g.textAlign = 'left';
+        g.fillText(part < SILENT ? `(${i + 1})` : `${i + 1}`,
+                   left + w * (i + .5), top + h + 16);
+    });
+    $('usage').ariaLabel = 'Usage in percent: ' +
+        Array.from(share, part => Math.round(100 * part)).join(', ');
 }
 
 function drawRead() {
-    const speedText = speed ? `${Math.round(speed)} epochs/s of training`
-                            : 'not started';
     const silent = said.subarray(6, 6 + state.experts)
         .filter(share => share < SILENT).length;
-    $('read').textContent = note ||
+    const rates = [speed ? `${Math.round(speed)} epochs/s of training` : '',
+                   running && frameRate ? `${frameRate} frames/s` : '']
+        .filter(text => text).join(', ');
+    $('read').textContent = count < 2 ? 'Draw at least two points.' : note ||
         `Epoch ${said[0]}: ${(100 * said[3]).toFixed(1)} % right, squared ` +
         `error ${said[2].toFixed(3)}, loss ${said[1].toFixed(3)}; ` +
-        `${silent} silent. ${speedText}` +
-        (running && frameRate ? `, ${frameRate} frames/s.` : '.');
+        `${silent} silent. ` + (rates && rates + '.');
 }
 
-function draw() {
-    moe.page_map();
-    drawBackground();
-    pen.drawImage(dots, 0, 0);
-    drawExperts();
-    if (running && frames % 4)          /* these may lag a little */
-        return;
+function drawCharts() {
     drawCurve();
     drawUsage();
     drawRead();
 }
 
+/* The picture of a large mixture takes several frames of some 5 ms. */
+function drawPlane(patience) {
+    const start = performance.now();
+    while (mapped < CELLS && performance.now() - start < patience) {
+        moe.page_map(mapped, STRIP);
+        mapped += STRIP;
+    }
+    if (mapped < CELLS)
+        return;
+    mapped = 0;
+    drawBackground();
+    if (state.data === OWN) {           /* few points, which lines may hide */
+        drawExperts();
+        pen.drawImage(dots, 0, 0);
+        drawCursor();
+    } else {
+        pen.drawImage(dots, 0, 0);
+        drawExperts();
+    }
+}
+
+/* All of what there is to see, now. */
+function draw() {
+    mapped = 0;
+    drawPlane(Infinity);
+    drawCharts();
+}
+
+function turn() {
+    slice();
+    drawPlane(5);
+    if (++frames % 4 === 0)             /* these may lag a little */
+        drawCharts();
+}
+
 function frame(now) {
     if (!running)
         return;
-    frames++;
     if (now - since > 1000) {
         frameRate = Math.round(1000 * frames / (now - since));
         frames = 0;
         since = now;
     }
-    slice();
-    draw();
+    turn();
     requestAnimationFrame(frame);
 }
 
@@ -325,7 +394,8 @@ function setRunning(on) {
     }
     running = on;
     $('run').textContent = on ? 'Pause' : 'Run';
-    drawRead();
+    $('read').ariaLive = on ? 'off' : 'polite';
+    drawCharts();
 }
 
 function show() {
@@ -335,7 +405,10 @@ function show() {
                 `[name=loss][value="${state.loss}"]`).checked = true;
         else
             $(key).value = state[key];
-    $('hint').hidden = state.data !== OWN;
+    for (const id of ['pen', 'undo', 'clear', 'hint'])
+        $(id).hidden = state.data !== OWN;
+    $('draw').hidden = state.data === OWN;
+    plane.classList.toggle('drawing', state.data === OWN);
     $('title').textContent = `${stop + 1}. ${TOUR[stop].title}`;
     $('story').textContent = TOUR[stop].story;
     [...$('stops').children].forEach((b, i) =>
@@ -349,11 +422,14 @@ function write() {
         if (key !== 'data' && state[key] !== DEFAULTS[key])
             words.push(`${key}=${state[key]}`);
     if (state.data === OWN && drawn.length)
-        words.push('own=' + drawn.slice(0, 300).map(p =>
+        words.push('own=' + drawn.map(p =>
             [Math.round(100 * p[0]), Math.round(100 * p[1]), p[2]].join(','))
             .join(';'));
     window.history.replaceState(null, '', '#' + words.join('&'));
 }
+
+/* Points stand on a grid of hundredths, as the address tells them. */
+const inPlane = t => Math.round(100 * Math.min(1, Math.max(-1, t))) / 100;
 
 /* Numbers from outside are kept within what the controls allow. */
 function within(key, text) {
@@ -380,10 +456,10 @@ function read() {
     for (const key in DEFAULTS)
         if (words.has(key))
             state[key] = within(key, words.get(key));
-    drawn = (words.get('own') || '').split(';').filter(p => p).slice(0, 300)
+    drawn = (words.get('own') || '').split(';').slice(0, MOST_OWN)
         .map(p => p.split(',').map(Number))
         .filter(p => p.length === 3 && p.every(Number.isFinite))
-        .map(p => [p[0] / 100, p[1] / 100, p[2] ? 1 : 0]);
+        .map(p => [inPlane(p[0] / 100), inPlane(p[1] / 100), p[2] ? 1 : 0]);
     return words;
 }
 
@@ -407,6 +483,7 @@ function restart() {
 }
 
 function change(key, value) {
+    note = '';
     state[key] = within(key, value);
     if (NEEDS_RESET.includes(key))
         restart();
@@ -417,26 +494,54 @@ function change(key, value) {
 }
 
 function act(what) {
-    const before = note;
+    note = '';
     what();
     look();
-    if (note === before)
-        note = '';
     draw();
 }
 
-function addPoint(event) {
-    const box = plane.getBoundingClientRect();
-    if (state.data !== OWN) {
-        state.data = OWN;
-        drawn = [];
-    }
-    const c = event.shiftKey ? 1 - penClass : penClass;
-    if (drawn.length < 2000)
-        drawn.push([2 * (event.clientX - box.left) / box.width - 1,
-                    1 - 2 * (event.clientY - box.top) / box.height, c]);
-    restart();
+/* ---- points of one's own: learning goes on with what there is ----------- */
+
+function addPoint(u, v, c) {
+    if (drawn.length >= MOST_OWN)
+        return;
+    cursor = [inPlane(u), inPlane(v)];
+    drawn.push([...cursor, c]);
+    act(give);
 }
+
+function undo() {
+    drawn.pop();
+    act(give);
+    write();
+}
+
+/* Pressed, and moving some way on; the address is told at the end. */
+function touch(event) {
+    const box = plane.getBoundingClientRect();
+    const u = 2 * (event.clientX - box.left) / box.width - 1;
+    const v = 1 - 2 * (event.clientY - box.top) / box.height;
+    if (state.data !== OWN || event.buttons !== 1
+        || (event.type === 'pointermove'
+            && Math.hypot(u - cursor[0], v - cursor[1]) < 0.06))
+        return;
+    addPoint(u, v, event.shiftKey ? 1 - penClass : penClass);
+}
+
+function move(right, up) {
+    cursor = [inPlane(cursor[0] + 0.05 * right),
+              inPlane(cursor[1] + 0.05 * up)];
+    draw();
+}
+
+const PLANE_KEYS = {
+    ArrowLeft: () => move(-1, 0), ArrowRight: () => move(1, 0),
+    ArrowUp: () => move(0, 1), ArrowDown: () => move(0, -1),
+    Enter: event => {
+        addPoint(...cursor, event.shiftKey ? 1 - penClass : penClass);
+        write();
+    }
+};
 
 function choose(c) {
     penClass = c;
@@ -449,7 +554,8 @@ const KEYS = {
     v: () => act(moe.page_revive), '[': () => visit(stop - 1),
     ']': () => visit(stop + 1), 1: () => change('loss', 2),
     2: () => change('loss', 1), 3: () => change('loss', 0),
-    0: () => choose(0), 9: () => choose(1)
+    0: () => choose(0), 9: () => choose(1),
+    u: () => state.data === OWN && undo()
 };
 
 function connect() {
@@ -467,21 +573,30 @@ function connect() {
         radio.onchange = () => change('loss', radio.value);
     });
     const buttons = {run: ' ', step: 's', reset: 'r', collapse: 'c',
-                     revive: 'v', back: '[', next: ']'};
+                     revive: 'v', back: '[', next: ']', undo: 'u'};
     for (const id in buttons)
         $(id).onclick = KEYS[buttons[id]];
     document.onkeydown = event => {
-        if (event.target.matches('input:not([type=radio]), select')
-            || (event.key === ' ' && event.target.matches('button, input'))
+        if (event.target.matches('select, input:not([type=radio])')
+            || (event.key === ' ' && event.target.matches('button'))
             || event.ctrlKey || event.metaKey || event.altKey)
             return;
-        if (KEYS[event.key]) {
+        const drawing = event.target === plane && state.data === OWN;
+        const does = (drawing && PLANE_KEYS[event.key])
+                  || KEYS[event.key.toLowerCase()];
+        if (does) {
             event.preventDefault();
-            KEYS[event.key]();
+            does(event);
         }
     };
-    plane.onpointerdown = addPoint;
+    plane.onpointerdown = plane.onpointermove = touch;
+    plane.onpointerup = plane.onpointerleave =
+        () => state.data === OWN && write();
+    plane.onfocus = plane.onblur = draw;
+    $('draw').onclick = () => change('data', OWN);
     $('pen').onclick = () => choose(1 - penClass);
+    $('clear').onclick = () => { drawn = []; restart(); };
+    window.onresize = draw;
     dark.onchange = draw;
     window.onhashchange = () => { read(); restart(); };
 }
@@ -493,27 +608,27 @@ restart();
    page.c as a program of any machine gives too. */
 if (words.has('epochs')) {
     const first = said[1], start = performance.now();
-    const epochs = Math.min(5000, words.get('epochs') | 0);
-    for (let i = 0; i < epochs && train(1); i++) {}
-    speed = 1000 * epochs / (performance.now() - start);
+    const epochs = Math.min(5000, Math.max(0, words.get('epochs') | 0));
+    while (said[0] < epochs && performance.now() - start < 5000
+           && train(Math.min(10, epochs - said[0]))) {}
+    speed = 1000 * said[0] / (performance.now() - start);
     moe.page_look();
     draw();
     document.body.dataset.result = `loss ${first.toFixed(4)} to ` +
         `${said[1].toFixed(4)}, hash ` +
         (moe.page_hash() >>> 0).toString(16).padStart(8, '0');
+    document.body.dataset.speed = speed.toFixed(0);
 } else if (words.has('frames')) {           /* the mean work of a frame */
-    const n = Math.min(600, words.get('frames') | 0);
+    const n = Math.min(600, Math.max(1, words.get('frames') | 0));
     const start = performance.now();
     running = true;
-    for (frames = 0; frames < n; frames++) {
-        slice();
-        draw();
+    for (let i = 0; i < n; i++) {
+        turn();
         pen.getImageData(0, 0, 1, 1);       /* waits until it is drawn */
     }
     running = false;
     document.body.dataset.frame =
-        ((performance.now() - start) / n).toFixed(1) + ' ms a frame, ' +
-        said[0] + ' epochs';
+        ((performance.now() - start) / n).toFixed(1);
 } else if (!location.hash.includes('=')) {
     setRunning(true);
 }
