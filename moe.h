@@ -4113,7 +4113,7 @@ static void moei_fill_report(moe *m, int n, moe_report *report)
     report->epoch = m->epoch;
     report->loss = moei_mean(m, MOEI_SUM_LOSS, n);
     report->squared_error = moei_mean(m, MOEI_SUM_SQUARE, n);
-    report->gate_entropy = -moei_mean(m, MOEI_SUM_ENTROPY, n);
+    report->gate_entropy = 0 - moei_mean(m, MOEI_SUM_ENTROPY, n);
     if (m->config.output != MOE_OUT_LINEAR)
         report->accuracy = moei_mean(m, MOEI_SUM_RIGHT, n);
     report->imbalance = (moe_real)E * most;
