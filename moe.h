@@ -205,7 +205,7 @@
    same bits, for games in lockstep: products and sums are not contracted, and
    each sum has one order.  Predictions do not depend then on which cases stand
    together in a call, nor learning on config.rows.  Refused where that cannot
-   be: -ffast-math, x87 and, by moe_open, a processor that flushes subnormals.
+   be: -ffast-math, x87 and, by moe_open, flushed subnormals or fused products.
 */
 
 /* ======================================================================== */
@@ -231,7 +231,8 @@
 #else
 #define MOEI_IN_ORDER 1         /* sums go in the order of their terms */
 #include <float.h>
-#if defined(__FAST_MATH__)
+#if defined(__FAST_MATH__) || defined(__RECIPROCAL_MATH__) \
+    || defined(__ASSOCIATIVE_MATH__)
 #error "moe.h: MOE_SAME_BITS contradicts -ffast-math"
 #endif
 #if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
@@ -703,8 +704,8 @@ typedef FILE moei_stream;
 /* ======================================================================== */
 /* 4  NUMBERS                                                               */
 /* ======================================================================== */
-/* Bits and constants, random numbers, long sums, and views: matrices of
-   numbers that stand somewhere; then exp, log, tanh and sqrt. */
+/* Bits and constants, random numbers, long sums, and views: matrices of numbers
+   that stand somewhere; vectors of lanes, and their exp, log, tanh and sqrt. */
 
 typedef MOEI_EITHER(uint32_t, uint64_t) moei_bits;
 typedef MOEI_EITHER(int, long long) moei_signed;
@@ -1032,18 +1033,13 @@ typedef moe_real moei_memory;
 #define MOEI_BITS(x) moei_to_bits(x)
 #define MOEI_LOW(a, b) ((void)(b), (a))
 #define MOEI_HIGH(a, b) ((void)(a), (b))
-/* Rows of the tallest tile of a product, vectors of a tile of one row. */
-#define MOEI_TALL MOEI_SIZED(1, 3)
 #define MOEI_TALL_TILE MOEI_SIZED(MOEI_R1, MOEI_R3)
 #define MOEI_PAIR_TILE MOEI_SIZED(MOEI_R1, MOEI_R2)
-#define MOEI_LONG MOEI_SIZED(MOEI_VECTORS, 16)
 #define MOEI_LONG_TILE MOEI_SIZED(MOEI_WIDE, MOEI_W16)
 #else
 #define MOEI_(name) MOEI_JOIN(name, MOEI_SET)
-#define MOEI_TALL 6
 #define MOEI_TALL_TILE MOEI_R6
 #define MOEI_PAIR_TILE MOEI_R2
-#define MOEI_LONG MOEI_SIZED(MOEI_VECTORS, 8)
 #define MOEI_LONG_TILE MOEI_SIZED(MOEI_WIDE, MOEI_W8)
 typedef moe_real MOEI_(vector)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
@@ -1094,6 +1090,9 @@ static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
 #define MOEI_LOAD(p) (*(const MOEI_(memory) *)(p))
 #define MOEI_STORE(p, x) (*(MOEI_(memory) *)(p) = (x))
 #define MOEI_ALL(x) ((x) - MOEI_(nothing))
+/* Rows of the tallest tile of a product, vectors of a tile of one row. */
+#define MOEI_TALL (MOEI_LANES > 1 ? 6 : MOEI_SIZED(1, 3))
+#define MOEI_LONG MOEI_SIZED(MOEI_VECTORS, (MOEI_LANES > 1 ? 8 : 16))
 static const MOEI_V MOEI_(nothing) = {0};
 
 /* exp, log, tanh, sqrt: 2 ulp over the whole range; NaN stays; no branches. */
@@ -1521,17 +1520,18 @@ typedef struct moei_tile {
 /* Lanes along the rows of B, along the sum, or along rows of B put together. */
 typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
 
-/* The one place that chooses: no copies for few rows of C or a small B. */
+/* The one place that chooses.  Panels are copies: where many rows of C share a
+   large B, or where lanes can run along neither the rows of B nor the sum. */
 static moei_way moei_way_of(const moei_view *v, int bits)
 {
     const moei_view *C = v, *A = v + 2, *B = v + 3;
     int contiguous = B->row == 1 && (A->col == 1 || A->col == 0);
     int few = C->m < 8 || C->n < 16, far = B->row >= 256 || B->n > 512;
-    int apart = B->col != 1 && C->n > 1;
+    int apart = B->col != 1 && C->n > 1, shared = C->m >= 32 && A->n > 1;
 
     return bits == 1 ? MOEI_BY_ROWS
          : contiguous && few && !MOEI_IN_ORDER ? MOEI_BY_DOTS
-         : apart || (far && C->m >= 32) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
+         : apart || (far && shared) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
 }
 
 /* A loop on four views, its own copies: what it does; the view that has not a
@@ -1761,7 +1761,7 @@ MOEI_LOOP void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
      lse_i = log sum_j exp(X_ij) = top + log sum_j exp(X_ij - top),
    top = max_j X_ij, so that nothing overflows; |X| is cut so that no inf - inf
    can be.  P, log_P, X (m,n)   lse (m,1), side by side   log_P may be X, or P
-   if unwanted.  Row i, lanes along it; or across, as if n < 3, a row each. */
+   if unwanted.  Lanes run along row i, or each has a row of its own. */
 MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
                                    const moei_view *lse, const moei_view *X,
                                    ptrdiff_t i, const int along,
@@ -2038,10 +2038,8 @@ MOEI_UNUSED static const moei_kernels MOEI_(table) = {
 #undef MOEI_SET
 #undef MOEI_LANES
 #undef MOEI_WIDE
-#undef MOEI_TALL
 #undef MOEI_TALL_TILE
 #undef MOEI_PAIR_TILE
-#undef MOEI_LONG
 #undef MOEI_LONG_TILE
 #undef MOEI_VECTORS
 
@@ -2203,9 +2201,9 @@ static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
     moei_share(MOEI_SET_AT(m->set)->softmax, &job, v, 32 * MOEI_AREA(X));
 }
 
-/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C.  Rows become columns
-   where the elements of a column of C stand side by side, so that lanes run
-   over outputs or over cases: C' = S' + B' A'. */
+/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C, and stands as C does
+   or repeats; C has no gaps.  Rows become columns where those of C have their
+   elements side by side: lanes over outputs or cases, C' = S' + B' A'. */
 MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
                             moei_view S, moei_view A, moei_view B)
 {
@@ -2619,12 +2617,17 @@ static moe_status moei_closed(moe *m, moe_status status, const char *why)
     return moei_refuse(m, status, why);
 }
 
-/* Whether subnormal numbers stay what they are; MOE_SAME_BITS needs it. */
-static int moei_keeps_subnormals(void)
+/* Whether subnormal numbers stay what they are, and products are rounded before
+   they are added to: (1+e)(1-e) - 1 is 0.  MOE_SAME_BITS needs both. */
+static int moei_keeps_bits(const moe *m)
 {
     volatile moe_real least = moei_power_of_2(1 - MOEI_BIAS), half = least / 2;
+    volatile moe_real e = moei_power_of_2(-MOEI_FRACTION / 2 - 2);
+    moe_real a = 1 + e, b = 1 - e, c = -1, r = 1;
 
-    return half > 0 && half * 2 == least;
+    moei_map(m, MOEI_MUL_ADD, moei_number(&r), moei_number(&a),
+             moei_number(&b), moei_number(&c));
+    return half > 0 && half * 2 == least && r == 0;
 }
 
 /* Memory that starts where a cache line does: vectors then cross none. */
@@ -2649,9 +2652,10 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
 
     if (status != MOE_OK)
         return moei_closed(m, status, why);
-    if (MOEI_IN_ORDER && !moei_keeps_subnormals())
-        return moei_closed(m, MOE_ERR_STATE,
-                           "the processor flushes subnormal numbers to zero");
+    m->set = moei_find_set(config->simd);
+    if (MOEI_IN_ORDER && !moei_keeps_bits(m))
+        return moei_closed(m, MOE_ERR_STATE, "subnormal numbers are flushed "
+                           "to zero, or products fused with sums");
     need = (size_t)moei_need(config, weights);
     bytes = memory ? bytes : need;
     memory = memory ? memory : moei_allocate(need, &heap);
@@ -3013,12 +3017,6 @@ static void moei_gate_forward(moe *m)
                      moei_array(m, choosing ? MOEI_LOG_P : MOEI_S));
 }
 
-/* The balance loss is for a choice alone, whatever config.balance says. */
-static int moei_balances(const moe *m)
-{
-    return m->balanced > 0 && m->config.balance > 0;
-}
-
 /* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
      balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
    dE/ds_i += balance E q_i (f_i - sum_j f_j q_j) */
@@ -3196,8 +3194,7 @@ static moei_view moei_errors(moe *m, moe_real most)
     moei_view e = moei_array(m, MOEI_G);
     int softmax = m->config.output == MOE_OUT_SOFTMAX;
 
-    moei_each_expert(m, moei_error_of, softmax,
-                     8 * (size_t)m->config.outputs);
+    moei_each_expert(m, moei_error_of, softmax, 8 * (size_t)m->config.outputs);
     if (softmax)
         moei_map2(m, MOEI_SUB, e, moei_zero, e);
     moei_map2(m, MOEI_MIN, e, e, moei_number(&most));
@@ -3454,7 +3451,7 @@ static void moei_loss_backward(moe *m)
     if (path == MOEI_BY_BLEND)
         moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
                  moei_array(m, MOEI_Y), moei_array(m, MOEI_D), moei_two);
-    moei_block_backward(m, path, moei_balances(m), 0);
+    moei_block_backward(m, path, m->balanced > 0 && m->config.balance > 0, 0);
 }
 
 /* From standardised to the user's units: shift + factor y */
@@ -3620,7 +3617,7 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
 static void moei_count_shares(moe *m, const moe_data *data,
                               const uint64_t *key, int first, int count)
 {
-    const int E = moei_balances(m) ? m->config.experts : 0;
+    const int E = m->config.balance > 0 ? (int)m->balanced : 0;
     int i, at;
 
     moei_clear(m->share, (size_t)E);

@@ -508,6 +508,9 @@ static void print_csv(void)
         const Cell *cell = rows[r].cell;
         double limit = limit_of(&rows[r].w);
         int noisy = limits_noisy(&rows[r].usual);
+
+        if (cell[0].outcome != TIMED)
+            continue;
         if (limit > 0)
             printf("\"%s\",limit,%.4g,%.4g,,,%d\n", rows[r].w.name, limit,
                    limit / cell[0].ns, noisy);
@@ -517,6 +520,9 @@ static void print_csv(void)
                        rows[r].w.name, peers[i]->name, cell[i].ns,
                        cell[i].ns / cell[0].ns, cell[i].distance,
                        cell[i].form, noisy);
+            else if (cell[i].outcome == DIFFERS)
+                printf("\"%s\",%s,,,%.1e,\"%s\",%d\n", rows[r].w.name,
+                       peers[i]->name, cell[i].distance, cell[i].form, noisy);
     }
 }
 

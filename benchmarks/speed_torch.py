@@ -237,7 +237,8 @@ class Workload:
 
     def kinds(self):
         if self.K:
-            return (Sparse, Gathered) if self.rows == 1 else (Sparse,)
+            gather = self.rows == 1 and self.task == "predict"
+            return (Sparse, Gathered) if gather else (Sparse,)
         return (Loop, Stacked) if self.E > 1 else (Loop,)
 
     def model_of(self, kind):

@@ -1,10 +1,11 @@
 /* same_bits.c - one hash over what MOE_SAME_BITS promises to be the same:
-   parameters after steps and after training, reports, and predictions, for a
-   dozen of configurations.  Every set of vectors, every number of rows in a
+   parameters after steps and after training, reports, and predictions, for
+   ten configurations.  Every set of vectors, every number of rows in a
    block and every way to ask for predictions must give it.
      same_bits         all sets with all numbers of rows
      same_bits few     each set with one number of rows
-     same_bits flush   not the hash: moe_open where subnormal numbers are 0 */
+     same_bits flush   not the hash: moe_open where subnormal numbers are 0
+     same_bits fused   moe_open in a build that fuses products and sums      */
 #include <stdio.h>
 #include <string.h>
 
@@ -299,6 +300,29 @@ static int flush(void)
 }
 #endif
 
+/* The wide sets have instructions for it; where they are not here: CONFIG. */
+static int fused(void)
+{
+    moe_config config;
+    int bits;
+    moe m;
+
+    for (bits = 256; bits <= 512; bits *= 2) {
+        moe_status status;
+
+        memset(&config, 0, sizeof config);
+        config.inputs = config.outputs = config.experts = 1;
+        config.simd = bits;
+        status = moe_open(&m, &config, NULL, 0);
+        if (status == MOE_OK)
+            moe_close(&m);
+        printf("%d bits: %s\n", bits, moe_status_text(status));
+        if (status != MOE_ERR_STATE && status != MOE_ERR_CONFIG)
+            return 0;
+    }
+    return 1;
+}
+
 int main(int count, char **arguments)
 {
     uint64_t hash = 0xcbf29ce484222325u;
@@ -307,6 +331,8 @@ int main(int count, char **arguments)
 
     if (strcmp(how, "flush") == 0)
         return !flush();
+    if (strcmp(how, "fused") == 0)
+        return !fused();
     for (i = 0; i < PROBLEMS && holds; i++)
         holds = agree(i, strcmp(how, "few") == 0, &hash);
     printf("%08lx%08lx\n", (unsigned long)(hash >> 32),

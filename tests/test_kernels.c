@@ -3,6 +3,14 @@
    last vector is met, and all ways in which operands may stand.
    part_kernels_*.c include this file once more in double, and in both widths
    with MOE_SAME_BITS: all sets and layouts must give the same bits then. */
+#if defined(__unix__) || defined(__APPLE__)
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE         /* for MAP_ANON under -std=c99 */
+#endif
+#define _DARWIN_C_SOURCE
+#include <sys/mman.h>
+#define HAS_PAGES
+#endif
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -43,7 +51,9 @@
 #endif
 
 /* Reals before and behind every array, an odd number so that nothing is
-   aligned; none where AddressSanitizer watches its ends. */
+   aligned; none where AddressSanitizer watches its ends.  Elsewhere, if there
+   are pages that can be forbidden, one begins where the array ends: it catches
+   also what a sanitizer does not see, the loads of masked vectors. */
 #if defined(__SANITIZE_ADDRESS__)
 #define FENCE 0
 #elif defined(__has_feature)
@@ -51,8 +61,15 @@
 #define FENCE 0
 #endif
 #endif
-#ifndef FENCE
+#ifdef FENCE
+#undef HAS_PAGES
+#else
 #define FENCE 19
+#endif
+#ifdef HAS_PAGES
+#define BEHIND 0
+#else
+#define BEHIND FENCE
 #endif
 
 #define MOST 20000              /* elements of a matrix */
@@ -108,6 +125,52 @@ static moei_view view_of(int standing, int m, int n, int gap)
     }
 }
 
+#ifdef HAS_PAGES
+/* As many arrays as are needed at a time, each before a forbidden page. */
+enum { SLOTS = 32, SLOT = 1 << 18, PAGE = 1 << 16 };    /* bytes */
+static struct { char *at; int taken; } slot[SLOTS];
+
+static moe_real *take(size_t reals)
+{
+    int i = 0;
+
+    while (i < SLOTS && slot[i].taken)
+        i++;
+    if (i == SLOTS || reals * sizeof(moe_real) > SLOT)
+        return NULL;
+    if (slot[i].at == NULL) {
+        void *at = mmap(NULL, SLOT + PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANON, -1, 0);
+
+        if (at == MAP_FAILED || mprotect((char *)at + SLOT, PAGE, PROT_NONE))
+            return NULL;
+        slot[i].at = (char *)at;
+    }
+    slot[i].taken = 1;
+    return (moe_real *)(void *)(slot[i].at + SLOT) - reals;
+}
+
+static void put_back(moe_real *memory)
+{
+    int i;
+
+    for (i = 0; i < SLOTS; i++)
+        if (slot[i].at != NULL && (char *)memory >= slot[i].at
+            && (char *)memory < slot[i].at + SLOT)
+            slot[i].taken = 0;
+}
+#else
+static moe_real *take(size_t reals)
+{
+    return (moe_real *)malloc(reals * sizeof(moe_real));
+}
+
+static void put_back(moe_real *memory)
+{
+    free(memory);
+}
+#endif
+
 /* All holes, what will be elements too.  gap: reals that are left out between
    rows, columns, or elements of a vector. */
 static grid new_grid(int standing, int m, int n, int gap)
@@ -118,8 +181,8 @@ static grid new_grid(int standing, int m, int n, int gap)
 
     g.view = view_of(standing, m, n, gap);
     g.reals = (size_t)(g.view.m - 1) * (size_t)g.view.row
-            + (size_t)(g.view.n - 1) * (size_t)g.view.col + 1 + 2 * FENCE;
-    g.memory = (moe_real *)malloc(g.reals * sizeof(moe_real));
+            + (size_t)(g.view.n - 1) * (size_t)g.view.col + 1 + FENCE + BEHIND;
+    g.memory = take(g.reals);
     if (g.memory == NULL)
         exit(1);
     for (i = 0; i < g.reals; i++)
@@ -187,7 +250,7 @@ static int take_grid(const grid *g, moe_real *values)
 {
     int holds = read_grid(g, values);
 
-    free(g->memory);
+    put_back(g->memory);
     return holds;
 }
 
@@ -324,7 +387,7 @@ static void run_product(const product *p, int layout, int set)
     m.set = set;
     moei_product(&m, p->then, C.view, S.view, A, p->B[layout >> 2 & 1].view);
     if (S.memory != C.memory)
-        free(S.memory);
+        put_back(S.memory);
     whole = take_grid(&C, got);
     SAY("%d bits, m %d, n %d, k %d, C by %s, A by %s, B by %s,"
         " S %d, then %d", moei_set[set]->bits, p->m, p->n, p->k,
@@ -355,8 +418,8 @@ static void check_product(int m, int n, int k, int ones)
         for (set = 0; set < moei_count_sets(); set++)
             run_product(&p, layout, set);
     for (i = 0; i < 2; i++) {
-        free(p.A[i].memory);
-        free(p.B[i].memory);
+        put_back(p.A[i].memory);
+        put_back(p.B[i].memory);
     }
 }
 
@@ -547,7 +610,7 @@ static void check_map(map *p)
     for (set = 0; set < moei_count_sets(); set++)
         run_map(p, given, set);
     for (k = 0; k < 3; k++)
-        free(given[k].memory);
+        put_back(given[k].memory);
 }
 
 /* Every op and every standing of its operands in one size. */
@@ -650,9 +713,9 @@ static void check_special(moei_map_op op)
         SAY("op %d, %d bits", (int)op, moei_set[set]->bits);
         judge("special", N * N, whole, said);
     }
-    free(A.memory);
-    free(B.memory);
-    free(C.memory);
+    put_back(A.memory);
+    put_back(B.memory);
+    put_back(C.memory);
 }
 
 static void check_specials(void)
@@ -713,8 +776,8 @@ static void run_reduce(const reduce *p, int standing, int set)
 
     moei_set[set]->reduce(&job, v);
     whole = take_grid(&y, got);
-    free(A.memory);
-    free(B.memory);
+    put_back(A.memory);
+    put_back(B.memory);
     SAY("%d bits, op %d, m %d, n %d, by %s, B %d",
         moei_set[set]->bits, (int)p->op, p->m, p->n,
         standing_name[standing], p->b);
@@ -805,7 +868,7 @@ static void run_softmax(int m, int n, const moe_real *x, int standing, int in_x,
 
     moei_set[set]->softmax(&job, v);
     if (!in_x)
-        free(X.memory);
+        put_back(X.memory);
     whole = take_grid(&P, got + softmax_at(m, n, 0, 0));
     whole &= take_grid(&L, got + softmax_at(m, n, 0, 1));
     whole &= take_grid(&lse, got + softmax_at(m, n, 0, 2));

@@ -359,6 +359,11 @@ mixture() {
 }
 
 # --------------------------------------------------- what an object file needs
+# In the sets that have it, also where a standard would forbid it.
+fused() {
+    objdump -d "$1" | grep -q 'vfmadd[0-9]*ps'
+}
+
 # objects COMPILER FLAGS...: symbols that come in and go out.
 objects() {
     what="$1 $(last "$@")"
@@ -374,6 +379,9 @@ objects() {
     none "$what: only malloc, free, assert and files otherwise" \
         needs_more "$dir/full.o" "malloc|free|abort|__assert.*|fopen|fclose|\
 fread|fwrite|fflush|fgetc|getc|feof|fseek|ftell|remove|rename|strlen"
+    if have objdump && [ "$(uname -m)" = x86_64 ]; then
+        holds "$what: products and sums are fused" fused "$dir/full.o"
+    fi
     holds "$what: MOE_ASSERT is the caller's" needs "$dir/own.o" mistake
     holds "$what: and then assert is not called" not \
         needs "$dir/own.o" '__assert.*'

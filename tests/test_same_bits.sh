@@ -14,7 +14,7 @@ END
 echo "int main(void) { return 0; }" >"$work/empty.c"
 
 # The GNU dialects let gcc contract where it can; -ffp-contract=fast asks for
-# it in so many words, but clang's heeds no pragma.
+# it in so many words, but clang's heeds no pragma: see refusals.
 builds() {
     languages gnu99 gnu++11 | while read -r compiler; do
         for level in $(levels "$compiler"); do
@@ -86,6 +86,19 @@ refusals() {
     holds "$what: is accepted" "$@" -fsyntax-only
     refuses "$what: -ffast-math" "$due" "$@" -fsyntax-only -ffast-math
     refuses "$what: -Ofast" "$due" "$@" -fsyntax-only -Ofast
+    case $what in
+    clang*)                 # which tells the text of no part of -ffast-math
+        holds "$what: -ffp-contract=fast compiles" $what -O2 \
+            -ffp-contract=fast same_bits.c -o "$dir/fused" &&
+            holds "$what: and moe_open refuses it" within 60 "$dir/fused" fused
+        ;;
+    *)
+        refuses "$what: -freciprocal-math" "$due" "$@" -fsyntax-only \
+            -freciprocal-math
+        refuses "$what: -fassociative-math" "$due" "$@" -fsyntax-only \
+            -fassociative-math -fno-signed-zeros -fno-trapping-math
+        ;;
+    esac
     set -- "$@" -ffreestanding -fsyntax-only -m32 -DMOE_NO_MALLOC \
         '-DMOE_ASSERT(e)='
     if "$@" -msse2 -mfpmath=sse >"$log" 2>&1; then
