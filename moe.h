@@ -414,7 +414,9 @@ typedef struct moei_net {
    row by row; they show the last block of the last moe_forward, moe_predict,
    moe_evaluate or moe_gradient, and are undefined after moe_train. */
 typedef struct moe {
-    moe_config config;           /* as opened, defaults filled in            */
+    moe_config config;           /* as opened, defaults filled in; a copy, of
+                                    which loss, sigma, balance and seed may
+                                    be changed: the rest has no effect       */
     const moe_real *params;      /* (value_count) what prediction reads; may
                                     point at others of the same configuration*/
     moe_real *own;               /* the same, writable; NULL: const weights.
@@ -433,10 +435,14 @@ typedef struct moe {
                                     moe_gradient; NULL for prediction.  p and
                                     h are 0 for experts that did not run     */
     /* Private from here on. */
+    moe_config fixed;            /* the same configuration: of config itself
+                                    loss, sigma, balance and seed are read   */
     moei_net expert, gate;
     moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
     int columns[MOEI_WORK];      /* of each                                  */
     int n;                       /* cases in the block at hand               */
+    int forwarded;               /* n of the moe_forward that moe_backward
+                                    may follow; -1: none                     */
     int set;                     /* which kernels: see room 5                */
     int32_t *choice, *shown;     /* (B,K)  of this block, or NULL; chosen     */
     int32_t *order;              /* (B)  cases of a block that is shuffled    */
@@ -727,6 +733,11 @@ typedef MOEI_EITHER(int, long long) moei_signed;
 #define MOEI_ONE_BITS   ((moei_bits)MOEI_BIAS << MOEI_FRACTION)
 #define MOEI_INFINITY_BITS ((moei_bits)(2 * MOEI_BIAS + 1) << MOEI_FRACTION)
 #define MOEI_SIGN_BIT   ((moei_bits)1 << (sizeof(moe_real) * 8 - 1))
+
+/* A multiple of this is an address for a real; 1 on 8-bit processors, 4 for
+   double on i386. */
+typedef struct moei_behind { char byte; moe_real real; } moei_behind;
+enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 
 /* Larger errors and logits are cut to this, so that inf - inf cannot be. */
 #define MOEI_LARGEST    ((moe_real)1e30)
@@ -1049,7 +1060,7 @@ typedef moei_signed MOEI_(mask)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
 typedef moe_real MOEI_(memory)
     __attribute__((vector_size(MOEI_LANES * sizeof(moe_real)),
-                   aligned(sizeof(moe_real)), may_alias));
+                   aligned(MOEI_ALIGNED), may_alias));
 #define MOEI_PICK(test, a, b)                                               \
     ((MOEI_V)(((MOEI_I)(test) & (MOEI_I)(a)) | (~(MOEI_I)(test) & (MOEI_I)(b))))
 #define MOEI_REAL(bits) ((MOEI_V)(bits))
@@ -2341,11 +2352,30 @@ static const char *moei_config_fault(const moe_config *c)
         : fault;
 }
 
+/* The configuration as opened, with what may be changed later; its fault. */
+static moe_config moei_settings_of(const moe *m)
+{
+    moe_config c = m->fixed;
+
+    c.loss = m->config.loss;
+    c.sigma = m->config.sigma;
+    c.balance = m->config.balance;
+    c.seed = m->config.seed;
+    return c;
+}
+
+static const char *moei_settings_fault(const moe *m)
+{
+    const moe_config c = moei_settings_of(m);
+
+    return moei_config_fault(&c);
+}
+
 /* The shape of a stack of layers; *count goes on from its first parameter. */
 static void moei_plan_net(moe *m, int gate, uint64_t *count)
 {
     static const int output_op[] = {MOEI_COPY, MOEI_LOGISTIC, MOEI_SOFTMAX};
-    const moe_config *c = &m->config;
+    const moe_config *c = &m->fixed;
     const int *hidden = gate ? c->gate_hidden : c->hidden;
     moe_span sees = gate ? c->gate_sees : c->expert_sees;
     moei_net *net = gate ? &m->gate : &m->expert;
@@ -2376,20 +2406,20 @@ static void moei_plan_net(moe *m, int gate, uint64_t *count)
    what the gate or a softmax of all experts needs. */
 static int moei_widest(const moe *m, int turn)
 {
-    int all = moei_most(m->gate.widest[turn], m->config.experts);
+    int all = moei_most(m->gate.widest[turn], m->fixed.experts);
 
-    all = m->balanced > 0 ? (all - 1) / m->config.top_k + 1 : all;
-    return moei_most(all, moei_most(m->expert.widest[turn], m->config.outputs));
+    all = m->balanced > 0 ? (all - 1) / m->fixed.top_k + 1 : all;
+    return moei_most(all, moei_most(m->expert.widest[turn], m->fixed.outputs));
 }
 
 /* The shape of m, where its parameters are; how many, not cut to size_t. */
 static uint64_t moei_plan(moe *m, const moe_config *config)
 {
-    moe_config *c = &m->config;
+    moe_config given = *config, *c = &m->fixed;     /* it may be m->config */
     uint64_t count = 0;
 
     moei_wipe(m, sizeof *m);
-    *c = *config;
+    *c = given;
     c->sigma = c->sigma > 0 ? c->sigma : 1;
     c->rows = c->rows > 0 ? c->rows : 64;
     if (c->expert_sees.count == 0)
@@ -2406,12 +2436,10 @@ static uint64_t moei_plan(moe *m, const moe_config *config)
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)c->inputs + (uint64_t)c->outputs);
     m->value_count = (size_t)count;
+    m->config = *c;
     return count;
 }
 
-/* A multiple of this is an address for a real; 1 on 8-bit processors. */
-typedef struct moei_behind { char byte; moe_real real; } moei_behind;
-enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 #define MOEI_LINES(n) (((uint64_t)(n) + 15) / 16 * 16)  /* ends a cache line */
 
 /* The next `count` reals of the memory; with no memory it only counts. */
@@ -2459,16 +2487,16 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
 {
     moei_carver carver = {memory, 0};
     uint64_t values = moei_plan(m, config);
-    uint64_t B = (uint64_t)m->config.rows, E = (uint64_t)m->config.experts;
-    uint64_t K = (uint64_t)m->config.top_k, O = (uint64_t)m->config.outputs;
+    uint64_t B = (uint64_t)m->fixed.rows, E = (uint64_t)m->fixed.experts;
+    uint64_t K = (uint64_t)m->fixed.top_k, O = (uint64_t)m->fixed.outputs;
     uint64_t own = m->balanced > 0 ? B * K : B;  /* of what a copy has alone */
-    int i, learn = MOEI_LEARNS(weights && m->config.use != MOE_USE_PREDICT, 0);
+    int i, learn = MOEI_LEARNS(weights && m->fixed.use != MOE_USE_PREDICT, 0);
 
     if (weights)
         m->own = moei_take(&carver, MOEI_LINES(values));
     if (learn)
         m->grads = moei_take(&carver, MOEI_LINES(m->trained_count));
-    for (i = 0; i < 3 && learn && m->config.use == MOE_USE_TRAIN; i++)
+    for (i = 0; i < 3 && learn && m->fixed.use == MOE_USE_TRAIN; i++)
         m->kept[i] = moei_take(&carver, MOEI_LINES(m->trained_count));
     for (i = 0; i < MOEI_ARRAY_COUNT; i++)
         if (learn || !moei_learning[i])
@@ -2496,7 +2524,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
         m->expert.place = moei_take_integers(&carver, B * K);
         m->choice = moei_take_integers(&carver, B * K);
     }
-    if (learn && m->config.use == MOE_USE_TRAIN)
+    if (learn && m->fixed.use == MOE_USE_TRAIN)
         m->order = moei_take_integers(&carver, B);
     m->chosen = m->shown = moei_take_integers(&carver, B * K);
     return carver.used;
@@ -2515,16 +2543,16 @@ MOEI_NEAR moe_layer moei_layer_of(const moei_net *net, int c, int l)
 /* (columns) shift or factor: rows 0 and 1 of a scale. */
 MOEI_NEAR moei_view moei_scale_d(const moe *m, int row)
 {
-    int O = m->config.outputs;
+    int O = m->fixed.outputs;
 
     return moei_row(m->params + m->trained_count + (size_t)row * (size_t)O, O);
 }
 
 MOEI_NEAR moei_view moei_scale_x(const moe *m, int row)
 {
-    size_t rest = (size_t)(2 - row) * (size_t)m->config.inputs;
+    size_t rest = (size_t)(2 - row) * (size_t)m->fixed.inputs;
 
-    return moei_row(m->params + m->value_count - rest, m->config.inputs);
+    return moei_row(m->params + m->value_count - rest, m->fixed.inputs);
 }
 
 /* A block array of n cases and `cols` columns, lanes over one or the other. */
@@ -2671,14 +2699,14 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     own = weights ? (size_t)MOEI_LINES(m->value_count) : 0;
     moei_clear((moe_real *)memory + own, need / sizeof(moe_real) - own);
     m->heap = heap;
-    m->set = moei_find_set(config->simd);
-    m->config.simd = MOEI_SET_AT(m->set)->bits;
-    for (i = 0; i < (size_t)m->config.rows && m->gate.layers < 1; i++)
+    m->set = moei_find_set(m->fixed.simd);
+    m->config.simd = m->fixed.simd = MOEI_SET_AT(m->set)->bits;
+    for (i = 0; i < (size_t)m->fixed.rows && m->gate.layers < 1; i++)
         m->work[MOEI_P][i] = moei_writable(moei_number(m->p))[i] = 1;
-    for (i = 0; i < (size_t)m->config.rows * (size_t)m->config.top_k; i++)
-        m->shown[i] = (int32_t)(i % (size_t)m->config.top_k);
+    for (i = 0; i < (size_t)m->fixed.rows * (size_t)m->fixed.top_k; i++)
+        m->shown[i] = (int32_t)(i % (size_t)m->fixed.top_k);
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
-    m->waiting = -1;
+    m->waiting = m->forwarded = -1;
     return MOE_OK;
 }
 
@@ -2708,7 +2736,7 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
         return status;
     m->params = m->own;
     moei_clear(m->own, m->value_count);
-    state = config->seed;
+    state = m->config.seed;
     moei_initial(m, 0, &state);
     moei_initial(m, 1, &state);
     moei_map1(m, MOEI_COPY, moei_scale_d(m, 1), moei_one);
@@ -2732,7 +2760,7 @@ MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
     status = moei_start(m, config, 0, memory, bytes);
     if (status == MOE_OK) {
         m->params = params;
-        m->config.use = MOE_USE_PREDICT;
+        m->config.use = m->fixed.use = MOE_USE_PREDICT;
     }
     return status;
 }
@@ -2960,7 +2988,7 @@ static void moei_choose_for(moe *m, int part, int parts)
 {
     moei_view s = moei_array(m, MOEI_S);
     const moe_real *bias = m->params + m->trained_count - m->balanced;
-    int k, K = m->config.top_k, r = (int)((int32_t)s.m * part / parts);
+    int k, K = m->fixed.top_k, r = (int)((int32_t)s.m * part / parts);
     int end = (int)((int32_t)s.m * (part + 1) / parts);
 
     for (; r < end; r++) {
@@ -2976,11 +3004,11 @@ static void moei_choose_for(moe *m, int part, int parts)
 
 static void moei_gate_choose(moe *m)
 {
-    uint64_t logits = (uint64_t)m->n * (uint64_t)m->config.experts;
+    uint64_t logits = (uint64_t)m->n * (uint64_t)m->fixed.experts;
     int part, parts = moei_parts(8 * logits, m->n);
 
     MOEI_EACH_PART(part, parts, moei_choose_for(m, part, parts))
-    moei_group(&m->expert, m->choice, m->n, m->config.top_k);
+    moei_group(&m->expert, m->choice, m->n, m->fixed.top_k);
 }
 
 /* An array of the chosen (n,K) as one of all experts (n,E): 0 for others. */
@@ -3009,7 +3037,7 @@ static void moei_gate_forward(moe *m)
     }
     if (choosing)
         moei_gate_choose(m);
-    for (i = 0; i <= m->config.experts && !choosing; i++)
+    for (i = 0; i <= m->fixed.experts && !choosing; i++)
         m->expert.start[i] = i * m->n;
     if (layers > 0)
         moei_softmax(m, moei_array(m, MOEI_P), moei_array(m, MOEI_LOG_P),
@@ -3022,7 +3050,7 @@ static void moei_gate_forward(moe *m)
    dE/ds_i += balance E q_i (f_i - sum_j f_j q_j) */
 static void moei_balance_backward(moe *m, moei_view dE_ds)
 {
-    int E = m->config.experts;
+    int E = m->fixed.experts;
     moe_real weight = m->config.balance * (moe_real)E;
     moei_view q = moei_block(m->work[MOEI_DELTA_2], m->n, E);
     moei_view mean = moei_array(m, MOEI_TOP), f = moei_row(m->share, E);
@@ -3041,7 +3069,7 @@ static void moei_gate_backward(moe *m, moei_view g, int posterior,
                                int balance, int want_dz)
 {
     moei_view p = moei_array(m, MOEI_P), of_chosen = moei_array(m, MOEI_G);
-    moei_view dE_ds = moei_block(m->work[MOEI_DELTA], m->n, m->config.experts);
+    moei_view dE_ds = moei_block(m->work[MOEI_DELTA], m->n, m->fixed.experts);
 
     if (posterior)
         moei_map2(m, MOEI_SUB, of_chosen, p, g);
@@ -3070,7 +3098,7 @@ static int moei_next(const moe *m, int i)
 }
 
 #define MOEI_EACH_EXPERT(m, i)                                              \
-    for (i = moei_next(m, 0); i < m->config.experts; i = moei_next(m, i + 1))
+    for (i = moei_next(m, 0); i < m->fixed.experts; i = moei_next(m, i + 1))
 
 /* work(m, i, how), so many operations a case, for each expert that has cases.
    Threads share out experts with rooms of their own, or else each loop. */
@@ -3079,7 +3107,7 @@ typedef void moei_work(moe *m, int i, int how);
 static void moei_some_experts(moe *m, moei_work *work, int how, int part,
                               int parts)
 {
-    const int32_t *start = m->expert.start, all = start[m->config.experts];
+    const int32_t *start = m->expert.start, all = start[m->fixed.experts];
     const int32_t from = all / parts * part, next = from + all / parts;
     int i;
 
@@ -3091,7 +3119,7 @@ static void moei_some_experts(moe *m, moei_work *work, int how, int part,
 static void moei_each_expert(moe *m, moei_work *work, int how,
                              size_t operations)
 {
-    int all = (int)m->expert.start[m->config.experts], part;
+    int all = (int)m->expert.start[m->fixed.experts], part;
     int parts = m->choice == NULL ? 1
               : moei_parts((uint64_t)operations * (uint64_t)all, all);
 
@@ -3131,14 +3159,14 @@ static moei_view moei_outs(const moe *m, int i, int by_case)
     moei_view o = moei_expert_out(m, by_case ? 0 : i);
 
     return by_case ? moei_view_of(o.at + (ptrdiff_t)i * o.row, o.m * o.n, o.col,
-                                  m->config.experts, o.n) : o;
+                                  m->fixed.experts, o.n) : o;
 }
 
 /* work(m, i, 0) for each expert; or work(m, r, 1) for each case, where there
    are fewer of these. */
 static void moei_each_out(moe *m, moei_work *work, size_t operations)
 {
-    int r, by_case = m->choice == NULL && m->n < m->config.experts;
+    int r, by_case = m->choice == NULL && m->n < m->fixed.experts;
 
     for (r = 0; r < m->n && by_case; r++)
         work(m, r, 1);
@@ -3192,9 +3220,9 @@ static void moei_error_of(moe *m, int i, int softmax)
 static moei_view moei_errors(moe *m, moe_real most)
 {
     moei_view e = moei_array(m, MOEI_G);
-    int softmax = m->config.output == MOE_OUT_SOFTMAX;
+    int softmax = m->fixed.output == MOE_OUT_SOFTMAX;
 
-    moei_each_expert(m, moei_error_of, softmax, 8 * (size_t)m->config.outputs);
+    moei_each_expert(m, moei_error_of, softmax, 8 * (size_t)m->fixed.outputs);
     if (softmax)
         moei_map2(m, MOEI_SUB, e, moei_zero, e);
     moei_map2(m, MOEI_MIN, e, e, moei_number(&most));
@@ -3211,7 +3239,7 @@ static moe_real moei_sigma(const moe *m)
 static void moei_posteriors(moe *m)
 {
     moe_real sigma = moei_sigma(m);
-    moe_real factor = m->config.output == MOE_OUT_SOFTMAX
+    moe_real factor = m->fixed.output == MOE_OUT_SOFTMAX
                     ? -1 : -1 / (2 * sigma * sigma);
     moei_view e = moei_errors(m, factor < -1 ? -MOEI_LARGEST / factor
                                              : MOEI_LARGEST);
@@ -3231,7 +3259,7 @@ static void moei_log_share(moe *m, int i, moei_view u)
 /* DE_DY (n,O) = log y = log sum_i exp u_i, the largest u taken out first. */
 static moei_view moei_log_blend(moe *m)
 {
-    int i, pass, O = m->config.outputs;
+    int i, pass, O = m->fixed.outputs;
     moei_view log_y = moei_array(m, MOEI_DE_DY), u, top, rest;
     moei_view sum = moei_block(m->work[MOEI_DELTA_2], m->n, O);
     moe_real lowest = -2 * MOEI_LARGEST;
@@ -3270,7 +3298,7 @@ static void moei_loss_forward(moe *m)
     } else if (m->config.loss == MOE_LOSS_EXPECTED) {
         moei_reduce(m, MOEI_DOT, loss, moei_errors(m, MOEI_LARGEST),
                     moei_array(m, MOEI_P));
-    } else if (m->config.output == MOE_OUT_SOFTMAX) {
+    } else if (m->fixed.output == MOE_OUT_SOFTMAX) {
         moei_reduce(m, MOEI_DOT, loss, moei_log_blend(m), d);
         moei_map2(m, MOEI_SUB, loss, moei_zero, loss);
     } else {
@@ -3343,7 +3371,7 @@ static void moei_by_log_blend(moe *m, int i, moei_view delta)
 static void moei_expert_delta(moe *m, moei_path path, int i)
 {
     moei_view delta = moei_room(m, &m->expert, i, MOEI_DELTA,
-                                m->config.outputs);
+                                m->fixed.outputs);
     moe_real sigma = moei_sigma(m);
 
     if (path == MOEI_BY_POSTERIOR)
@@ -3385,11 +3413,12 @@ static void moei_load_labels(moe *m, const int *labels, const int32_t *order)
 static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
                       int first, int end)
 {
-    size_t in = (size_t)m->config.inputs, O = (size_t)m->config.outputs;
+    size_t in = (size_t)m->fixed.inputs, O = (size_t)m->fixed.outputs;
     size_t skip = key ? 0 : (size_t)first;
     int32_t *order = key ? m->order : NULL;
-    int i, n = m->n = moei_smaller(m->config.rows, end - first);
+    int i, n = m->n = moei_smaller(m->fixed.rows, end - first);
 
+    m->forwarded = -1;
     for (i = 0; i < n && key; i++)
         order[i] = (int32_t)moei_shuffled((uint32_t)(first + i),
                                           (uint32_t)data->n, *key);
@@ -3411,7 +3440,7 @@ static void moei_block_forward(moe *m)
 {
     moei_gate_forward(m);
     moei_each_expert(m, moei_net_forward, 0,
-                     m->trained_count / (size_t)m->config.experts);
+                     m->trained_count / (size_t)m->fixed.experts);
     moei_blend_forward(m);
 }
 
@@ -3429,7 +3458,7 @@ static void moei_expert_backward(moe *m, int i, int path)
 static void moei_block_backward(moe *m, moei_path path, int balance,
                                 int want_dz)
 {
-    size_t operations = m->trained_count / (size_t)m->config.experts;
+    size_t operations = m->trained_count / (size_t)m->fixed.experts;
 
     moei_each_expert(m, moei_expert_backward,
                      (int)path + (want_dz ? MOEI_TO_INPUTS : 0),
@@ -3445,7 +3474,7 @@ static void moei_loss_backward(moe *m)
 {
     moei_path path = m->config.loss == MOE_LOSS_MIXTURE ? MOEI_BY_POSTERIOR
         : m->config.loss == MOE_LOSS_EXPECTED ? MOEI_BY_PROPORTION
-        : m->config.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
+        : m->fixed.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
         : MOEI_BY_BLEND;
 
     if (path == MOEI_BY_BLEND)
@@ -3464,7 +3493,7 @@ static void moei_to_user(const moe *m, moei_view user, moei_view y)
 static void moei_publish_some(moe *m, int i, int by_case)
 {
     const moei_net *net = &m->expert;
-    int K = m->config.top_k, O = m->config.outputs, n_i = moei_cases_of(net, i);
+    int K = m->fixed.top_k, O = m->fixed.outputs, n_i = moei_cases_of(net, i);
     moei_view o = moei_matrix(m->o, m->n * K, O);
     moei_view to = by_case ? moei_window(o, i * K, 0, K, O)
         : net->place ? moei_listed(o, net->place + net->start[i], n_i)
@@ -3475,10 +3504,10 @@ static void moei_publish_some(moe *m, int i, int by_case)
 
 static void moei_publish(moe *m)
 {
-    int i, n = m->n, E = m->config.experts, O = m->config.outputs;
+    int i, n = m->n, E = m->fixed.experts, O = m->fixed.outputs;
 
     m->rows = n;
-    for (i = m->choice ? n * m->config.top_k : 0; i-- > 0;)
+    for (i = m->choice ? n * m->fixed.top_k : 0; i-- > 0;)
         m->shown[i] = m->choice[i];
     if (m->gate.layers > 0) {
         moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
@@ -3497,11 +3526,13 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
-    O = m->config.outputs;
-    B = m->config.rows;
+    if (m == NULL || m->params == NULL || x == NULL || y == NULL)
+        return;
+    O = m->fixed.outputs;
+    B = m->fixed.rows;
     blocks = n < 1 ? 0 : (n - 1) / B + 1;
     for (done = 0; done < blocks; done++) {
-        int block = O > m->config.inputs ? blocks - 1 - done : done;
+        int block = O > m->fixed.inputs ? blocks - 1 - done : done;
         int first = block * B;
 
         moei_load(m, &data, NULL, first, n);
@@ -3519,13 +3550,15 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || x != NULL);
+    if (m == NULL || m->params == NULL)
+        return 0;
     m->n = m->rows = 0;
-    if (n > 0) {
+    if (n > 0 && x != NULL) {
         moei_load(m, &data, NULL, 0, n);
         moei_block_forward(m);
         moei_publish(m);
     }
-    return m->n;
+    return m->forwarded = m->n;
 }
 
 /* y = shift + factor y', so dE/dy' = factor dE/dy;
@@ -3534,17 +3567,18 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 {
     moei_view dE_dz;
 
-    MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL);
-    if (m->n < 1)
+    MOE_ASSERT(m != NULL && m->grads != NULL && m->forwarded >= 0);
+    MOE_ASSERT(dE_dy != NULL);
+    if (m == NULL || m->grads == NULL || m->forwarded < 1 || dE_dy == NULL)
         return;
     dE_dz = moei_array(m, MOEI_DE_DZ);
     moei_map2(m, MOEI_MUL, moei_array(m, MOEI_DE_DY),
-              moei_matrix(dE_dy, m->n, m->config.outputs), moei_scale_d(m, 1));
+              moei_matrix(dE_dy, m->n, m->fixed.outputs), moei_scale_d(m, 1));
     moei_map1(m, MOEI_COPY, dE_dz, moei_zero);
     moei_block_backward(m, MOEI_BY_BLEND, 0, dE_dx != NULL);
     if (dE_dx != NULL)
         moei_map2(m, MOEI_MUL,
-                  moei_matrix(dE_dx, m->n, m->config.inputs), dE_dz,
+                  moei_matrix(dE_dx, m->n, m->fixed.inputs), dE_dz,
                   moei_scale_x(m, 1));
 }
 
@@ -3568,7 +3602,7 @@ enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
 
 static int moei_sum_at(const moe *m, int which)
 {
-    return 2 * m->config.experts + which;
+    return 2 * m->fixed.experts + which;
 }
 
 static void moei_clear_sums(moe *m)
@@ -3610,7 +3644,7 @@ static moe_real moei_sum_of(const moe *m, int at)
 static int moei_targets_fit(const moe *m, const moe_data *data)
 {
     return (data->d == NULL) != (data->labels == NULL)
-        && (data->d != NULL || m->config.output == MOE_OUT_SOFTMAX);
+        && (data->d != NULL || m->fixed.output == MOE_OUT_SOFTMAX);
 }
 
 /* f of the balance loss, if any: shares of the choices of these cases. */
@@ -3628,7 +3662,7 @@ static void moei_count_shares(moe *m, const moe_data *data,
             m->share[i] += (moe_real)moei_cases_of(&m->expert, i);
     }
     for (i = 0; i < E; i++)
-        m->share[i] /= (moe_real)count * (moe_real)m->config.top_k;
+        m->share[i] /= (moe_real)count * (moe_real)m->fixed.top_k;
 }
 
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
@@ -3637,7 +3671,11 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 
     MOE_ASSERT(m != NULL && m->grads != NULL);
     MOE_ASSERT(data != NULL && (data->n < 1 || data->x != NULL));
-    if (!moei_targets_fit(m, data))
+    if (m == NULL || m->grads == NULL)
+        return MOEI_NAN;
+    m->forwarded = -1;
+    if (data == NULL || (data->n > 0 && data->x == NULL)
+        || !moei_targets_fit(m, data))
         return m->grads[0] = MOEI_NAN;
     moei_clear_sums(m);
     moei_count_shares(m, data, NULL, 0, data->n);
@@ -3654,7 +3692,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     if (data->n > 0) {
         if (m->config.loss != MOE_LOSS_MIXTURE)     /* which has made them */
             moei_posteriors(m);
-        moei_to_all(m, moei_matrix(m->h, m->n, m->config.experts),
+        moei_to_all(m, moei_matrix(m->h, m->n, m->fixed.experts),
                     moei_array(m, MOEI_H));
         moei_publish(m);
     }
@@ -3687,7 +3725,7 @@ static moe_training moei_default_training(const moe *m)
     moe_training t;
 
     moei_wipe(&t, sizeof t);
-    t.optimizer = m->config.use == MOE_USE_LEARN ? MOE_SGD : MOE_ADAM;
+    t.optimizer = m->fixed.use == MOE_USE_LEARN ? MOE_SGD : MOE_ADAM;
     return t;
 }
 
@@ -3834,6 +3872,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     m->beta_power[1] *= MOEI_BETA_2;
     m->steps += m->steps < INT32_MAX;
     m->scaled = 2;
+    m->forwarded = -1;
     return MOE_OK;
 }
 
@@ -3880,7 +3919,7 @@ static int moei_bad_column(const moe *m, const moe_real *x, int count)
 static const char *moei_target_fault(const moe *m, const moe_real *d,
                                      int *column)
 {
-    int k, O = m->config.outputs;
+    int k, O = m->fixed.outputs;
     moe_real sum = 0;
 
     *column = moei_bad_column(m, d, O);
@@ -3888,14 +3927,14 @@ static const char *moei_target_fault(const moe *m, const moe_real *d,
         return "d is NaN or infinite";
     for (k = 0; k < O; k++) {
         *column = k;
-        if (m->config.output == MOE_OUT_LOGISTIC && !(d[k] >= 0 && d[k] <= 1))
+        if (m->fixed.output == MOE_OUT_LOGISTIC && !(d[k] >= 0 && d[k] <= 1))
             return "d is outside [0,1], but the experts are logistic";
-        if (m->config.output == MOE_OUT_SOFTMAX && d[k] < 0)
+        if (m->fixed.output == MOE_OUT_SOFTMAX && d[k] < 0)
             return "d is negative, but the experts are softmax";
         sum += d[k];
     }
     *column = 0;
-    if (m->config.output == MOE_OUT_SOFTMAX
+    if (m->fixed.output == MOE_OUT_SOFTMAX
         && !(sum > (moe_real)0.999 && sum < (moe_real)1.001))
         return "a row of d does not sum to 1, but the experts are softmax";
     return NULL;
@@ -3905,18 +3944,18 @@ static const char *moei_target_fault(const moe *m, const moe_real *d,
 static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
                                    int *column)
 {
-    size_t in = (size_t)m->config.inputs, O = (size_t)m->config.outputs;
+    size_t in = (size_t)m->fixed.inputs, O = (size_t)m->fixed.outputs;
     const char *fault = NULL;
     int k = 0;
 
-    *column = moei_bad_column(m, data->x + (size_t)i * in, m->config.inputs);
+    *column = moei_bad_column(m, data->x + (size_t)i * in, m->fixed.inputs);
     if (*column >= 0)
         return "x is NaN or infinite";
     if (data->d != NULL)
         fault = moei_target_fault(m, data->d + (size_t)i * O, &k);
-    else if (moei_outside(data->labels[i], 0, m->config.outputs - 1))
+    else if (moei_outside(data->labels[i], 0, m->fixed.outputs - 1))
         fault = "a label is outside 0..outputs-1";
-    *column = m->config.inputs + k;
+    *column = m->fixed.inputs + k;
     return fault;
 }
 
@@ -3976,14 +4015,14 @@ static void moei_spread(const moe_real *at, int n, size_t stride,
 /* x: factor 1/deviation.  Linear d: factor deviation.  The rest stay. */
 static void moei_measure(moe *m, const moe_data *data)
 {
-    int j, in = m->config.inputs, O = m->config.outputs;
+    int j, in = m->fixed.inputs, O = m->fixed.outputs;
     moe_real *d = m->own + m->trained_count, *x = d + 2 * O;
 
     for (j = 0; j < in; j++) {
         moei_spread(data->x + j, data->n, (size_t)in, &x[j], &x[in + j]);
         x[in + j] = 1 / x[in + j];
     }
-    for (j = 0; j < O && m->config.output == MOE_OUT_LINEAR; j++)
+    for (j = 0; j < O && m->fixed.output == MOE_OUT_LINEAR; j++)
         moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
 }
 
@@ -4000,6 +4039,7 @@ MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
     if (status == MOE_OK) {
         moei_measure(m, data);
         m->scaled = 1;
+        m->forwarded = -1;
     }
     return status;
 }
@@ -4027,13 +4067,13 @@ static void moei_winners(const moe *m, moei_view a, moei_view win)
    the largest d is; logistic: all are on their targets' side of one half. */
 static moei_view moei_right(moe *m)
 {
-    moe_real all = (moe_real)m->config.outputs;
+    moe_real all = (moe_real)m->fixed.outputs;
     moei_view right = moei_array(m, MOEI_TOP);
     moei_view y = moei_array(m, MOEI_Y), d = moei_array(m, MOEI_D);
     moei_view y_set = moei_block(m->work[MOEI_DELTA], m->n, y.n);
     moei_view d_set = moei_block(m->work[MOEI_DELTA_2], m->n, d.n);
 
-    if (m->config.output == MOE_OUT_SOFTMAX) {
+    if (m->fixed.output == MOE_OUT_SOFTMAX) {
         moei_winners(m, y, y_set);
         moei_winners(m, d, d_set);
         moei_reduce(m, MOEI_DOT, right, y_set, d_set);
@@ -4052,9 +4092,9 @@ static moei_view moei_right(moe *m)
      entropy         -sum_i p_i log p_i */
 static void moei_tally(moe *m)
 {
-    int i, E = m->config.experts;
+    int i, E = m->fixed.experts;
     moei_view top = moei_array(m, MOEI_TOP), p = moei_array(m, MOEI_P);
-    moei_view off = moei_block(m->work[MOEI_DELTA], m->n, m->config.outputs);
+    moei_view off = moei_block(m->work[MOEI_DELTA], m->n, m->fixed.outputs);
     moei_view win = moei_block(m->work[MOEI_DELTA], m->n, E);
 
     moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
@@ -4065,7 +4105,7 @@ static void moei_tally(moe *m)
     moei_count(m, moei_sum_at(m, MOEI_SUM_SQUARE), top);
     moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_LOG_P));
     moei_count(m, moei_sum_at(m, MOEI_SUM_ENTROPY), top);
-    if (m->config.output != MOE_OUT_LINEAR)
+    if (m->fixed.output != MOE_OUT_LINEAR)
         moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), moei_right(m));
     moei_to_all(m, win, p);
     moei_count(m, 0, win);
@@ -4090,14 +4130,14 @@ static void moei_clear_report(const moe *m, moe_report *report)
     report->epoch = m->epoch;
     report->valid_loss = report->accuracy = -1;
     report->usage = m->means;
-    report->won = m->means ? m->means + m->config.experts : NULL;
+    report->won = m->means ? m->means + m->fixed.experts : NULL;
     report->bad_row = report->bad_column = -1;
 }
 
 /* The sums of n cases as means. */
 static void moei_fill_report(moe *m, int n, moe_report *report)
 {
-    int i, E = m->config.experts, won = m->balanced ? m->config.top_k : 1;
+    int i, E = m->fixed.experts, won = m->balanced ? m->fixed.top_k : 1;
     moe_real most = 0;
 
     report->dead = 0;
@@ -4111,7 +4151,7 @@ static void moei_fill_report(moe *m, int n, moe_report *report)
     report->loss = moei_mean(m, MOEI_SUM_LOSS, n);
     report->squared_error = moei_mean(m, MOEI_SUM_SQUARE, n);
     report->gate_entropy = 0 - moei_mean(m, MOEI_SUM_ENTROPY, n);
-    if (m->config.output != MOE_OUT_LINEAR)
+    if (m->fixed.output != MOE_OUT_LINEAR)
         report->accuracy = moei_mean(m, MOEI_SUM_RIGHT, n);
     report->imbalance = (moe_real)E * most;
 }
@@ -4152,10 +4192,12 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
     report = report ? report : &unread;
     moei_clear_report(m, report);
     if (m->grads == NULL)
-        return moei_refuse(m, MOE_ERR_STATE,
-                           "evaluating needs MOE_USE_TRAIN or MOE_USE_LEARN");
-    if (moei_config_fault(&m->config) != NULL)
-        return moei_refuse(m, MOE_ERR_CONFIG, moei_config_fault(&m->config));
+        return moei_refuse(m, MOE_ERR_STATE, m->params == NULL
+                           ? "this moe is closed"
+                           : "evaluating needs a config whose use is "
+                             "MOE_USE_TRAIN or MOE_USE_LEARN");
+    if (moei_settings_fault(m) != NULL)
+        return moei_refuse(m, MOE_ERR_CONFIG, moei_settings_fault(m));
     status = moei_check_data(m, data, 0, report);
     if (status == MOE_OK) {
         (void)moei_loss_of(m, data);
@@ -4257,13 +4299,17 @@ static moe_status moei_check_training(moe *m, const moe_data *data,
 
     if (status != MOE_OK)
         return status;
-    if (m->config.use != MOE_USE_TRAIN)
+    if (m->fixed.use != MOE_USE_TRAIN)
         return moei_refuse(m, MOE_ERR_STATE, "training needs MOE_USE_TRAIN");
-    fault = fault ? fault : moei_config_fault(&m->config);
+    fault = fault ? fault : moei_settings_fault(m);
     if (fault == NULL && t != NULL && t->patience > 0 && validation == NULL)
         fault = "patience without validation data";
     if (fault != NULL)
         return moei_refuse(m, MOE_ERR_CONFIG, fault);
+    if (data != NULL && validation != NULL && data->n > 0
+        && validation->n > (int)(~0u >> 1) - data->n)
+        return moei_refuse(m, MOE_ERR_DATA, "training and validation data "
+                           "have more rows than an int can count");
     status = moei_check_data(m, data, 0, report);
     return status != MOE_OK || validation == NULL
          ? status : moei_check_data(m, validation, data->n, report);
@@ -4808,7 +4854,8 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
     m->params = weights ? m->own : moei_in_place(t.from + t.end);
-    m->config.use = weights ? m->config.use : MOE_USE_PREDICT;
+    if (!weights)
+        m->config.use = m->fixed.use = MOE_USE_PREDICT;
     m->epoch = (int)t.past[0];
     m->steps = (int32_t)t.past[1];
     m->waiting = (int)t.past[2] - 1;
@@ -4843,7 +4890,7 @@ static moe_status moei_save(const moe *m, moe_use keep, void *file,
     if (m->params == NULL
         || (keep == MOE_USE_TRAIN && m->kept[MOEI_BEST] == NULL))
         return MOE_ERR_STATE;
-    if (moei_config_fault(&m->config) != NULL)
+    if (moei_settings_fault(m) != NULL)
         return MOE_ERR_CONFIG;
     moei_wipe(&t, sizeof t);
     t.to = (unsigned char *)file;
@@ -4852,6 +4899,7 @@ static moe_status moei_save(const moe *m, moe_use keep, void *file,
     t.past[1] = (uint64_t)m->steps;
     t.past[2] = (uint64_t)(m->waiting + 1);
     shape = *m;
+    shape.config = moei_settings_of(m);
     moei_metadata(&t, &shape.config);
     moei_tensors(&t, &shape);
     while (t.at % 64 != 0)
