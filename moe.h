@@ -187,9 +187,11 @@
    __metadata__ (of sigma and balance the bits), float32, least byte first.
 
    Errors.  What can fail returns a moe_status and leaves a sentence in m.why
-   (not saving, for its m is const); a refused call changes nothing, but open,
-   attach, load and view close m.  What is called per frame - predict, forward,
-   backward, gradient - cannot fail on an open moe.  Only finite steps are made.
+   (not moe_save_to, for its m is const), "ok" after MOE_OK; a refused call
+   changes nothing, but open, attach, load and view close m.  What is called
+   per frame - predict, forward, backward, gradient - cannot fail on an open
+   moe.  It asserts what it needs, and does nothing where that does not hold
+   and MOE_ASSERT lets it pass.  Only finite steps are made.
 
    Threads.  No globals, no hidden state.  A moe belongs to one thread at a
    time; any number of them may be attached to the same weights.  Compiled with
@@ -379,7 +381,8 @@ typedef struct moe_config {
     moe_output output;           /* of the experts                           */
     moe_loss loss;               /* may be changed later, as sigma, balance  */
     moe_real sigma;              /* standard deviation in (1.3), standardised
-                                    units; 0: 1.  Softmax experts have none  */
+                                    units; 0: 1.  Ignored by softmax experts,
+                                    which have none                          */
     moe_real balance;            /* weight of the balance loss; 0: none; needs
                                     top_k in 1..E-1                          */
     int rows;                    /* B: cases worked on at once; 0: 64        */
@@ -424,7 +427,9 @@ typedef struct moe {
     moe_real *grads;             /* (trained_count); NULL for prediction     */
     size_t trained_count;        /* parameters that learning changes         */
     size_t value_count;          /* and the scales behind them               */
-    const char *why;             /* what was wrong at the last refusal       */
+    const char *why;             /* of the last call that returns a status:
+                                    "ok", or what was wrong; where it tells
+                                    numbers, it lies in m itself             */
     int epoch;                   /* epochs trained so far                    */
     int rows;                    /* rows below: those of the last block      */
     const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
@@ -454,6 +459,7 @@ typedef struct moe {
     moe_real *means;             /* (2E)   usage and won of the report       */
     moe_real *kept[3];           /* (trained_count) two moments, best weights*/
     void *heap;                  /* what moe_close frees                     */
+    char said[56 + 5 * sizeof(size_t)];      /* a sentence with two numbers  */
     int scaled;                  /* 1: measured, 2: settled by learning      */
     int32_t steps;               /* optimiser steps so far                   */
     moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
@@ -500,7 +506,8 @@ typedef struct moe_training {
     moe_real weight_decay;       /* on weights, not on biases; 0: none       */
     moe_real clip;               /* largest norm of a step's gradient; 0: any*/
     moe_real balance_rate;       /* step of gate.balance, which steers top_k
-                                    towards even use; 0: none                */
+                                    towards even use; 0: none; needs top_k in
+                                    2..E-1                                   */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
     int patience;                /* with validation, which restores the best
                                     weights: epochs without a better loss
@@ -524,7 +531,8 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
 
 /* Open a moe with its own weights: all layers uniform in +-1/sqrt(inputs of the
    unit), but the gate's last is 0, so that p starts even.  Reads nothing of
-   *m; on failure *m is closed.  memory NULL: one MOE_MALLOC.
+   *m, but config may be &m->config; frees nothing, so close before what has
+   memory of MOE_MALLOC.  On failure *m is closed.  memory NULL: one MOE_MALLOC.
    MOE_ERR_NULL, _CONFIG, _MEMORY. */
 MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
                             size_t bytes);
@@ -542,7 +550,8 @@ MOE_DEF void moe_close(moe *m);
    Zeros for what does not exist (one expert has no gate: p = 1, s = 0). */
 MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer);
 
-/* y (n,O) = blend for x (n,I), any n; n < 1 does nothing.  y may be x. */
+/* y (n,O) = blend for x (n,I), any n; n < 1 does nothing.  y may be x.  On a
+   closed moe an assertion fails, and nothing is done. */
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 
 /* Forward for the first min(n,B) rows; returns how many. */
@@ -574,8 +583,9 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
                                size_t bytes);
 
 #ifndef MOE_NO_STDIO
-/* The same by path; both allocate a whole file's bytes; also MOE_ERR_IO. */
-MOE_DEF moe_status moe_save(const moe *m, moe_use keep, const char *path);
+/* The same by path; both allocate a whole file's bytes; also MOE_ERR_IO: why
+   says whether the file was not opened, read, written or renamed. */
+MOE_DEF moe_status moe_save(moe *m, moe_use keep, const char *path);
 MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 #endif
 
@@ -597,11 +607,14 @@ MOE_DEF moe_status moe_evaluate(moe *m, const moe_data *data,
                                 moe_report *report);
 
 /* grads += for an error of y that is your own: dE_dy (rows,O), for the rows
-   of the moe_forward just before, in user's units.  dE_dx (rows,I) or NULL. */
+   of the moe_forward just before, in user's units.  dE_dx (rows,I) or NULL.
+   Anything else between them, such as moe_predict, moe_gradient or a step, is
+   a mistake: an assertion fails, and nothing is done. */
 MOE_DEF void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx);
 
 /* grads += of the loss over any n cases; returns the sum of E.  A bad label
-   or a value that is not finite gives NaN, which moe_step refuses. */
+   or a value that is not finite gives NaN, which moe_step refuses; so does,
+   after an assertion, what lacks data or is not open for learning. */
 MOE_DEF moe_real moe_gradient(moe *m, const moe_data *data);
 
 /* One optimiser step on scale * grads, then grads = 0.  t NULL: defaults
@@ -2639,10 +2652,49 @@ static moe_status moei_refuse(moe *m, moe_status status, const char *why)
     return status;
 }
 
+/* The same where the status says it all: MOE_OK, MOE_STOPPED, _DIVERGED. */
+static moe_status moei_done(moe *m, moe_status status)
+{
+    return moei_refuse(m, status, moe_status_text(status));
+}
+
 static moe_status moei_closed(moe *m, moe_status status, const char *why)
 {
     moei_wipe(m, sizeof *m);
     return moei_refuse(m, status, why);
+}
+
+/* The text, or the number, at `to`; returns where it ends. */
+static char *moei_put_text(char *to, const char *text)
+{
+    while (*text != 0)
+        *to++ = *text++;
+    *to = 0;
+    return to;
+}
+
+static char *moei_put_number(char *to, size_t number)
+{
+    char digits[3 * sizeof number + 1], *digit = digits + sizeof digits;
+
+    *--digit = 0;
+    do {
+        *--digit = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return moei_put_text(to, digit);
+}
+
+static moe_status moei_too_small(moe *m, int weights, size_t bytes, size_t need)
+{
+    char *to = m->said;
+
+    moei_wipe(m, sizeof *m);
+    to = moei_put_number(moei_put_text(to, "memory of "), bytes);
+    to = moei_put_text(to, " bytes is smaller than ");
+    to = moei_put_text(to, weights ? "moe_bytes" : "moe_work_bytes");
+    moei_put_number(moei_put_text(to, " says: "), need);
+    return moei_refuse(m, MOE_ERR_MEMORY, m->said);
 }
 
 /* Whether subnormal numbers stay what they are, and products are rounded before
@@ -2689,12 +2741,11 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
     memory = memory ? memory : moei_allocate(need, &heap);
     why = memory == NULL ? "no memory given or found"
         : (uintptr_t)memory % MOEI_ALIGNED != 0
-            ? "memory is not aligned as a moe_real is"
-        : bytes >= need ? NULL
-        : weights ? "memory is smaller than moe_bytes says"
-                  : "memory is smaller than moe_work_bytes says";
+            ? "memory is not aligned as a moe_real is" : NULL;
     if (why != NULL)
         return moei_closed(m, MOE_ERR_MEMORY, why);
+    if (bytes < need)
+        return moei_too_small(m, weights, bytes, need);
     moei_lay_out(m, config, weights, (moe_real *)memory);
     own = weights ? (size_t)MOEI_LINES(m->value_count) : 0;
     moei_clear((moe_real *)memory + own, need / sizeof(moe_real) - own);
@@ -2707,7 +2758,7 @@ static moe_status moei_start(moe *m, const moe_config *config, int weights,
         m->shown[i] = (int32_t)(i % (size_t)m->fixed.top_k);
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->waiting = m->forwarded = -1;
-    return MOE_OK;
+    return moei_done(m, MOE_OK);
 }
 
 /* All layers but the gate's last uniform in +-1/sqrt(in), to learn from. */
@@ -3702,7 +3753,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 /* ======================================================================== */
 /* 11  OPTIMISERS                                                           */
 /* ======================================================================== */
-static const char *moei_training_fault(const moe_training *t)
+static const char *moei_training_fault(const moe *m, const moe_training *t)
 {
     return t->epochs < 0 ? "epochs is negative"
         : t->batch < MOE_ALL ? "batch is negative and not MOE_ALL"
@@ -3715,6 +3766,8 @@ static const char *moei_training_fault(const moe_training *t)
         : !moei_is_amount(t->clip) ? "clip is outside 0..1e30"
         : !moei_is_amount(t->target) ? "target is outside 0..1e30"
         : !moei_is_amount(t->balance_rate) ? "balance_rate is outside 0..1e30"
+        : t->balance_rate > 0 && moei_balanced(&m->fixed) == 0
+            ? "balance_rate needs top_k in 2..experts-1"
         : t->patience < -1 ? "patience is below -1"
         : NULL;
 }
@@ -3741,7 +3794,9 @@ static moe_status moei_check_own(moe *m)
             ? m->params ? "the weights are const: this moe only predicts"
                         : "this moe is closed"
         : m->params != m->own ? "params points at other weights than own"
-        : m->grads == NULL ? "opened with MOE_USE_PREDICT" : NULL;
+        : m->grads == NULL
+            ? "opened with MOE_USE_PREDICT, as by loading without a config: "
+              "give one whose use is MOE_USE_TRAIN" : NULL;
 
     return why ? moei_refuse(m, MOE_ERR_STATE, why) : MOE_OK;
 }
@@ -3873,7 +3928,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     m->steps += m->steps < INT32_MAX;
     m->scaled = 2;
     m->forwarded = -1;
-    return MOE_OK;
+    return moei_done(m, MOE_OK);
 }
 
 MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
@@ -3886,7 +3941,7 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
         return status;
     defaults = moei_default_training(m);
     t = t ? t : &defaults;
-    fault = moei_training_fault(t);
+    fault = moei_training_fault(m, t);
     if (fault == NULL && !moei_is_finite(scale))
         fault = "scale is not finite";
     if (fault != NULL)
@@ -4040,6 +4095,7 @@ MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
         moei_measure(m, data);
         m->scaled = 1;
         m->forwarded = -1;
+        moei_done(m, MOE_OK);
     }
     return status;
 }
@@ -4203,6 +4259,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
         (void)moei_loss_of(m, data);
         moei_fill_report(m, data->n, report);
         moei_publish(m);
+        moei_done(m, MOE_OK);
     }
     return status;
 }
@@ -4294,13 +4351,14 @@ static moe_status moei_check_training(moe *m, const moe_data *data,
                                       const moe_training *t,
                                       moe_report *report)
 {
-    const char *fault = t ? moei_training_fault(t) : NULL;
     moe_status status = moei_check_own(m);
+    const char *fault;
 
     if (status != MOE_OK)
         return status;
     if (m->fixed.use != MOE_USE_TRAIN)
         return moei_refuse(m, MOE_ERR_STATE, "training needs MOE_USE_TRAIN");
+    fault = t ? moei_training_fault(m, t) : NULL;
     fault = fault ? fault : moei_settings_fault(m);
     if (fault == NULL && t != NULL && t->patience > 0 && validation == NULL)
         fault = "patience without validation data";
@@ -4365,7 +4423,6 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
     if (validation != NULL || status == MOE_ERR_DIVERGED)
         moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
     if (status == MOE_ERR_DIVERGED) {    /* forget the moments that led there */
-        m->why = "training left the finite numbers";
         moei_clear(m->kept[MOEI_FIRST], m->trained_count);
         moei_clear(m->kept[MOEI_SECOND], m->trained_count);
         m->beta_power[0] = m->beta_power[1] = 1;
@@ -4374,7 +4431,7 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
         report->valid_loss = m->best_loss;
     m->waiting = -1;
     m->rate_factor = 1;
-    return status;
+    return moei_done(m, status);
 }
 
 /* ======================================================================== */
@@ -4929,39 +4986,58 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
          : bytes < need ? MOE_ERR_MEMORY : moei_save(m, keep, file, &need);
 }
 
-/* Beside the old file; flushed; then in its place. */
-MOEI_PATHS moe_status moe_save(const moe *m, moe_use keep, const char *path)
+/* The sentence for a status of moe_save_to, or NULL. */
+static const char *moei_save_fault(const moe *m, moe_status status)
 {
+    return status == MOE_ERR_STATE
+            ? m->params == NULL ? "this moe is closed"
+                                : "a checkpoint needs MOE_USE_TRAIN"
+        : status == MOE_ERR_CONFIG ? moei_settings_fault(m)
+        : status == MOE_ERR_DIVERGED
+            ? "a number is not finite as a float32" : NULL;
+}
+
+/* Beside the old file; flushed; then in its place. */
+MOEI_PATHS moe_status moe_save(moe *m, moe_use keep, const char *path)
+{
+    static const char unwritten[] = "the file cannot be written";
     static const char end[] = ".tmp";
     size_t i, length = 0, bytes = moe_save_bytes(m, keep);
     moe_status status;
     moei_stream *f = NULL;
     unsigned char *file;
     char *beside;
+    const char *why;
 
     while (path != NULL && path[length] != 0)
         length++;
-    if (m == NULL || length == 0)
+    if (m == NULL)
         return MOE_ERR_NULL;
+    if (length == 0)
+        return moei_refuse(m, MOE_ERR_NULL, "path is NULL or empty");
     file = (unsigned char *)MOE_MALLOC(bytes + length + sizeof end);
     if (file == NULL)
-        return MOE_ERR_MEMORY;
+        return moei_refuse(m, MOE_ERR_MEMORY, "no memory for the file");
     status = moe_save_to(m, keep, file, bytes);
+    why = moei_save_fault(m, status);
     beside = (char *)file + bytes;
     for (i = 0; i < length + sizeof end; i++)
         beside[i] = i < length ? path[i] : end[i - length];
     if (status == MOE_OK) {
         f = MOEI_STDIO(fopen(beside, "wb"));
-        status = f != NULL && MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
-              && MOEI_STDIO(fflush(f)) == 0 ? MOE_OK : MOE_ERR_IO;
+        why = f == NULL ? "the file path.tmp cannot be opened"
+            : MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
+              && MOEI_STDIO(fflush(f)) == 0 ? NULL : unwritten;
+        if (f != NULL && MOEI_STDIO(fclose(f)) != 0)
+            why = unwritten;
+        if (why == unwritten)
+            (void)MOEI_STDIO(remove(beside));
+        else if (f != NULL && MOEI_STDIO(MOEI_REPLACE(beside, path)) != 0)
+            why = "the file path.tmp cannot be renamed to path";
+        status = why ? MOE_ERR_IO : MOE_OK;
     }
-    if (f != NULL && (MOEI_STDIO(fclose(f)) != 0 || status != MOE_OK)) {
-        status = MOE_ERR_IO;
-        (void)MOEI_STDIO(remove(beside));
-    } else if (f != NULL && MOEI_STDIO(MOEI_REPLACE(beside, path)) != 0)
-        status = MOE_ERR_IO;
     MOE_FREE(file);
-    return status;
+    return why ? moei_refuse(m, status, why) : moei_done(m, status);
 }
 
 /* A folder opens, and is longer than memory: its first byte cannot be read. */
@@ -4979,13 +5055,16 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
         : MOEI_STDIO(fseek(f, 0, SEEK_SET)) == 0
           && MOEI_STDIO(fread(file, 1, bytes, f)) == bytes
         ? MOE_OK : MOE_ERR_IO;
+    const char *why = status == MOE_ERR_NULL ? "path is NULL"
+        : status == MOE_ERR_MEMORY ? "no memory for the file"
+        : f == NULL ? "the file cannot be opened" : "the file cannot be read";
 
     if (f != NULL)
         (void)MOEI_STDIO(fclose(f));
     if (status == MOE_OK)
         status = moe_load_from(m, file, bytes, config, NULL, 0);
     else if (m != NULL)
-        moei_closed(m, status, moe_status_text(status));
+        moei_closed(m, status, why);
     MOE_FREE(file);
     return status;
 }
