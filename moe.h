@@ -83,8 +83,11 @@
      MOE_LOSS_BLEND     E = |d - y|^2                                  (1.1)
         The squared error of the blend.  Experts cooperate: usually the
         smallest error of y, but no expert makes sense alone.
-     With any of them train the top_k that will run.  Only (1.2) and (1.3) make
-     a dense model that is still good when just its best experts run.
+     With any of them train the top_k that will run, but not 1: p is 1 then,
+     and teaches the gate nothing, so that it is refused.  Only (1.2) and (1.3)
+     make a dense model that is still good when just its best experts run: for
+     top_k = 1 train all by (1.3), and give top_k = 1 when the model is loaded,
+     attached to, or opened over the same params.
 
    What the output kind (config.output) makes of them:
 
@@ -119,8 +122,8 @@
    attached to, not copied: memory holds only the work arrays.
 
     ```c
-    static const float weights[] = {0,0, 1,-1, 0,0, 3,-3, 0,1, 0,1};
-    // above: biases, weights, gate bias, gate weights, scale.d, scale.x
+    static const float weights[] = {0,0, 1,-1, 0,0, 3,-3, 0,0, 0,1, 0,1};
+    // biases, weights, gate bias, weights, balance, scale.d, scale.x
     static float memory[64];
     moe_config config = {0};
     float x[1] = {2}, y[1];
@@ -135,9 +138,10 @@
 
    Parameters are one flat array, params: experts.0.bias (E,out),
    experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
-   gate.0.weight, ..., gate.balance (E, if top_k is 1..E-1; trained_count ends
-   there), scale.d (2,O), scale.x (2,I).  Scales are not learnt: row 0 is shift,
-   row 1 factor, 0 and 1 until data were measured.  moe_find tells of layers.
+   gate.0.weight, ..., gate.balance (E, of two experts or more; 0 unless used;
+   trained_count ends there), scale.d (2,O), scale.x (2,I).  Scales are not
+   learnt: row 0 is shift, row 1 factor, 0 and 1 until data were measured.
+   moe_find tells of layers.
 
      z = (x - shift) * factor            what the networks see
      y = shift + factor * y'             what you get; only linear outputs are
@@ -371,7 +375,8 @@ typedef struct moe_config {
     int outputs;                 /* *O: reals in a row of y and d            */
     int experts;                 /* *E: 1 is an ordinary network, no gate    */
     int top_k;                   /* K: experts that run, those of the largest
-                                    s + gate.balance; 0: all                 */
+                                    s + gate.balance; 0: all.  1 of several
+                                    predicts only: its gate learns nothing   */
     int hidden[MOE_MAX_HIDDEN];  /* widths of each expert's hidden layers,
                                     the first 0 ends; none: linear experts   */
     int gate_hidden[MOE_MAX_HIDDEN];  /* the same for the gate               */
@@ -451,8 +456,9 @@ typedef struct moe {
     int set;                     /* which kernels: see room 5                */
     int32_t *choice, *shown;     /* (B,K)  of this block, or NULL; chosen     */
     int32_t *order;              /* (B)  cases of a block that is shuffled    */
+    int sparse;                  /* whether just some experts run for a case */
     size_t balanced;             /* values of gate.balance, E or 0           */
-    moe_real *share;             /* (balanced) f of the balance loss         */
+    moe_real *share;             /* (E) f of the balance loss, if sparse     */
     moe_real *sum;               /* (3,2E+4) what a report adds up, what
                                     rounding took from it, cases to add      */
     int counted;                 /* cases in these sums                      */
@@ -564,10 +570,11 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
                                    size_t file_bytes);
 
 /* Open a moe with the weights of a file, or over them as they lie there, read
-   only.  config NULL: as moe_file_config says; else its rows (0: the file's),
-   simd and use apply, and the rest is ignored.  Scales are settled, as after
-   training.  Each error of moe_open and moe_attach; MOE_ERR_FORMAT; moe_view:
-   MOE_ERR_STATE unless floats are little-endian and the numbers aligned. */
+   only.  config NULL: as moe_file_config says; else its rows and top_k (0: the
+   file's), simd and use apply, and the rest is ignored; balance is 0 where all
+   experts run.  Scales are settled, as after training.  Each error of moe_open
+   and moe_attach; MOE_ERR_FORMAT; moe_view: MOE_ERR_STATE unless floats are
+   little-endian, the numbers aligned, and gate.balance is there. */
 MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
                                  const moe_config *config, void *memory,
                                  size_t bytes);
@@ -2270,8 +2277,8 @@ MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
     X(DE_DZ, BLOCK, c->inputs, 1)                                             \
     X(DELTA, OWN, moei_widest(m, 0), 1)     /* dE/da of two layers         */ \
     X(DELTA_2, OWN, moei_widest(m, 1), 1)   /* in turn                     */ \
-    X(X_OF, OWN, m->balanced ? c->inputs : 0, 0)     /* rows of Z          */ \
-    X(D_OF, OWN, m->balanced ? c->outputs : 0, 1)    /* rows of D or DE_DY */
+    X(X_OF, OWN, m->sparse ? c->inputs : 0, 0)       /* rows of Z          */ \
+    X(D_OF, OWN, m->sparse ? c->outputs : 0, 1)      /* rows of D or DE_DY */
 
 #define MOEI_NAME(name, form, columns, learning) MOEI_##name,
 #define MOEI_FORM(name, form, columns, learning) MOEI_##form,
@@ -2322,10 +2329,10 @@ static int moei_span_fits(moe_span span, int inputs)
         && !moei_outside(span.count, 0, inputs - span.first);
 }
 
-/* The length of gate.balance: only a choice can be balanced. */
-static size_t moei_balanced(const moe_config *c)
+/* Whether experts are chosen, which alone can be balanced. */
+static int moei_is_sparse(const moe_config *c)
 {
-    return c->top_k % c->experts != 0 ? (size_t)c->experts : 0;
+    return c->top_k % c->experts != 0;
 }
 
 static const char *moei_config_fault(const moe_config *c)
@@ -2341,7 +2348,7 @@ static const char *moei_config_fault(const moe_config *c)
             ? "experts is outside 1..MOE_MAX_SIZE"
         : moei_outside(c->top_k, 0, c->experts) ? "top_k is outside 0..experts"
         : !moei_is_amount(c->balance) ? "balance is outside 0..1e30"
-        : c->balance > 0 && moei_balanced(c) == 0
+        : c->balance > 0 && !moei_is_sparse(c)
             ? "balance needs top_k in 1..experts-1"
         : moei_outside(c->rows, 0, MOE_MAX_SIZE)
             ? "rows is outside 0..MOE_MAX_SIZE"
@@ -2421,7 +2428,7 @@ static int moei_widest(const moe *m, int turn)
 {
     int all = moei_most(m->gate.widest[turn], m->fixed.experts);
 
-    all = m->balanced > 0 ? (all - 1) / m->fixed.top_k + 1 : all;
+    all = m->sparse ? (all - 1) / m->fixed.top_k + 1 : all;
     return moei_most(all, moei_most(m->expert.widest[turn], m->fixed.outputs));
 }
 
@@ -2443,7 +2450,8 @@ static uint64_t moei_plan(moe *m, const moe_config *config)
     if (c->experts > 1)
         moei_plan_net(m, 1, &count);
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
-    m->balanced = moei_balanced(c);
+    m->sparse = moei_is_sparse(c);
+    m->balanced = m->gate.layers > 0 ? (size_t)c->experts : 0;
     count += m->balanced;
     MOEI_ARRAYS(MOEI_COLUMNS)
     m->trained_count = (size_t)count;
@@ -2502,7 +2510,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
     uint64_t values = moei_plan(m, config);
     uint64_t B = (uint64_t)m->fixed.rows, E = (uint64_t)m->fixed.experts;
     uint64_t K = (uint64_t)m->fixed.top_k, O = (uint64_t)m->fixed.outputs;
-    uint64_t own = m->balanced > 0 ? B * K : B;  /* of what a copy has alone */
+    uint64_t own = m->sparse ? B * K : B;        /* of what a copy has alone */
     int i, learn = MOEI_LEARNS(weights && m->fixed.use != MOE_USE_PREDICT, 0);
 
     if (weights)
@@ -2516,7 +2524,7 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
             m->work[i] = moei_take(&carver,
                                    (moei_form[i] < MOEI_OWN_NUMBER ? B : own)
                                    * (uint64_t)m->columns[i]);
-    m->expert.kept = learn || m->balanced > 0;
+    m->expert.kept = learn || m->sparse;
     moei_carve_net(&m->expert, m->expert.kept ? B * K : B, learn,
                    moei_take(&carver, B * K * O), &carver);
     moei_carve_net(&m->gate, B, learn, m->work[MOEI_S], &carver);
@@ -2528,11 +2536,11 @@ static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
         m->h = moei_take(&carver, B * E);
         m->sum = moei_take(&carver, 3 * (2 * E + 4));
         m->means = moei_take(&carver, 2 * E);
-        m->share = moei_take(&carver, m->balanced);
+        m->share = moei_take(&carver, m->sparse ? E : 0);
     }
     m->expert.start = moei_take_integers(&carver, E + 1);
     m->gate.start = moei_take_integers(&carver, 2);
-    if (m->balanced > 0) {
+    if (m->sparse) {
         m->expert.cases = moei_take_integers(&carver, B * K);
         m->expert.place = moei_take_integers(&carver, B * K);
         m->choice = moei_take_integers(&carver, B * K);
@@ -3080,7 +3088,7 @@ static void moei_to_all(const moe *m, moei_view all, moei_view chosen)
    experts have all cases; one alone has no gate, and p stays 1 as it was. */
 static void moei_gate_forward(moe *m)
 {
-    int i, layers = m->gate.layers, choosing = m->balanced > 0;
+    int i, layers = m->gate.layers, choosing = m->sparse;
 
     if (layers > 0) {
         m->gate.start[1] = m->n;
@@ -3502,7 +3510,7 @@ static void moei_expert_backward(moe *m, int i, int path)
 
     moei_expert_delta(m, (moei_path)(path % MOEI_TO_INPUTS), i);
     moei_net_backward(m, i, 0, path >= MOEI_TO_INPUTS);
-    if (m->balanced > 0)
+    if (m->sparse)
         count[i] += (moe_real)moei_cases_of(&m->expert, i);
 }
 
@@ -3531,7 +3539,7 @@ static void moei_loss_backward(moe *m)
     if (path == MOEI_BY_BLEND)
         moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
                  moei_array(m, MOEI_Y), moei_array(m, MOEI_D), moei_two);
-    moei_block_backward(m, path, m->balanced > 0 && m->config.balance > 0, 0);
+    moei_block_backward(m, path, m->sparse && m->config.balance > 0, 0);
 }
 
 /* From standardised to the user's units: shift + factor y */
@@ -3702,7 +3710,7 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
 static void moei_count_shares(moe *m, const moe_data *data,
                               const uint64_t *key, int first, int count)
 {
-    const int E = m->config.balance > 0 ? (int)m->balanced : 0;
+    const int E = m->sparse && m->config.balance > 0 ? m->fixed.experts : 0;
     int i, at;
 
     moei_clear(m->share, (size_t)E);
@@ -3755,7 +3763,10 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 /* ======================================================================== */
 static const char *moei_training_fault(const moe *m, const moe_training *t)
 {
-    return t->epochs < 0 ? "epochs is negative"
+    return m->sparse && m->fixed.top_k < 2
+            ? "top_k = 1 teaches the gate nothing: train with top_k = 2 or "
+              "more, or with all by (1.3), then predict with 1"
+        : t->epochs < 0 ? "epochs is negative"
         : t->batch < MOE_ALL ? "batch is negative and not MOE_ALL"
         : moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD)
             ? "optimizer is not MOE_ADAM or MOE_SGD"
@@ -3766,7 +3777,7 @@ static const char *moei_training_fault(const moe *m, const moe_training *t)
         : !moei_is_amount(t->clip) ? "clip is outside 0..1e30"
         : !moei_is_amount(t->target) ? "target is outside 0..1e30"
         : !moei_is_amount(t->balance_rate) ? "balance_rate is outside 0..1e30"
-        : t->balance_rate > 0 && moei_balanced(&m->fixed) == 0
+        : t->balance_rate > 0 && !m->sparse
             ? "balance_rate needs top_k in 2..experts-1"
         : t->patience < -1 ? "patience is below -1"
         : NULL;
@@ -4165,10 +4176,10 @@ static void moei_tally(moe *m)
         moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), moei_right(m));
     moei_to_all(m, win, p);
     moei_count(m, 0, win);
-    for (i = 0; i < E && m->balanced > 0; i++)
+    for (i = 0; i < E && m->sparse; i++)
         moei_add(&m->sum[E + i], &m->sum[E + i + moei_sum_at(m, MOEI_SUMS)],
                  (moe_real)moei_cases_of(&m->expert, i));
-    if (m->balanced == 0) {
+    if (!m->sparse) {
         moei_winners(m, p, win);
         moei_count(m, E, win);
     }
@@ -4193,7 +4204,7 @@ static void moei_clear_report(const moe *m, moe_report *report)
 /* The sums of n cases as means. */
 static void moei_fill_report(moe *m, int n, moe_report *report)
 {
-    int i, E = m->fixed.experts, won = m->balanced ? m->fixed.top_k : 1;
+    int i, E = m->fixed.experts, won = m->sparse ? m->fixed.top_k : 1;
     moe_real most = 0;
 
     report->dead = 0;
@@ -4352,13 +4363,15 @@ static moe_status moei_check_training(moe *m, const moe_data *data,
                                       moe_report *report)
 {
     moe_status status = moei_check_own(m);
+    moe_training defaults;
     const char *fault;
 
     if (status != MOE_OK)
         return status;
     if (m->fixed.use != MOE_USE_TRAIN)
         return moei_refuse(m, MOE_ERR_STATE, "training needs MOE_USE_TRAIN");
-    fault = t ? moei_training_fault(m, t) : NULL;
+    defaults = moei_default_training(m);
+    fault = moei_training_fault(m, t ? t : &defaults);
     fault = fault ? fault : moei_settings_fault(m);
     if (fault == NULL && t != NULL && t->patience > 0 && validation == NULL)
         fault = "patience without validation data";
@@ -4450,6 +4463,8 @@ typedef struct moei_file {
     int turn;                    /* which setting is asked for               */
     uint32_t seen;               /* a bit for each setting that was          */
     int training;                /* a checkpoint                             */
+    size_t absent;               /* values of gate.balance that version 0.1
+                                    did not keep where all experts run       */
     uint64_t past[3];            /* its epochs, steps, and 1 + the epochs
                                     since the best weights or 0              */
     const char *about, *fault;   /* what a wrong byte would mean, has meant  */
@@ -4736,6 +4751,19 @@ static void moei_net_tensors(moei_file *t, const moei_net *net,
     }
 }
 
+/* gate.balance; 0.1 had it only where experts are chosen, and it is then 0. */
+static void moei_balance_tensor(moei_file *t, const moe *m)
+{
+    uint64_t at = t->at;
+
+    if (m->balanced > 0 && t->from != NULL
+        && !moei_accept(t, ",\"gate.balance\""))
+        t->absent = m->balanced;
+    t->at = t->from ? at : t->at;
+    if (m->balanced > t->absent)
+        moei_tensor(t, "gate.balance", -1, "", m->balanced, 0, 0);
+}
+
 /* All that a file has, in the order of params. */
 static void moei_tensors(moei_file *t, const moe *m)
 {
@@ -4744,12 +4772,12 @@ static void moei_tensors(moei_file *t, const moe *m)
 
     moei_net_tensors(t, &m->expert, "experts.", (uint64_t)m->config.experts);
     moei_net_tensors(t, &m->gate, "gate.", 0);
-    if (m->balanced > 0)
-        moei_tensor(t, "gate.balance", -1, "", m->balanced, 0, 0);
+    moei_balance_tensor(t, m);
     moei_tensor(t, "scale.d", -1, "", 2, (uint64_t)m->config.outputs, 0);
     moei_tensor(t, "scale.x", -1, "", 2, (uint64_t)m->config.inputs, 0);
     for (i = 0; t->training && i < 3; i++)
-        moei_tensor(t, "training.", -1, part[i], m->trained_count, 0, 0);
+        moei_tensor(t, "training.", -1, part[i], m->trained_count - t->absent,
+                    0, 0);
     if (t->training)
         moei_tensor(t, "training.state", -1, "", 4, 0, 0);
     t->about = "the header goes on after what the settings imply";
@@ -4811,9 +4839,14 @@ static void moei_data(moei_file *t, moe *m)
     static const int kept[] = {MOEI_BEST, MOEI_FIRST, MOEI_SECOND};
     moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
                                &m->rate_factor, &m->best_loss};
-    size_t i, count = t->training ? m->trained_count : 0;
+    size_t i, there = m->trained_count - t->absent;
+    size_t count = t->training ? there : 0, scales = m->trained_count;
 
-    moei_move(t, m, m->params, m->own, m->value_count);
+    moei_move(t, m, m->params, m->own, there);
+    if (m->own != NULL)
+        moei_clear(m->own + there, t->from ? t->absent : 0);
+    moei_move(t, m, m->params + scales, m->own ? m->own + scales : NULL,
+              m->value_count - scales);
     for (i = 0; i < 3; i++)
         moei_move(t, m, m->kept[kept[i]], m->kept[kept[i]], count);
     for (i = 1; t->from != NULL && i <= count; i++)
@@ -4897,7 +4930,13 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     if (!weights && moei_in_place(t.from + t.end) == NULL)
         return moei_closed(m, MOE_ERR_STATE,
                            "only aligned little-endian floats can be viewed");
+    if (!weights && t.absent > 0)
+        return moei_closed(m, MOE_ERR_STATE, "a file without gate.balance "
+                           "can be loaded, but not viewed");
     if (config != NULL) {
+        c->top_k = config->top_k != 0 ? config->top_k : c->top_k;
+        if (!moei_is_sparse(c))
+            c->balance = 0;
         c->rows = config->rows > 0 ? config->rows : c->rows;
         c->simd = config->simd;
         c->use = config->use;
@@ -4905,12 +4944,12 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     status = moei_start(m, c, weights, memory, bytes);
     if (status != MOE_OK)
         return status;
+    m->params = weights ? m->own : moei_in_place(t.from + t.end);
     moei_data(&t, m);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
-    m->params = weights ? m->own : moei_in_place(t.from + t.end);
     if (!weights)
         m->config.use = m->fixed.use = MOE_USE_PREDICT;
     m->epoch = (int)t.past[0];

@@ -32,11 +32,11 @@ static moe_config config_of(const Workload *w)
     return config;
 }
 
-/* A sparse mixture also has gate.balance (E), which stays 0. */
+/* A mixture also has gate.balance (E), which stays 0. */
 static const char *prepare(const Workload *w)
 {
     moe_config config = config_of(w);
-    size_t i, balance = w->top_k > 0 ? (size_t)w->experts : 0;
+    size_t i, balance = w->experts > 1 ? (size_t)w->experts : 0;
 
     if (w->bits > 0 && moe_check(&config, NULL) != MOE_OK)
         return NULL;

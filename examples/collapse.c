@@ -101,6 +101,7 @@ static void revive(moe *m, int dead, int busiest, uint64_t seed)
     const moe_config *c = &m->config;
     const moe_real log_2 = (moe_real)0.69314718;
     const float little = 0.01f;
+    moe_real *balance = m->own + m->trained_count - (size_t)c->experts;
     moe_layer at, from, gate = moe_find(c, c->experts, 0);
     int l, j;
 
@@ -120,11 +121,7 @@ static void revive(moe *m, int dead, int busiest, uint64_t seed)
         copy_part(m->own, row + (size_t)dead, row + (size_t)busiest, 1,
                   little, &seed);
     }
-    if (c->top_k % c->experts != 0) {          /* gate.balance is there */
-        moe_real *balance = m->own + m->trained_count - (size_t)c->experts;
-
-        balance[dead] = balance[busiest];
-    }
+    balance[dead] = balance[busiest];
 }
 
 /* All dead experts, each from what is the busiest by then. */
@@ -264,18 +261,14 @@ static void go_on(int run)
     moe_close(&m);
 }
 
-/* The same weights in a mixture that runs all experts; gate.balance, which
-   that one has not, stands between what learning changes and the scales. */
+/* The same weights in a mixture that runs all experts. */
 static void open_dense_copy(moe *dense, const moe *m)
 {
-    size_t i, kept;
+    size_t i;
 
     open_mixture(dense, 0);
-    kept = dense->trained_count;
-    for (i = 0; i < kept; i++)
+    for (i = 0; i < dense->value_count; i++)
         dense->own[i] = m->own[i];
-    for (i = kept; i < dense->value_count; i++)
-        dense->own[i] = m->own[i + m->trained_count - kept];
 }
 
 /* Revive one expert from the busiest, in a dense copy of the collapsed one. */

@@ -420,10 +420,12 @@ static void test_closed(void)
 {
     moe_data data = data_of(CASES);
     moe_config config = config_of(3, 2, 2);
+    moe_training t = training_of(1);
     moe_report report;
     moe_real y[CASES * 2], dE_dx[3];
     moe m;
 
+    t.balance_rate = (moe_real)0.01;
     if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
         return;
     moe_close(&m);
@@ -437,6 +439,8 @@ static void test_closed(void)
     CHECK(mistakes == 3 && all_zero(dE_dx, 3));
     CHECK(is_nan(moe_gradient(&m, &data)) && mistakes == 4);
     CLOSED(moe_train(&m, &data, NULL, NULL, NULL));
+    CLOSED(moe_train(&m, &data, NULL, &t, NULL));
+    CLOSED(moe_step(&m, &t, 1));
     CLOSED(moe_evaluate(&m, &data, &report));
     CLOSED(moe_measure(&m, &data));
     CLOSED(moe_step(&m, NULL, 1));
@@ -889,11 +893,12 @@ static void open_dense(moe *m, uint64_t seed)
 {
     moe_config config = config_of(1, 1, 2);
     moe_data data = points();
+    moe_training t = training_of(1000);
 
     config.seed = seed;
     config.rows = POINTS;
     CHECK(moe_open(m, &config, NULL, 0) == MOE_OK);
-    CHECK(moe_train(m, &data, NULL, NULL, NULL) == MOE_OK);
+    CHECK(moe_train(m, &data, NULL, &t, NULL) == MOE_OK);
     CHECK_THAT(all_zero(m->own + m->trained_count - 2, 2),
                "nothing is balanced where all experts run");
 }

@@ -273,7 +273,8 @@ static int seen(moe_span span, int inputs)
     return span.count ? span.count : inputs - span.first;
 }
 
-/* What learning changes: the experts' biases and weights, and the gate's. */
+/* What learning changes: the experts' biases and weights, the gate's, and
+   gate.balance. */
 static size_t trained(const moe_config *c)
 {
     size_t count = net_size(seen(c->expert_sees, c->inputs), c->outputs,
@@ -281,7 +282,7 @@ static size_t trained(const moe_config *c)
 
     if (c->experts > 1)
         count += net_size(seen(c->gate_sees, c->inputs), c->experts,
-                          c->gate_hidden, 1);
+                          c->gate_hidden, 1) + (size_t)c->experts;
     return count;
 }
 
@@ -462,7 +463,8 @@ static void test_find(void)
                       config.gate_hidden, &offset);
         else
             CHECK(is_absent(moe_find(&config, experts, 0)));
-        CHECK(offset == trained(&config));
+        CHECK(offset + (experts > 1 ? (size_t)experts : 0)
+              == trained(&config));
         CHECK(is_absent(moe_find(&config, experts + 1, 0)));
         CHECK(is_absent(moe_find(&config, -1, 0)));
         CHECK(is_absent(moe_find(&config, 0, -1)));

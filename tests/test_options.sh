@@ -37,7 +37,8 @@ cat >"$src/use.h" <<'END'
 
 static int use_predict(void)
 {
-    static const moe_real weights[] = {0, 0, 1, -1, 0, 0, 3, -3, 0, 1, 0, 1};
+    static const moe_real weights[] = {0, 0, 1, -1, 0, 0, 3, -3, 0, 0, 0, 1,
+                                       0, 1};
     static moe_real memory[1024];
     moe_config config;
     moe_real x[2], y[2];

@@ -185,7 +185,8 @@ void page_tune(int loss, float sigma, int optimizer, float rate, int batch,
     training.optimizer = (moe_optimizer)optimizer;
     training.rate = rate;
     training.batch = batch;
-    training.balance_rate = balance_rate;
+    training.balance_rate = m.config.top_k % m.config.experts ? balance_rate
+                          : 0;                  /* nothing is chosen */
 }
 
 static void keep(const moe_report *r)
@@ -317,10 +318,8 @@ static void revive(int dead, int busiest)
         row = gate.weight + j * (size_t)gate.out;
         copy_part(row + to, row + from, 1);
     }
-    if (m.config.top_k % m.config.experts != 0) {
-        row = m.trained_count - (size_t)m.config.experts;
-        m.own[row + to] = m.own[row + from];
-    }
+    row = m.trained_count - (size_t)m.config.experts;      /* gate.balance */
+    m.own[row + to] = m.own[row + from];
 }
 
 /* All that are silent and first nowhere, each from what is the busiest by then;

@@ -12,11 +12,12 @@ Tensors, in this order; E experts, [in][out] row by row:
 
     experts.L.bias (E,out)   experts.L.weight (E,in,out)    L = 0, 1, ...
     gate.L.bias (out)        gate.L.weight (in,out)         if E > 1
-    gate.balance (E)                                        if top_k < E
+    gate.balance (E)                                        if E > 1
     scale.d (2,O)            scale.x (2,I)      row 0: shift, row 1: factor
     training.best, .first, .second (trained), .state (4)    of a checkpoint
 
-z = (x - shift) factor goes in, y = shift + factor y' comes out.
+z = (x - shift) factor goes in, y = shift + factor y' comes out.  Files of
+version 0.1 have no gate.balance where all experts run; it is then zeros.
 """
 import array
 import json
@@ -76,7 +77,7 @@ def complete(config):
     return c
 
 
-def layout(config):
+def layout(config, balance=True):
     """The names and shapes that a configuration implies, in order."""
     c = complete(config)
     E, tensors = c["experts"], []
@@ -90,7 +91,7 @@ def layout(config):
     net("experts", (E,), c["expert_sees"][1], c["hidden"], c["outputs"])
     if E > 1:
         net("gate", (), c["gate_sees"][1], c["gate_hidden"], E)
-    if c["top_k"] < E:
+    if E > 1 and balance:
         tensors.append(("gate.balance", (E,)))
     trained = sum(size(shape) for _, shape in tensors)
     tensors.append(("scale.d", (2, c["outputs"])))
@@ -139,7 +140,7 @@ def parse(data):
     names = ORDER + ("training",)
     config = {k: from_text(k, v) for k, v in meta.items() if k in names}
     at, places = 0, {}
-    for name, shape in layout(config):
+    for name, shape in layout(config, "gate.balance" in header):
         tensor = header.pop(name, None)
         due = {"dtype": "F32", "shape": list(shape),
                "data_offsets": [at, at + 4 * size(shape)]}
@@ -177,7 +178,7 @@ def write(path, config, tensors):
     if "training" in config:
         meta["training"] = to_text("training", config["training"])
     header, at, numbers = {"__metadata__": meta}, 0, array.array("f")
-    for name, shape in layout(config):
+    for name, shape in layout(config, "gate.balance" in tensors):
         values = tensors[name]
         values = values[1] if isinstance(values, tuple) else values
         before = len(numbers)

@@ -15,7 +15,8 @@ int NAME(void);
 /* Whether |x| is what two lines of weights make it. */
 int NAME(void)
 {
-    static const moe_real weights[] = {0, 0, -1, 1, 0, 0, -9, 9, 0, 1, 0, 1};
+    static const moe_real weights[] = {0, 0, -1, 1, 0, 0, -9, 9, 0, 0, 0, 1,
+                                       0, 1};
     static moe_real memory[256], x[1] = {-2}, y[1];
     moe_config config;
     moe m;
