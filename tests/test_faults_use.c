@@ -231,7 +231,8 @@ static void test_backward(void)
 
 static void test_own_config(void)
 {
-    static moe_real memory[MOST], work[MOST], y[CASES], again[CASES];
+    static moe_real memory[MOST], work[MOST], more[MOST];
+    static moe_real y[CASES], again[CASES];
     moe_config config = config_of(3, 1, 4);
     moe_real weights[256];
     moe m, other;
@@ -256,7 +257,7 @@ static void test_own_config(void)
     CHECK(m.config.rows == 3 && m.params == weights && m.own == NULL);
     moe_predict(&m, x, CASES, again);
     CHECK_THAT(m.rows == 1, "67 cases in blocks of 3");
-    CHECK(moe_attach(&other, &m.config, weights, NULL, 0) == MOE_OK);
+    CHECK(moe_attach(&other, &m.config, weights, more, sizeof more) == MOE_OK);
     moe_predict(&other, x, CASES, again);
     CHECK(moe_open(&other, &m.config, memory, sizeof memory) == MOE_OK);
     m.config.inputs = 0;
@@ -485,11 +486,12 @@ static void test_mistakes(void)
 
 /* ---- addresses and rows ------------------------------------------------- */
 
+typedef struct behind { char byte; moe_real real; } behind;
+
 /* Any address that suits a moe_real inside a struct: with double on i386 it
    is a multiple of 4.  The undefined behaviour sanitizer sees more. */
 static void test_alignment(void)
 {
-    typedef struct behind { char byte; moe_real real; } behind;
     moe_config config = config_of(3, 2, 4);
     moe_real y[CASES * 2], again[CASES * 2];
     moe_data data = data_of(CASES);
