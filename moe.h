@@ -326,7 +326,8 @@ typedef enum moe_status {
     MOE_ERR_NULL,      /* a required pointer is NULL                         */
     MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict       */
     MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
-    MOE_ERR_DATA,      /* x, d or a label is not finite or out of range      */
+    MOE_ERR_DATA,      /* x, d or a label is not finite or out of range, or
+                          so far off that y or the loss is not finite        */
     MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
     MOE_ERR_FORMAT,    /* not a model file, or a damaged or hostile one      */
     MOE_ERR_IO,        /* a file could not be opened, read, written, renamed */
@@ -464,6 +465,9 @@ typedef struct moe {
     int counted;                 /* cases in these sums                      */
     moe_real *means;             /* (2E)   usage and won of the report       */
     moe_real *kept[3];           /* (trained_count) two moments, best weights*/
+    moe_real largest_moment;     /* no first moment and no root of a second
+                                    one is larger                            */
+    int best_learnt;             /* 0: best weights are those before training*/
     void *heap;                  /* what moe_close frees                     */
     char said[56 + 5 * sizeof(size_t)];      /* a sentence with two numbers  */
     int scaled;                  /* 1: measured, 2: settled by learning      */
@@ -799,9 +803,28 @@ static const moe_real moei_factorial[] = {      /* 1/n! */
     (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
 };
 
+/* Not all ones in the exponent.  The bits are read by way of memory: compilers
+   hold every number of their own to be finite under -ffast-math. */
 static int moei_is_finite(moe_real x)
 {
-    return x - x == 0;
+    volatile union { moe_real real; moei_bits bits; } word;
+    word.real = x;
+    return (word.bits & MOEI_INFINITY_BITS) != MOEI_INFINITY_BITS;
+}
+
+/* Whether all are: one more reaches the sign bit from an exponent of ones. */
+MOEI_APART int moei_all_finite(const moe_real *x, size_t count)
+{
+    union { moe_real real; moei_bits bits; } word;
+    moei_bits any = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        word.real = x[i];
+        any |= (word.bits & MOEI_INFINITY_BITS)
+             + ((moei_bits)1 << MOEI_FRACTION);
+    }
+    return (any & MOEI_SIGN_BIT) == 0;
 }
 
 /* 64 bits well mixed: the finalizer of SplitMix (Steele, Lea & Flood 2014). */
@@ -873,6 +896,14 @@ static void moei_wipe(void *at, size_t bytes)
 static void moei_clear(moe_real *at, size_t count)
 {
     moei_wipe(at, count * sizeof *at);
+}
+
+static void moei_copy(moe_real *to, const moe_real *from, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        to[i] = from[i];
 }
 
 /* A matrix that stands somewhere.  A vector has stride 0 along the side that
@@ -2305,7 +2336,7 @@ static int moei_outside(int value, int least, int most)
 /* A number that a setting may be: not negative, NaN or absurd. */
 static int moei_is_amount(moe_real x)
 {
-    return x >= 0 && x <= MOEI_LARGEST;
+    return moei_is_finite(x) && x >= 0 && x <= MOEI_LARGEST;
 }
 
 /* The sentence for what is wrong with a stack of hidden widths, or NULL. */
@@ -3641,18 +3672,13 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
                   moei_scale_x(m, 1));
 }
 
-/* Whether z and d of the block are finite: x - x is 0 only then. */
+/* Whether z and d of the block are finite. */
 static int moei_block_is_finite(const moe *m)
 {
-    moei_view z = moei_array(m, MOEI_Z), zs = moei_array(m, MOEI_TOP);
-    moei_view d = moei_array(m, MOEI_D), ds = moei_array(m, MOEI_LOSS);
-    moe_real sum = 0;
+    size_t n = (size_t)m->n;
 
-    moei_reduce(m, MOEI_SQUARE, zs, z, z);
-    moei_reduce(m, MOEI_SQUARE, ds, d, d);
-    moei_map2(m, MOEI_ADD, zs, zs, ds);
-    moei_reduce(m, MOEI_SUM, moei_number(&sum), moei_transposed(zs), moei_zero);
-    return sum == 0;
+    return moei_all_finite(m->work[MOEI_Z], n * (size_t)m->fixed.inputs)
+        && moei_all_finite(m->work[MOEI_D], n * (size_t)m->fixed.outputs);
 }
 
 /* What is summed over cases in m->sum: E shares of p, E of wins, then */
@@ -3771,7 +3797,8 @@ static const char *moei_training_fault(const moe *m, const moe_training *t)
         : moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD)
             ? "optimizer is not MOE_ADAM or MOE_SGD"
         : !moei_is_amount(t->rate) ? "rate is outside 0..1e30"
-        : !(t->momentum >= 0 && t->momentum < 1) ? "momentum is outside [0,1)"
+        : !moei_is_amount(t->momentum) || t->momentum >= 1
+            ? "momentum is outside [0,1)"
         : t->momentum > 0 && t->optimizer != MOE_SGD ? "momentum is for MOE_SGD"
         : !moei_is_amount(t->weight_decay) ? "weight_decay is outside 0..1e30"
         : !moei_is_amount(t->clip) ? "clip is outside 0..1e30"
@@ -3817,6 +3844,7 @@ static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
 {
     enum { SUMS = 64, TERMS = 256 };
     const moe_real scale = (moe_real)1e-25;
+    volatile moe_real small;     /* else -ffast-math squares before it scales */
     moe_real part[SUMS], sum = 0;
     size_t i, left;
     moei_view some;
@@ -3833,20 +3861,24 @@ static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
     }
     if (moei_is_finite(sum))
         return moei_sqrt(sum);
-    for (sum = 0, i = 0; i < count; i++)
-        sum += g[i] * scale * (g[i] * scale);
+    for (sum = 0, i = 0; i < count; i++) {
+        small = g[i] * scale;
+        sum += small * small;
+    }
     return moei_sqrt(sum) / scale;
 }
 
-/* The next step's rule, with clipping; 0 if gradient or step is not finite. */
+/* The next step's rule, with clipping.  *size gets the norm of its gradient and
+   of what decays; 0 if the gradient's is not finite. */
 static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
-                          moe_real scale, moei_rule *rule)
+                          moe_real scale, moei_rule *rule, moe_real *size)
 {
-    moe_real size = scale < 0 ? -scale : scale;
-    moe_real norm = size * moei_norm(m, m->grads,
-                                     m->trained_count - m->balanced);
+    moe_real norm = (scale < 0 ? -scale : scale)
+                  * moei_norm(m, m->grads, m->trained_count - m->balanced);
 
-    if (t->clip > 0 && norm > t->clip && moei_is_finite(norm)) {
+    if (!moei_is_finite(norm))
+        return 0;
+    if (t->clip > 0 && norm > t->clip) {
         scale *= t->clip / norm;
         norm = t->clip;
     }
@@ -3863,41 +3895,92 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
     }
     if (t->weight_decay > 0)
         norm += t->weight_decay * moei_norm(m, m->own, m->trained_count);
-    return moei_is_finite(norm * norm) && moei_is_finite(rate * norm);
+    *size = norm;
+    return 1;
 }
 
-static void moei_update_some(moe *m, size_t from, size_t to,
-                             const moei_rule *rule)
+/* Parameters from .. to-1 by one rule; trying, only copies of them change.
+   Whether what was tried is finite. */
+static int moei_update_some(moe *m, size_t from, size_t to,
+                            const moei_rule *rule, int trying)
 {
-    moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
+    enum { SOME = 32 };
+    moe_real copy[4][SOME], *array[4];
+    const moei_kernels *set = MOEI_SET_AT(m->set);
+    int k, finite = 1, arrays = m->kept[MOEI_FIRST] ? 4 : 2;
 
-    MOEI_SET_AT(m->set)->update(to - from, m->own + from, m->grads + from,
-                             v ? v + from : NULL, u ? u + from : NULL, rule);
+    array[0] = m->own;
+    array[1] = m->grads;
+    array[2] = m->kept[MOEI_FIRST];
+    array[3] = m->kept[MOEI_SECOND];
+    if (!trying)
+        set->update(to - from, array[0] + from, array[1] + from,
+                    arrays > 2 ? array[2] + from : NULL,
+                    arrays > 2 ? array[3] + from : NULL, rule);
+    for (; trying && finite && from < to; from += SOME) {
+        size_t n = to - from < SOME ? to - from : SOME;
+
+        for (k = 0; k < arrays; k++)
+            moei_copy(copy[k], array[k] + from, n);
+        set->update(n, copy[0], copy[1], copy[2], copy[3], rule);
+        for (k = 0; k < arrays; k++)
+            finite = finite && moei_all_finite(copy[k], n);
+    }
+    return finite;
 }
 
-/* Parameters from .. to-1 by one rule, shared out as if they were rows. */
-static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
+/* The same shared out as if they were rows. */
+static int moei_update(moe *m, size_t from, size_t to, const moei_rule *rule,
+                       int trying)
 {
-    const int parts = moei_parts(8 * (uint64_t)(to - from), MOE_MAX_SIZE);
+    const int parts = trying ? 1
+        : moei_parts(8 * (uint64_t)(to - from), MOE_MAX_SIZE);
     const size_t some = (to - from) / (size_t)parts;
-    int i;
+    int i, finite = 1;
 
-    MOEI_EACH_PART(i, parts, moei_update_some(m, from + (size_t)i * some,
-        i < parts - 1 ? from + (size_t)(i + 1) * some : to, rule))
+    if (trying)
+        finite = moei_update_some(m, from, to, rule, 1);
+    else
+        MOEI_EACH_PART(i, parts, (void)moei_update_some(m,
+            from + (size_t)i * some,
+            i < parts - 1 ? from + (size_t)(i + 1) * some : to, rule, 0))
+    return finite;
 }
 
 /* All layers of a net; biases do not decay. */
-static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
+static int moei_update_net(moe *m, const moei_net *net, const moei_rule *rule,
+                           int trying)
 {
     moei_rule plain = *rule;
-    int l;
+    int l, finite = 1;
 
     plain.decay = 0;
-    for (l = 0; l < net->layers; l++) {
+    for (l = 0; l < net->layers && finite; l++) {
         moe_layer at = net->layer[l], end = moei_layer_of(net, net->copies, l);
-        moei_update(m, at.bias, end.bias, &plain);
-        moei_update(m, at.weight, end.weight, rule);
+        finite = moei_update(m, at.bias, end.bias, &plain, trying)
+              && moei_update(m, at.weight, end.weight, rule, trying);
     }
+    return finite;
+}
+
+/* Whether a step leaves finite weights finite, and the moments, which *moment
+   bounds.  |v| and sqrt u grow to the largest of themselves and |g|, or with
+   momentum to momentum |v| + |g|; so a step moves no weight by more than
+     Adam   rate / (1 - beta_1) |v| / epsilon + rate decay |w|
+     SGD    rate |v|,  rate |g|
+   Where that is below 1e30, half the distance of the two largest floats, no sum
+   overflows.  What is larger is tried out. */
+static int moei_step_is_finite(moe *m, const moei_rule *rule, moe_real rate,
+                               moe_real size, moe_real *moment)
+{
+    moe_real v = m->largest_moment;
+
+    v = rule->op == MOEI_MOMENTUM
+      ? moei_larger(v, rule->momentum * v + size) : moei_larger(v, size);
+    *moment = rule->op == MOEI_SGD ? m->largest_moment : v;
+    return (moei_is_finite(v) && v <= (moe_real)1e16 && rate <= (moe_real)1e3)
+        || (moei_update_net(m, &m->expert, rule, 1)
+            && moei_update_net(m, &m->gate, rule, 1));
 }
 
 /* Balancing without a loss (Wang, Gao, Zhao, Sun & Dai 2024): gate.balance of
@@ -3926,13 +4009,19 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
                             moe_real scale)
 {
     moei_rule rule;
+    moe_real size, moment = 0;
+    const char *fault = !moei_next_rule(m, t, rate, scale, &rule, &size)
+            ? "the gradient is not finite"
+        : !moei_step_is_finite(m, &rule, rate, size, &moment)
+            ? "the step leads to weights that are not finite" : NULL;
 
-    if (!moei_next_rule(m, t, rate, scale, &rule)) {
+    if (fault != NULL) {
         moei_clear(m->grads, m->trained_count);
-        return moei_refuse(m, MOE_ERR_DIVERGED, "the gradient is not finite");
+        return moei_refuse(m, MOE_ERR_DIVERGED, fault);
     }
-    moei_update_net(m, &m->expert, &rule);
-    moei_update_net(m, &m->gate, &rule);
+    (void)moei_update_net(m, &m->expert, &rule, 0);
+    (void)moei_update_net(m, &m->gate, &rule, 0);
+    m->largest_moment = moment;
     moei_step_balance(m, t->balance_rate);
     m->beta_power[0] *= MOEI_BETA_1;
     m->beta_power[1] *= MOEI_BETA_2;
@@ -3968,16 +4057,14 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 /* 12  DATA                                                                 */
 /* ======================================================================== */
 /* Column of the first value of a row that is not finite, or -1. */
-static int moei_bad_column(const moe *m, const moe_real *x, int count)
+static int moei_bad_column(const moe_real *x, int count)
 {
-    moe_real sum = 0;
-    int j;
+    int j = 0;
 
-    moei_reduce(m, MOEI_DOT, moei_number(&sum), moei_row(x, count), moei_zero);
-    if (sum == 0)
+    if (moei_all_finite(x, (size_t)count))
         return -1;
-    for (j = 0; j < count - 1 && moei_is_finite(x[j]); j++)
-        continue;
+    while (j < count - 1 && moei_is_finite(x[j]))
+        j++;
     return j;
 }
 
@@ -3988,7 +4075,7 @@ static const char *moei_target_fault(const moe *m, const moe_real *d,
     int k, O = m->fixed.outputs;
     moe_real sum = 0;
 
-    *column = moei_bad_column(m, d, O);
+    *column = moei_bad_column(d, O);
     if (*column >= 0)
         return "d is NaN or infinite";
     for (k = 0; k < O; k++) {
@@ -4014,7 +4101,7 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
     const char *fault = NULL;
     int k = 0;
 
-    *column = moei_bad_column(m, data->x + (size_t)i * in, m->fixed.inputs);
+    *column = moei_bad_column(data->x + (size_t)i * in, m->fixed.inputs);
     if (*column >= 0)
         return "x is NaN or infinite";
     if (data->d != NULL)
@@ -4051,45 +4138,82 @@ static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
     return MOE_OK;
 }
 
-/* Mean and standard deviation of a column, `stride` reals apart; 1 if it cannot
-   be divided by.  Sums run over differences from the first value, then from the
-   mean, in units of the largest, and keep what rounding loses. */
-static void moei_spread(const moe_real *at, int n, size_t stride,
-                        moe_real *mean, moe_real *deviation)
+/* Mean and standard deviation of a column, `stride` reals apart; 1 and 0 if it
+   is constant or cannot be divided by.  Sums run over differences from the first
+   value, then from the mean, in units of the largest, and keep what rounding
+   loses.  All is worked in quarters, so that no difference overflows; volatile,
+   or -ffast-math would take the quarter of the difference. */
+static int moei_spread(const moe_real *at, int n, size_t stride,
+                       moe_real *mean, moe_real *deviation)
 {
+    const moe_real quarter = (moe_real)0.25;
+    const moe_real end = moei_from_bits(MOEI_INFINITY_BITS - 1) * quarter;
+    volatile moe_real middle = at[0] * quarter;
     moe_real sum = 0, carry = 0, most = 0, size;
     int i;
 
+    *mean = at[0];
+    *deviation = 1;
     for (i = 0; i < n; i++) {
-        moe_real off = at[(size_t)i * stride] - at[0];
+        moe_real off = at[(size_t)i * stride] * quarter - middle;
         moei_add(&sum, &carry, off / (moe_real)n);
         most = moei_larger(most, off < 0 ? -off : off);
     }
-    *mean = at[0] + (sum + carry);
-    *deviation = 1;
     if (most == 0)
-        return;
+        return 0;
+    middle = moei_clamp(middle + (sum + carry), end);
+    *mean = 4 * middle;
     for (sum = carry = 0, i = 0; i < n; i++) {
-        moe_real off = (at[(size_t)i * stride] - *mean) / most;
+        moe_real off = (at[(size_t)i * stride] * quarter - middle) / most;
         moei_add(&sum, &carry, off * off);
     }
-    size = most * moei_sqrt((sum + carry) / (moe_real)n);
-    if (size > 0 && moei_is_finite(size) && moei_is_finite(1 / size))
-        *deviation = size;
+    size = 4 * moei_clamp(most * moei_sqrt((sum + carry) / (moe_real)n), end);
+    if (!(size > 0) || !moei_is_finite(1 / size))
+        return 0;
+    *deviation = size;
+    return 1;
 }
 
-/* x: factor 1/deviation.  Linear d: factor deviation.  The rest stay. */
+/* What a net sees of column j goes by weights of 0 into its first layer. */
+static void moei_forget_column(moe *m, const moei_net *net, int j)
+{
+    moe_layer layer = net->layer[0];
+    int c;
+
+    if (net->layers < 1 || moei_outside(j - net->first, 0, layer.in - 1))
+        return;
+    for (c = 0; c < net->copies; c++)
+        moei_clear(m->own + moei_layer_of(net, c, 0).weight
+                   + (size_t)(j - net->first) * (size_t)layer.out,
+                   (size_t)layer.out);
+}
+
+/* x: factor 1/deviation.  Linear d: factor deviation.  The rest stay.  What is
+   constant says nothing yet, and must not when it varies later: its weights
+   are 0, from which they can learn. */
 static void moei_measure(moe *m, const moe_data *data)
 {
     int j, in = m->fixed.inputs, O = m->fixed.outputs;
     moe_real *d = m->own + m->trained_count, *x = d + 2 * O;
 
     for (j = 0; j < in; j++) {
-        moei_spread(data->x + j, data->n, (size_t)in, &x[j], &x[in + j]);
+        if (!moei_spread(data->x + j, data->n, (size_t)in, &x[j], &x[in + j])) {
+            moei_forget_column(m, &m->expert, j);
+            moei_forget_column(m, &m->gate, j);
+        }
         x[in + j] = 1 / x[in + j];
     }
     for (j = 0; j < O && m->fixed.output == MOE_OUT_LINEAR; j++)
-        moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
+        (void)moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
+}
+
+/* Shift 0 and factor 1, as before data were measured. */
+static void moei_unmeasure(moe *m)
+{
+    moei_clear(m->own + m->trained_count, m->value_count - m->trained_count);
+    moei_map1(m, MOEI_COPY, moei_scale_d(m, 1), moei_one);
+    moei_map1(m, MOEI_COPY, moei_scale_x(m, 1), moei_one);
+    m->scaled = 0;
 }
 
 MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
@@ -4223,11 +4347,29 @@ static void moei_fill_report(moe *m, int n, moe_report *report)
     report->imbalance = (moe_real)E * most;
 }
 
-/* Cases first .. first+count-1: forward, loss, sums; learning: grads +=. */
-static void moei_pass(moe *m, const moe_data *data, const uint64_t *key,
-                      int first, int count, int learning)
+/* The first case of the block whose y, in the user's units, or E is not finite,
+   or -1. */
+static int moei_bad_case(moe *m)
 {
-    int end = first + count;
+    int i = 0, n = m->n, O = m->fixed.outputs;
+    const moe_real *loss = m->work[MOEI_LOSS];
+
+    moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
+    if (moei_all_finite(m->y, (size_t)n * (size_t)O)
+        && moei_all_finite(loss, (size_t)n))
+        return -1;
+    while (i < n - 1 && moei_is_finite(loss[i])
+           && moei_all_finite(m->y + (size_t)i * (size_t)O, (size_t)O))
+        i++;
+    return i;
+}
+
+/* Cases first .. first+count-1: forward, loss, sums; learning: grads +=.  The
+   first one whose y or E is not finite, where it ends, or -1. */
+static int moei_pass(moe *m, const moe_data *data, const uint64_t *key,
+                     int first, int count, int learning)
+{
+    int end = first + count, bad;
 
     if (learning)
         moei_count_shares(m, data, key, first, count);
@@ -4235,17 +4377,29 @@ static void moei_pass(moe *m, const moe_data *data, const uint64_t *key,
         moei_load(m, data, key, first, end);
         moei_block_forward(m);
         moei_loss_forward(m);
+        bad = moei_bad_case(m);
+        if (bad >= 0)
+            return first + bad;
         moei_tally(m);
         if (learning)
             moei_loss_backward(m);
     }
+    return -1;
 }
 
-static moe_real moei_loss_of(moe *m, const moe_data *data)
+/* The mean loss; where it is not finite, *bad is a case to blame, else -1. */
+static moe_real moei_loss_of(moe *m, const moe_data *data, int *bad)
 {
     moei_clear_sums(m);
-    moei_pass(m, data, NULL, 0, data->n, 0);
-    return moei_mean(m, MOEI_SUM_LOSS, data->n);
+    *bad = moei_pass(m, data, NULL, 0, data->n, 0);
+    return *bad < 0 ? moei_mean(m, MOEI_SUM_LOSS, data->n) : MOEI_LARGEST;
+}
+
+static moe_status moei_refuse_case(moe *m, int row, moe_report *report)
+{
+    report->bad_row = row;
+    return moei_refuse(m, MOE_ERR_DATA, "this row is so far off that y or the "
+                       "loss is not finite");
 }
 
 MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
@@ -4253,6 +4407,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
 {
     moe_report unread;
     moe_status status;
+    int bad;
 
     if (m == NULL)
         return MOE_ERR_NULL;
@@ -4266,33 +4421,28 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
     if (moei_settings_fault(m) != NULL)
         return moei_refuse(m, MOE_ERR_CONFIG, moei_settings_fault(m));
     status = moei_check_data(m, data, 0, report);
-    if (status == MOE_OK) {
-        (void)moei_loss_of(m, data);
-        moei_fill_report(m, data->n, report);
-        moei_publish(m);
-        moei_done(m, MOE_OK);
-    }
-    return status;
-}
-
-static void moei_copy(moe_real *to, const moe_real *from, size_t count)
-{
-    size_t i;
-
-    for (i = 0; i < count; i++)
-        to[i] = from[i];
+    if (status != MOE_OK)
+        return status;
+    (void)moei_loss_of(m, data, &bad);
+    moei_publish(m);
+    if (bad >= 0)
+        return moei_refuse_case(m, bad, report);
+    moei_fill_report(m, data->n, report);
+    return moei_done(m, MOE_OK);
 }
 
 static void moei_keep_best(moe *m, moe_real loss)
 {
     moei_copy(m->kept[MOEI_BEST], m->own, m->trained_count);
     m->best_loss = loss;
+    m->best_learnt = 1;
     m->waiting = 0;
 }
 
 /* One pass over the data.  Before its last step all is measured: the report
    is filled, the best weights are kept if there is no validation to tell
-   them, and a reached target makes the last step unnecessary. */
+   them, and a reached target makes the last step unnecessary.  No step is
+   made from what is not finite. */
 static moe_status moei_epoch(moe *m, const moe_data *data,
                              const moe_training *t, int validated,
                              moe_report *report)
@@ -4305,9 +4455,13 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
     moei_clear_sums(m);
     for (first = 0; first < data->n && status == MOE_OK; first += count) {
         count = moei_smaller(t->batch, data->n - first);
-        moei_pass(m, data, t->batch < data->n ? &key : NULL, first, count, 1);
-        if (m->waiting < 0)
-            moei_keep_best(m, moei_mean(m, MOEI_SUM_LOSS, count));
+        if (moei_pass(m, data, t->batch < data->n ? &key : NULL, first, count,
+                      1) >= 0)
+            return MOE_ERR_DIVERGED;
+        if (m->waiting < 0) {
+            m->best_loss = moei_mean(m, MOEI_SUM_LOSS, count);
+            m->waiting = 0;
+        }
         if (first + count == data->n) {
             moei_fill_report(m, data->n, report);
             if (!validated && report->loss < m->best_loss)
@@ -4329,8 +4483,9 @@ static int moei_validate(moe *m, const moe_data *validation,
                          moe_report *report)
 {
     enum { PLATEAU = 10, FLOOR = 1000 };    /* epochs, steps */
+    int bad;
 
-    report->valid_loss = moei_loss_of(m, validation);
+    report->valid_loss = moei_loss_of(m, validation, &bad);
     if (report->valid_loss < m->best_loss) {
         moei_keep_best(m, report->valid_loss);
         return 0;
@@ -4407,6 +4562,46 @@ static moe_status moei_epochs(moe *m, const moe_data *data,
     return MOE_OK;
 }
 
+/* Keep the weights as they are, for the case that none are better; measure the
+   data, if nothing was learnt before, and the validation loss. */
+static moe_status moei_start_training(moe *m, const moe_data *data,
+                                      const moe_data *validation,
+                                      int keep_units, moe_report *report)
+{
+    moe_real loss;
+    int bad = -1, resumed = m->waiting >= 0;
+
+    if (!resumed) {
+        moei_copy(m->kept[MOEI_BEST], m->own, m->trained_count);
+        m->best_learnt = 0;
+    }
+    if (m->scaled == 0 && !keep_units)
+        moei_measure(m, data);
+    if (validation == NULL)
+        return MOE_OK;
+    loss = moei_loss_of(m, validation, &bad);
+    if (bad >= 0)
+        return moei_refuse_case(m, data->n + bad, report);
+    if (!resumed) {
+        m->best_loss = loss;
+        m->waiting = 0;
+    }
+    return MOE_OK;
+}
+
+/* Leave what was measured finite: the best weights, or those before training,
+   with the scales that they had.  The moments that led here are forgotten. */
+static void moei_go_back(moe *m, int scaled)
+{
+    moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
+    if (scaled == 0 && !m->best_learnt)
+        moei_unmeasure(m);
+    moei_clear(m->kept[MOEI_FIRST], m->trained_count);
+    moei_clear(m->kept[MOEI_SECOND], m->trained_count);
+    m->largest_moment = 0;
+    m->beta_power[0] = m->beta_power[1] = 1;
+}
+
 MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
                                 const moe_data *validation,
                                 const moe_training *t, moe_report *report)
@@ -4414,6 +4609,7 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
     moe_report unread;
     moe_training plan;
     moe_status status;
+    int scaled, bad = -1;
 
     if (m == NULL)
         return MOE_ERR_NULL;
@@ -4423,23 +4619,27 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
     if (status != MOE_OK)
         return status;
     plan = moei_training_of(m, t, data->n, validation != NULL);
-    if (m->scaled == 0 && !plan.keep_units)
-        moei_measure(m, data);
+    scaled = m->scaled;
+    status = moei_start_training(m, data, validation, plan.keep_units, report);
+    if (status != MOE_OK) {
+        if (scaled == 0) {
+            moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
+            moei_unmeasure(m);
+        }
+        return status;
+    }
     m->scaled = 2;
     moei_clear(m->grads, m->trained_count);
-    if (m->waiting < 0 && validation != NULL)
-        moei_keep_best(m, moei_loss_of(m, validation));
     status = moei_epochs(m, data, validation, &plan, !(t && t->rate > 0),
                          report);
-    if (!moei_is_finite(moei_norm(m, m->own, m->trained_count)))
-        status = MOE_ERR_DIVERGED;
-    if (validation != NULL || status == MOE_ERR_DIVERGED)
+    if (validation != NULL && status != MOE_ERR_DIVERGED)
         moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
-    if (status == MOE_ERR_DIVERGED) {    /* forget the moments that led there */
-        moei_clear(m->kept[MOEI_FIRST], m->trained_count);
-        moei_clear(m->kept[MOEI_SECOND], m->trained_count);
-        m->beta_power[0] = m->beta_power[1] = 1;
-    }
+    if (status != MOE_ERR_DIVERGED)      /* the last step was not yet measured */
+        (void)moei_loss_of(m, data, &bad);
+    if (bad >= 0)
+        status = MOE_ERR_DIVERGED;
+    if (status == MOE_ERR_DIVERGED)
+        moei_go_back(m, scaled);
     if (validation != NULL)
         report->valid_loss = m->best_loss;
     m->waiting = -1;
@@ -4820,8 +5020,8 @@ static void moei_move(moei_file *t, const moe *m, const moe_real *run,
     for (i = 0; i < count; i += taken, t->at += 4 * (uint64_t)taken) {
         moe_real x = t->from ? moei_decode(t->from + t->at) : run[i];
         taken = here == NULL ? 1 : count - i < piece ? count - i : piece;
-        if (taken > 1 ? moei_bad_column(m, here + i, (int)taken) >= 0
-                  : !(x <= most && x >= -most))
+        if (taken > 1 ? moei_bad_column(here + i, (int)taken) >= 0
+                  : !moei_is_finite(x) || x > most || x < -most)
             moei_fail(t, "a number is not finite as a float32");
         if (t->to != NULL)
             moei_encode(t->to + t->at, moei_to_f32(x), 4);
@@ -4909,6 +5109,13 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
     return MOE_OK;
 }
 
+/* A bound of a checkpoint's moments and the roots of second ones. */
+static moe_real moei_largest_moment(const moe *m)
+{
+    return moei_larger(moei_norm(m, m->kept[MOEI_FIRST], m->trained_count),
+        moei_sqrt(moei_norm(m, m->kept[MOEI_SECOND], m->trained_count)));
+}
+
 /* moe_load_from, or moe_view; every number must be finite. */
 static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
                                const moe_config *config, int weights,
@@ -4956,6 +5163,9 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     m->steps = (int32_t)t.past[1];
     m->waiting = (int)t.past[2] - 1;
     m->scaled = 2;
+    m->best_learnt = 1;
+    if (m->kept[MOEI_BEST] != NULL)
+        m->largest_moment = moei_largest_moment(m);
     return MOE_OK;
 }
 
