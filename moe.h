@@ -195,7 +195,8 @@
    changes nothing, but open, attach, load and view close m.  What is called
    per frame - predict, forward, backward, gradient - cannot fail on an open
    moe.  It asserts what it needs, and does nothing where that does not hold
-   and MOE_ASSERT lets it pass.  Only finite steps are made.
+   and MOE_ASSERT lets it pass.  No step is made that would leave a number that
+   is not finite; -ffast-math takes no check away.
 
    Threads.  No globals, no hidden state.  A moe belongs to one thread at a
    time; any number of them may be attached to the same weights.  Compiled with
@@ -465,8 +466,8 @@ typedef struct moe {
     int counted;                 /* cases in these sums                      */
     moe_real *means;             /* (2E)   usage and won of the report       */
     moe_real *kept[3];           /* (trained_count) two moments, best weights*/
-    moe_real largest_moment;     /* no first moment and no root of a second
-                                    one is larger                            */
+    moe_real largest_moment;     /* neither a first moment nor the root of a
+                                    second one is larger                     */
     int best_learnt;             /* 0: best weights are those before training*/
     void *heap;                  /* what moe_close frees                     */
     char said[56 + 5 * sizeof(size_t)];      /* a sentence with two numbers  */
@@ -602,18 +603,20 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 
 #ifndef MOE_PREDICT_ONLY
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
-   your own; moe_train does it by itself, once.  MOE_ERR_STATE after any
-   training or step. */
+   your own; moe_train does it by itself, once.  Weights that a constant column
+   of x meets become 0.  MOE_ERR_STATE after any training or step. */
 MOE_DEF moe_status moe_measure(moe *m, const moe_data *data);
 
 /* Train.  validation, t and report may be NULL.  MOE_OK, MOE_STOPPED, or
-   MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes), _STATE,
-   _DIVERGED. */
+   MOE_ERR_NULL, _CONFIG, _DATA, _STATE, before anything changes; _DIVERGED: the
+   weights are the best that were measured, or those before training, which
+   then has not measured the scales.  After MOE_OK y is finite for data->x. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
                              const moe_data *validation,
                              const moe_training *t, moe_report *report);
 
-/* What training reports, for any data; needs MOE_USE_TRAIN or _LEARN. */
+/* What training reports, for any data; needs MOE_USE_TRAIN or _LEARN.  Refuses
+   with MOE_ERR_DATA, too, a row for which y or the loss is not finite. */
 MOE_DEF moe_status moe_evaluate(moe *m, const moe_data *data,
                                 moe_report *report);
 
@@ -630,7 +633,8 @@ MOE_DEF moe_real moe_gradient(moe *m, const moe_data *data);
 
 /* One optimiser step on scale * grads, then grads = 0.  t NULL: defaults
    (plain SGD for MOE_USE_LEARN).  MOE_ERR_NULL, _CONFIG and _STATE change
-   nothing; MOE_ERR_DIVERGED (not finite) keeps the weights, and grads = 0. */
+   nothing; MOE_ERR_DIVERGED (the gradient is not finite, or a weight or moment
+   would not be) keeps weights and moments, and grads = 0. */
 MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #endif /* MOE_PREDICT_ONLY */
 
@@ -3899,68 +3903,72 @@ static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
     return 1;
 }
 
-/* Parameters from .. to-1 by one rule; trying, only copies of them change.
-   Whether what was tried is finite. */
-static int moei_update_some(moe *m, size_t from, size_t to,
-                            const moei_rule *rule, int trying)
+static void moei_update_some(moe *m, size_t from, size_t to,
+                             const moei_rule *rule)
+{
+    moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
+
+    MOEI_SET_AT(m->set)->update(to - from, m->own + from, m->grads + from,
+                             v ? v + from : NULL, u ? u + from : NULL, rule);
+}
+
+/* Parameters from .. to-1 by one rule, shared out as if they were rows. */
+static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
+{
+    const int parts = moei_parts(8 * (uint64_t)(to - from), MOE_MAX_SIZE);
+    const size_t some = (to - from) / (size_t)parts;
+    int i;
+
+    MOEI_EACH_PART(i, parts, moei_update_some(m, from + (size_t)i * some,
+        i < parts - 1 ? from + (size_t)(i + 1) * some : to, rule))
+}
+
+/* The same with copies, a few at a time: whether all that it would leave, and
+   what it starts from, is finite. */
+static int moei_try_update(const moe *m, size_t from, size_t to,
+                           const moei_rule *rule)
 {
     enum { SOME = 32 };
-    moe_real copy[4][SOME], *array[4];
-    const moei_kernels *set = MOEI_SET_AT(m->set);
-    int k, finite = 1, arrays = m->kept[MOEI_FIRST] ? 4 : 2;
+    moe_real copy[4][SOME];
+    const moe_real *array[4];
+    int k, n, finite = 1, arrays = m->kept[MOEI_FIRST] ? 4 : 2;
 
     array[0] = m->own;
     array[1] = m->grads;
     array[2] = m->kept[MOEI_FIRST];
     array[3] = m->kept[MOEI_SECOND];
-    if (!trying)
-        set->update(to - from, array[0] + from, array[1] + from,
-                    arrays > 2 ? array[2] + from : NULL,
-                    arrays > 2 ? array[3] + from : NULL, rule);
-    for (; trying && finite && from < to; from += SOME) {
-        size_t n = to - from < SOME ? to - from : SOME;
-
+    for (; from < to && finite; from += (size_t)n) {
+        n = to - from < SOME ? (int)(to - from) : SOME;
         for (k = 0; k < arrays; k++)
-            moei_copy(copy[k], array[k] + from, n);
-        set->update(n, copy[0], copy[1], copy[2], copy[3], rule);
+            moei_copy(copy[k], array[k] + from, (size_t)n);
+        MOEI_SET_AT(m->set)->update((size_t)n, copy[0], copy[1], copy[2],
+                                    copy[3], rule);
         for (k = 0; k < arrays; k++)
-            finite = finite && moei_all_finite(copy[k], n);
+            finite = finite && moei_all_finite(copy[k], (size_t)n);
     }
     return finite;
 }
 
-/* The same shared out as if they were rows. */
-static int moei_update(moe *m, size_t from, size_t to, const moei_rule *rule,
-                       int trying)
-{
-    const int parts = trying ? 1
-        : moei_parts(8 * (uint64_t)(to - from), MOE_MAX_SIZE);
-    const size_t some = (to - from) / (size_t)parts;
-    int i, finite = 1;
-
-    if (trying)
-        finite = moei_update_some(m, from, to, rule, 1);
-    else
-        MOEI_EACH_PART(i, parts, (void)moei_update_some(m,
-            from + (size_t)i * some,
-            i < parts - 1 ? from + (size_t)(i + 1) * some : to, rule, 0))
-    return finite;
-}
-
-/* All layers of a net; biases do not decay. */
+/* All layers of a net, or only a trial; biases do not decay. */
 static int moei_update_net(moe *m, const moei_net *net, const moei_rule *rule,
-                           int trying)
+                           int trial)
 {
     moei_rule plain = *rule;
-    int l, finite = 1;
+    int l;
 
     plain.decay = 0;
-    for (l = 0; l < net->layers && finite; l++) {
+    for (l = 0; l < net->layers; l++) {
         moe_layer at = net->layer[l], end = moei_layer_of(net, net->copies, l);
-        finite = moei_update(m, at.bias, end.bias, &plain, trying)
-              && moei_update(m, at.weight, end.weight, rule, trying);
+
+        if (trial && !(moei_try_update(m, at.bias, end.bias, &plain)
+                       && moei_try_update(m, at.weight, end.weight, rule)))
+            return 0;
+        if (!trial) {
+            moei_update(m, at.bias, end.bias, &plain);
+            moei_update(m, at.weight, end.weight, rule);
+        }
     }
-    return finite;
+    return 1;
 }
 
 /* Whether a step leaves finite weights finite, and the moments, which *moment
@@ -4138,11 +4146,11 @@ static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
     return MOE_OK;
 }
 
-/* Mean and standard deviation of a column, `stride` reals apart; 1 and 0 if it
-   is constant or cannot be divided by.  Sums run over differences from the first
-   value, then from the mean, in units of the largest, and keep what rounding
-   loses.  All is worked in quarters, so that no difference overflows; volatile,
-   or -ffast-math would take the quarter of the difference. */
+/* Mean and standard deviation of a column, `stride` reals apart; 1, and returns
+   0, if it is constant or cannot be divided by.  Sums run over differences from
+   the first value, then from the mean, in units of the largest, and keep what
+   rounding loses.  Quarters of all are taken, so that no difference overflows;
+   volatile, or -ffast-math would take the quarter of a difference. */
 static int moei_spread(const moe_real *at, int n, size_t stride,
                        moe_real *mean, moe_real *deviation)
 {
@@ -4174,7 +4182,7 @@ static int moei_spread(const moe_real *at, int n, size_t stride,
     return 1;
 }
 
-/* What a net sees of column j goes by weights of 0 into its first layer. */
+/* The weights by which a net's first layer sees column j, if it does, are 0. */
 static void moei_forget_column(moe *m, const moei_net *net, int j)
 {
     moe_layer layer = net->layer[0];
@@ -4634,7 +4642,8 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
                          report);
     if (validation != NULL && status != MOE_ERR_DIVERGED)
         moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
-    if (status != MOE_ERR_DIVERGED)      /* the last step was not yet measured */
+    if (status != MOE_ERR_DIVERGED)      /* what the last step left is not yet
+                                            measured */
         (void)moei_loss_of(m, data, &bad);
     if (bad >= 0)
         status = MOE_ERR_DIVERGED;

@@ -7,6 +7,7 @@
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "check.h"
+#include "finite.h"
 
 enum { CASES = 45, MAX_COLUMNS = 8 };
 
@@ -17,16 +18,6 @@ static double uniform(void)
 {
     random_state = random_state * 1664525u + 1013904223u;
     return (double)(random_state >> 8) / 8388608.0 - 1;
-}
-
-static int all_finite(const moe_real *a, int rows, int columns)
-{
-    int i;
-
-    for (i = 0; i < rows * columns; i++)
-        if (!(a[i] - a[i] == 0))
-            return 0;
-    return 1;
 }
 
 static moe_config make_config(int inputs, int outputs, int experts)
@@ -318,18 +309,18 @@ static void check_finite(moe *m, const moe_data *data, const char *what)
     moe_real sum;
 
     moe_predict(m, data->x, data->n, y);
-    CHECK_THAT(all_finite(y, data->n, O), "%s, loss %d, output %d", what,
+    CHECK_THAT(all_finite(y, (size_t)(data->n * O)), "%s, loss %d, output %d", what,
                loss, output);
     sum = moe_gradient(m, data);
-    CHECK_THAT(sum - sum == 0, "%s, loss %d, output %d: sum %g", what, loss,
+    CHECK_THAT(is_finite(sum), "%s, loss %d, output %d: sum %g", what, loss,
                output, (double)sum);
-    CHECK(all_finite(m->p, m->rows, E));
-    CHECK(all_finite(m->h, m->rows, E));
-    CHECK(all_finite(m->s, m->rows, E));
-    CHECK(all_finite(m->o, m->rows, E * O));
+    CHECK(all_finite(m->p, (size_t)(m->rows * E)));
+    CHECK(all_finite(m->h, (size_t)(m->rows * E)));
+    CHECK(all_finite(m->s, (size_t)(m->rows * E)));
+    CHECK(all_finite(m->o, (size_t)(m->rows * E * O)));
     check_arrays(m);
     CHECK(moe_evaluate(m, data, &report) == MOE_OK);
-    CHECK_THAT(report.loss - report.loss == 0, "%s, loss %d, output %d: %g",
+    CHECK_THAT(is_finite(report.loss), "%s, loss %d, output %d: %g",
                what, loss, output, (double)report.loss);
 }
 
@@ -444,7 +435,7 @@ static void test_enormous_training(void)
     t.epochs = 100;
     open_or_exit(&m, &config);
     CHECK(moe_train(&m, &data, NULL, &t, &report) == MOE_OK);
-    CHECK(all_finite(m.params, 1, (int)m.value_count));
+    CHECK(all_finite(m.params, m.value_count));
     CHECK_THAT(report.squared_error < (moe_real)0.05, "squared error %g",
                (double)report.squared_error);
     moe_close(&m);
@@ -475,7 +466,7 @@ static void check_one_class(moe_loss loss)
     CHECK_THAT(fabs((double)report.loss) < 1e-6, "loss %g",
                (double)report.loss);
     CHECK(report.accuracy == 1 && report.squared_error < (moe_real)1e-6);
-    CHECK(all_finite(m.params, 1, (int)m.value_count));
+    CHECK(all_finite(m.params, m.value_count));
     moe_close(&m);
 }
 

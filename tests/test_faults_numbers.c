@@ -28,7 +28,8 @@ static double uniform(void)
 /* A number near the end of the range, of which `share` is 0..1. */
 static moe_real huge(double share)
 {
-    return (moe_real)(share * (is_single() ? 3.4028234e38 : 1.797693134862315e308));
+    return (moe_real)(share * (is_single() ? 3.4028234e38
+                                           : 1.797693134862315e308));
 }
 
 static moe_config make_config(int inputs, int outputs, int experts)
@@ -814,7 +815,8 @@ static void test_measured_again(void)
 {
     static moe_real x[CASES * 2], flat[CASES * 2], d[CASES];
     moe_config config = make_config(2, 1, 2);
-    moe_data data = make_data(CASES, x, d), constant = make_data(CASES, flat, d);
+    moe_data data = make_data(CASES, x, d);
+    moe_data constant = make_data(CASES, flat, d);
     moe_training t = make_training(MOE_ADAM, 0);
     moe_report report;
     moe m;

@@ -7,6 +7,7 @@
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "check.h"
+#include "finite.h"
 
 #define CASES 200
 #define MANY 1000000
@@ -18,11 +19,6 @@ static double uniform(void)
 {
     random_state = random_state * 1664525u + 1013904223u;
     return (double)(random_state >> 8) / 8388608.0 - 1;
-}
-
-static int is_finite(moe_real a)
-{
-    return a - a == 0;
 }
 
 static moe_config make_config(int inputs, int outputs, int experts)
