@@ -667,11 +667,21 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOE_FREE(p) free(p)
 #endif
 
-/* Products and sums are contracted, but not where all must give the same bits,
+/* Under -ffast-math this file is still compiled as it is written.
+   Products and sums are contracted, but not where all must give the same bits,
    nor on x87.  gcc hears no other pragma; -std=c99 alone would forbid it. */
+#if defined(__FAST_MATH__) \
+    || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#define MOEI_FAST_MATH
+#endif
 #if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_CONTRACT_AGAIN _Pragma("GCC pop_options")
 #pragma GCC push_options
+#ifdef MOEI_FAST_MATH
+#pragma GCC optimize("no-fast-math", "no-finite-math-only", \
+                     "no-unsafe-math-optimizations", "no-associative-math", \
+                     "no-reciprocal-math", "signed-zeros")
+#endif
 #ifdef MOE_SAME_BITS
 #pragma GCC optimize("fp-contract=off")
 #elif __FLT_EVAL_METHOD__ == 0
@@ -680,6 +690,9 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #elif defined(MOE_SAME_BITS) && defined(__clang__)
 #define MOEI_CONTRACT_AGAIN _Pragma("STDC FP_CONTRACT DEFAULT")
 #pragma STDC FP_CONTRACT OFF
+#elif defined(MOEI_FAST_MATH) && defined(__clang__)
+#define MOEI_CONTRACT_AGAIN _Pragma("float_control(pop)")
+#pragma float_control(precise, on, push)
 #else
 #define MOEI_CONTRACT_AGAIN
 #endif
@@ -3865,6 +3878,8 @@ static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
     }
     if (moei_is_finite(sum))
         return moei_sqrt(sum);
+    if (!moei_all_finite(g, count))
+        return MOEI_NAN;
     for (sum = 0, i = 0; i < count; i++) {
         small = g[i] * scale;
         sum += small * small;
@@ -4196,20 +4211,21 @@ static void moei_forget_column(moe *m, const moei_net *net, int j)
                    (size_t)layer.out);
 }
 
-/* x: factor 1/deviation.  Linear d: factor deviation.  The rest stay.  What is
-   constant says nothing yet, and must not when it varies later: its weights
-   are 0, from which they can learn. */
+/* x: factor 1/deviation, but no subnormal number, which may count as 0.  Linear
+   d: factor deviation.  The rest stay.  What is constant says nothing yet, and
+   must not when it varies later: its weights are 0, from which they learn. */
 static void moei_measure(moe *m, const moe_data *data)
 {
     int j, in = m->fixed.inputs, O = m->fixed.outputs;
     moe_real *d = m->own + m->trained_count, *x = d + 2 * O;
+    const moe_real least = moei_power_of_2(1 - MOEI_BIAS);
 
     for (j = 0; j < in; j++) {
         if (!moei_spread(data->x + j, data->n, (size_t)in, &x[j], &x[in + j])) {
             moei_forget_column(m, &m->expert, j);
             moei_forget_column(m, &m->gate, j);
         }
-        x[in + j] = 1 / x[in + j];
+        x[in + j] = moei_larger(1 / x[in + j], least);
     }
     for (j = 0; j < O && m->fixed.output == MOE_OUT_LINEAR; j++)
         (void)moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
@@ -5173,7 +5189,7 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     m->waiting = (int)t.past[2] - 1;
     m->scaled = 2;
     m->best_learnt = 1;
-    if (m->kept[MOEI_BEST] != NULL)
+    if (MOEI_LEARNS(m->kept[MOEI_BEST] != NULL, 0))
         m->largest_moment = moei_largest_moment(m);
     return MOE_OK;
 }

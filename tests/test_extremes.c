@@ -309,8 +309,8 @@ static void check_finite(moe *m, const moe_data *data, const char *what)
     moe_real sum;
 
     moe_predict(m, data->x, data->n, y);
-    CHECK_THAT(all_finite(y, (size_t)(data->n * O)), "%s, loss %d, output %d", what,
-               loss, output);
+    CHECK_THAT(all_finite(y, (size_t)(data->n * O)),
+               "%s, loss %d, output %d", what, loss, output);
     sum = moe_gradient(m, data);
     CHECK_THAT(is_finite(sum), "%s, loss %d, output %d: sum %g", what, loss,
                output, (double)sum);
