@@ -748,6 +748,21 @@ typedef FILE moei_stream;
 #define MOEI_REPLACE(from, to) (rename(from, to) != 0 && (remove(from), 1))
 #endif
 
+/* The permissions of an old file, for a new one; those of its folder where
+   there is no chmod. */
+#if !defined(MOE_NO_STDIO) && (defined(__unix__) || defined(__APPLE__))
+#include <sys/stat.h>
+static MOEI_UNUSED void moei_keep_mode(const char *from, const char *to)
+{
+    struct stat old;
+
+    if (stat(from, &old) == 0)
+        (void)chmod(to, old.st_mode & 0777);
+}
+#else
+#define moei_keep_mode(from, to) ((void)(from), (void)(to))
+#endif
+
 /* ======================================================================== */
 /* 4  NUMBERS                                                               */
 /* ======================================================================== */
@@ -4675,93 +4690,306 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
 /* ======================================================================== */
 /* 14  MODEL FILES                                                          */
 /* ======================================================================== */
-/* safetensors: the length of the header (8 bytes, least first), the header in
-   JSON, float32 numbers (least byte first).  A function with a moei_file says
-   what stands there: the same lines count it, write it and, reading, expect
-   it.  What the format leaves open is accepted: blanks, the order of fields and
-   settings, settings of others.  After a fault nothing more is accepted. */
+/* safetensors: the length of the header (8 bytes, least first); the header,
+
+     {"__metadata__":{"inputs":"3",...},
+      "gate.0.bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},...}
+
+   float32 numbers (least byte first).  JSON may order it otherwise and have
+   tensors of others, so the reader goes over the header twice: the metadata say
+   which tensors there must be.  A fault ends it.  Memory is safe because every
+   tensor ends within the file, whatever else is wrong. */
+typedef struct moei_tensor {
+    const char *of, *part;       /* its name: of, layer, part                */
+    char layer[2];
+    int sides;
+    uint64_t side[3], count;     /* its shape, and the product of that       */
+    uint64_t place, begin;       /* first number in params, byte in the file */
+} moei_tensor;
+
 typedef struct moei_file {
     const unsigned char *from;   /* what is read; NULL: this is writing      */
     unsigned char *to;           /* what is written; NULL: it only counts    */
-    uint64_t at, end;            /* the next byte; the end of the header     */
-    uint64_t offset;             /* bytes of the tensors up to here          */
-    int turn;                    /* which setting is asked for               */
-    uint32_t seen;               /* a bit for each setting that was          */
-    int training;                /* a checkpoint                             */
-    size_t absent;               /* values of gate.balance that version 0.1
-                                    did not keep where all experts run       */
-    uint64_t past[3];            /* its epochs, steps, and 1 + the epochs
-                                    since the best weights or 0              */
-    const char *about, *fault;   /* what a wrong byte would mean, has meant  */
+    uint64_t at, end, bytes;     /* next byte, end of the header, of the file*/
+    const char *fault;           /* what was wrong first                     */
+    char name[64], text[64];     /* a member's name, a string                */
+    uint64_t hash, key, joints;  /* of that string; of the header; see below */
+    uint64_t others[64];         /* hashes of names that are not ours        */
+    uint32_t seen, found;        /* a bit for each setting, each tensor      */
+    int turn, other_count, training, balance;    /* the last two: is there   */
+    uint64_t past[3];            /* a checkpoint's epochs, steps, and 1 + the
+                                    epochs since the best weights or 0       */
+    int count;                   /* tensors that there must be               */
+    moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 7];
 } moei_file;
+
+#define MOEI_NOT_JSON "the header is not JSON as safetensors have it"
 
 static void moei_fail(moei_file *t, const char *fault)
 {
     t->fault = t->fault ? t->fault : fault;
 }
 
-/* Whether this text comes next, and past it; writing, it does.  What is read
-   may have blanks after { } [ ] : and comma. */
-static int moei_accept(moei_file *t, const char *text)
+static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
 {
-    uint64_t at = t->at;
+    if ((*seen >> i & 1) != 0)
+        moei_fail(t, twice);
+    *seen |= (uint32_t)1 << i;
+}
 
-    for (; *text != 0; text++) {
-        int c = *text, mark = c == ',' || c == ':' || (c | 32) == '{'
-                           || (c | 32) == '}';
+static void moei_write(moei_file *t, const char *text)
+{
+    for (; *text != 0; t->at++, text++)
         if (t->to != NULL)
-            t->to[at] = (unsigned char)c;
-        if (t->from != NULL && (t->fault || at >= t->end || t->from[at] != c))
-            return 0;
-        at++;
-        while (mark && t->from != NULL && at < t->end
-               && (t->from[at] == ' ' || t->from[at] == '\n'))
-            at++;
-    }
-    t->at = at;
-    return 1;
+            t->to[t->at] = (unsigned char)*text;
 }
 
-static void moei_expect(moei_file *t, const char *text)
-{
-    if (!moei_accept(t, text))
-        moei_fail(t, t->about);
-}
-
-static void moei_write_figure(moei_file *t, uint64_t value, unsigned base)
+static void moei_write_uint(moei_file *t, uint64_t value, unsigned base)
 {
     char text[21];
     int i = 20;
 
-    text[i] = 0;
-    do {
+    for (text[i] = 0; value > 0 || i == 20; value /= base)
         text[--i] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value > 0);
-    moei_expect(t, text + i);
+    moei_write(t, text + i);
 }
 
-/* A number in base 10 or 16: written, or what is read, up to `most`. */
-static uint64_t moei_figure(moei_file *t, uint64_t value, unsigned base,
-                            uint64_t most)
+/* Whether a text begins with this word; if so, past it. */
+static int moei_skip(const char **text, const char *word)
 {
-    uint64_t start = t->at;
+    const char *at = *text;
+
+    for (; *word != 0 && *at == *word; at++)
+        word++;
+    *text = *word == 0 ? at : *text;
+    return *word == 0;
+}
+
+/* Which word of a list that NULL ends; the NULL if it is none. */
+static int moei_which(const char *text, const char *const *word)
+{
+    const char *rest = text;
+    int i = 0;
+
+    for (; word[i] != NULL && !(moei_skip(&rest, word[i]) && *rest == 0); i++)
+        rest = text;
+    return i;
+}
+
+static int moei_digit(int c)
+{
+    return c >= '0' && c <= '9' ? c - '0'
+         : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16;
+}
+
+static uint64_t moei_get_uint(moei_file *t, const char **text, int base,
+                              uint64_t most)
+{
+    uint64_t value = 0;
+
+    if (moei_digit(**text) >= base)
+        moei_fail(t, "a setting is not a number as moe.h writes it");
+    for (; moei_digit(**text) < base; ++*text) {
+        uint64_t digit = (uint64_t)moei_digit(**text);
+        if (value > (most - digit) / (unsigned)base)
+            moei_fail(t, "a number in the header is out of range");
+        value = value * (unsigned)base + digit;
+    }
+    return value;
+}
+
+/* ---- JSON, as far as safetensors have it ---- */
+
+static int moei_byte(moei_file *t)
+{
+    return t->at < t->end ? t->from[t->at++] : -1;
+}
+
+static int moei_accept(moei_file *t, int mark)
+{
+    while (t->at < t->end && (t->from[t->at] == ' ' || t->from[t->at] == '\t'
+               || t->from[t->at] == '\n' || t->from[t->at] == '\r'))
+        t->at++;
+    if (t->fault != NULL || t->at >= t->end || t->from[t->at] != mark)
+        return 0;
+    t->at++;
+    return 1;
+}
+
+static void moei_expect(moei_file *t, int mark)
+{
+    if (!moei_accept(t, mark))
+        moei_fail(t, MOEI_NOT_JSON);
+}
+
+/* A character of UTF-8 whose first byte c is 128 or more. */
+static int moei_utf8(moei_file *t, int c)
+{
+    int i, more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3, bad = c < 0xc2 || c > 0xf4;
+    int value = c & 0x3f >> more;
+
+    for (i = 0; i < more; i++) {
+        c = moei_byte(t);
+        bad |= (c & ~0x3f) != 0x80;
+        value = value << 6 | (c & 0x3f);
+    }
+    if (bad || (more == 2 && value < 0x800) || (more == 3 && value < 0x10000)
+        || value > 0x10ffff || value >> 11 == 0xd800 >> 11)
+        moei_fail(t, MOEI_NOT_JSON);
+    return value;
+}
+
+/* The next character of a string; -1 at its end. */
+static int moei_character(moei_file *t)
+{
+    static const char escape[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
+    int i, digit, value = 0, c = moei_byte(t);
+
+    if (c < ' ' || c == '"' || c >= 128 || c != '\\') {
+        if (c < ' ')
+            moei_fail(t, MOEI_NOT_JSON);
+        return c < ' ' || c == '"' ? -1 : c < 128 ? c : moei_utf8(t, c);
+    }
+    c = moei_byte(t);
+    for (i = 0; escape[i] != 0; i++)
+        if (c == escape[i])
+            return meaning[i];
+    for (i = 0; i < 4; i++, value = value << 4 | digit) {
+        digit = c == 'u' ? moei_digit(moei_byte(t)) : 16;
+        if (digit > 15)
+            moei_fail(t, MOEI_NOT_JSON);
+    }
+    return value;
+}
+
+/* A string; what no word of ours has becomes '?'. */
+static void moei_string(moei_file *t, char *to)
+{
+    size_t n = 0;
+    int c;
+
+    moei_expect(t, '"');
+    t->hash = t->key;
+    while (t->fault == NULL && (c = moei_character(t)) >= 0) {
+        t->hash = moei_mix(t->hash + (uint64_t)c);
+        if (n < sizeof t->text - 1)
+            to[n++] = (char)(c > 0 && c < 127 ? c : '?');
+        else
+            to[0] = '?';
+    }
+    to[n] = 0;
+}
+
+/* Whether an object goes on, with a member of this name. */
+static int moei_member(moei_file *t, char *name, int first)
+{
+    if (moei_accept(t, '}'))
+        return 0;
+    if (!first)
+        moei_expect(t, ',');
+    moei_string(t, name);
+    moei_expect(t, ':');
+    return t->fault == NULL;
+}
+
+/* A list of numbers: how many, the first three, the product, cut to 2^57. */
+static int moei_uints(moei_file *t, uint64_t *value, uint64_t *product)
+{
+    const uint64_t limit = (uint64_t)1 << 57;
+    int count, n;
+
+    *product = 1;
+    moei_expect(t, '[');
+    for (count = 0; t->fault == NULL && !moei_accept(t, ']'); count++) {
+        const char *text = t->text;
+        uint64_t x;
+
+        if (count > 0)
+            moei_expect(t, ',');
+        (void)moei_accept(t, 0);
+        for (n = 0; n < 20 && t->at < t->end
+                    && moei_digit(t->from[t->at]) < 10; n++)
+            t->text[n] = (char)t->from[t->at++];
+        t->text[n] = 0;
+        if (n == 0 || (n > 1 && *text == '0'))
+            moei_fail(t, MOEI_NOT_JSON);
+        x = moei_get_uint(t, &text, 10, UINT64_MAX >> 4);
+        if (count < 3)
+            value[count] = x;
+        *product = x > 0 && *product > limit / x ? limit : *product * x;
+    }
+    return count;
+}
+
+/* ---- settings: all are written, or the one at hand is read ---- */
+
+static int moei_is_setting(moei_file *t, const char *name)
+{
+    const char *const word[] = {name, NULL};
+    int i = t->turn++;
 
     if (t->from == NULL) {
-        moei_write_figure(t, value, base);
+        moei_write(t, i > 0 ? ",\"" : "\"");
+        moei_write(t, name);
+        moei_write(t, "\":\"");
+    } else if (moei_which(t->name, word) != 0)
+        return 0;
+    moei_see(t, &t->seen, i, "a setting stands twice in the metadata");
+    return 1;
+}
+
+static int moei_io_enum(moei_file *t, const char *name, int value,
+                        const char *const *word)
+{
+    if (!moei_is_setting(t, name))
         return value;
-    }
-    for (value = 0; t->at < t->end; t->at++) {
-        unsigned c = t->from[t->at], next = c < 'a' ? c - '0' : c - 'a' + 10;
-        if (next >= base || t->fault != NULL)
-            break;
-        if (value > (most - next) / base)
-            moei_fail(t, "a number in the header is out of range");
-        value = value * base + next;
-    }
-    if (t->at == start)
-        moei_fail(t, t->about);
+    if (t->from != NULL)
+        value = moei_which(t->text, word);
+    if (word[value] == NULL)
+        moei_fail(t, "the metadata have a word that is not moe.h's");
+    else if (t->from == NULL)
+        moei_write(t, word[value]);
+    moei_write(t, t->from ? "" : "\"");
     return value;
+}
+
+/* Numbers, up to the last that is not 0. */
+static void moei_io_uints(moei_file *t, const char *name, uint64_t *value,
+                          int count, int base, uint64_t most)
+{
+    const char *text = t->text, *prefix = base == 16 ? "0x" : "";
+    int i;
+
+    if (!moei_is_setting(t, name))
+        return;
+    for (i = 0; t->from != NULL && i < count; i++)
+        if ((i == 0 || moei_skip(&text, ",")) && moei_skip(&text, prefix))
+            value[i] = moei_get_uint(t, &text, base, most);
+    if (t->from != NULL) {
+        if (*text != 0)
+            moei_fail(t, "a setting is not a number as moe.h writes it");
+        return;
+    }
+    while (count > 1 && value[count - 1] == 0)
+        count--;
+    for (i = 0; i < count; i++) {
+        moei_write(t, i > 0 ? "," : "");
+        moei_write(t, prefix);
+        moei_write_uint(t, value[i], (unsigned)base);
+    }
+    moei_write(t, "\"");
+}
+
+static void moei_io_sizes(moei_file *t, const char *name, int *size, int count)
+{
+    uint64_t value[MOE_MAX_HIDDEN];
+    int i;
+
+    for (i = 0; i < count; i++)
+        value[i] = (uint64_t)size[i];
+    moei_io_uints(t, name, value, count, 10, MOE_MAX_SIZE);
+    for (i = 0; i < count; i++)
+        size[i] = (int)value[i];
 }
 
 static moe_real moei_of_f32(uint32_t bits)
@@ -4778,81 +5006,17 @@ static uint32_t moei_to_f32(moe_real x)
     return word.bits;
 }
 
-/* Whether a setting has this name, and up to its value; writing, it has. */
-static int moei_is_setting(moei_file *t, const char *name)
-{
-    uint32_t bit = (uint32_t)1 << t->turn++;
-    uint64_t start = t->at;
-
-    if (t->from == NULL)
-        moei_expect(t, bit > 1 ? ",\"" : "\"");
-    if (!moei_accept(t, name) || !moei_accept(t, "\":\"")) {
-        t->at = start;
-        return 0;
-    }
-    if ((t->seen & bit) != 0)
-        moei_fail(t, "a setting stands twice in the metadata");
-    t->seen |= bit;
-    return 1;
-}
-
-/* A setting that is a word of some, by its number. */
-static int moei_word(moei_file *t, const char *name, int value,
-                     const char *const *word)
-{
-    if (!moei_is_setting(t, name))
-        return value;
-    value = t->from ? 0 : value;
-    while (word[value] != NULL && !moei_accept(t, word[value]))
-        value++;
-    if (word[value] == NULL)
-        moei_fail(t, "the metadata have a word that is not moe.h's");
-    moei_expect(t, "\"");
-    return value;
-}
-
-/* A setting of numbers, up to the last that is not 0. */
-static void moei_figures(moei_file *t, const char *name, uint64_t *value,
-                         int count, unsigned base, uint64_t most)
-{
-    int i;
-
-    if (!moei_is_setting(t, name))
-        return;
-    while (t->from == NULL && count > 1 && value[count - 1] == 0)
-        count--;
-    for (i = 0; i < count && (i == 0 || moei_accept(t, ",")); i++) {
-        if (base == 16)
-            moei_expect(t, "0x");
-        value[i] = moei_figure(t, value[i], base, most);
-    }
-    moei_expect(t, "\"");
-}
-
-static void moei_sizes(moei_file *t, const char *name, int *size, int count)
-{
-    uint64_t value[MOE_MAX_HIDDEN];
-    int i;
-
-    for (i = 0; i < count; i++)
-        value[i] = (uint64_t)size[i];
-    moei_figures(t, name, value, count, 10, MOE_MAX_SIZE);
-    for (i = 0; i < count; i++)
-        size[i] = (int)value[i];
-}
-
-/* A setting that is a real, by the bits of its float32. */
-static void moei_real(moei_file *t, const char *name, moe_real *x)
+/* A real, by the bits of its float32. */
+static void moei_io_real(moei_file *t, const char *name, moe_real *x)
 {
     uint64_t bits = moei_to_f32(*x);
 
-    moei_figures(t, name, &bits, 1, 16, UINT32_MAX);
+    moei_io_uints(t, name, &bits, 1, 16, UINT32_MAX);
     *x = moei_of_f32((uint32_t)bits);
 }
 
-/* All settings are written, or the one that comes next is read, if it is one of
-   these.  What training counts stays far from where counting on overflows. */
-enum { MOEI_FILE = 15, MOEI_TRAINING };      /* turns */
+/* What training counts stays far from where counting on overflows. */
+enum { MOEI_FILE = 14, MOEI_TRAINING };      /* turns */
 
 static void moei_settings(moei_file *t, moe_config *c)
 {
@@ -4863,156 +5027,243 @@ static void moei_settings(moei_file *t, moe_config *c)
     static const char *const file[] = {"moe.h 1", NULL};
 
     t->turn = 0;
-    moei_sizes(t, "inputs", &c->inputs, 1);
-    moei_sizes(t, "outputs", &c->outputs, 1);
-    moei_sizes(t, "experts", &c->experts, 1);
-    moei_sizes(t, "top_k", &c->top_k, 1);
-    moei_sizes(t, "hidden", c->hidden, MOE_MAX_HIDDEN);
-    moei_sizes(t, "gate_hidden", c->gate_hidden, MOE_MAX_HIDDEN);
-    moei_sizes(t, "expert_sees", (int *)(void *)&c->expert_sees, 2);
-    moei_sizes(t, "gate_sees", (int *)(void *)&c->gate_sees, 2);
-    c->activation = (moe_activation)moei_word(t, "activation",
-                                              (int)c->activation, activation);
-    c->output = (moe_output)moei_word(t, "output", (int)c->output, output);
-    c->loss = (moe_loss)moei_word(t, "loss", (int)c->loss, loss);
-    moei_real(t, "sigma", &c->sigma);
-    moei_real(t, "balance", &c->balance);
-    moei_sizes(t, "rows", &c->rows, 1);
-    moei_figures(t, "seed", &c->seed, 1, 10, UINT64_MAX);
-    moei_word(t, "file", 0, file);
+    moei_io_sizes(t, "inputs", &c->inputs, 1);
+    moei_io_sizes(t, "outputs", &c->outputs, 1);
+    moei_io_sizes(t, "experts", &c->experts, 1);
+    moei_io_sizes(t, "top_k", &c->top_k, 1);
+    moei_io_sizes(t, "hidden", c->hidden, MOE_MAX_HIDDEN);
+    moei_io_sizes(t, "gate_hidden", c->gate_hidden, MOE_MAX_HIDDEN);
+    moei_io_sizes(t, "expert_sees", (int *)(void *)&c->expert_sees, 2);
+    moei_io_sizes(t, "gate_sees", (int *)(void *)&c->gate_sees, 2);
+    c->activation = (moe_activation)moei_io_enum(
+        t, "activation", (int)c->activation, activation);
+    c->output = (moe_output)moei_io_enum(t, "output", (int)c->output, output);
+    c->loss = (moe_loss)moei_io_enum(t, "loss", (int)c->loss, loss);
+    moei_io_real(t, "sigma", &c->sigma);
+    moei_io_real(t, "balance", &c->balance);
+    moei_io_uints(t, "seed", &c->seed, 1, 10, UINT64_MAX);
+    moei_io_enum(t, "file", 0, file);
     if (t->from != NULL || t->training)
-        moei_figures(t, "training", t->past, 3, 10, ~0u >> 2);
+        moei_io_uints(t, "training", t->past, 3, 10, ~0u >> 2);
 }
 
-/* Up to the end of a string that began. */
-static void moei_skip_string(moei_file *t, int escapes)
+/* ---- tensors ---- */
+
+/* The next of those that there must be; a side of 0 is none. */
+static void moei_list(moei_file *t, const char *of, int layer, const char *part,
+                      uint64_t a, uint64_t b, uint64_t c)
 {
-    while (t->at < t->end && t->from[t->at] != '"') {
-        int escape = t->from[t->at] == '\\';
-        if (t->from[t->at] < ' ' || (escape && !escapes))
-            moei_fail(t, t->about);
-        t->at += escape ? 2 : 1;
-    }
-    moei_expect(t, "\"");
-}
+    const uint64_t side[3] = {a, b, c};
+    moei_tensor *is = &t->tensor[t->count];
+    moei_tensor *last = t->count++ > 0 ? is - 1 : NULL;
+    int i;
 
-/* What moved t->at was a setting of ours; others are skipped. */
-static void moei_metadata(moei_file *t, moe_config *c)
-{
-    uint64_t start;
-
-    t->at = 8;
-    t->about = "the metadata do not come first, as strings that moe.h knows";
-    moei_expect(t, "{\"__metadata__\":{");
-    if (t->from == NULL)
-        moei_settings(t, c);
-    else
-        do {
-            moei_expect(t, "\"");
-            start = t->at;
-            moei_settings(t, c);
-            if (t->at == start) {
-                moei_skip_string(t, 0);
-                moei_expect(t, ":\"");
-                moei_skip_string(t, 1);
-            }
-        } while (moei_accept(t, ","));
-    moei_expect(t, "}");
-    if ((t->seen >> MOEI_FILE & 1) == 0)
-        moei_fail(t, "the metadata do not say that this is a moe.h file");
-    t->training = (int)(t->seen >> MOEI_TRAINING & 1);
-}
-
-/* Numbers that are known, `begin` before the first. */
-static void moei_known(moei_file *t, const char *begin, const uint64_t *number,
-                       int count)
-{
-    for (; count > 0; count--, number++, begin = ",") {
-        moei_expect(t, begin);
-        if (moei_figure(t, *number, 10, UINT64_MAX) != *number)
-            moei_fail(t, t->about);
-    }
-    moei_expect(t, "]");
-}
-
-/* A tensor, layer by layer of a net (or alone: layer -1), and its shape, where
-   0 is no side.  The next one begins where it ends. */
-static void moei_tensor(moei_file *t, const char *of, int layer,
-                        const char *part, uint64_t a, uint64_t b, uint64_t c)
-{
-    const char digit[2] = {(char)(layer < 0 ? 0 : '0' + layer), 0};
-    const uint64_t given[3] = {a, b, c};
-    uint64_t side[3], place[2], count = 1;
-    int i, sides = 0;
-
+    is->of = of;
+    is->part = part;
+    is->layer[0] = (char)(layer < 0 ? 0 : '0' + layer);
+    is->count = 1;
     for (i = 0; i < 3; i++)
-        if (given[i] > 0)
-            count *= side[sides++] = given[i];
-    place[0] = t->offset;
-    place[1] = t->offset += 4 * count;
-    t->about = "a tensor's name, order or type is not what the settings imply";
-    moei_expect(t, ",\"");
-    moei_expect(t, of);
-    moei_expect(t, digit);
-    moei_expect(t, part);
-    moei_expect(t, "\":{\"dtype\":\"F32\"");
-    t->about = "a tensor's shape is not what the settings imply";
-    moei_known(t, ",\"shape\":[", side, sides);
-    t->about = "the tensors leave gaps or overlap";
-    moei_known(t, ",\"data_offsets\":[", place, 2);
-    moei_expect(t, "}");
+        if (side[i] > 0)
+            is->count *= is->side[is->sides++] = side[i];
+    is->place = last ? last->place + last->count : 0;
+    is->begin = 4 * is->place;
 }
 
-static void moei_net_tensors(moei_file *t, const moei_net *net,
-                             const char *name, uint64_t copies)
+static void moei_list_net(moei_file *t, const moei_net *net, const char *of,
+                          uint64_t copies)
 {
     int l;
 
     for (l = 0; l < net->layers; l++) {
         uint64_t in = (uint64_t)net->layer[l].in;
         uint64_t out = (uint64_t)net->layer[l].out;
-        moei_tensor(t, name, l, ".bias", copies, 0, out);
-        moei_tensor(t, name, l, ".weight", copies, in, out);
+        moei_list(t, of, l, ".bias", copies, 0, out);
+        moei_list(t, of, l, ".weight", copies, in, out);
     }
 }
 
-/* gate.balance; 0.1 had it only where experts are chosen, and it is then 0. */
-static void moei_balance_tensor(moei_file *t, const moe *m)
+/* All of them, in the order of params.  Without gate.balance it is zeros. */
+static void moei_list_all(moei_file *t, const moe *m)
 {
-    uint64_t at = t->at;
+    uint64_t inputs = (uint64_t)m->fixed.inputs, balance = m->balanced;
+    uint64_t outputs = (uint64_t)m->fixed.outputs;
+    uint64_t trained = m->trained_count - (t->balance ? 0 : balance);
 
-    if (m->balanced > 0 && t->from != NULL
-        && !moei_accept(t, ",\"gate.balance\""))
-        t->absent = m->balanced;
-    t->at = t->from ? at : t->at;
-    if (m->balanced > t->absent)
-        moei_tensor(t, "gate.balance", -1, "", m->balanced, 0, 0);
+    moei_list_net(t, &m->expert, "experts.", (uint64_t)m->fixed.experts);
+    moei_list_net(t, &m->gate, "gate.", 0);
+    if (balance > 0 && t->balance)
+        moei_list(t, "gate.balance", -1, "", balance, 0, 0);
+    moei_list(t, "scale.d", -1, "", 2, outputs, 0);
+    t->tensor[t->count - 1].place = m->trained_count;
+    moei_list(t, "scale.x", -1, "", 2, inputs, 0);
+    if (t->training) {
+        moei_list(t, "training.best", -1, "", trained, 0, 0);
+        moei_list(t, "training.first", -1, "", trained, 0, 0);
+        moei_list(t, "training.second", -1, "", trained, 0, 0);
+        moei_list(t, "training.state", -1, "", 4, 0, 0);
+    }
 }
 
-/* All that a file has, in the order of params. */
-static void moei_tensors(moei_file *t, const moe *m)
+static void moei_write_header(moei_file *t, moe_config *c)
 {
-    static const char *const part[] = {"best", "first", "second"};
-    int i;
+    int i, k;
 
-    moei_net_tensors(t, &m->expert, "experts.", (uint64_t)m->config.experts);
-    moei_net_tensors(t, &m->gate, "gate.", 0);
-    moei_balance_tensor(t, m);
-    moei_tensor(t, "scale.d", -1, "", 2, (uint64_t)m->config.outputs, 0);
-    moei_tensor(t, "scale.x", -1, "", 2, (uint64_t)m->config.inputs, 0);
-    for (i = 0; t->training && i < 3; i++)
-        moei_tensor(t, "training.", -1, part[i], m->trained_count - t->absent,
-                    0, 0);
-    if (t->training)
-        moei_tensor(t, "training.state", -1, "", 4, 0, 0);
-    t->about = "the header goes on after what the settings imply";
-    moei_expect(t, "}");
+    t->at = 8;
+    moei_write(t, "{\"__metadata__\":{");
+    moei_settings(t, c);
+    for (i = 0; i < t->count; i++) {
+        const moei_tensor *is = &t->tensor[i];
+        moei_write(t, i > 0 ? "]},\"" : "},\"");
+        moei_write(t, is->of);
+        moei_write(t, is->layer);
+        moei_write(t, is->part);
+        moei_write(t, "\":{\"dtype\":\"F32\",\"shape\":");
+        for (k = 0; k < is->sides; k++) {
+            moei_write(t, k > 0 ? "," : "[");
+            moei_write_uint(t, is->side[k], 10);
+        }
+        moei_write(t, "],\"data_offsets\":[");
+        moei_write_uint(t, is->begin, 10);
+        moei_write(t, ",");
+        moei_write_uint(t, is->begin + 4 * is->count, 10);
+    }
+    moei_write(t, "]}}");
+    while (t->at % 64 != 0)
+        moei_write(t, " ");
+    t->end = t->at;
 }
+
+/* The tensor of this name, its index; t->count: it is not ours. */
+static int moei_find_tensor(moei_file *t)
+{
+    int i, k;
+
+    for (i = 0; i < t->count; i++) {
+        const char *text = t->name;
+        if (moei_skip(&text, t->tensor[i].of)
+            && moei_skip(&text, t->tensor[i].layer)
+            && moei_skip(&text, t->tensor[i].part) && *text == 0)
+            break;
+    }
+    for (k = 0; i == t->count && k < 64; k++)
+        if (t->others[k] == t->hash)
+            moei_fail(t, "a tensor stands twice");
+    if (i < t->count)
+        moei_see(t, &t->found, i, "a tensor stands twice");
+    else
+        t->others[t->other_count++ % 64] = t->hash;
+    return i;
+}
+
+static const char *const moei_type[] = {
+    "F32", "F64", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16",
+    "U8", "BOOL", "C64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F6_E2M3", "F6_E3M2",
+    "F4", NULL
+};
+static const unsigned char moei_type_bits[] = {
+    32, 64, 16, 16, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64, 8, 8, 8, 6, 6, 4, 0
+};
+
+/* Whether a tensor is what it must be, and where it lies.  The tensors tile the
+   numbers if as many begin as end at every joint: the sum over them of
+   f(begin) - f(end) is f(0) - f(all), with a hash f that the header keys. */
+static void moei_place(moei_file *t, int i, int type, int sides,
+                       const uint64_t *side, uint64_t count,
+                       const uint64_t *place)
+{
+    moei_tensor *is = &t->tensor[i];
+    int k, same = sides == is->sides;
+
+    for (k = 0; i < t->count && k < is->sides; k++)
+        same &= side[k] == is->side[k];
+    if (moei_type[type] == NULL)
+        moei_fail(t, "a tensor has a type that safetensors have not");
+    else if (i < t->count && type != 0)
+        moei_fail(t, "a tensor of moe.h is not of type F32");
+    else if (i < t->count && !same)
+        moei_fail(t, "a tensor's shape is not what the settings imply");
+    else if (place[0] > place[1]
+             || moei_type_bits[type] * count != 8 * (place[1] - place[0]))
+        moei_fail(t, "a tensor's length is not what its type and shape imply");
+    if (place[0] != place[1])
+        t->joints += moei_mix(t->key + place[0]) - moei_mix(t->key + place[1]);
+    if (t->bytes < t->end + place[1])
+        t->bytes = t->end + place[1];
+    is->begin = i < t->count ? place[0] : 0;
+}
+
+static void moei_get_tensor(moei_file *t)
+{
+    static const char *const field[] = {"dtype", "shape", "data_offsets", NULL};
+    uint64_t side[3] = {0}, place[3] = {0}, count = 0, product;
+    uint32_t seen = 0;
+    int i = moei_find_tensor(t), type = 0, sides = 0, first, f;
+
+    moei_expect(t, '{');
+    for (first = 1; moei_member(t, t->text, first); first = 0) {
+        f = moei_which(t->text, field);
+        moei_see(t, &seen, f, "a tensor's field stands twice");
+        if (f == 0) {
+            moei_string(t, t->text);
+            type = moei_which(t->text, moei_type);
+        } else if (f == 1)
+            sides = moei_uints(t, side, &count);
+        else if (f == 3)
+            moei_fail(t, "a tensor has a field that safetensors have not");
+        else if (moei_uints(t, place, &product) != 2)
+            moei_fail(t, MOEI_NOT_JSON);
+    }
+    if (seen != 7)
+        moei_fail(t, "a tensor lacks its dtype, shape or data_offsets");
+    if (t->fault == NULL && t->count > 0)
+        moei_place(t, i, type, sides, side, count, place);
+}
+
+/* The whole header: settings, and those tensors that are listed. */
+static void moei_get_header(moei_file *t, moe_config *c)
+{
+    static const char *const word[] = {"__metadata__", "gate.balance", NULL};
+    int first, next, which;
+
+    t->at = 8;
+    t->seen = t->found = 0;
+    t->other_count = 0;
+    moei_wipe(t->others, sizeof t->others);
+    moei_expect(t, '{');
+    for (first = 1; moei_member(t, t->name, first); first = 0) {
+        which = moei_which(t->name, word);
+        t->balance |= which == 1;
+        if (which != 0) {
+            moei_get_tensor(t);
+            continue;
+        }
+        moei_see(t, &t->found, 31, "the metadata stand twice");
+        moei_expect(t, '{');
+        for (next = 1; moei_member(t, t->name, next); next = 0) {
+            moei_string(t, t->text);
+            moei_settings(t, c);
+        }
+    }
+    (void)moei_accept(t, 0);
+    if (t->at != t->end)
+        moei_fail(t, "the header goes on after its end");
+}
+
+/* ---- numbers ---- */
 
 static void moei_encode(unsigned char *to, uint64_t number, int bytes)
 {
     for (; bytes-- > 0; number >>= 8)
         *to++ = (unsigned char)(number & 255);
+}
+
+static uint64_t moei_decode(const unsigned char *at, int bytes)
+{
+    uint64_t number = 0;
+
+    while (bytes-- > 0)
+        number = number << 8 | at[bytes];
+    return number;
 }
 
 /* The numbers there, if they are what this machine has in its memory. */
@@ -5026,16 +5277,10 @@ static const moe_real *moei_in_place(const unsigned char *at)
          ? (const moe_real *)(const void *)at : NULL;
 }
 
-static moe_real moei_decode(const unsigned char *at)
-{
-    return moei_of_f32((uint32_t)at[0] | (uint32_t)at[1] << 8
-                       | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
-}
-
 /* A run of numbers: written; or read, checked and, if there is room for them,
    copied, piece by piece: what is read twice is then near. */
-static void moei_move(moei_file *t, const moe *m, const moe_real *run,
-                      moe_real *to, size_t count)
+static void moei_io_floats(moei_file *t, const moe *m, const moe_real *run,
+                           moe_real *to, size_t count)
 {
     const size_t piece = 4096;
     const moe_real most = (moe_real)3.40282346638528859812e38;
@@ -5043,7 +5288,8 @@ static void moei_move(moei_file *t, const moe *m, const moe_real *run,
     size_t i, taken;
 
     for (i = 0; i < count; i += taken, t->at += 4 * (uint64_t)taken) {
-        moe_real x = t->from ? moei_decode(t->from + t->at) : run[i];
+        moe_real x = t->from ? moei_of_f32((uint32_t)moei_decode(
+                                   t->from + t->at, 4)) : run[i];
         taken = here == NULL ? 1 : count - i < piece ? count - i : piece;
         if (taken > 1 ? moei_bad_column(here + i, (int)taken) >= 0
                   : !moei_is_finite(x) || x > most || x < -most)
@@ -5059,65 +5305,92 @@ static void moei_move(moei_file *t, const moe *m, const moe_real *run,
 }
 
 /* All numbers of m: written; or read, where there is memory, and checked. */
-static void moei_data(moei_file *t, moe *m)
+static void moei_io_data(moei_file *t, moe *m)
 {
-    static const int kept[] = {MOEI_BEST, MOEI_FIRST, MOEI_SECOND};
-    moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
-                               &m->rate_factor, &m->best_loss};
-    size_t i, there = m->trained_count - t->absent;
-    size_t count = t->training ? there : 0, scales = m->trained_count;
+    moe_real state[4], *kept[4];
+    int i, ours = t->count - (t->training ? 4 : 0);
+    uint64_t k;
 
-    moei_move(t, m, m->params, m->own, there);
-    if (m->own != NULL)
-        moei_clear(m->own + there, t->from ? t->absent : 0);
-    moei_move(t, m, m->params + scales, m->own ? m->own + scales : NULL,
-              m->value_count - scales);
-    for (i = 0; i < 3; i++)
-        moei_move(t, m, m->kept[kept[i]], m->kept[kept[i]], count);
-    for (i = 1; t->from != NULL && i <= count; i++)
-        if (moei_decode(t->from + t->at - 4 * i) < 0)
-            moei_fail(t, "a second moment is negative");
-    for (i = 0; t->training && i < 4; i++) {
-        moei_move(t, m, state[i], state[i], 1);
-        if (!moei_is_finite(*state[i])
-            || (i < 3 && !(*state[i] >= 0 && *state[i] <= 1)))
-            moei_fail(t, "training.state is out of range");
+    state[0] = m->beta_power[0];
+    state[1] = m->beta_power[1];
+    state[2] = m->rate_factor;
+    state[3] = m->best_loss;
+    kept[0] = m->kept[MOEI_BEST];
+    kept[1] = m->kept[MOEI_FIRST];
+    kept[2] = m->kept[MOEI_SECOND];
+    kept[3] = state;
+    for (i = 0; i < t->count; i++) {
+        const moei_tensor *is = &t->tensor[i];
+        moe_real *to = i >= ours ? kept[i - ours]
+                     : m->own ? m->own + (size_t)is->place : NULL;
+        t->at = t->end + is->begin;
+        moei_io_floats(t, m, i < ours ? m->params + (size_t)is->place : to, to,
+                       (size_t)is->count);
     }
+    if (t->from == NULL || !t->training)
+        return;
+    for (k = 0; k < t->tensor[ours + 2].count; k++)
+        if (t->from[t->end + t->tensor[ours + 2].begin + 4 * k + 3] > 127)
+            moei_fail(t, "a second moment is negative");
+    for (i = 0; i < 3; i++)
+        if (!(state[i] >= 0 && state[i] <= 1))
+            moei_fail(t, "training.state is out of range");
+    m->beta_power[0] = state[0];
+    m->beta_power[1] = state[1];
+    m->rate_factor = state[2];
+    m->best_loss = state[3];
 }
 
-/* The header: all of m that does not need memory, before there is any. */
+/* ---- reading ---- */
+
+/* The header: all of m that does not need memory, before there is any; how long
+   the file is, as far as its first bytes tell. */
 static const char *moei_examine(moei_file *t, moe *m, const void *file,
                                 size_t bytes)
 {
     const char *why = NULL;
     moe_config c;
-    int i;
 
     moei_wipe(t, sizeof *t);
     moei_wipe(&c, sizeof c);
     t->from = (const unsigned char *)file;
-    if (bytes < 8)
-        return "the file is too short for a header";
-    for (i = 7; i >= 0; i--)
-        t->end = t->end << 8 | t->from[i];
-    if (t->end > 1048576 || t->end > bytes - 8)
-        return "the header is longer than the file or than 1 MiB";
-    t->end += 8;
-    moei_metadata(t, &c);
+    t->end = bytes < 8 ? 0 : moei_decode(t->from, 8);
+    if (bytes < 8 || t->end > 1048576)
+        return bytes < 8 ? "the file is too short for a header"
+                         : "the header is longer than 1 MiB";
+    t->bytes = t->end += 8;
+    if (bytes < t->end)
+        return NULL;
+    for (t->at = 8; t->at < t->end; t->at++)
+        t->key += moei_mix(t->key ^ t->from[t->at]);
+    moei_get_header(t, &c);
+    if ((t->seen >> MOEI_FILE & 1) == 0)
+        moei_fail(t, "the metadata do not say that this is a moe.h file");
+    t->training = (int)(t->seen >> MOEI_TRAINING & 1);
     c.use = MOE_USE_PREDICT;                 /* which needs least */
     if (t->fault == NULL && moe_check(&c, &why) != MOE_OK)
         moei_fail(t, why);
     if (t->fault != NULL)
         return t->fault;
     moei_plan(m, &c);
-    moei_tensors(t, m);
-    if (t->at != t->end)
-        moei_fail(t, t->about);
-    if (t->end + t->offset != bytes)
-        moei_fail(t, "the numbers are not as many as the header says");
-    c.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
-    m->config = c;
+    moei_list_all(t, m);
+    moei_get_header(t, &c);
+    if ((t->found << 1) != (((uint32_t)1 << t->count) - 1) << 1)
+        moei_fail(t, "a tensor that the settings imply is missing");
+    if (t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes - t->end))
+        moei_fail(t, "the tensors leave gaps or overlap");
+    m->config.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
     return t->fault;
+}
+
+/* The same for a file that is all there. */
+static const char *moei_examine_all(moei_file *t, moe *m, const void *file,
+                                    size_t bytes)
+{
+    const char *why = moei_examine(t, m, file, bytes);
+
+    return why != NULL || t->bytes == bytes ? why
+        : "the file has not as many bytes as its header says";
 }
 
 MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
@@ -5128,10 +5401,22 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
 
     if (config == NULL || file == NULL)
         return MOE_ERR_NULL;
-    if (moei_examine(&t, &shape, file, file_bytes) != NULL)
+    if (moei_examine_all(&t, &shape, file, file_bytes) != NULL)
         return MOE_ERR_FORMAT;
     *config = shape.config;
     return MOE_OK;
+}
+
+/* All that params has, where it lies, if it lies there in this order. */
+static const moe_real *moei_params_in_place(const moei_file *t)
+{
+    int i, ours = t->count - (t->training ? 4 : 0);
+    uint64_t begin = t->tensor[0].begin;
+
+    for (i = 0; i < ours; i++)
+        if (t->tensor[i].begin != begin + 4 * t->tensor[i].place)
+            return NULL;
+    return moei_in_place(t->from + t->end + begin);
 }
 
 /* A bound of a checkpoint's moments and the roots of second ones. */
@@ -5149,6 +5434,7 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
     moei_file t;
     moe shape;
     moe_config *c = &shape.config;
+    const moe_real *params;
     const char *why;
     moe_status status;
 
@@ -5156,28 +5442,31 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
         return MOE_ERR_NULL;
     if (file == NULL)
         return moei_closed(m, MOE_ERR_NULL, "file is NULL");
-    why = moei_examine(&t, &shape, file, file_bytes);
+    why = moei_examine_all(&t, &shape, file, file_bytes);
     if (why != NULL)
         return moei_closed(m, MOE_ERR_FORMAT, why);
-    if (!weights && moei_in_place(t.from + t.end) == NULL)
-        return moei_closed(m, MOE_ERR_STATE,
-                           "only aligned little-endian floats can be viewed");
-    if (!weights && t.absent > 0)
+    params = moei_params_in_place(&t);
+    if (!weights && !t.balance && shape.balanced > 0)
         return moei_closed(m, MOE_ERR_STATE, "a file without gate.balance "
                            "can be loaded, but not viewed");
+    if (!weights && params == NULL)
+        return moei_closed(m, MOE_ERR_STATE, "only aligned little-endian "
+                           "floats in moe.h's order can be viewed; load them");
     if (config != NULL) {
         c->top_k = config->top_k != 0 ? config->top_k : c->top_k;
         if (!moei_is_sparse(c))
             c->balance = 0;
-        c->rows = config->rows > 0 ? config->rows : c->rows;
+        c->rows = config->rows;
         c->simd = config->simd;
         c->use = config->use;
     }
     status = moei_start(m, c, weights, memory, bytes);
     if (status != MOE_OK)
         return status;
-    m->params = weights ? m->own : moei_in_place(t.from + t.end);
-    moei_data(&t, m);
+    m->params = weights ? m->own : params;
+    if (weights)
+        moei_clear(m->own, m->trained_count);    /* gate.balance may lack */
+    moei_io_data(&t, m);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
@@ -5208,6 +5497,8 @@ MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
     return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
 }
 
+/* ---- writing ---- */
+
 /* Count, or write; numbers begin at a multiple of 64. */
 static moe_status moei_save(const moe *m, moe_use keep, void *file,
                             uint64_t *bytes)
@@ -5226,18 +5517,17 @@ static moe_status moei_save(const moe *m, moe_use keep, void *file,
     moei_wipe(&t, sizeof t);
     t.to = (unsigned char *)file;
     t.training = keep == MOE_USE_TRAIN;
+    t.balance = 1;
     t.past[0] = (uint64_t)m->epoch;
     t.past[1] = (uint64_t)m->steps;
     t.past[2] = (uint64_t)(m->waiting + 1);
     shape = *m;
     shape.config = moei_settings_of(m);
-    moei_metadata(&t, &shape.config);
-    moei_tensors(&t, &shape);
-    while (t.at % 64 != 0)
-        moei_accept(&t, " ");
+    moei_list_all(&t, m);
+    moei_write_header(&t, &shape.config);
     if (file != NULL)
-        moei_encode(t.to, t.at - 8, 8);
-    moei_data(&t, &shape);
+        moei_encode(t.to, t.end - 8, 8);
+    moei_io_data(&t, &shape);
     *bytes = t.at;
     return t.fault ? MOE_ERR_DIVERGED : MOE_OK;
 }
@@ -5260,6 +5550,30 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
          : bytes < need ? MOE_ERR_MEMORY : moei_save(m, keep, file, &need);
 }
 
+/* ---- paths ---- */
+
+/* A file beside path that nobody else has: path.1f2e3d4c.tmp, created only if
+   there is none, and no link either.  name has room for 14 more. */
+static moei_stream *moei_create(const char *path, char *name)
+{
+    uint64_t number = moei_mix((uintptr_t)name) & 0xfffffff;
+    moei_stream *f = NULL;
+    moei_file t;
+    int tries;
+
+    for (tries = 0; tries < 100 && f == NULL; tries++) {
+        moei_wipe(&t, sizeof t);
+        t.to = (unsigned char *)name;
+        moei_write(&t, path);
+        moei_write(&t, ".");
+        moei_write_uint(&t, number + (unsigned)tries, 16);
+        moei_write(&t, ".tmp");
+        name[t.at] = 0;
+        f = MOEI_STDIO(fopen(name, "wbx"));
+    }
+    return f;
+}
+
 /* The sentence for a status of moe_save_to, or NULL. */
 static const char *moei_save_fault(const moe *m, moe_status status)
 {
@@ -5275,8 +5589,7 @@ static const char *moei_save_fault(const moe *m, moe_status status)
 MOEI_PATHS moe_status moe_save(moe *m, moe_use keep, const char *path)
 {
     static const char unwritten[] = "the file cannot be written";
-    static const char end[] = ".tmp";
-    size_t i, length = 0, bytes = moe_save_bytes(m, keep);
+    size_t length = 0, bytes = moe_save_bytes(m, keep);
     moe_status status;
     moei_stream *f = NULL;
     unsigned char *file;
@@ -5289,17 +5602,17 @@ MOEI_PATHS moe_status moe_save(moe *m, moe_use keep, const char *path)
         return MOE_ERR_NULL;
     if (length == 0)
         return moei_refuse(m, MOE_ERR_NULL, "path is NULL or empty");
-    file = (unsigned char *)MOE_MALLOC(bytes + length + sizeof end);
+    file = (unsigned char *)MOE_MALLOC(bytes + length + 16);
     if (file == NULL)
-        return moei_refuse(m, MOE_ERR_MEMORY, "no memory for the file");
+        return moei_refuse(m, MOE_ERR_MEMORY, "there is no memory for the file");
     status = moe_save_to(m, keep, file, bytes);
     why = moei_save_fault(m, status);
     beside = (char *)file + bytes;
-    for (i = 0; i < length + sizeof end; i++)
-        beside[i] = i < length ? path[i] : end[i - length];
     if (status == MOE_OK) {
-        f = MOEI_STDIO(fopen(beside, "wb"));
-        why = f == NULL ? "the file path.tmp cannot be opened"
+        f = moei_create(path, beside);
+        if (f != NULL)
+            moei_keep_mode(path, beside);
+        why = f == NULL ? "no new file can be opened beside path"
             : MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
               && MOEI_STDIO(fflush(f)) == 0 ? NULL : unwritten;
         if (f != NULL && MOEI_STDIO(fclose(f)) != 0)
@@ -5307,39 +5620,69 @@ MOEI_PATHS moe_status moe_save(moe *m, moe_use keep, const char *path)
         if (why == unwritten)
             (void)MOEI_STDIO(remove(beside));
         else if (f != NULL && MOEI_STDIO(MOEI_REPLACE(beside, path)) != 0)
-            why = "the file path.tmp cannot be renamed to path";
+            why = "the new file cannot be renamed to path";
         status = why ? MOE_ERR_IO : MOE_OK;
     }
     MOE_FREE(file);
     return why ? moei_refuse(m, status, why) : moei_done(m, status);
 }
 
-/* A folder opens, and is longer than memory: its first byte cannot be read. */
+/* The file's first `need` bytes, of which there are `have`. */
+static moe_status moei_read_on(moei_stream *f, unsigned char **file,
+                               size_t have, uint64_t need)
+{
+    unsigned char *more = need > PTRDIFF_MAX ? NULL
+                        : (unsigned char *)MOE_MALLOC((size_t)need);
+    size_t i, rest = (size_t)need - have;
+
+    for (i = 0; i < have && more != NULL; i++)
+        more[i] = (*file)[i];
+    if (*file != NULL)
+        MOE_FREE(*file);
+    *file = more;
+    return more == NULL ? MOE_ERR_MEMORY
+         : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
+         : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
+}
+
+/* 8 bytes, then the header, then what that asks for, so that nothing else is
+   read, and pipes will do.  A folder opens, but cannot be read. */
 MOEI_PATHS moe_status moe_load(moe *m, const char *path,
                                const moe_config *config)
 {
-    moei_stream *f = MOEI_STDIO(fopen(path ? path : "", "rb"));
-    int open = f != NULL && (MOEI_STDIO(fgetc(f)) >= 0 || MOEI_STDIO(feof(f)))
-            && MOEI_STDIO(fseek(f, 0, SEEK_END)) == 0;
-    long length = open ? MOEI_STDIO(ftell(f)) : -1;
-    size_t bytes = length < 0 ? 0 : (size_t)length;
-    void *file = length < 0 ? NULL : MOE_MALLOC(bytes + 1);
-    moe_status status = m == NULL || path == NULL ? MOE_ERR_NULL
-        : length < 0 ? MOE_ERR_IO : file == NULL ? MOE_ERR_MEMORY
-        : MOEI_STDIO(fseek(f, 0, SEEK_SET)) == 0
-          && MOEI_STDIO(fread(file, 1, bytes, f)) == bytes
-        ? MOE_OK : MOE_ERR_IO;
-    const char *why = status == MOE_ERR_NULL ? "path is NULL"
-        : status == MOE_ERR_MEMORY ? "no memory for the file"
-        : f == NULL ? "the file cannot be opened" : "the file cannot be read";
+    moei_stream *f = m && path ? MOEI_STDIO(fopen(path, "rb")) : NULL;
+    unsigned char *file = NULL;
+    moe_status status = MOE_OK;
+    const char *why = NULL;
+    uint64_t have = 0, need = 8;
+    moei_file t;
+    moe shape;
 
-    if (f != NULL)
-        (void)MOEI_STDIO(fclose(f));
-    if (status == MOE_OK)
-        status = moe_load_from(m, file, bytes, config, NULL, 0);
-    else if (m != NULL)
-        moei_closed(m, status, why);
-    MOE_FREE(file);
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    if (f == NULL)
+        return path == NULL ? moei_closed(m, MOE_ERR_NULL, "path is NULL")
+            : moei_closed(m, MOE_ERR_IO, "the file cannot be opened");
+    for (; status == MOE_OK && have < need; need = t.bytes) {
+        status = moei_read_on(f, &file, (size_t)have, need);
+        why = status == MOE_ERR_IO ? "the file cannot be read"
+            : status == MOE_ERR_FORMAT ? "the file ends too early"
+            : status != MOE_OK ? "there is no memory for the file"
+            : moei_examine(&t, &shape, file, (size_t)need);
+        status = why != NULL && status == MOE_OK ? MOE_ERR_FORMAT : status;
+        have = need;
+        if (status != MOE_OK)
+            break;
+    }
+    if (status == MOE_OK && MOEI_STDIO(fgetc(f)) >= 0) {
+        why = "the file has not as many bytes as its header says";
+        status = MOE_ERR_FORMAT;
+    }
+    (void)MOEI_STDIO(fclose(f));
+    status = status != MOE_OK ? moei_closed(m, status, why)
+           : moe_load_from(m, file, (size_t)have, config, NULL, 0);
+    if (file != NULL)
+        MOE_FREE(file);
     return status;
 }
 

@@ -533,7 +533,7 @@ static void check_wrong_header(void)
     refuses_edit("]}}", "]}}}", "goes on");
     refuses_edit("moe.h 1", "moe.h 2", "word");
     refuses_edit("\"file\"", "\"life\"", "moe.h file");
-    refuses_edit("__metadata__", "__metadate__", "JSON");
+    refuses_edit("__metadata__", "__metadate__", "field");
     refuses_edit("\"seed\":\"5\"", "\"inputs\":\"3\"", "setting stands twice");
     refuses_edit("\"seed\":\"5\"", "\"in\\u0070uts\":\"3\"",
                  "setting stands twice");
@@ -564,11 +564,11 @@ static void check_wrong_tensors(void)
     refuses_edit("[3,4]", "[12]", "shape");
     refuses_edit("[3,4]", "[4,3]", "shape");
     refuses_edit("[3,4]", "[3,4,1]", "shape");
-    refuses_edit("[3,4]", "[3,5]", "length");
-    refuses_edit("[3,4]", "[]", "length");
+    refuses_edit("[3,4]", "[3,5]", "shape");
+    refuses_edit("[3,4]", "[]", "shape");
     refuses_edit("[3,4]", "[3,18446744073709551620]", "range");
-    refuses_edit("[3,4]", "[9223372036854775807,9223372036854775807]",
-                 "length");
+    refuses_edit("[3,4]", "[1152921504606846975,1152921504606846975]",
+                 "shape");
     refuses_edit("[0,48]", "[0,48,48]", "JSON");
     refuses_edit("[0,48]", "[48]", "JSON");
     refuses_edit("[0,48]", "[48,0]", "length");
@@ -579,7 +579,7 @@ static void check_wrong_tensors(void)
                  "range");
     refuses_edit("[0,48]", "[9223372036854775760,9223372036854775808]",
                  "range");
-    refuses_edit("[0,48]", "[4611686018427387904,4611686018427387952]", "gaps");
+    refuses_edit("[0,48]", "[1152921504606846900,1152921504606846948]", "gaps");
     refuses_edit("\"dtype\":\"F32\",", "", "lacks");
     refuses_edit("\"dtype\":\"F32\",", "\"dtype\":\"F32\",\"dtype\":\"F32\",",
                  "field");
