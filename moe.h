@@ -5635,6 +5635,7 @@ static moe_status moei_read_on(moei_stream *f, unsigned char **file,
                         : (unsigned char *)MOE_MALLOC((size_t)need);
     size_t i, rest = (size_t)need - have;
 
+    (void)f;
     for (i = 0; i < have && more != NULL; i++)
         more[i] = (*file)[i];
     if (*file != NULL)

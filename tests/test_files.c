@@ -974,15 +974,15 @@ static void check_failing_writes(void)
 /* What killed processes had begun: b.moe.1f2e3d4c.tmp. */
 static void remove_begun(void)
 {
-    DIR *d = opendir(folder);
+    DIR *begun = opendir(folder);
     struct dirent *e;
 
-    while (d != NULL && (e = readdir(d)) != NULL)
+    while (begun != NULL && (e = readdir(begun)) != NULL)
         if (strncmp(e->d_name, "b.moe.", 6) == 0 &&
             strstr(e->d_name, ".tmp") != NULL)
             remove(path_of(e->d_name));
-    if (d != NULL)
-        closedir(d);
+    if (begun != NULL)
+        closedir(begun);
 }
 
 static void check_killed(void)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # test_files.sh - model files outside the library: a model goes through
 # examples/export_c.c into a program that has no code for files and predicts
-# the same; an independent reader finds in the header what is documented; the
-# fuzzing harness passes its seeds.
+# the same; an independent reader finds in the header what is documented; two
+# programs save to one path; the fuzzing harness passes its seeds.
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
 root=$(cd .. && pwd)
@@ -179,6 +179,79 @@ for model in 0 1 2 3; do
     fi
 done
 have python3 || echo "python3 is not installed: its view of files left out"
+
+# Two programs save to one path, two models of different length, while a third
+# loads it: each load finds one or the other, whole.
+cat >"$work/stress.c" <<'END_C'
+#define MOE_IMPLEMENTATION
+#include "moe.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int save_again(const char *path, int inputs)
+{
+    moe_config c;
+    moe m;
+    int i, failed = 0;
+
+    memset(&c, 0, sizeof c);
+    c.inputs = inputs;
+    c.outputs = c.experts = 2;
+    if (moe_open(&m, &c, NULL, 0) != MOE_OK)
+        return 1;
+    for (i = 0; i < 2000; i++)
+        failed += moe_save(&m, MOE_USE_TRAIN, path) != MOE_OK;
+    moe_close(&m);
+    printf("%d saves failed\n", failed);
+    return failed;
+}
+
+static int load_again(const char *path)
+{
+    moe m;
+    int i, failed = 0, seen[2] = {0, 0};
+
+    for (i = 0; i < 600; i++) {
+        if (moe_load(&m, path, NULL) != MOE_OK) {
+            printf("%s\n", m.why);
+            failed++;
+        } else if (m.config.inputs == 10 || m.config.inputs == 1000) {
+            seen[m.config.inputs == 10]++;
+        }
+        moe_close(&m);
+    }
+    printf("%d loads failed, %d and %d\n", failed, seen[0], seen[1]);
+    return failed != 0 || seen[0] + seen[1] != 600;
+}
+
+int main(int count, char **word)
+{
+    int inputs = count == 3 ? atoi(word[2]) : -1;
+
+    return inputs < 0 || (inputs > 0 ? save_again(word[1], inputs)
+                                     : load_again(word[1]));
+}
+END_C
+
+# The first save is over before the first load.
+stress() {
+    "$work/stress" "$1" 10 >"$work/one" &
+    one=$!
+    "$work/stress" "$1" 1000 >"$work/two" &
+    two=$!
+    while [ ! -f "$1" ] && kill -0 $one 2>/dev/null; do :; done
+    within 120 "$work/stress" "$1" 0
+    loaded=$?
+    wait $one && wait $two && [ $loaded = 0 ]
+}
+
+holds "the stress test compiles" cc -std=c99 $strict -O1 -I"$root" \
+    "$work/stress.c" -o "$work/stress"
+mkdir "$work/shared"
+holds "two programs save to one path, 600 loads are whole" \
+    stress "$work/shared/model.moe"
+holds "nothing is left beside it" [ "$(ls "$work/shared")" = model.moe ]
 
 mkdir "$work/seeds"
 holds "the fuzzing seeds compile" cc -std=c99 $strict -DFUZZ_SEEDS \

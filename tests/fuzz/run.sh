@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh - fuzz model files for SECONDS (30) under the sanitizers, from seeds
-# that moe.h writes.  FUZZER is libfuzzer (clang) or afl (afl-clang-fast,
-# afl-fuzz).  CORPUS is a folder to keep what is found between runs.  The exit
+# that moe.h writes; or RUNS times.  FUZZER is libfuzzer (clang), afl
+# (afl-clang-fast, afl-fuzz) or runs (any compiler: RUNS changes of the seeds
+# that know the format).  CORPUS is a folder to keep what is found between runs.  The exit
 # status is 0 if nothing was found.
 cd "$(dirname "$0")" || exit 1
 : "${SECONDS_TO_RUN:=30}" "${FUZZER:=libfuzzer}"
@@ -18,6 +19,8 @@ ${CC:-cc} $flags -DFUZZ_SEEDS fuzz_files.c -o "$work/seeds.exe" &&
 
 case $FUZZER in
 libfuzzer)
+    limit=-max_total_time=$SECONDS_TO_RUN
+    [ -z "$RUNS" ] || limit=-runs=$RUNS
     if ! clang $flags $sanitize,fuzzer fuzz_files.c -o "$work/fuzz" \
         2>"$work/log"; then
         cat "$work/log"
@@ -25,11 +28,16 @@ libfuzzer)
         exit 0
     fi
     "$work/fuzz" -dict=files.dict -max_len=8192 -rss_limit_mb=1024 \
-        -timeout=10 -max_total_time="$SECONDS_TO_RUN" -print_final_stats=1 \
+        -timeout=10 $limit -print_final_stats=1 \
         -artifact_prefix="$CORPUS/" "$CORPUS" "$work/seeds" >"$work/log" 2>&1
     status=$?
     grep -E '^stat::|ERROR|runtime error|not so|Test unit' "$work/log"
     [ $status = 0 ] || tail -n 40 "$work/log"
+    ;;
+runs)
+    ${CC:-cc} $flags $sanitize -DFUZZ_RUNS="${RUNS:-100000}" fuzz_files.c \
+        -o "$work/fuzz" && "$work/fuzz" "$work"/seeds/*.moe
+    status=$?
     ;;
 afl)
     export AFL_SKIP_CPUFREQ=1 AFL_NO_UI=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1
