@@ -180,15 +180,19 @@
     }
     ```
 
-   Model files.  moe_save(&m, MOE_USE_PREDICT, path) writes beside path, flushes
-   to the system (C has no more) and renames, so that a whole file, old or new,
-   is always there; only Windows must remove it first.  moe_load(&m, path, NULL)
-   opens a moe with it; moe_view uses weights where they lie, in a mapped file
-   or in flash.  Any file is refused unless it is sound and its weights finite.
-   MOE_USE_TRAIN, in the progress callback, makes a checkpoint, from which
-   moe_train goes on with the same bits (not in double).  Files are safetensors,
-   which Python reads: the names above, the configuration as strings under
-   __metadata__ (of sigma and balance the bits), float32, least byte first.
+   Model files.  moe_save(&m, MOE_USE_PREDICT, path) writes to a new file beside
+   path (path.1f2e3d4c.tmp, created only if there is none), flushes to the
+   system (C has no more) and renames, so that a whole file, old or new, is
+   always there; only Windows must remove it first.  A killed program may leave
+   its .tmp behind.  POSIX keeps an old file's permissions.  moe_load(&m, path,
+   NULL) opens a moe with it, through a pipe, too; moe_view uses weights where
+   they lie, in a mapped file or in flash.  Any file is refused unless it is
+   sound and its weights finite.  MOE_USE_TRAIN, in the progress callback, makes
+   a checkpoint, from which moe_train goes on with the same bits if rows are the
+   same (not in double).  Files are safetensors, which Python reads: the names
+   above, the configuration as strings under __metadata__ (of sigma and balance
+   the bits), float32, least byte first.  Other tools may write them in any
+   order, with tensors of their own beside; without gate.balance it is zeros.
 
    Errors.  What can fail returns a moe_status and leaves a sentence in m.why
    (not moe_save_to, for its m is const), "ok" after MOE_OK; a refused call
@@ -575,11 +579,13 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
                                    size_t file_bytes);
 
 /* Open a moe with the weights of a file, or over them as they lie there, read
-   only.  config NULL: as moe_file_config says; else its rows and top_k (0: the
+   only.  config NULL: as moe_file_config says; else its rows, top_k (0: the
    file's), simd and use apply, and the rest is ignored; balance is 0 where all
-   experts run.  Scales are settled, as after training.  Each error of moe_open
-   and moe_attach; MOE_ERR_FORMAT; moe_view: MOE_ERR_STATE unless floats are
-   little-endian, the numbers aligned, and gate.balance is there. */
+   experts run.  A file has no rows: 0 is 64.  moe_bytes of what moe_file_config
+   says is the need.  Scales are settled, as after training.  Each error of
+   moe_open and moe_attach; MOE_ERR_FORMAT; moe_view: MOE_ERR_STATE unless floats
+   are little-endian, the numbers aligned and in moe.h's order, with
+   gate.balance. */
 MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
                                  const moe_config *config, void *memory,
                                  size_t bytes);
@@ -596,7 +602,9 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
 
 #ifndef MOE_NO_STDIO
 /* The same by path; both allocate a whole file's bytes; also MOE_ERR_IO: why
-   says whether the file was not opened, read, written or renamed. */
+   says whether the file was not opened, read, written or renamed.  moe_load
+   reads 8 bytes, the header and what that asks for, then looks for the end: a
+   bad header costs no more, and a pipe is waited for until it closes. */
 MOE_DEF moe_status moe_save(moe *m, moe_use keep, const char *path);
 MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 #endif

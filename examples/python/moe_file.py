@@ -8,11 +8,12 @@ They are safetensors: the length of the header (8 bytes, least first), the
 header in JSON, then float32 numbers (least byte first).  Only the standard
 library is used; with numpy=True tensors are NumPy arrays, else flat arrays.
 
-Tensors, in this order; E experts, [in][out] row by row:
+Tensors, written in this order and read in any, with others beside them; E
+experts, [in][out] row by row:
 
     experts.L.bias (E,out)   experts.L.weight (E,in,out)    L = 0, 1, ...
     gate.L.bias (out)        gate.L.weight (in,out)         if E > 1
-    gate.balance (E)                                        if E > 1
+    gate.balance (E)                            if E > 1; absent: zeros
     scale.d (2,O)            scale.x (2,I)      row 0: shift, row 1: factor
     training.best, .first, .second (trained), .state (4)    of a checkpoint
 
@@ -33,11 +34,10 @@ LISTS = {"hidden": 4, "gate_hidden": 4, "expert_sees": 2, "gate_sees": 2,
 REALS = ("sigma", "balance")
 DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
             "gate_sees": [], "activation": "relu", "output": "linear",
-            "loss": "mixture", "sigma": 1.0, "balance": 0.0, "rows": 64,
-            "seed": 0}
+            "loss": "mixture", "sigma": 1.0, "balance": 0.0, "seed": 0}
 ORDER = ("inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
          "expert_sees", "gate_sees", "activation", "output", "loss", "sigma",
-         "balance", "rows", "seed")
+         "balance", "seed")
 
 
 def from_text(name, text):
@@ -69,7 +69,6 @@ def complete(config):
     """A configuration with its defaults filled in, as moe_open does."""
     c = dict(DEFAULTS, **config)
     c["top_k"] = c["top_k"] or c["experts"]
-    c["rows"] = c["rows"] or 64
     c["sigma"] = c["sigma"] or 1.0
     for sees in ("expert_sees", "gate_sees"):
         first, count = (list(c[sees]) + [0, 0])[:2]
@@ -133,24 +132,42 @@ def parse(data):
     end = 8 + struct.unpack("<Q", data[:8])[0]
     if end > len(data) or end > 8 + (1 << 20):
         raise ValueError("the header is longer than the file or than 1 MiB")
-    header = json.loads(data[8:end].decode("ascii"))
+    header = json.loads(data[8:end].decode("utf-8"), object_pairs_hook=once)
     meta = header.pop("__metadata__", {})
     if meta.get("file") != "moe.h 1":
         raise ValueError("this is not a file of moe.h")
     names = ORDER + ("training",)
     config = {k: from_text(k, v) for k, v in meta.items() if k in names}
-    at, places = 0, {}
+    check_tiles(header, len(data) - end)
+    places = {}
     for name, shape in layout(config, "gate.balance" in header):
-        tensor = header.pop(name, None)
-        due = {"dtype": "F32", "shape": list(shape),
-               "data_offsets": [at, at + 4 * size(shape)]}
-        if tensor != due:
-            raise ValueError(f"{name} is {tensor}, not {due}")
-        places[name] = (shape, at, at + 4 * size(shape))
-        at += 4 * size(shape)
-    if header or len(data) != end + at:
-        raise ValueError("there is more in it than the settings imply")
+        tensor = header.get(name, {})
+        if tensor.get("dtype") != "F32" or tensor["shape"] != list(shape):
+            raise ValueError(f"{name} is {tensor}, not F32 {list(shape)}")
+        start, stop = tensor["data_offsets"]
+        if stop - start != 4 * size(shape):
+            raise ValueError(f"{name} has not {size(shape)} numbers")
+        places[name] = (shape, start, stop)
     return config, places, data[end:]
+
+
+def once(pairs):
+    """A dictionary of members, each of which may stand there once."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name stands twice in the header")
+    return members
+
+
+def check_tiles(header, size):
+    """The numbers have neither gaps nor overlaps."""
+    at = 0
+    for start, stop in sorted(t["data_offsets"] for t in header.values()):
+        if start != at or stop < start:
+            raise ValueError("the tensors leave gaps or overlap")
+        at = stop
+    if at != size:
+        raise ValueError("the numbers are not as many as the header says")
 
 
 def read(path, numpy=False):
