@@ -603,8 +603,8 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
 #ifndef MOE_NO_STDIO
 /* The same by path; both allocate a whole file's bytes; also MOE_ERR_IO: why
    says whether the file was not opened, read, written or renamed.  moe_load
-   reads 8 bytes, the header and what that asks for, then looks for the end: a
-   bad header costs no more, and a pipe is waited for until it closes. */
+   reads 8 bytes, the header and what that asks for, so that a bad header costs
+   no more; of a pipe it waits for the end. */
 MOE_DEF moe_status moe_save(moe *m, moe_use keep, const char *path);
 MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 #endif
@@ -4703,16 +4703,16 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
      {"__metadata__":{"inputs":"3",...},
       "gate.0.bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},...}
 
-   float32 numbers (least byte first).  JSON may order it otherwise and have
-   tensors of others, so the reader goes over the header twice: the metadata say
-   which tensors there must be.  A fault ends it.  Memory is safe because every
-   tensor ends within the file, whatever else is wrong. */
+   float32 numbers (least byte first).  Others may order all of it anew and add
+   tensors, so the reader goes over the header twice: the metadata tell which
+   tensors there must be.  A fault ends it.  Memory is safe because each tensor
+   ends within the file, whatever else is wrong. */
 typedef struct moei_tensor {
     const char *of, *part;       /* its name: of, layer, part                */
     char layer[2];
     int sides;
     uint64_t side[3], count;     /* its shape, and the product of that       */
-    uint64_t place, begin;       /* first number in params, byte in the file */
+    uint64_t place, begin;       /* first number in params, byte of the data */
 } moei_tensor;
 
 typedef struct moei_file {
@@ -4724,10 +4724,12 @@ typedef struct moei_file {
     uint64_t hash, key, joints;  /* of that string; of the header; see below */
     uint64_t others[64];         /* hashes of names that are not ours        */
     uint32_t seen, found;        /* a bit for each setting, each tensor      */
-    int turn, other_count, training, balance;    /* the last two: is there   */
+    int turn;                    /* which setting is asked for               */
+    int other_count, training, balance;     /* the last two: is there one    */
     uint64_t past[3];            /* a checkpoint's epochs, steps, and 1 + the
                                     epochs since the best weights or 0       */
-    int count;                   /* tensors that there must be               */
+    uint64_t place;              /* numbers of the tensors                   */
+    int count;                   /* that there must be                       */
     moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 7];
 } moei_file;
 
@@ -4745,21 +4747,28 @@ static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
     *seen |= (uint32_t)1 << i;
 }
 
+/* Text; reading, nothing. */
 static void moei_write(moei_file *t, const char *text)
 {
-    for (; *text != 0; t->at++, text++)
+    for (; t->from == NULL && *text != 0; t->at++, text++)
         if (t->to != NULL)
             t->to[t->at] = (unsigned char)*text;
 }
 
-static void moei_write_uint(moei_file *t, uint64_t value, unsigned base)
+/* Numbers, after this text and between commas. */
+static void moei_write_uints(moei_file *t, const char *before,
+                             const uint64_t *value, int count, unsigned base)
 {
-    char text[21];
-    int i = 20;
+    int k, i;
 
-    for (text[i] = 0; value > 0 || i == 20; value /= base)
-        text[--i] = "0123456789abcdef"[value % base];
-    moei_write(t, text + i);
+    for (k = 0; k < count; k++) {
+        char text[21];
+        uint64_t rest = value[k];
+        for (text[i = 20] = 0; rest > 0 || i == 20; rest /= base)
+            text[--i] = "0123456789abcdef"[rest % base];
+        moei_write(t, k > 0 ? "," : before);
+        moei_write(t, text + i);
+    }
 }
 
 /* Whether a text begins with this word; if so, past it. */
@@ -4784,29 +4793,28 @@ static int moei_which(const char *text, const char *const *word)
     return i;
 }
 
-static int moei_digit(int c)
+static unsigned moei_digit(int c)
 {
-    return c >= '0' && c <= '9' ? c - '0'
-         : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16;
+    return (unsigned)(c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a'
+                      && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16);
 }
 
-static uint64_t moei_get_uint(moei_file *t, const char **text, int base,
-                              uint64_t most)
+/* Digits, none of them a 0 before others. */
+static uint64_t moei_read_uint(moei_file *t, const char **at, const char *end,
+                               unsigned base, uint64_t most)
 {
+    const char *start = *at;
     uint64_t value = 0;
 
-    if (moei_digit(**text) >= base)
-        moei_fail(t, "a setting is not a number as moe.h writes it");
-    for (; moei_digit(**text) < base; ++*text) {
-        uint64_t digit = (uint64_t)moei_digit(**text);
-        if (value > (most - digit) / (unsigned)base)
+    for (; *at < end && moei_digit(**at) < base; ++*at) {
+        if (value > (most - moei_digit(**at)) / base)
             moei_fail(t, "a number in the header is out of range");
-        value = value * (unsigned)base + digit;
+        value = value * base + moei_digit(**at);
     }
+    if (*at == start || (*start == '0' && *at > start + 1))
+        moei_fail(t, "a number is not as JSON, or a setting, has it");
     return value;
 }
-
-/* ---- JSON, as far as safetensors have it ---- */
 
 static int moei_byte(moei_file *t)
 {
@@ -4815,10 +4823,12 @@ static int moei_byte(moei_file *t)
 
 static int moei_accept(moei_file *t, int mark)
 {
-    while (t->at < t->end && (t->from[t->at] == ' ' || t->from[t->at] == '\t'
-               || t->from[t->at] == '\n' || t->from[t->at] == '\r'))
+    int c = -1;
+
+    while (t->at < t->end && ((c = t->from[t->at]) == ' ' || c == '\t'
+                              || c == '\n' || c == '\r'))
         t->at++;
-    if (t->fault != NULL || t->at >= t->end || t->from[t->at] != mark)
+    if (t->fault != NULL || t->at == t->end || c != mark)
         return 0;
     t->at++;
     return 1;
@@ -4841,49 +4851,45 @@ static int moei_utf8(moei_file *t, int c)
         bad |= (c & ~0x3f) != 0x80;
         value = value << 6 | (c & 0x3f);
     }
-    if (bad || (more == 2 && value < 0x800) || (more == 3 && value < 0x10000)
+    if (bad || (more > 1 && value < (more > 2 ? 0x10000 : 0x800))
         || value > 0x10ffff || value >> 11 == 0xd800 >> 11)
         moei_fail(t, MOEI_NOT_JSON);
     return value;
 }
 
-/* The next character of a string; -1 at its end. */
-static int moei_character(moei_file *t)
+/* What stands behind a backslash. */
+static int moei_escape(moei_file *t)
 {
     static const char escape[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
-    int i, digit, value = 0, c = moei_byte(t);
+    int i, value = 0, c = moei_byte(t);
 
-    if (c < ' ' || c == '"' || c >= 128 || c != '\\') {
-        if (c < ' ')
-            moei_fail(t, MOEI_NOT_JSON);
-        return c < ' ' || c == '"' ? -1 : c < 128 ? c : moei_utf8(t, c);
-    }
-    c = moei_byte(t);
     for (i = 0; escape[i] != 0; i++)
         if (c == escape[i])
             return meaning[i];
-    for (i = 0; i < 4; i++, value = value << 4 | digit) {
-        digit = c == 'u' ? moei_digit(moei_byte(t)) : 16;
-        if (digit > 15)
+    for (i = 0; i < 4; i++) {
+        int digit = c == 'u' ? (int)moei_digit(moei_byte(t)) : 16;
+        if (digit == 16)
             moei_fail(t, MOEI_NOT_JSON);
+        value = value << 4 | (digit & 15);
     }
     return value;
 }
 
 /* A string; what no word of ours has becomes '?'. */
-static void moei_string(moei_file *t, char *to)
+static void moei_read_string(moei_file *t, char *to)
 {
     size_t n = 0;
     int c;
 
     moei_expect(t, '"');
     t->hash = t->key;
-    while (t->fault == NULL && (c = moei_character(t)) >= 0) {
-        t->hash = moei_mix(t->hash + (uint64_t)c);
-        if (n < sizeof t->text - 1)
-            to[n++] = (char)(c > 0 && c < 127 ? c : '?');
-        else
-            to[0] = '?';
+    while (t->fault == NULL && (c = moei_byte(t)) != '"') {
+        if (c < ' ')
+            moei_fail(t, MOEI_NOT_JSON);
+        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_utf8(t, c);
+        t->hash = moei_mix(t->hash + (unsigned)c);
+        to[n < sizeof t->text - 1 ? n++ : 0] = (char)(c < 127 ? c : '?');
+        to[0] = (char)(c == 0 || n == sizeof t->text - 1 ? '?' : to[0]);
     }
     to[n] = 0;
 }
@@ -4895,53 +4901,45 @@ static int moei_member(moei_file *t, char *name, int first)
         return 0;
     if (!first)
         moei_expect(t, ',');
-    moei_string(t, name);
+    moei_read_string(t, name);
     moei_expect(t, ':');
     return t->fault == NULL;
 }
 
 /* A list of numbers: how many, the first three, the product, cut to 2^57. */
-static int moei_uints(moei_file *t, uint64_t *value, uint64_t *product)
+static int moei_read_uints(moei_file *t, uint64_t *value, uint64_t *product)
 {
     const uint64_t limit = (uint64_t)1 << 57;
-    int count, n;
+    const char *start = (const char *)t->from, *at, *end = start + t->end;
+    int count = 0;
 
     *product = 1;
     moei_expect(t, '[');
-    for (count = 0; t->fault == NULL && !moei_accept(t, ']'); count++) {
-        const char *text = t->text;
+    for (; t->fault == NULL && !moei_accept(t, ']'); count++) {
         uint64_t x;
-
         if (count > 0)
             moei_expect(t, ',');
-        (void)moei_accept(t, 0);
-        for (n = 0; n < 20 && t->at < t->end
-                    && moei_digit(t->from[t->at]) < 10; n++)
-            t->text[n] = (char)t->from[t->at++];
-        t->text[n] = 0;
-        if (n == 0 || (n > 1 && *text == '0'))
-            moei_fail(t, MOEI_NOT_JSON);
-        x = moei_get_uint(t, &text, 10, UINT64_MAX >> 4);
-        if (count < 3)
-            value[count] = x;
+        (void)moei_accept(t, -1);               /* blanks */
+        at = start + t->at;
+        x = moei_read_uint(t, &at, end, 10, UINT64_MAX >> 4);
+        t->at = (uint64_t)(at - start);
+        value[count < 3 ? count : 2] = x;
         *product = x > 0 && *product > limit / x ? limit : *product * x;
     }
     return count;
 }
 
-/* ---- settings: all are written, or the one at hand is read ---- */
-
+/* Settings.  All are written in turn, or the one at hand is read. */
 static int moei_is_setting(moei_file *t, const char *name)
 {
     const char *const word[] = {name, NULL};
     int i = t->turn++;
 
-    if (t->from == NULL) {
-        moei_write(t, i > 0 ? ",\"" : "\"");
-        moei_write(t, name);
-        moei_write(t, "\":\"");
-    } else if (moei_which(t->name, word) != 0)
+    if (t->from != NULL && moei_which(t->name, word) != 0)
         return 0;
+    moei_write(t, i > 0 ? "\",\"" : "\"");
+    moei_write(t, name);
+    moei_write(t, "\":\"");
     moei_see(t, &t->seen, i, "a setting stands twice in the metadata");
     return 1;
 }
@@ -4955,37 +4953,28 @@ static int moei_io_enum(moei_file *t, const char *name, int value,
         value = moei_which(t->text, word);
     if (word[value] == NULL)
         moei_fail(t, "the metadata have a word that is not moe.h's");
-    else if (t->from == NULL)
-        moei_write(t, word[value]);
-    moei_write(t, t->from ? "" : "\"");
+    moei_write(t, word[value] ? word[value] : "");
     return value;
 }
 
 /* Numbers, up to the last that is not 0. */
 static void moei_io_uints(moei_file *t, const char *name, uint64_t *value,
-                          int count, int base, uint64_t most)
+                          int count, unsigned base, uint64_t most)
 {
-    const char *text = t->text, *prefix = base == 16 ? "0x" : "";
+    const char *text = t->text, *hex = base == 16 ? "0x" : "";
     int i;
 
     if (!moei_is_setting(t, name))
         return;
     for (i = 0; t->from != NULL && i < count; i++)
-        if ((i == 0 || moei_skip(&text, ",")) && moei_skip(&text, prefix))
-            value[i] = moei_get_uint(t, &text, base, most);
-    if (t->from != NULL) {
-        if (*text != 0)
-            moei_fail(t, "a setting is not a number as moe.h writes it");
-        return;
-    }
+        if (i == 0 ? moei_skip(&text, hex) : moei_skip(&text, ","))
+            value[i] = moei_read_uint(t, &text, t->text + sizeof t->text, base,
+                                      most);
+    if (t->from != NULL && (*text != 0 || text == t->text))
+        moei_fail(t, "a setting is not a number as moe.h writes it");
     while (count > 1 && value[count - 1] == 0)
         count--;
-    for (i = 0; i < count; i++) {
-        moei_write(t, i > 0 ? "," : "");
-        moei_write(t, prefix);
-        moei_write_uint(t, value[i], (unsigned)base);
-    }
-    moei_write(t, "\"");
+    moei_write_uints(t, hex, value, count, base);
 }
 
 static void moei_io_sizes(moei_file *t, const char *name, int *size, int count)
@@ -5055,15 +5044,12 @@ static void moei_settings(moei_file *t, moe_config *c)
         moei_io_uints(t, "training", t->past, 3, 10, ~0u >> 2);
 }
 
-/* ---- tensors ---- */
-
-/* The next of those that there must be; a side of 0 is none. */
+/* The next tensor that there must be; a side of 0 is none. */
 static void moei_list(moei_file *t, const char *of, int layer, const char *part,
                       uint64_t a, uint64_t b, uint64_t c)
 {
     const uint64_t side[3] = {a, b, c};
-    moei_tensor *is = &t->tensor[t->count];
-    moei_tensor *last = t->count++ > 0 ? is - 1 : NULL;
+    moei_tensor *is = &t->tensor[t->count++];
     int i;
 
     is->of = of;
@@ -5073,8 +5059,8 @@ static void moei_list(moei_file *t, const char *of, int layer, const char *part,
     for (i = 0; i < 3; i++)
         if (side[i] > 0)
             is->count *= is->side[is->sides++] = side[i];
-    is->place = last ? last->place + last->count : 0;
-    is->begin = 4 * is->place;
+    is->begin = 4 * (is->place = t->place);
+    t->place += is->count;
 }
 
 static void moei_list_net(moei_file *t, const moei_net *net, const char *of,
@@ -5093,47 +5079,42 @@ static void moei_list_net(moei_file *t, const moei_net *net, const char *of,
 /* All of them, in the order of params.  Without gate.balance it is zeros. */
 static void moei_list_all(moei_file *t, const moe *m)
 {
-    uint64_t inputs = (uint64_t)m->fixed.inputs, balance = m->balanced;
-    uint64_t outputs = (uint64_t)m->fixed.outputs;
-    uint64_t trained = m->trained_count - (t->balance ? 0 : balance);
+    static const char *const part[] = {"best", "first", "second"};
+    uint64_t absent = t->balance ? 0 : m->balanced;
+    int i;
 
     moei_list_net(t, &m->expert, "experts.", (uint64_t)m->fixed.experts);
     moei_list_net(t, &m->gate, "gate.", 0);
-    if (balance > 0 && t->balance)
-        moei_list(t, "gate.balance", -1, "", balance, 0, 0);
-    moei_list(t, "scale.d", -1, "", 2, outputs, 0);
-    t->tensor[t->count - 1].place = m->trained_count;
-    moei_list(t, "scale.x", -1, "", 2, inputs, 0);
-    if (t->training) {
-        moei_list(t, "training.best", -1, "", trained, 0, 0);
-        moei_list(t, "training.first", -1, "", trained, 0, 0);
-        moei_list(t, "training.second", -1, "", trained, 0, 0);
+    if (absent < m->balanced)
+        moei_list(t, "gate.balance", -1, "", m->balanced, 0, 0);
+    t->place = m->trained_count;
+    moei_list(t, "scale.d", -1, "", 2, (uint64_t)m->fixed.outputs, 0);
+    moei_list(t, "scale.x", -1, "", 2, (uint64_t)m->fixed.inputs, 0);
+    for (i = 0; t->training && i < 3; i++)
+        moei_list(t, "training.", -1, part[i], m->trained_count - absent, 0, 0);
+    if (t->training)
         moei_list(t, "training.state", -1, "", 4, 0, 0);
-    }
 }
 
 static void moei_write_header(moei_file *t, moe_config *c)
 {
-    int i, k;
+    int i;
 
     t->at = 8;
     moei_write(t, "{\"__metadata__\":{");
     moei_settings(t, c);
     for (i = 0; i < t->count; i++) {
         const moei_tensor *is = &t->tensor[i];
-        moei_write(t, i > 0 ? "]},\"" : "},\"");
+        uint64_t place[2] = {0};
+        place[0] = is->begin;
+        place[1] = is->begin + 4 * is->count;
+        moei_write(t, i > 0 ? "]},\"" : "\"},\"");
         moei_write(t, is->of);
         moei_write(t, is->layer);
         moei_write(t, is->part);
         moei_write(t, "\":{\"dtype\":\"F32\",\"shape\":");
-        for (k = 0; k < is->sides; k++) {
-            moei_write(t, k > 0 ? "," : "[");
-            moei_write_uint(t, is->side[k], 10);
-        }
-        moei_write(t, "],\"data_offsets\":[");
-        moei_write_uint(t, is->begin, 10);
-        moei_write(t, ",");
-        moei_write_uint(t, is->begin + 4 * is->count, 10);
+        moei_write_uints(t, "[", is->side, is->sides, 10);
+        moei_write_uints(t, "],\"data_offsets\":[", place, 2, 10);
     }
     moei_write(t, "]}}");
     while (t->at % 64 != 0)
@@ -5141,25 +5122,23 @@ static void moei_write_header(moei_file *t, moe_config *c)
     t->end = t->at;
 }
 
-/* The tensor of this name, its index; t->count: it is not ours. */
+/* The tensor of this name; if it is not ours, t->count. */
 static int moei_find_tensor(moei_file *t)
 {
-    int i, k;
+    int i, k, same = 0;
 
-    for (i = 0; i < t->count; i++) {
+    for (i = 0; i < t->count && !same; i += !same) {
         const char *text = t->name;
-        if (moei_skip(&text, t->tensor[i].of)
+        same = moei_skip(&text, t->tensor[i].of)
             && moei_skip(&text, t->tensor[i].layer)
-            && moei_skip(&text, t->tensor[i].part) && *text == 0)
-            break;
+            && moei_skip(&text, t->tensor[i].part) && *text == 0;
     }
-    for (k = 0; i == t->count && k < 64; k++)
+    if (same)
+        moei_see(t, &t->found, i, "a tensor stands twice");
+    for (k = 0; k < 64 && !same; k++)
         if (t->others[k] == t->hash)
             moei_fail(t, "a tensor stands twice");
-    if (i < t->count)
-        moei_see(t, &t->found, i, "a tensor stands twice");
-    else
-        t->others[t->other_count++ % 64] = t->hash;
+    t->others[t->other_count++ % 64] = t->hash;
     return i;
 }
 
@@ -5173,91 +5152,88 @@ static const unsigned char moei_type_bits[] = {
 };
 
 /* Whether a tensor is what it must be, and where it lies.  The tensors tile the
-   numbers if as many begin as end at every joint: the sum over them of
-   f(begin) - f(end) is f(0) - f(all), with a hash f that the header keys. */
+   data if as many begin as end at every joint: the sum over them of f(begin) -
+   f(end) is f(0) - f(all), where f is a hash that the header keys. */
 static void moei_place(moei_file *t, int i, int type, int sides,
                        const uint64_t *side, uint64_t count,
                        const uint64_t *place)
 {
-    moei_tensor *is = &t->tensor[i];
-    int k, same = sides == is->sides;
+    moei_tensor *is = i < t->count ? &t->tensor[i] : NULL;
+    int k, same = is == NULL || sides == is->sides;
 
-    for (k = 0; i < t->count && k < is->sides; k++)
+    for (k = 0; is != NULL && k < is->sides; k++)
         same &= side[k] == is->side[k];
-    if (moei_type[type] == NULL)
-        moei_fail(t, "a tensor has a type that safetensors have not");
-    else if (i < t->count && type != 0)
-        moei_fail(t, "a tensor of moe.h is not of type F32");
-    else if (i < t->count && !same)
+    if (moei_type[type] == NULL || (is != NULL && type != 0))
+        moei_fail(t, is ? "a tensor of moe.h is not of type F32"
+                        : "a tensor has a type that safetensors have not");
+    if (!same)
         moei_fail(t, "a tensor's shape is not what the settings imply");
-    else if (place[0] > place[1]
-             || moei_type_bits[type] * count != 8 * (place[1] - place[0]))
+    if (place[0] > place[1]
+        || moei_type_bits[type] * count != 8 * (place[1] - place[0]))
         moei_fail(t, "a tensor's length is not what its type and shape imply");
-    if (place[0] != place[1])
+    if (place[0] < place[1])
         t->joints += moei_mix(t->key + place[0]) - moei_mix(t->key + place[1]);
     if (t->bytes < t->end + place[1])
         t->bytes = t->end + place[1];
-    is->begin = i < t->count ? place[0] : 0;
+    if (is != NULL)
+        is->begin = place[0];
 }
 
-static void moei_get_tensor(moei_file *t)
+static void moei_read_tensor(moei_file *t)
 {
     static const char *const field[] = {"dtype", "shape", "data_offsets", NULL};
     uint64_t side[3] = {0}, place[3] = {0}, count = 0, product;
     uint32_t seen = 0;
-    int i = moei_find_tensor(t), type = 0, sides = 0, first, f;
+    int i = moei_find_tensor(t), type = 0, sides = 0, two = 2, first;
 
     moei_expect(t, '{');
     for (first = 1; moei_member(t, t->text, first); first = 0) {
-        f = moei_which(t->text, field);
-        moei_see(t, &seen, f, "a tensor's field stands twice");
+        int f = moei_which(t->text, field);
+        moei_see(t, &seen, f, "a field of a tensor stands twice");
         if (f == 0) {
-            moei_string(t, t->text);
+            moei_read_string(t, t->text);
             type = moei_which(t->text, moei_type);
         } else if (f == 1)
-            sides = moei_uints(t, side, &count);
-        else if (f == 3)
+            sides = moei_read_uints(t, side, &count);
+        else if (f == 2)
+            two = moei_read_uints(t, place, &product);
+        else
             moei_fail(t, "a tensor has a field that safetensors have not");
-        else if (moei_uints(t, place, &product) != 2)
-            moei_fail(t, MOEI_NOT_JSON);
     }
-    if (seen != 7)
+    if (seen != 7 || two != 2)
         moei_fail(t, "a tensor lacks its dtype, shape or data_offsets");
     if (t->fault == NULL && t->count > 0)
         moei_place(t, i, type, sides, side, count, place);
 }
 
-/* The whole header: settings, and those tensors that are listed. */
-static void moei_get_header(moei_file *t, moe_config *c)
+/* Settings and, once these are listed, tensors. */
+static void moei_read_header(moei_file *t, moe_config *c)
 {
     static const char *const word[] = {"__metadata__", "gate.balance", NULL};
     int first, next, which;
 
     t->at = 8;
     t->seen = t->found = 0;
-    t->other_count = 0;
     moei_wipe(t->others, sizeof t->others);
     moei_expect(t, '{');
     for (first = 1; moei_member(t, t->name, first); first = 0) {
         which = moei_which(t->name, word);
         t->balance |= which == 1;
         if (which != 0) {
-            moei_get_tensor(t);
+            moei_read_tensor(t);
             continue;
         }
         moei_see(t, &t->found, 31, "the metadata stand twice");
         moei_expect(t, '{');
         for (next = 1; moei_member(t, t->name, next); next = 0) {
-            moei_string(t, t->text);
+            moei_read_string(t, t->text);
             moei_settings(t, c);
         }
     }
-    (void)moei_accept(t, 0);
+    (void)moei_accept(t, -1);                   /* blanks */
     if (t->at != t->end)
         moei_fail(t, "the header goes on after its end");
 }
-
-/* ---- numbers ---- */
 
 static void moei_encode(unsigned char *to, uint64_t number, int bytes)
 {
@@ -5315,46 +5291,38 @@ static void moei_io_floats(moei_file *t, const moe *m, const moe_real *run,
 /* All numbers of m: written; or read, where there is memory, and checked. */
 static void moei_io_data(moei_file *t, moe *m)
 {
-    moe_real state[4], *kept[4];
+    static const int kept[] = {MOEI_BEST, MOEI_FIRST, MOEI_SECOND};
+    moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
+                               &m->rate_factor, &m->best_loss};
     int i, ours = t->count - (t->training ? 4 : 0);
     uint64_t k;
 
-    state[0] = m->beta_power[0];
-    state[1] = m->beta_power[1];
-    state[2] = m->rate_factor;
-    state[3] = m->best_loss;
-    kept[0] = m->kept[MOEI_BEST];
-    kept[1] = m->kept[MOEI_FIRST];
-    kept[2] = m->kept[MOEI_SECOND];
-    kept[3] = state;
     for (i = 0; i < t->count; i++) {
         const moei_tensor *is = &t->tensor[i];
-        moe_real *to = i >= ours ? kept[i - ours]
-                     : m->own ? m->own + (size_t)is->place : NULL;
+        size_t place = (size_t)is->place, count = (size_t)is->count;
         t->at = t->end + is->begin;
-        moei_io_floats(t, m, i < ours ? m->params + (size_t)is->place : to, to,
-                       (size_t)is->count);
+        if (i < ours)
+            moei_io_floats(t, m, m->params + place,
+                           m->own ? m->own + place : NULL, count);
+        else if (i < ours + 3)
+            moei_io_floats(t, m, m->kept[kept[i - ours]],
+                           m->kept[kept[i - ours]], count);
+        else
+            for (k = 0; k < 4; k++)
+                moei_io_floats(t, m, state[k], state[k], 1);
+        for (k = 0; i == ours + 2 && t->from != NULL && k < count; k++)
+            if (moei_decode(t->from + t->at - 4 * k - 4, 4) > 0x80000000u)
+                moei_fail(t, "a second moment is negative");
     }
-    if (t->from == NULL || !t->training)
-        return;
-    for (k = 0; k < t->tensor[ours + 2].count; k++)
-        if (t->from[t->end + t->tensor[ours + 2].begin + 4 * k + 3] > 127)
-            moei_fail(t, "a second moment is negative");
     for (i = 0; i < 3; i++)
-        if (!(state[i] >= 0 && state[i] <= 1))
+        if (t->training && !(*state[i] >= 0 && *state[i] <= 1))
             moei_fail(t, "training.state is out of range");
-    m->beta_power[0] = state[0];
-    m->beta_power[1] = state[1];
-    m->rate_factor = state[2];
-    m->best_loss = state[3];
 }
 
-/* ---- reading ---- */
-
-/* The header: all of m that does not need memory, before there is any; how long
-   the file is, as far as its first bytes tell. */
+/* The header: all of m that does not need memory, before there is any; and how
+   long the file is, as far as its first bytes tell. */
 static const char *moei_examine(moei_file *t, moe *m, const void *file,
-                                size_t bytes)
+                                uint64_t bytes, int all)
 {
     const char *why = NULL;
     moe_config c;
@@ -5363,15 +5331,14 @@ static const char *moei_examine(moei_file *t, moe *m, const void *file,
     moei_wipe(&c, sizeof c);
     t->from = (const unsigned char *)file;
     t->end = bytes < 8 ? 0 : moei_decode(t->from, 8);
-    if (bytes < 8 || t->end > 1048576)
-        return bytes < 8 ? "the file is too short for a header"
-                         : "the header is longer than 1 MiB";
+    if (bytes < 8 || t->end > 1048576 || (all && t->end > bytes - 8))
+        return "the header is longer than the file or than 1 MiB";
     t->bytes = t->end += 8;
     if (bytes < t->end)
         return NULL;
     for (t->at = 8; t->at < t->end; t->at++)
         t->key += moei_mix(t->key ^ t->from[t->at]);
-    moei_get_header(t, &c);
+    moei_read_header(t, &c);
     if ((t->seen >> MOEI_FILE & 1) == 0)
         moei_fail(t, "the metadata do not say that this is a moe.h file");
     t->training = (int)(t->seen >> MOEI_TRAINING & 1);
@@ -5382,23 +5349,15 @@ static const char *moei_examine(moei_file *t, moe *m, const void *file,
         return t->fault;
     moei_plan(m, &c);
     moei_list_all(t, m);
-    moei_get_header(t, &c);
+    moei_read_header(t, &c);
     if ((t->found << 1) != (((uint32_t)1 << t->count) - 1) << 1)
         moei_fail(t, "a tensor that the settings imply is missing");
     if (t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes - t->end))
         moei_fail(t, "the tensors leave gaps or overlap");
+    if (all && t->bytes != bytes)
+        moei_fail(t, "the numbers are not as many as the header says");
     m->config.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
     return t->fault;
-}
-
-/* The same for a file that is all there. */
-static const char *moei_examine_all(moei_file *t, moe *m, const void *file,
-                                    size_t bytes)
-{
-    const char *why = moei_examine(t, m, file, bytes);
-
-    return why != NULL || t->bytes == bytes ? why
-        : "the file has not as many bytes as its header says";
 }
 
 MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
@@ -5409,7 +5368,7 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
 
     if (config == NULL || file == NULL)
         return MOE_ERR_NULL;
-    if (moei_examine_all(&t, &shape, file, file_bytes) != NULL)
+    if (moei_examine(&t, &shape, file, file_bytes, 1) != NULL)
         return MOE_ERR_FORMAT;
     *config = shape.config;
     return MOE_OK;
@@ -5450,7 +5409,7 @@ static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
         return MOE_ERR_NULL;
     if (file == NULL)
         return moei_closed(m, MOE_ERR_NULL, "file is NULL");
-    why = moei_examine_all(&t, &shape, file, file_bytes);
+    why = moei_examine(&t, &shape, file, file_bytes, 1);
     if (why != NULL)
         return moei_closed(m, MOE_ERR_FORMAT, why);
     params = moei_params_in_place(&t);
@@ -5505,8 +5464,6 @@ MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
     return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
 }
 
-/* ---- writing ---- */
-
 /* Count, or write; numbers begin at a multiple of 64. */
 static moe_status moei_save(const moe *m, moe_use keep, void *file,
                             uint64_t *bytes)
@@ -5558,23 +5515,20 @@ MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
          : bytes < need ? MOE_ERR_MEMORY : moei_save(m, keep, file, &need);
 }
 
-/* ---- paths ---- */
-
-/* A file beside path that nobody else has: path.1f2e3d4c.tmp, created only if
-   there is none, and no link either.  name has room for 14 more. */
+/* A file beside path that nobody else has, path.1f2e3d4c.tmp: created only if
+   there is none, nor a link.  name has room for 16 more. */
 static moei_stream *moei_create(const char *path, char *name)
 {
     uint64_t number = moei_mix((uintptr_t)name) & 0xfffffff;
+    const uint64_t last = number + 100;
     moei_stream *f = NULL;
     moei_file t;
-    int tries;
 
-    for (tries = 0; tries < 100 && f == NULL; tries++) {
+    for (; number < last && f == NULL; number++) {
         moei_wipe(&t, sizeof t);
         t.to = (unsigned char *)name;
         moei_write(&t, path);
-        moei_write(&t, ".");
-        moei_write_uint(&t, number + (unsigned)tries, 16);
+        moei_write_uints(&t, ".", &number, 1, 16);
         moei_write(&t, ".tmp");
         name[t.at] = 0;
         f = MOEI_STDIO(fopen(name, "wbx"));
@@ -5635,9 +5589,9 @@ MOEI_PATHS moe_status moe_save(moe *m, moe_use keep, const char *path)
     return why ? moei_refuse(m, status, why) : moei_done(m, status);
 }
 
-/* The file's first `need` bytes, of which there are `have`. */
-static moe_status moei_read_on(moei_stream *f, unsigned char **file,
-                               size_t have, uint64_t need)
+/* The file's first `need` bytes, of which there are `have`; or why not. */
+static const char *moei_read_on(moei_stream *f, unsigned char **file,
+                                size_t have, uint64_t need, moe_status *status)
 {
     unsigned char *more = need > PTRDIFF_MAX ? NULL
                         : (unsigned char *)MOE_MALLOC((size_t)need);
@@ -5649,13 +5603,17 @@ static moe_status moei_read_on(moei_stream *f, unsigned char **file,
     if (*file != NULL)
         MOE_FREE(*file);
     *file = more;
-    return more == NULL ? MOE_ERR_MEMORY
-         : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
-         : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
+    *status = more == NULL ? MOE_ERR_MEMORY
+            : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
+            : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
+    return *status == MOE_OK ? NULL
+         : *status == MOE_ERR_MEMORY ? "there is no memory for the file"
+         : *status == MOE_ERR_IO ? "the file cannot be read"
+                                 : "the file ends too early";
 }
 
 /* 8 bytes, then the header, then what that asks for, so that nothing else is
-   read, and pipes will do.  A folder opens, but cannot be read. */
+   read, and a pipe will do.  A folder opens, but cannot be read. */
 MOEI_PATHS moe_status moe_load(moe *m, const char *path,
                                const moe_config *config)
 {
@@ -5672,24 +5630,16 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
     if (f == NULL)
         return path == NULL ? moei_closed(m, MOE_ERR_NULL, "path is NULL")
             : moei_closed(m, MOE_ERR_IO, "the file cannot be opened");
-    for (; status == MOE_OK && have < need; need = t.bytes) {
-        status = moei_read_on(f, &file, (size_t)have, need);
-        why = status == MOE_ERR_IO ? "the file cannot be read"
-            : status == MOE_ERR_FORMAT ? "the file ends too early"
-            : status != MOE_OK ? "there is no memory for the file"
-            : moei_examine(&t, &shape, file, (size_t)need);
-        status = why != NULL && status == MOE_OK ? MOE_ERR_FORMAT : status;
-        have = need;
-        if (status != MOE_OK)
-            break;
+    for (; why == NULL && have < need; have = need, need = t.bytes) {
+        why = moei_read_on(f, &file, (size_t)have, need, &status);
+        if (why == NULL)
+            why = moei_examine(&t, &shape, file, need, 0);
     }
-    if (status == MOE_OK && MOEI_STDIO(fgetc(f)) >= 0) {
-        why = "the file has not as many bytes as its header says";
-        status = MOE_ERR_FORMAT;
-    }
+    if (why == NULL && MOEI_STDIO(fgetc(f)) >= 0)
+        why = "the numbers are not as many as the header says";
     (void)MOEI_STDIO(fclose(f));
-    status = status != MOE_OK ? moei_closed(m, status, why)
-           : moe_load_from(m, file, (size_t)have, config, NULL, 0);
+    status = why == NULL ? moe_load_from(m, file, (size_t)have, config, NULL, 0)
+           : moei_closed(m, status ? status : MOE_ERR_FORMAT, why);
     if (file != NULL)
         MOE_FREE(file);
     return status;

@@ -569,8 +569,8 @@ static void check_wrong_tensors(void)
     refuses_edit("[3,4]", "[3,18446744073709551620]", "range");
     refuses_edit("[3,4]", "[1152921504606846975,1152921504606846975]",
                  "shape");
-    refuses_edit("[0,48]", "[0,48,48]", "JSON");
-    refuses_edit("[0,48]", "[48]", "JSON");
+    refuses_edit("[0,48]", "[0,48,48]", "lacks");
+    refuses_edit("[0,48]", "[48]", "lacks");
     refuses_edit("[0,48]", "[48,0]", "length");
     refuses_edit("[0,48]", "[0,52]", "length");
     refuses_edit("[0,48]", "[4,52]", "gaps or overlap");
