@@ -5617,7 +5617,7 @@ static const char *moei_read_on(moei_stream *f, unsigned char **file,
 MOEI_PATHS moe_status moe_load(moe *m, const char *path,
                                const moe_config *config)
 {
-    moei_stream *f = m && path ? MOEI_STDIO(fopen(path, "rb")) : NULL;
+    moei_stream *f = NULL;
     unsigned char *file = NULL;
     moe_status status = MOE_OK;
     const char *why = NULL;
@@ -5627,9 +5627,11 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
 
     if (m == NULL)
         return MOE_ERR_NULL;
+    if (path == NULL)
+        return moei_closed(m, MOE_ERR_NULL, "path is NULL");
+    f = MOEI_STDIO(fopen(path, "rb"));
     if (f == NULL)
-        return path == NULL ? moei_closed(m, MOE_ERR_NULL, "path is NULL")
-            : moei_closed(m, MOE_ERR_IO, "the file cannot be opened");
+        return moei_closed(m, MOE_ERR_IO, "the file cannot be opened");
     for (; why == NULL && have < need; have = need, need = t.bytes) {
         why = moei_read_on(f, &file, (size_t)have, need, &status);
         if (why == NULL)

@@ -436,8 +436,8 @@ static void check_many(void)
     length--;
     for (i = 0; i < OTHERS; i++) {
         k = i * 7 % OTHERS;
-        say(",\"x%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
-            i, k, k + 1);
+        say(",\"x%d\":{\"dtype\":\"U8\",\"shape\":[1],", i);
+        say("\"data_offsets\":[%d,%d]}", k, k + 1);
     }
     say("}");
     f = file_of(8 + length + (size_t)bytes);
@@ -816,7 +816,7 @@ static void check_predicts(moe *m, const float *due)
 
     moe_predict(m, x, 4, y);
     for (i = 0; i < 4; i++)
-        CHECK_THAT(y[i] - due[i] < 1e-5f && due[i] - y[i] < 1e-5f,
+        CHECK_THAT((float)y[i] - due[i] < 1e-5f && due[i] - (float)y[i] < 1e-5f,
                    "%g, not %g", (double)y[i], (double)due[i]);
 }
 
