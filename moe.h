@@ -246,7 +246,8 @@
     || defined(__ASSOCIATIVE_MATH__)
 #error "moe.h: MOE_SAME_BITS contradicts -ffast-math"
 #endif
-#if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
+#if !defined(FLT_EVAL_METHOD) \
+    || (FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16)
 #error "moe.h: MOE_SAME_BITS needs FLT_EVAL_METHOD 0 (on x86: -mfpmath=sse)"
 #endif
 #endif
@@ -583,9 +584,9 @@ MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
    file's), simd and use apply, and the rest is ignored; balance is 0 where all
    experts run.  A file has no rows: 0 is 64.  moe_bytes of what moe_file_config
    says is the need.  Scales are settled, as after training.  Each error of
-   moe_open and moe_attach; MOE_ERR_FORMAT; moe_view: MOE_ERR_STATE unless floats
-   are little-endian, the numbers aligned and in moe.h's order, with
-   gate.balance. */
+   moe_open and moe_attach; MOE_ERR_FORMAT; moe_view: MOE_ERR_STATE unless
+   floats are little-endian, the numbers aligned and in moe.h's order, and
+   gate.balance is there. */
 MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
                                  const moe_config *config, void *memory,
                                  size_t bytes);
@@ -675,6 +676,16 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOE_FREE(p) free(p)
 #endif
 
+/* Where the compiler works with wider reals, as on x87, only memory rounds.  16
+   is 0 but for half floats. */
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 \
+    && __FLT_EVAL_METHOD__ != 16
+#define MOEI_WIDER
+#define MOEI_ROUNDED volatile
+#else
+#define MOEI_ROUNDED
+#endif
+
 /* Under -ffast-math this file is still compiled as it is written.
    Products and sums are contracted, but not where all must give the same bits,
    nor on x87.  gcc hears no other pragma; -std=c99 alone would forbid it. */
@@ -692,7 +703,7 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #endif
 #ifdef MOE_SAME_BITS
 #pragma GCC optimize("fp-contract=off")
-#elif __FLT_EVAL_METHOD__ == 0
+#elif !defined(MOEI_WIDER)
 #pragma GCC optimize("fp-contract=fast")
 #endif
 #elif defined(MOE_SAME_BITS) && defined(__clang__)
@@ -805,13 +816,6 @@ enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 
 /* Larger errors and logits are cut to this, so that inf - inf cannot be. */
 #define MOEI_LARGEST    ((moe_real)1e30)
-
-/* Where the compiler works with wider reals, as on x87, only memory rounds. */
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0
-#define MOEI_ROUNDED volatile
-#else
-#define MOEI_ROUNDED
-#endif
 
 static moe_real moei_from_bits(moei_bits bits)
 {
@@ -5566,7 +5570,7 @@ MOEI_PATHS moe_status moe_save(moe *m, moe_use keep, const char *path)
         return moei_refuse(m, MOE_ERR_NULL, "path is NULL or empty");
     file = (unsigned char *)MOE_MALLOC(bytes + length + 16);
     if (file == NULL)
-        return moei_refuse(m, MOE_ERR_MEMORY, "there is no memory for the file");
+        return moei_refuse(m, MOE_ERR_MEMORY, "no memory for the file");
     status = moe_save_to(m, keep, file, bytes);
     why = moei_save_fault(m, status);
     beside = (char *)file + bytes;
@@ -5607,7 +5611,7 @@ static const char *moei_read_on(moei_stream *f, unsigned char **file,
             : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
             : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
     return *status == MOE_OK ? NULL
-         : *status == MOE_ERR_MEMORY ? "there is no memory for the file"
+         : *status == MOE_ERR_MEMORY ? "no memory for the file"
          : *status == MOE_ERR_IO ? "the file cannot be read"
                                  : "the file ends too early";
 }

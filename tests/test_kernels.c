@@ -21,7 +21,7 @@
 #define MOE_DOUBLE
 #endif
 #if defined(KERNELS_SAME_BITS) && defined(FLT_EVAL_METHOD)
-#if FLT_EVAL_METHOD == 0        /* where it can be */
+#if FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16       /* where it can be */
 #define MOE_SAME_BITS
 #endif
 #endif
