@@ -3919,10 +3919,12 @@ static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
 static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
                           moe_real scale, moei_rule *rule, moe_real *size)
 {
+    const size_t learnt = m->trained_count - m->balanced;
     moe_real norm = (scale < 0 ? -scale : scale)
-                  * moei_norm(m, m->grads, m->trained_count - m->balanced);
+                  * moei_norm(m, m->grads, learnt);
 
-    if (!moei_is_finite(norm))
+    if (!moei_is_finite(norm) || !moei_all_finite(m->grads + learnt,
+                                                  m->balanced))
         return 0;
     if (t->clip > 0 && norm > t->clip) {
         scale *= t->clip / norm;

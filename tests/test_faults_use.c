@@ -36,6 +36,11 @@ static size_t some_fread(void *at, size_t size, size_t n, FILE *f)
     return no_read ? 0 : fread(at, size, n, f);
 }
 
+static int some_ferror(FILE *f)
+{
+    return no_read || ferror(f);
+}
+
 static int some_rename(const char *from, const char *to)
 {
     return no_rename ? -1 : rename(from, to);
@@ -43,12 +48,14 @@ static int some_rename(const char *from, const char *to)
 
 #define fwrite some_fwrite
 #define fread some_fread
+#define ferror some_ferror
 #define rename some_rename
 #define MOE_ASSERT(e) note((e) ? 1 : 0)
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #undef fwrite
 #undef fread
+#undef ferror
 #undef rename
 #include "check.h"
 
