@@ -163,7 +163,7 @@ fi
 if have clang && have wasm-ld && have make; then
     rm -f "$copy/page.wasm"
     holds "WebAssembly is built" make -C "$copy" page.wasm &&
-        holds "its size" at_most "$(size "$copy/page.wasm")" 68000 &&
+        holds "its size" at_most "$(size "$copy/page.wasm")" 72000 &&
         ! have node || [ ! -x "$work/page" ] ||
         in_node "$copy/page.wasm" "built anew"
 else

@@ -123,7 +123,7 @@ none "no #if below the kernels" not conditions
 none "instruction sets are named in room 5 alone" not instruction_sets
 none "no branch on one case, one expert, all experts" not special_cases
 holds "the top level is as it should be" top_level
-holds "moe.h" at_most "$(wc -l <$header)" 5300
+holds "moe.h" at_most "$(wc -l <$header)" 5660
 holds "manual, options, interface" at_most "$(length_between 0 3)" 650
 holds "kernels" at_most "$(length_between 5 6)" 800
 if has_ctags; then
