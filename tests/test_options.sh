@@ -379,7 +379,7 @@ objects() {
     none "$what: no code of others in a bare object" needs_more "$dir/bare.o"
     none "$what: only malloc, free, assert and files otherwise" \
         needs_more "$dir/full.o" "malloc|free|abort|__assert.*|fopen|fclose|\
-fread|fwrite|fflush|fgetc|getc|feof|fseek|ftell|remove|rename|strlen"
+fread|fwrite|fflush|fgetc|getc|ferror|stat|chmod|remove|rename|strlen"
     if have objdump && [ "$(uname -m)" = x86_64 ]; then
         holds "$what: products and sums are fused" fused "$dir/full.o"
     fi
