@@ -1,16 +1,13 @@
-/* moe.h - adaptive mixtures of local experts in one C header      version 0.1
+/* moe.h - adaptive mixtures of local experts in one C header      version 0.2
 
-   Local expert networks, a gating network that learns which of them answers
-   for which input, both trained together by gradient descent: Jacobs, Jordan,
+   Local expert networks and a gating network that learns which of them answers
+   for which input, all trained together by gradient descent: Jacobs, Jordan,
    Nowlan & Hinton, "Adaptive Mixtures of Local Experts", Neural Computation
    3(1), 79-87, 1991.  C99, usable from C++11; no other file, no libm.
 
-   Rooms, each using only those before it:
-     0 manual          5 kernels        10 forward and backward
-     1 options         6 layout         11 optimisers
-     2 interface       7 experts        12 data
-     3 integration     8 gate           13 training
-     4 numbers         9 mixture       14 model files
+   Rooms:  0 manual     3 platform  6 gate                   9 learning 12 files
+           1 options    4 model     7 mixture               10 data   13 numbers
+           2 interface  5 network   8 forward and backward  11 training 14 loops
    Licence: public domain or MIT, as you choose; see LICENSE.               */
 
 /* ======================================================================== */
@@ -24,8 +21,9 @@
     #include "moe.h"
     ```
 
-   and in every other file just include it.  Keep the name moe.h: the file
-   includes itself, once for each further instruction set.
+   and in every other file just include it.  The file includes itself, once for
+   each instruction set; if you rename it, define MOE_FILE as its new name.
+   Pasted or renamed without that, it works with one instruction set.
 
    A complete program: learn |x| with two straight lines.
 
@@ -33,105 +31,95 @@
     #define MOE_IMPLEMENTATION
     #include "moe.h"
     #include <stdio.h>
-
     int main(void)
     {
         float x[200], d[200], at[3] = {-0.8f, 0.1f, 0.5f}, y[3];
         moe_config config = {0};         // every 0 is a sensible default
         moe_data data = {200, x, d, NULL};
-        moe_report report;
         moe m;
         int i;
-
         for (i = 0; i < 200; i++) {
             x[i] = (float)(i - 100) / 100;
             d[i] = x[i] < 0 ? -x[i] : x[i];
         }
-        config.inputs = 1;
-        config.outputs = 1;
+        config.inputs = config.outputs = 1;
         config.experts = 2;              // linear experts, as in 1991
         if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
-            moe_train(&m, &data, NULL, NULL, &report) != MOE_OK) {
-            printf("%s\n", m.why);
-            return 1;
-        }
-        moe_predict(&m, at, 3, y);
+            moe_train(&m, &data, NULL, NULL, NULL) != MOE_OK)
+            return puts(m.error), 1;
+        moe_predict(&m, at, 3, y);       // y and nothing else
+        moe_forward(&m, at, 3);          // m.y, and m.s, m.p, m.o behind it
         for (i = 0; i < 3; i++)
             printf("%.1f -> %.2f  gate %.2f %.2f\n", at[i], y[i],
                    m.p[2 * i], m.p[2 * i + 1]);
         moe_close(&m);
-        return 0;
     }
     ```
 
    The symbols are the paper's.  One case (a row of x):
-
      x (I)    input                  s (E)    gate logits
      o (K,O)  of experts that ran    p (E)    proportions, softmax of s
      y (O)    blend sum_i p_i o_i    d (O)    desired output
      h (E)    posteriors: how likely expert i made d, given x and d
 
    The three losses (config.loss), e_i = |d - o_i|^2:
-
      MOE_LOSS_MIXTURE   E = -log sum_i p_i exp(-e_i / (2 sigma^2))     (1.3)
-        The default: negative log-likelihood of a mixture of Gaussians.  The
-        expert that already fits a case best learns most from it, so experts
-        specialise early.  h_i is p_i exp(-e_i / (2 sigma^2)) over its sum.
+        The default: the likelihood of a mixture of Gaussians.  The expert that
+        already fits a case best learns most from it: experts specialise early.
+        h_i is p_i exp(-e_i / (2 sigma^2)) over its sum.
      MOE_LOSS_EXPECTED  E = sum_i p_i e_i                              (1.2)
-        The expected error of picking one expert at random by p.  Experts
-        compete, but the best one moves slowest at first.
+        The expected error of one expert picked by p.  Experts compete, but the
+        best one moves slowest at first.
      MOE_LOSS_BLEND     E = |d - y|^2                                  (1.1)
-        The squared error of the blend.  Experts cooperate: usually the
-        smallest error of y, but no expert makes sense alone.
-     With any of them train the top_k that will run, but not 1: p is 1 then,
-     and teaches the gate nothing, so that it is refused.  Only (1.2) and (1.3)
-     make a dense model that is still good when just its best experts run: for
-     top_k = 1 train all by (1.3), and give top_k = 1 when the model is loaded,
-     attached to, or opened over the same params.
+        Experts cooperate: usually the smallest error of y, but no expert makes
+        sense alone.
+     Train the top_k that will run, but not 1: p is 1 then, and teaches the gate
+     nothing.  For top_k = 1 train all by (1.3), then load or attach with 1.
 
-   What the output kind (config.output) makes of them:
-
-     MOE_OUT_LINEAR    o = a, the weighted sum; for regression.  d is
-                       standardised inside by its measured scale.
-     MOE_OUT_LOGISTIC  o = 1/(1 + exp(-a)), targets in [0,1]; the error stays
-                       squared, as in 1991.  Right when every output is on
-                       its target's side of one half.
-     MOE_OUT_SOFTMAX   o = softmax(a), for classes; targets are labels or
-                       rows that sum to 1.  e_i = -sum_k d_k log o_ik, and
-                       mixture   E = -log sum_i p_i exp(-e_i)
-                       expected  E = sum_i p_i e_i
-                       blend     E = -sum_k d_k log y_k
+   The kinds of output (config.output), a the last layer's weighted sum:
+     MOE_OUT_LINEAR    o = a, for regression; d is standardised inside
+     MOE_OUT_LOGISTIC  o = 1/(1 + exp(-a)), targets in [0,1], squared errors as
+                       in 1991; right is what is on its target's side of 1/2
+     MOE_OUT_SOFTMAX   o = softmax(a), for classes; targets are labels or rows
+                       that sum to 1; e_i = -sum_k d_k log o_ik, in (1.3) for
+                       e_i / (2 sigma^2), and (1.1) is -sum_k d_k log y_k
 
    Options, defined before the include:
-
      MOE_IMPLEMENTATION  in one file: the code itself
      MOE_STATIC          all functions static; needs MOE_IMPLEMENTATION too
+     MOE_FILE            what to include again; "moe.h" if not defined
      MOE_DOUBLE          moe_real is double; files that disagree do not link
      MOE_PREDICT_ONLY    no training code or memory; weights open as zeros
      MOE_NO_MALLOC       memory is yours to give; no moe_save, moe_load
      MOE_NO_STDIO        no moe_save and moe_load: files in memory alone
+     MOE_NO_TEXT         no sentences: m.error is "", which saves flash
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
      MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
 
+   Modes (config.mode).  Each can do what those above it can, and needs memory:
+   so many bytes for 4 experts of 16-32-4 and block 1.
+     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,664
+     MOE_MODE_LEARN     moe_learn: the way back of one case            12,724
+     MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
+                        moe_evaluate: a gradient                       24,056
+     MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
+                        moments and the best weights                   57,468
+
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
-   or NULL for one MOE_MALLOC that moe_close frees.  It grows with config.rows,
-   not with how many cases you have: they are worked through in such blocks.
-   Weights that are const (in flash, in a mapped file, of another thread) are
-   attached to, not copied: memory holds only the work arrays.
+   or NULL for one MOE_MALLOC that moe_close frees.  It grows with config.block,
+   the cases worked on at once.  Const weights (in flash, in a mapped file, of
+   another thread) are attached to, which needs moe_work_bytes(&config).
 
     ```c
     static const float weights[] = {0,0, 1,-1, 0,0, 3,-3, 0,0, 0,1, 0,1};
     // biases, weights, gate bias, weights, balance, scale.d, scale.x
-    static float memory[64];
+    static float memory[64], x[1] = {2}, y[1];
     moe_config config = {0};
-    float x[1] = {2}, y[1];
     moe m;
-
-    config.inputs = config.outputs = 1;
+    config.inputs = config.outputs = config.block = 1;
     config.experts = 2;
-    config.rows = 1;
     if (moe_attach(&m, &config, weights, memory, sizeof memory) == MOE_OK)
         moe_predict(&m, x, 1, y);        // 2
     ```
@@ -139,84 +127,61 @@
    Parameters are one flat array, params: experts.0.bias (E,out),
    experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
    gate.0.weight, ..., gate.balance (E, of two experts or more; 0 unless used;
-   trained_count ends there), scale.d (2,O), scale.x (2,I).  Scales are not
-   learnt: row 0 is shift, row 1 factor, 0 and 1 until data were measured.
-   moe_find tells of layers.
+   trained_count ends there), scale.d (2,O), scale.x (2,I).  moe_layer_at tells
+   where layers are.  Scales are not learnt: row 0 is shift, row 1 factor, 0 and
+   1 until data were measured, for outputs only if linear.  Networks see (x -
+   shift) * factor, y is shift + factor * their blend: losses and sigma are in
+   standardised units; y, o and d are in yours.
 
-     z = (x - shift) * factor            what the networks see
-     y = shift + factor * y'             what you get; only linear outputs are
-                                         measured, others keep 0 and 1
-
-   Losses and sigma are in standardised units; y, o and d are in yours.
-
-   Your own loop.  All that moe_train does is there one step at a time, too: for
-   cases that arrive one by one, for a gradient of your own (moe_backward), or
-   for many machines (sum the grads arrays).
+   Your own loop.  moe_gradient adds to m.grads and moe_step uses it up: between
+   them you may change it, or sum it over many machines; moe_backward is for an
+   error of your own.  moe_learn learns cases one by one, on the device too:
 
     ```c
-    static float memory[256];
+    static float memory[64], x[2], d[1];
     moe_config config = {0};
-    moe_training sgd = {0};
-    float x[2], d[1];
+    moe_training how = {0};
     moe_data one = {1, x, d, NULL};
     moe m;
     int t;
-
-    config.inputs = 2;
-    config.outputs = 1;
-    config.experts = 2;
-    config.rows = 1;
-    config.use = MOE_USE_LEARN;          // no moments: SGD without momentum
-    sgd.optimizer = MOE_SGD;
-    sgd.rate = 0.05f;
-    if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
-        return 1;
-    for (t = 0; t < 1000; t++) {
-        x[0] = (float)(t % 7) - 3;
-        x[1] = (float)(t % 5) - 2;
-        d[0] = x[0] > 0 ? x[1] : -x[1];
-        moe_gradient(&m, &one);          // grads += dE/dparams
-        moe_step(&m, &sgd, 1);           // params -= rate * grads; grads = 0
-    }
+    config.inputs = config.experts = 2;
+    config.outputs = config.block = 1;
+    config.mode = MOE_MODE_LEARN;
+    how.rate = 0.05f;
+    if (moe_open(&m, &config, memory, sizeof memory) == MOE_OK)
+        for (t = 0; t < 1000; t++) {
+            x[0] = (float)(t % 7) - 3;
+            x[1] = (float)(t % 5) - 2;
+            d[0] = x[0] > 0 ? x[1] : -x[1];
+            moe_learn(&m, &one, &how);   // says how many cases it left out
+        }
     ```
 
-   Model files.  moe_save(&m, MOE_USE_PREDICT, path) writes to a new file beside
-   path (path.1f2e3d4c.tmp, created only if there is none), flushes to the
-   system (C has no more) and renames, so that a whole file, old or new, is
-   always there; only Windows must remove it first.  A killed program may leave
-   its .tmp behind.  POSIX keeps an old file's permissions.  moe_load(&m, path,
-   NULL) opens a moe with it, through a pipe, too; moe_view uses weights where
-   they lie, in a mapped file or in flash.  Any file is refused unless it is
-   sound and its weights finite.  MOE_USE_TRAIN, in the progress callback, makes
-   a checkpoint, from which moe_train goes on with the same bits if rows are the
-   same (not in double).  Files are safetensors, which Python reads: the names
-   above, the configuration as strings under __metadata__ (of sigma and balance
-   the bits), float32, least byte first.  Other tools may write them in any
-   order, with tensors of their own beside; without gate.balance it is zeros.
+   Model files.  moe_save(&m, MOE_MODE_PREDICT, path) writes beside path and
+   renames: a whole file, old or new, is always there (Windows has a gap).
+   moe_load(&m, path, NULL) opens a moe with it; moe_load_in_place uses weights
+   where they lie, mapped or in flash.  A damaged file is refused.  With
+   MOE_MODE_TRAIN the progress callback saves a checkpoint, from which moe_train
+   goes on with the same bits (not in double).  Files are safetensors, which
+   Python reads: float32, names as above, the configuration in __metadata__.
 
-   Errors.  What can fail returns a moe_status and leaves a sentence in m.why
-   (not moe_save_to, for its m is const), "ok" after MOE_OK; a refused call
-   changes nothing, but open, attach, load and view close m.  What is called
-   per frame - predict, forward, backward, gradient - cannot fail on an open
-   moe.  It asserts what it needs, and does nothing where that does not hold
-   and MOE_ASSERT lets it pass.  No step is made that would leave a number that
-   is not finite; -ffast-math takes no check away.
+   Errors.  What can fail returns a moe_status and leaves a sentence in m.error
+   (not moe_save_memory, for its m is const), "ok" after MOE_OK.  A refused call
+   changes nothing, but open, attach and load close m.  What is called per frame
+   (predict, forward, backward, gradient, learn) cannot fail on an open moe; it
+   asserts what it needs, and does nothing where that does not hold.
 
-   Threads.  No globals, no hidden state.  A moe belongs to one thread at a
-   time; any number of them may be attached to the same weights.  Compiled with
-   -fopenmp, large blocks are shared out among OpenMP's threads, small ones are
-   not; the results are the same bits for any number of them.
+   Threads.  There are no globals.  A moe belongs to one thread at a time; any
+   number of them may be attached to the same weights.  With -fopenmp threads
+   share out large blocks, and any number of threads gives the same bits.
 
-   Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  The gate and
-   the likelihood work in logits after subtracting the largest, so that |s| up
-   to 1e30 gives finite p, h and E.  The same seed, binary and kind of processor
-   give the same bits; another instruction set (config.simd) agrees to rounding.
-
-   With MOE_SAME_BITS every compiler, optimisation and instruction set gives the
-   same bits, for games in lockstep: products and sums are not contracted, and
-   each sum has one order.  Predictions do not depend then on which cases stand
-   together in a call, nor learning on config.rows.  Refused where that cannot
-   be: -ffast-math, x87 and, by moe_open, flushed subnormals or fused products.
+   Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  Logits up to
+   1e30 give finite p, h and E, and only finite steps are made.  The same seed,
+   binary and kind of processor give the same bits; another instruction set
+   (config.simd) agrees to rounding.  With MOE_SAME_BITS every compiler,
+   optimisation, instruction set and block gives the same bits, for games in
+   lockstep.  It is refused where that cannot be: with -ffast-math, on x87 and,
+   by moe_open, where subnormals are flushed or products fused.
 */
 
 /* ======================================================================== */
@@ -237,6 +202,9 @@
 #if defined(MOE_MALLOC) && defined(MOE_NO_MALLOC)
 #error "moe.h: MOE_NO_MALLOC contradicts MOE_MALLOC"
 #endif
+#if defined(MOE_STATIC) && !defined(MOE_IMPLEMENTATION)
+#error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
+#endif
 #ifndef MOE_SAME_BITS
 #define MOEI_IN_ORDER 0
 #else
@@ -251,32 +219,11 @@
 #error "moe.h: MOE_SAME_BITS needs FLT_EVAL_METHOD 0 (on x86: -mfpmath=sse)"
 #endif
 #endif
-#if defined(MOE_STATIC) && !defined(MOE_IMPLEMENTATION)
-#error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
-#endif
-
-/* With -Os nothing is inlined by force. */
-#ifdef __OPTIMIZE_SIZE__
-#define MOEI_INLINE
-#define MOEI_SIZED(small, fast) small
-#else
-#define MOEI_INLINE always_inline,
-#define MOEI_SIZED(small, fast) fast
-#endif
-#define MOEI_NEAR MOEI_SIZED(static MOEI_UNUSED, MOEI_FAST)
-
-#define MOEI_TARGET             /* the instruction set, where it is chosen */
-#define MOEI_LOOP static MOEI_UNUSED MOEI_TARGET
 #ifdef __GNUC__
 #define MOEI_UNUSED __attribute__((unused))
-#define MOEI_FAST static inline __attribute__((MOEI_INLINE unused)) MOEI_TARGET
-#define MOEI_APART static __attribute__((noinline, unused)) MOEI_TARGET
 #else
 #define MOEI_UNUSED
-#define MOEI_FAST static
-#define MOEI_APART static
 #endif
-
 #ifdef MOE_STATIC
 #define MOE_DEF static MOEI_UNUSED
 #else
@@ -285,34 +232,37 @@
 
 /* Two widths, two sets of names: files that disagree do not link. */
 #ifdef MOE_DOUBLE
-#define moe_status_text moe_status_text_double
-#define moe_check       moe_check_double
-#define moe_bytes       moe_bytes_double
-#define moe_work_bytes  moe_work_bytes_double
-#define moe_open        moe_open_double
-#define moe_attach      moe_attach_double
-#define moe_close       moe_close_double
-#define moe_find        moe_find_double
-#define moe_measure     moe_measure_double
-#define moe_predict     moe_predict_double
-#define moe_train       moe_train_double
-#define moe_evaluate    moe_evaluate_double
-#define moe_forward     moe_forward_double
-#define moe_backward    moe_backward_double
-#define moe_gradient    moe_gradient_double
-#define moe_step        moe_step_double
-#define moe_file_config moe_file_config_double
-#define moe_save_bytes  moe_save_bytes_double
-#define moe_save_to     moe_save_to_double
-#define moe_load_from   moe_load_from_double
-#define moe_view        moe_view_double
-#define moe_save        moe_save_double
-#define moe_load        moe_load_double
+#define moe_status_text   moe_status_text_double
+#define moe_check_config  moe_check_config_double
+#define moe_bytes         moe_bytes_double
+#define moe_work_bytes    moe_work_bytes_double
+#define moe_open          moe_open_double
+#define moe_attach        moe_attach_double
+#define moe_close         moe_close_double
+#define moe_layer_at      moe_layer_at_double
+#define moe_fit_scales    moe_fit_scales_double
+#define moe_predict       moe_predict_double
+#define moe_forward       moe_forward_double
+#define moe_learn         moe_learn_double
+#define moe_train         moe_train_double
+#define moe_evaluate      moe_evaluate_double
+#define moe_backward      moe_backward_double
+#define moe_gradient      moe_gradient_double
+#define moe_step          moe_step_double
+#define moe_read_config   moe_read_config_double
+#define moe_save_bytes    moe_save_bytes_double
+#define moe_save_memory   moe_save_memory_double
+#define moe_load_memory   moe_load_memory_double
+#define moe_load_in_place moe_load_in_place_double
+#define moe_save          moe_save_double
+#define moe_load          moe_load_double
 typedef double moe_real;
 #define MOEI_EITHER(single, twice) twice
+#define MOEI_REALS(name) name##_pd
 #else
 typedef float moe_real;
 #define MOEI_EITHER(single, twice) single
+#define MOEI_REALS(name) name##_ps
 #endif
 
 /* ======================================================================== */
@@ -321,6 +271,9 @@ typedef float moe_real;
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define MOE_VERSION_MAJOR 0
+#define MOE_VERSION_MINOR 2
 
 #define MOE_MAX_HIDDEN 4        /* hidden layers of an expert or of the gate */
 #define MOE_MAX_SIZE 32767      /* largest I, O, E, hidden width and rows    */
@@ -332,13 +285,11 @@ typedef enum moe_status {
     MOE_ERR_NULL,      /* a required pointer is NULL                         */
     MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict       */
     MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
-    MOE_ERR_DATA,      /* x, d or a label is not finite or out of range, or
-                          so far off that y or the loss is not finite        */
+    MOE_ERR_DATA,      /* x, d, a label or the loss of it is out of range    */
     MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
     MOE_ERR_FORMAT,    /* not a model file, or a damaged or hostile one      */
     MOE_ERR_IO,        /* a file could not be opened, read, written, renamed */
-    MOE_ERR_STATE      /* this moe cannot do that: its weights are const, or
-                          it was opened for less; MOE_SAME_BITS cannot hold  */
+    MOE_ERR_STATE      /* this moe cannot do that, or MOE_SAME_BITS not hold */
 } moe_status;
 
 typedef enum moe_activation {
@@ -353,10 +304,8 @@ typedef enum moe_output {
     MOE_OUT_LINEAR = 0, MOE_OUT_LOGISTIC, MOE_OUT_SOFTMAX
 } moe_output;
 
-typedef enum moe_loss {
-    MOE_LOSS_MIXTURE = 0,   /* (1.3) */
-    MOE_LOSS_EXPECTED,      /* (1.2) */
-    MOE_LOSS_BLEND          /* (1.1) */
+typedef enum moe_loss {           /* (1.3), (1.2), (1.1) */
+    MOE_LOSS_MIXTURE = 0, MOE_LOSS_EXPECTED, MOE_LOSS_BLEND
 } moe_loss;
 
 typedef enum moe_optimizer {
@@ -365,12 +314,13 @@ typedef enum moe_optimizer {
     MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v            */
 } moe_optimizer;
 
-typedef enum moe_use {
-    MOE_USE_TRAIN = 0,  /* parameters, gradients, two moments, best weights  */
-    MOE_USE_LEARN,      /* parameters and gradients: moe_gradient and a plain
-                           SGD moe_step, on a device; evaluation             */
-    MOE_USE_PREDICT     /* parameters only                                   */
-} moe_use;
+/* What a moe can do, and has memory for: each does all that follow. */
+typedef enum moe_mode {
+    MOE_MODE_TRAIN = 0, /* moe_train, Adam, momentum: moments, best weights  */
+    MOE_MODE_GRADIENT,  /* moe_gradient, _backward, _evaluate, SGD moe_step  */
+    MOE_MODE_LEARN,     /* moe_learn: what the way back of one case needs    */
+    MOE_MODE_PREDICT    /* moe_predict, moe_forward                          */
+} moe_mode;
 
 /* Columns first .. first+count-1 of a row of x; count 0: to its end. */
 typedef struct moe_span { int first, count; } moe_span;
@@ -381,26 +331,22 @@ typedef struct moe_config {
     int inputs;                  /* *I: reals in a row of x                  */
     int outputs;                 /* *O: reals in a row of y and d            */
     int experts;                 /* *E: 1 is an ordinary network, no gate    */
-    int top_k;                   /* K: experts that run, those of the largest
-                                    s + gate.balance; 0: all.  1 of several
-                                    predicts only: its gate learns nothing   */
+    int top_k;                   /* K: experts that run, of the largest s +
+                                    gate.balance; 0: all; 1 predicts only    */
     int hidden[MOE_MAX_HIDDEN];  /* widths of each expert's hidden layers,
                                     the first 0 ends; none: linear experts   */
     int gate_hidden[MOE_MAX_HIDDEN];  /* the same for the gate               */
-    moe_span expert_sees;        /* the part of x that experts are given     */
-    moe_span gate_sees;          /* the part that the gate is given          */
+    moe_span expert_inputs;      /* the part of x that experts are given     */
+    moe_span gate_inputs;        /* the part that the gate is given          */
     moe_activation activation;   /* of the hidden units                      */
     moe_output output;           /* of the experts                           */
     moe_loss loss;               /* may be changed later, as sigma, balance  */
     moe_real sigma;              /* standard deviation in (1.3), standardised
-                                    units; 0: 1.  Ignored by softmax experts,
-                                    which have none                          */
-    moe_real balance;            /* weight of the balance loss; 0: none; needs
-                                    top_k in 1..E-1                          */
-    int rows;                    /* B: cases worked on at once; 0: 64        */
-    int simd;                    /* vectors of so many bits; 1: none, plain C;
-                                    0: the widest (with -Os only one)        */
-    moe_use use;
+                                    units; 0: 1.  Softmax experts have none  */
+    moe_real balance_loss;       /* its weight; 0: none; top_k is in 1..E-1  */
+    int block;                   /* B: cases worked on at once; 0: 64        */
+    int simd;                    /* bits of vectors; 1: none; 0: the widest  */
+    moe_mode mode;
     uint64_t seed;               /* of the initial weights                   */
 } moe_config;
 
@@ -409,79 +355,75 @@ typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
 
 /* Private: a stack of layers, `copies` of it side by side in params. */
 typedef struct moei_net {
-    int copies, layers, first;               /* first: its column of x       */
-    int widest[2];                           /* of every second layer, back  */
-    int kept;                                /* copies have arrays apart     */
-    int32_t *start;                          /* (copies+1) where its cases
-                                                begin in the next two        */
-    int32_t *cases;                          /* (B K) the cases; NULL: all   */
-    int32_t *place;                          /* (B K) case K + k: its choice */
-    moe_layer layer[MOE_MAX_HIDDEN + 1];     /* of copy 0                    */
-    int function[MOE_MAX_HIDDEN + 1];        /* what each layer's sums go into*/
-    moe_real *pre[MOE_MAX_HIDDEN + 1];       /* (B K,out) those sums         */
-    moe_real *act[MOE_MAX_HIDDEN + 1];       /* (B K,out) what comes out     */
+    int16_t copies, layers, first;           /* first: its column of x       */
+    int16_t width[MOE_MAX_HIDDEN + 2];       /* of x, of each layer's y      */
+    size_t at;                               /* of its first parameter       */
 } moei_net;
 
-#define MOEI_WORK 17            /* private: arrays of a block */
+typedef struct moei_loops moei_loops;        /* of an instruction set        */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
-   memory, or the weights it was attached to.  The arrays are (rows, ...),
-   row by row; they show the last block of the last moe_forward, moe_predict,
-   moe_evaluate or moe_gradient, and are undefined after moe_train. */
+   memory, or the weights it was attached to.  The arrays are (rows, ...), row
+   by row: moe_forward shows s, p, selected, o and y of its rows, moe_gradient h
+   of its last cases, moe_evaluate the last cases; other calls may change what
+   they hold. */
 typedef struct moe {
-    moe_config config;           /* as opened, defaults filled in; a copy, of
-                                    which loss, sigma, balance and seed may
-                                    be changed: the rest has no effect       */
-    const moe_real *params;      /* (value_count) what prediction reads; may
+    moe_config config;           /* as opened, defaults filled in; loss, sigma,
+                                    balance and seed may be changed          */
+    const moe_real *params;      /* (param_count) what prediction reads; may
                                     point at others of the same configuration*/
-    moe_real *own;               /* the same, writable; NULL: const weights.
-                                    Training needs params == own             */
+    moe_real *weights;           /* the same, writable; NULL: const weights.
+                                    Training needs params == weights         */
     moe_real *grads;             /* (trained_count); NULL for prediction     */
     size_t trained_count;        /* parameters that learning changes         */
-    size_t value_count;          /* and the scales behind them               */
-    const char *why;             /* of the last call that returns a status:
+    size_t param_count;          /* and the scales behind them               */
+    const char *error;           /* of the last call that returns a status:
                                     "ok", or what was wrong; where it tells
                                     numbers, it lies in m itself             */
     int epoch;                   /* epochs trained so far                    */
     int rows;                    /* rows below: those of the last block      */
     const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
-    const int32_t *chosen;       /* (rows,K)   experts that ran, ascending   */
+    const int32_t *selected;     /* (rows,K)   experts that ran, ascending   */
     const moe_real *o;           /* (rows,K,O) their outputs, user's units   */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
     const moe_real *h;           /* (rows,E)   posteriors, after
                                     moe_gradient; NULL for prediction.  p and
                                     h are 0 for experts that did not run     */
-    /* Private from here on. */
-    moe_config fixed;            /* the same configuration: of config itself
-                                    loss, sigma, balance and seed are read   */
+    /* Private from here on.  What memory depends on is kept apart. */
+    int16_t I, O, E, K, B;       /* of the configuration                     */
+    int8_t mode, activation, output;
+    int8_t best_learnt;          /* 0: best weights are those before training*/
+    int8_t scale_state;          /* 1: measured, 2: settled by learning      */
+    int8_t set;                  /* of loops, by instruction set             */
+    int16_t thread_count;
     moei_net expert, gate;
-    moe_real *work[MOEI_WORK];   /* arrays of a block, by name: see room 6   */
-    int columns[MOEI_WORK];      /* of each                                  */
-    int n;                       /* cases in the block at hand               */
-    int forwarded;               /* n of the moe_forward that moe_backward
-                                    may follow; -1: none                     */
-    int set;                     /* which kernels: see room 5                */
-    int32_t *choice, *shown;     /* (B,K)  of this block, or NULL; chosen     */
-    int32_t *order;              /* (B)  cases of a block that is shuffled    */
-    int sparse;                  /* whether just some experts run for a case */
-    size_t balanced;             /* values of gate.balance, E or 0           */
-    moe_real *share;             /* (E) f of the balance loss, if sparse     */
-    moe_real *sum;               /* (3,2E+4) what a report adds up, what
-                                    rounding took from it, cases to add      */
-    int counted;                 /* cases in these sums                      */
-    moe_real *means;             /* (2E)   usage and won of the report       */
-    moe_real *kept[3];           /* (trained_count) two moments, best weights*/
-    moe_real largest_moment;     /* neither a first moment nor the root of a
-                                    second one is larger                     */
-    int best_learnt;             /* 0: best weights are those before training*/
+    int n, N, first;             /* cases at hand, the width of their arrays,
+                                    where they begin in the block            */
+    int runs;                    /* of the experts, for these cases          */
+    int shown_count;             /* rows that moe_backward may follow        */
+    moe_real *x, *d, *blend;     /* (I,P), (O,P), (O,P)  standardised        */
+    moe_real *logits, *loss;     /* (E,P), (P)                               */
+    moe_real *prop, *log_p, *error_of, *post;   /* (K,P)  p, log p, e, h     */
+    moe_real *out, *log_o, *log_y;              /* of all runs; (2,O,P)      */
+    moe_real *acts, *gate_acts;  /* of hidden layers, kept to learn          */
+    size_t act_features, gate_features;         /* numbers of a case there   */
+    moe_real *scratch;           /* of each thread                           */
+    size_t act_size, scratch_size;
+    moe_real *run_list, *order;  /* whole numbers: of sorted cases; (B) of a
+                                    shuffled block                           */
+    moe_real *back_to_x;         /* where dE/dx goes                         */
+    moe_real *share;             /* (2,E) of the balance loss                */
+    moe_real *sum;               /* (3,2E+4), then (2E) means, of a report   */
+    moe_real *stored;            /* two moments, best weights                */
+    moe_real largest_moment;     /* no first moment, and no root of a second,
+                                    is larger                                */
+    moe_real next_moment;        /* the same after the step at hand          */
+    int counted;                 /* cases in the sums                        */
     void *heap;                  /* what moe_close frees                     */
-    char said[56 + 5 * sizeof(size_t)];      /* a sentence with two numbers  */
-    int scaled;                  /* 1: measured, 2: settled by learning      */
     int32_t steps;               /* optimiser steps so far                   */
     moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
-    moe_real best_loss;          /* of the best weights                      */
-    moe_real rate_factor;        /* of the default rate                      */
-    int waiting;                 /* epochs since best_loss; -1: no best yet  */
+    moe_real best_loss, rate_factor;
+    int epochs_since_best;       /* -1: no best yet                          */
 } moe;
 
 /* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
@@ -501,10 +443,10 @@ typedef struct moe_report {
     moe_real squared_error;      /* |d - y|^2, in the user's units           */
     moe_real accuracy;           /* share classified right; -1: linear       */
     moe_real gate_entropy;       /* -sum_i p_i log p_i, nats                 */
-    moe_real imbalance;          /* E times the largest share won; 1 is even */
+    moe_real imbalance;          /* E times the largest load; 1 is even      */
     int dead;                    /* experts that won no case                 */
     const moe_real *usage;       /* (E) mean p; until the next call on m     */
-    const moe_real *won;         /* (E) share of cases in which p is largest;
+    const moe_real *load;        /* (E) share of cases in which p is largest;
                                     with top_k, of the choices               */
     int bad_row, bad_column;     /* of MOE_ERR_DATA, else -1: training rows,
                                     validation rows; x's columns, d's columns*/
@@ -521,9 +463,8 @@ typedef struct moe_training {
     moe_real momentum;           /* of SGD, in [0,1)                         */
     moe_real weight_decay;       /* on weights, not on biases; 0: none       */
     moe_real clip;               /* largest norm of a step's gradient; 0: any*/
-    moe_real balance_rate;       /* step of gate.balance, which steers top_k
-                                    towards even use; 0: none; needs top_k in
-                                    2..E-1                                   */
+    moe_real balance_rate;       /* step of gate.balance towards even use;
+                                    0: none; needs top_k in 2..E-1           */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
     int patience;                /* with validation, which restores the best
                                     weights: epochs without a better loss
@@ -538,12 +479,36 @@ typedef struct moe_training {
 /* A few words for a status, never NULL. */
 MOE_DEF const char *moe_status_text(moe_status status);
 
-/* MOE_OK, MOE_ERR_NULL or MOE_ERR_CONFIG; why (or NULL) gets the sentence. */
-MOE_DEF moe_status moe_check(const moe_config *config, const char **why);
+/* MOE_OK, MOE_ERR_NULL or MOE_ERR_CONFIG; error (or NULL) gets the sentence. */
+MOE_DEF moe_status moe_check_config(const moe_config *config,
+                                    const char **error);
 
-/* Bytes that moe_open needs, and moe_attach; 0: moe_check refuses. */
+/* Bytes that moe_open needs, and moe_attach; 0: moe_check_config refuses. */
 MOE_DEF size_t moe_bytes(const moe_config *config);
 MOE_DEF size_t moe_work_bytes(const moe_config *config);
+
+/* The same as constants, for memory without a heap: block 1, a hidden layer of
+   `hidden` units (0: none), a linear gate, experts that are not softmax, units
+   that are not silu; K is top_k, or E where that is 0.
+     MOE_WORK_BYTES     moe_work_bytes
+     MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
+     MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN */
+#define MOE_WORK_BYTES(I, O, E, K, hidden)                                   \
+    ((size_t)((hidden) + (I) + (O) + (E) + 2 * (K) + 2 * (O) * (K)           \
+              + ((E) > 1 ? (O) : 0) + ((K) < (E) ? 2 * (E) : 0))             \
+     * sizeof(moe_real))
+#define MOE_PREDICT_BYTES(I, O, E, K, hidden)                                \
+    ((size_t)MOE_PARAM_LINES(I, O, E, hidden) * sizeof(moe_real)             \
+     + MOE_WORK_BYTES(I, O, E, K, hidden))
+#define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
+    (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
+     + (size_t)((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
+                + 3 * (K) + 1 + 2 * (O) + (K) * (hidden)                     \
+                + ((K) < (E) ? 3 * (E) : 0)) * sizeof(moe_real))
+#define MOE_PARAM_LINES(I, O, E, hidden)                                     \
+    (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
+                          : ((I) + 1) * (O))                                 \
+      + ((E) > 1 ? ((I) + 2) * (E) : 0) + 2 * ((I) + (O)) + 15) / 16 * 16)
 
 /* Open a moe with its own weights: all layers uniform in +-1/sqrt(inputs of the
    unit), but the gate's last is 0, so that p starts even.  Reads nothing of
@@ -554,7 +519,7 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
                             size_t bytes);
 
 /* The same over weights that stay where they are; predicts only.  params is
-   (value_count) and must outlive m. */
+   (param_count) and must outlive m. */
 MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
                               const moe_real *params, void *memory,
                               size_t bytes);
@@ -564,68 +529,64 @@ MOE_DEF void moe_close(moe *m);
 
 /* Where layer 0, 1, ... of expert 0..E-1 is in params; expert E is the gate.
    Zeros for what does not exist (one expert has no gate: p = 1, s = 0). */
-MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer);
+MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer);
 
-/* y (n,O) = blend for x (n,I), any n; n < 1 does nothing.  y may be x.  On a
-   closed moe an assertion fails, and nothing is done. */
+/* y (n,O) = blend for x (n,I), any n; n < 1 does nothing.  y may be x. */
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 
 /* Forward for the first min(n,B) rows; returns how many. */
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
 
 /* Model files, see the manual.  What the file at hand holds: its use is
-   MOE_USE_TRAIN for a checkpoint, else MOE_USE_PREDICT.  MOE_ERR_NULL or
+   MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT.  MOE_ERR_NULL or
    _FORMAT, and then config stays as it was. */
-MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
+MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
                                    size_t file_bytes);
 
 /* Open a moe with the weights of a file, or over them as they lie there, read
-   only.  config NULL: as moe_file_config says; else its rows, top_k (0: the
-   file's), simd and use apply, and the rest is ignored; balance is 0 where all
-   experts run.  A file has no rows: 0 is 64.  moe_bytes of what moe_file_config
-   says is the need.  Scales are settled, as after training.  Each error of
-   moe_open and moe_attach; MOE_ERR_FORMAT; moe_view: MOE_ERR_STATE unless
-   floats are little-endian, the numbers aligned and in moe.h's order, and
-   gate.balance is there. */
-MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
-                                 const moe_config *config, void *memory,
-                                 size_t bytes);
-MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
-                            const moe_config *config, void *memory,
-                            size_t bytes);
+   only.  config NULL: as moe_read_config says; else its block, simd, mode and
+   top_k (0: the file's) apply, and the rest is ignored; balance_loss is 0 where
+   all experts run.  A file has no block: 0 is 64, and moe_bytes of what
+   moe_read_config says is the need.  Scales are settled, as after training.
+   Each error of moe_open and moe_attach; MOE_ERR_FORMAT; moe_load_in_place:
+   MOE_ERR_STATE unless floats are little-endian and the numbers aligned, in
+   moe.h's order and with gate.balance. */
+MOE_DEF moe_status moe_load_memory(moe *m, const void *file, size_t file_bytes,
+                                   const moe_config *config, void *memory,
+                                   size_t bytes);
+MOE_DEF moe_status moe_load_in_place(moe *m, const void *file,
+                                     size_t file_bytes,
+                                     const moe_config *config, void *memory,
+                                     size_t bytes);
 
-/* A file in memory; keep MOE_USE_TRAIN makes a checkpoint, else weights alone
+/* A file in memory; keep MOE_MODE_TRAIN makes a checkpoint, else weights alone
    are kept.  Bytes, 0 if it cannot be; MOE_ERR_NULL; _STATE: m is closed or
    lacks what to keep; _CONFIG; _DIVERGED: not finite as float32; _MEMORY. */
-MOE_DEF size_t moe_save_bytes(const moe *m, moe_use keep);
-MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
-                               size_t bytes);
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep);
+MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
+                                   size_t bytes);
 
 #ifndef MOE_NO_STDIO
-/* The same by path; both allocate a whole file's bytes; also MOE_ERR_IO: why
-   says whether the file was not opened, read, written or renamed.  moe_load
-   reads 8 bytes, the header and what that asks for, so that a bad header costs
-   no more; of a pipe it waits for the end. */
-MOE_DEF moe_status moe_save(moe *m, moe_use keep, const char *path);
+/* The same by path; both allocate a whole file's bytes; also MOE_ERR_IO: error
+   says whether the file was not opened, read, written or renamed. */
+MOE_DEF moe_status moe_save(moe *m, moe_mode keep, const char *path);
 MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 #endif
 
 #ifndef MOE_PREDICT_ONLY
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
-   your own; moe_train does it by itself, once.  Weights that a constant column
-   of x meets become 0.  MOE_ERR_STATE after any training or step. */
-MOE_DEF moe_status moe_measure(moe *m, const moe_data *data);
+   your own; moe_train does it by itself, once.  MOE_ERR_STATE after any
+   training or step. */
+MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 
 /* Train.  validation, t and report may be NULL.  MOE_OK, MOE_STOPPED, or
-   MOE_ERR_NULL, _CONFIG, _DATA, _STATE, before anything changes; _DIVERGED: the
-   weights are the best that were measured, or those before training, which
-   then has not measured the scales.  After MOE_OK y is finite for data->x. */
+   MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes), _STATE,
+   _DIVERGED. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
                              const moe_data *validation,
                              const moe_training *t, moe_report *report);
 
-/* What training reports, for any data; needs MOE_USE_TRAIN or _LEARN.  Refuses
-   with MOE_ERR_DATA, too, a row for which y or the loss is not finite. */
+/* What training reports, for any data; needs MOE_MODE_TRAIN or _LEARN. */
 MOE_DEF moe_status moe_evaluate(moe *m, const moe_data *data,
                                 moe_report *report);
 
@@ -641,10 +602,15 @@ MOE_DEF void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx);
 MOE_DEF moe_real moe_gradient(moe *m, const moe_data *data);
 
 /* One optimiser step on scale * grads, then grads = 0.  t NULL: defaults
-   (plain SGD for MOE_USE_LEARN).  MOE_ERR_NULL, _CONFIG and _STATE change
-   nothing; MOE_ERR_DIVERGED (the gradient is not finite, or a weight or moment
-   would not be) keeps weights and moments, and grads = 0. */
+   (plain SGD for MOE_MODE_GRADIENT).  MOE_ERR_NULL, _CONFIG and _STATE change
+   nothing; MOE_ERR_DIVERGED (not finite) keeps the weights, and grads = 0. */
 MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
+
+/* Plain SGD, each case in turn, straight into the weights: no grads are needed.
+   Of t (NULL: defaults) rate and clip count.  Returns how many cases were left
+   out, because x or d is not finite, a label is out of range or the step would
+   not be finite: these change nothing. */
+MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #endif /* MOE_PREDICT_ONLY */
 
 #ifdef __cplusplus
@@ -652,21 +618,19 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #endif
 #endif /* MOE_H */
 
-/* The kernels read this file again, with MOEI_LANES defined: see room 5. */
+/* The loops read this file again, with MOEI_LANES defined: see room 14. */
 #if defined(MOEI_LANES) \
     || (defined(MOE_IMPLEMENTATION) && !defined(MOE_IMPLEMENTED))
 #define MOE_IMPLEMENTED
 #ifndef MOEI_LANES
 
 /* ======================================================================== */
-/* 3  INTEGRATION                                                           */
+/* 3  PLATFORM                                                              */
 /* ======================================================================== */
-
 #ifndef MOE_ASSERT
 #include <assert.h>
 #define MOE_ASSERT(e) assert(e)
 #endif
-
 #if defined(MOE_NO_MALLOC)
 #define MOE_MALLOC(n) ((void)(n), (void *)NULL)
 #define MOE_FREE(p) ((void)(p))
@@ -675,79 +639,130 @@ MOE_DEF moe_status moe_step(moe *m, const moe_training *t, moe_real scale);
 #define MOE_MALLOC(n) malloc(n)
 #define MOE_FREE(p) free(p)
 #endif
+#ifdef MOE_NO_TEXT
+#define MOEI_TEXT(sentence) ""
+#else
+#define MOEI_TEXT(sentence) sentence
+#endif
 
-/* Where the compiler works with wider reals, as on x87, only memory rounds.  16
-   is 0 but for half floats. */
+/* Where the compiler works with wider reals, as on x87, only memory rounds. */
 #if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 \
     && __FLT_EVAL_METHOD__ != 16
-#define MOEI_WIDER
 #define MOEI_ROUNDED volatile
 #else
 #define MOEI_ROUNDED
 #endif
 
-/* Under -ffast-math this file is still compiled as it is written.
-   Products and sums are contracted, but not where all must give the same bits,
-   nor on x87.  gcc hears no other pragma; -std=c99 alone would forbid it. */
-#if defined(__FAST_MATH__) \
-    || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#define MOEI_FAST_MATH
-#endif
+/* Under -ffast-math this file is still compiled as it is written.  Products and
+   sums are contracted, but not where all must give the same bits, nor on x87;
+   strips of numbers become vectors.  gcc hears no other pragma. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define MOEI_CONTRACT_AGAIN _Pragma("GCC pop_options")
 #pragma GCC push_options
-#ifdef MOEI_FAST_MATH
+#if __FINITE_MATH_ONLY__
 #pragma GCC optimize("no-fast-math", "no-finite-math-only", \
                      "no-unsafe-math-optimizations", "no-associative-math", \
                      "no-reciprocal-math", "signed-zeros")
 #endif
 #ifdef MOE_SAME_BITS
 #pragma GCC optimize("fp-contract=off")
-#elif !defined(MOEI_WIDER)
+#elif __FLT_EVAL_METHOD__ == 0 || __FLT_EVAL_METHOD__ == 16
 #pragma GCC optimize("fp-contract=fast")
+#endif
+#ifndef __OPTIMIZE_SIZE__
+#pragma GCC optimize("no-trapping-math", "tree-loop-vectorize")
 #endif
 #elif defined(MOE_SAME_BITS) && defined(__clang__)
 #define MOEI_CONTRACT_AGAIN _Pragma("STDC FP_CONTRACT DEFAULT")
 #pragma STDC FP_CONTRACT OFF
-#elif defined(MOEI_FAST_MATH) && defined(__clang__)
+#elif defined(__clang__) && __FINITE_MATH_ONLY__
 #define MOEI_CONTRACT_AGAIN _Pragma("float_control(pop)")
 #pragma float_control(precise, on, push)
 #else
 #define MOEI_CONTRACT_AGAIN
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8 \
-    && !defined(__OPTIMIZE_SIZE__)
-#define MOEI_UNROLL(loop) _Pragma("GCC unroll 16") loop
-#elif defined(__clang__) && defined(__OPTIMIZE_SIZE__)
-#define MOEI_UNROLL(loop) _Pragma("clang loop unroll_count(16)") loop
+/* Vectors that the compiler can make code for; with -Os plain loops, but in
+   WebAssembly. */
+#if defined(__OPTIMIZE_SIZE__) && !defined(__wasm_simd128__)
+#define MOEI_PLAIN
+#elif defined(_M_X64) || (defined(__SSE2_MATH__) \
+                          && (defined(__GNUC__) || defined(__clang__)))
+#define MOEI_X86
+#include <immintrin.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+#if defined(_MSC_VER) && defined(__clang__)  /* which leaves these out */
+#include <smmintrin.h>
+#include <avxintrin.h>
+#include <avx2intrin.h>
+#include <fmaintrin.h>
+#include <avx512fintrin.h>
+#include <avx512dqintrin.h>
+#endif
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define MOEI_NEON
+#include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#define MOEI_WASM
+#include <wasm_simd128.h>
 #else
-#define MOEI_UNROLL(loop) loop
+#define MOEI_PLAIN
 #endif
 
-/* call for each part i; with OpenMP threads share them, if there are some. */
+#if defined(__clang__)
+#define MOEI_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define MOEI_UNROLL _Pragma("GCC unroll 16")
+#else
+#define MOEI_UNROLL
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+#define MOEI_INLINE static inline __attribute__((always_inline, unused))
+#define MOEI_RESTRICT __restrict
+#define MOEI_FOR(set) __attribute__((target(set)))
+#define MOEI_APART __attribute__((noinline))
+#define MOEI_COLD __attribute__((cold))      /* kept small: seldom called */
+#else
+#ifdef _MSC_VER
+#define MOEI_INLINE static __forceinline
+#define MOEI_RESTRICT __restrict
+#else
+#define MOEI_INLINE static
+#define MOEI_RESTRICT
+#endif
+#define MOEI_FOR(set)
+#define MOEI_APART
+#define MOEI_COLD
+#endif
+#ifdef __OPTIMIZE_SIZE__
+#define MOEI_NUMBER static MOEI_UNUSED
+#else
+#define MOEI_NUMBER MOEI_INLINE
+#endif
+
+/* OpenMP's threads share the turns of a loop. */
 #ifdef _OPENMP
 #include <omp.h>
 #define MOEI_THREADS (omp_in_parallel() ? 1 : omp_get_max_threads())
-#define MOEI_EACH_PART(i, parts, call)                                      \
-    i = 0;                                                                  \
-    if (parts == 1) { call; } else {                                        \
-        _Pragma("omp parallel for num_threads(parts)")                      \
-        for (i = 0; i < parts; i++) call;                                   \
-    }
+#define MOEI_THREAD omp_get_thread_num()
+#define MOEI_SHARE(threads) \
+    _Pragma("omp parallel for schedule(static) num_threads(threads)")
 #else
 #define MOEI_THREADS 1
-#define MOEI_EACH_PART(i, parts, call) for (i = 0; i < parts; i++) call;
+#define MOEI_THREAD 0
+#define MOEI_SHARE(threads)
 #endif
 
 /* What only learning needs: under MOE_PREDICT_ONLY public functions are static
    and unused, so that the compiler drops them and all that they call. */
 #ifdef MOE_PREDICT_ONLY
 #define MOEI_LEARN static MOEI_UNUSED
-#define MOEI_LEARNS(yes, no) no
+#define MOEI_LEARNS 0
 #else
 #define MOEI_LEARN MOE_DEF
-#define MOEI_LEARNS(yes, no) yes
+#define MOEI_LEARNS 1
 #endif
 
 /* Without stdio its calls are 0, and what needs them is static and unused. */
@@ -767,8 +782,7 @@ typedef FILE moei_stream;
 #define MOEI_REPLACE(from, to) (rename(from, to) != 0 && (remove(from), 1))
 #endif
 
-/* The permissions of an old file, for a new one; those of its folder where
-   there is no chmod. */
+/* The permissions of an old file, for a new one, where there is chmod. */
 #if !defined(MOE_NO_STDIO) && (defined(__unix__) || defined(__APPLE__))
 #include <sys/stat.h>
 static MOEI_UNUSED void moei_keep_mode(const char *from, const char *to)
@@ -783,153 +797,153 @@ static MOEI_UNUSED void moei_keep_mode(const char *from, const char *to)
 #endif
 
 /* ======================================================================== */
-/* 4  NUMBERS                                                               */
+/* 4  MODEL                                                                 */
 /* ======================================================================== */
-/* Bits and constants, random numbers, long sums, and views: matrices of numbers
-   that stand somewhere; vectors of lanes, and their exp, log, tanh and sqrt. */
-
+/* The shape that follows from a configuration, its memory, opening, closing.
+   First what rooms 13 and 14, at the end, give to all the others. */
 typedef MOEI_EITHER(uint32_t, uint64_t) moei_bits;
-typedef MOEI_EITHER(int, long long) moei_signed;
-#define MOEI_REAL_SIZE  MOEI_EITHER(4, 8)
-#define MOEI_FRACTION   MOEI_EITHER(23, 52)
-#define MOEI_BIAS       MOEI_EITHER(127, 1023)
-#define MOEI_EXP_TERMS  MOEI_EITHER(8, 13)
-#define MOEI_LOG_TERMS  MOEI_EITHER(5, 10)
-#define MOEI_EXP_MIN    MOEI_EITHER((-104), (-746))
-#define MOEI_EXP_MAX    MOEI_EITHER(89, 710)
-/* 1.5 * 2^fraction;  ln 2 in two, of which the first ends in 15 or 21 zeros */
-#define MOEI_ROUND      MOEI_EITHER(12582912.0f, 6755399441055744.0)
-#define MOEI_LN2_HIGH   MOEI_EITHER(0.693359375f, 6.93147180369123816490e-01)
-#define MOEI_LN2_LOW    MOEI_EITHER((-2.12194440e-4f), 1.9082149292705877e-10)
-#define MOEI_SQRT_HALF  MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu)
-#define MOEI_RSQRT      MOEI_EITHER(0x5f3759dfu, 0x5fe6eb50c7b537a9u)
-#define MOEI_RSQRT_STEPS MOEI_EITHER(2, 3)
-#define MOEI_LOG2_E     ((moe_real)1.44269504088896340736)
-#define MOEI_ONE_BITS   ((moei_bits)MOEI_BIAS << MOEI_FRACTION)
+#define MOEI_FRACTION MOEI_EITHER(23, 52)
+#define MOEI_BIAS MOEI_EITHER(127, 1023)
+#define MOEI_REAL_SIZE MOEI_EITHER(4, 8)
+#define MOEI_ONE_BITS ((moei_bits)MOEI_BIAS << MOEI_FRACTION)
 #define MOEI_INFINITY_BITS ((moei_bits)(2 * MOEI_BIAS + 1) << MOEI_FRACTION)
-#define MOEI_SIGN_BIT   ((moei_bits)1 << (sizeof(moe_real) * 8 - 1))
-
-/* A multiple of this is an address for a real; 1 on 8-bit processors, 4 for
-   double on i386. */
-typedef struct moei_behind { char byte; moe_real real; } moei_behind;
-enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
-
-/* Larger errors and logits are cut to this, so that inf - inf cannot be. */
-#define MOEI_LARGEST    ((moe_real)1e30)
-
-static moe_real moei_from_bits(moei_bits bits)
-{
-    union { moe_real real; moei_bits bits; } word;
-    word.bits = bits;
-    return word.real;
-}
-
-static moei_bits moei_to_bits(moe_real x)
-{
-    MOEI_ROUNDED union { moe_real real; moei_bits bits; } word;
-    word.real = x;
-    return word.bits;
-}
-
+#define MOEI_SIGN_BIT ((moei_bits)1 << (MOEI_REAL_SIZE * 8 - 1))
 #define MOEI_INFINITY moei_from_bits(MOEI_INFINITY_BITS)
 #define MOEI_NAN moei_from_bits(MOEI_INFINITY_BITS | (MOEI_INFINITY_BITS >> 1))
 
-static moe_real moei_power_of_2(int k)
-{
-    return moei_from_bits((moei_bits)(k + MOEI_BIAS) << MOEI_FRACTION);
-}
+/* Larger errors and logits are cut to this, so that inf - inf cannot be; a step
+   this large added to a finite weight is finite. */
+#define MOEI_LARGEST ((moe_real)1e30)
+#define MOEI_BETA_1 ((moe_real)0.9)          /* of Adam */
+#define MOEI_BETA_2 ((moe_real)0.999)
+#define MOEI_EPSILON ((moe_real)1e-8)
 
-static const moe_real moei_factorial[] = {      /* 1/n! */
-    1, 1, (moe_real)(1.0 / 2), (moe_real)(1.0 / 6), (moe_real)(1.0 / 24),
-    (moe_real)(1.0 / 120), (moe_real)(1.0 / 720), (moe_real)(1.0 / 5040),
-    (moe_real)(1.0 / 40320), (moe_real)(1.0 / 362880),
-    (moe_real)(1.0 / 3628800), (moe_real)(1.0 / 39916800),
-    (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
+MOEI_NUMBER moe_real moei_from_bits(moei_bits bits);
+MOEI_NUMBER moe_real moei_sqrt(moe_real x);
+static int moei_is_finite(moe_real x);
+static int moei_is_nan(moe_real x);
+static int moei_all_finite(const moe_real *x, size_t count);
+static uint64_t moei_mix(uint64_t z);
+static moe_real moei_uniform(uint64_t *state);
+#ifndef MOE_PREDICT_ONLY
+static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key);
+static void moei_add(moe_real *sum, moe_real *carry, moe_real x);
+#endif
+
+/* Cases side by side in a panel, inputs of a product worked at once. */
+#ifdef MOEI_PLAIN
+enum { MOEI_PANEL = 1 };
+#else
+enum { MOEI_PANEL = 64, MOEI_DEEP = 128 };
+#endif
+enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
+/* Functions of a strip of numbers, beside those of moe_activation. */
+enum { MOEI_EXP = MOE_ACT_SILU + 1, MOEI_LOG, MOEI_IDENTITY, MOEI_SOFTMAX };
+typedef enum { MOEI_SCALE_IN, MOEI_SCALE_OUT, MOEI_DIVIDE_IN } moei_scaling;
+
+/* One optimiser step: see room 14. */
+typedef struct moei_rule {
+    int moments;                 /* 0: SGD, 1: with momentum, 2: Adam        */
+    moe_real scale;              /* of the gradient                          */
+    moe_real rate;               /* of Adam: times 1 / (1 - beta_1^t)        */
+    moe_real momentum, decay;
+    moe_real second_scale;       /* of Adam: 1 / (1 - beta_2^t)              */
+} moei_rule;
+
+/* The loops of one instruction set.  Arrays are (features, N), N = 1 or a
+   multiple of 4, of which n cases count. */
+struct moei_loops {
+    int bits;                    /* of a vector; 1: plain C                  */
+    /* y (out,N) = b + W' x, or its positive part */
+    void (*forward)(int n, int N, int in, int out, const moe_real *x,
+                    const moe_real *b, const moe_real *W, int relu,
+                    moe_real *y);
+    /* y (count) = f(y) */
+    void (*apply)(int f, int count, moe_real *y);
+    /* y (rows,N) = (x - shift) factor, shift + factor x, (x - shift) / factor;
+       N = 1: of one case */
+    void (*scale)(moei_scaling how, int N, int rows, const moe_real *x,
+                  const moe_real *shift, const moe_real *factor, moe_real *y);
+    /* p (rows,N) = softmax of s over the rows; its logarithm, or NULL */
+    void (*softmax)(int n, int N, int rows, const moe_real *s, moe_real *p,
+                    moe_real *log_p, moe_real *lse);
+    /* y (rows,N) = p (N) o, or += */
+    void (*blend)(int n, int N, int rows, int add, const moe_real *p,
+                  const moe_real *o, moe_real *y);
+#ifndef MOE_PREDICT_ONLY
+    /* dx (in,N) = W dy */
+    void (*inputs)(int n, int N, int in, int out, const moe_real *dy,
+                   const moe_real *W, moe_real *dx);
+    /* dW (in,out) = x dy', db (out) = sums of dy, or += */
+    void (*weights)(int n, int N, int in, int out, const moe_real *x,
+                    const moe_real *dy, int add, moe_real *db, moe_real *dW,
+                    moe_real *room);
+    /* dW (in,out) = scale x dy', or +=, for one case; x NULL: a row of ones */
+    void (*outer)(int in, int out, const moe_real *x, const moe_real *dy,
+                  moe_real scale, int add, moe_real *dW);
+    /* dy (count) *= f'(a), by y = f(a), but silu by a */
+    void (*slope)(int f, int count, const moe_real *y, moe_real *dy);
+    /* whether all |x| < 2^exponent, and finite */
+    int (*are_below)(int exponent, size_t count, const moe_real *x);
+    /* y (count) = a - b */
+    void (*subtract)(int count, const moe_real *a, const moe_real *b,
+                     moe_real *y);
+    /* e (N) = sum of a b over the rows */
+    void (*dot)(int n, int N, int rows, const moe_real *a, const moe_real *b,
+                moe_real *e);
+    /* one step of w (n) along g, with moments v and u, or NULL */
+    void (*update)(const moei_rule *rule, size_t n, moe_real *w,
+                   const moe_real *g, moe_real *v, moe_real *u);
+#endif
 };
+static int moei_find_set(int bits);
+MOEI_INLINE const moei_loops *moei_loops_of(const moe *m);
+static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
+                           const int32_t *list, moe_real *to, ptrdiff_t N);
 
-/* Not all ones in the exponent.  The bits are read by way of memory: compilers
-   hold every number of their own to be finite under -ffast-math. */
-static int moei_is_finite(moe_real x)
-{
-    volatile union { moe_real real; moei_bits bits; } word;
-    word.real = x;
-    return (word.bits & MOEI_INFINITY_BITS) != MOEI_INFINITY_BITS;
-}
-
-/* Whether all are: one more reaches the sign bit from an exponent of ones. */
-MOEI_APART int moei_all_finite(const moe_real *x, size_t count)
-{
-    union { moe_real real; moei_bits bits; } word;
-    moei_bits any = 0;
-    size_t i;
-
-    for (i = 0; i < count; i++) {
-        word.real = x[i];
-        any |= (word.bits & MOEI_INFINITY_BITS)
-             + ((moei_bits)1 << MOEI_FRACTION);
-    }
-    return (any & MOEI_SIGN_BIT) == 0;
-}
-
-/* 64 bits well mixed: the finalizer of SplitMix (Steele, Lea & Flood 2014). */
-static uint64_t moei_mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* Uniform in [-1,1), in steps of 2^-23.  The state counts golden ratios. */
-static moe_real moei_uniform(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u;
-    return (moe_real)(uint32_t)(moei_mix(*state) >> 40) / 8388608 - 1;
-}
-
-/* Where case i of an epoch stands among 0..n-1: a keyed bijection, a Feistel
-   network over a power of 4, 64 or more, walked until it falls below n. */
-static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key)
-{
-    uint32_t left, right, next, mask;
-    int half = 3, round;
-
-    while (half < 16 && ((uint32_t)1 << (2 * half)) < n)
-        half++;
-    mask = ((uint32_t)1 << half) - 1;
-    do {
-        left = i >> half;
-        right = i & mask;
-        for (round = 0; round < 6; round++) {
-            next = left ^ ((uint32_t)moei_mix(key + right
-                           + ((uint64_t)round << 32)) & mask);
-            left = right;
-            right = next;
-        }
-        i = left << half | right;
-    } while (i >= n);
-    return i;
-}
-
-/* Add x to a long sum; carry holds what rounding lost (Knuth's two-sum). */
-static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
-{
-    moe_real total = *sum + x, added = total - *sum;
-    *carry += (*sum - (total - added)) + (x - added);
-    *sum = total;
-}
-
-static int moei_smaller(int a, int b)
+MOEI_INLINE int moei_min(int a, int b)
 {
     return a < b ? a : b;
 }
 
-static int moei_most(int a, int b)
+MOEI_INLINE int moei_max(int a, int b)
 {
     return a > b ? a : b;
 }
 
-/* All bytes 0: every default, and every number 0. */
-static void moei_wipe(void *at, size_t bytes)
+static int moei_outside(int value, int least, int most)
+{
+    return value < least || value > most;
+}
+
+MOEI_INLINE size_t moei_count(int n)
+{
+    return (size_t)n;
+}
+
+/* Whole numbers in the place of reals. */
+MOEI_INLINE int32_t *moei_whole(moe_real *at)
+{
+    return (int32_t *)(void *)at;
+}
+
+/* What is public to read is the moe's own to write. */
+MOEI_INLINE moe_real *moei_shown(const moe_real *array)
+{
+    union { const moe_real *read; moe_real *write; } at;
+    at.read = array;
+    return at.write;
+}
+
+/* (n,K) experts of the cases at hand, ascending. */
+MOEI_INLINE int32_t *moei_selected(const moe *m)
+{
+    union { const int32_t *read; int32_t *write; } at;
+    at.read = m->selected;
+    return at.write + (size_t)m->first * moei_count(m->K);
+}
+
+static void moei_zero_bytes(void *at, size_t bytes)
 {
     unsigned char *byte = (unsigned char *)at;
 
@@ -937,12 +951,13 @@ static void moei_wipe(void *at, size_t bytes)
         *byte++ = 0;
 }
 
-static void moei_clear(moe_real *at, size_t count)
+static void moei_zero(moe_real *at, size_t count)
 {
-    moei_wipe(at, count * sizeof *at);
+    while (count-- > 0)
+        *at++ = 0;
 }
 
-static void moei_copy(moe_real *to, const moe_real *from, size_t count)
+MOEI_INLINE void moei_copy(moe_real *to, const moe_real *from, size_t count)
 {
     size_t i;
 
@@ -950,1452 +965,16 @@ static void moei_copy(moe_real *to, const moe_real *from, size_t count)
         to[i] = from[i];
 }
 
-/* A matrix that stands somewhere.  A vector has stride 0 along the side that
-   it lacks, a number along both, so that each repeats where it meets more.
-   With a list, for maps alone, row i is row list[i] of what stands there. */
-typedef struct moei_view {
-    int row, col;                /* strides: (i,j) is at[i * row + j * col]  */
-    int m, n;                    /* rows, columns                            */
-    const moe_real *at;
-    const int32_t *list;
-} moei_view;
-
-static const moe_real moei_numbers[] = {0, 1, 2, (moe_real)0.5, MOEI_LARGEST};
-static const moei_view moei_zero = {0, 0, 1, 1, &moei_numbers[0], NULL};
-static const moei_view moei_one = {0, 0, 1, 1, &moei_numbers[1], NULL};
-static const moei_view moei_two = {0, 0, 1, 1, &moei_numbers[2], NULL};
-static const moei_view moei_half = {0, 0, 1, 1, &moei_numbers[3], NULL};
-static const moei_view moei_largest = {0, 0, 1, 1, &moei_numbers[4], NULL};
-
-MOEI_FAST moei_view moei_view_of(const moe_real *at, int row, int col, int m,
-                                 int n)
-{
-    moei_view v = {row, col, m, n, at, NULL};
-    return v;
-}
-
-/* The m rows of v in a list (NULL: its first); for one row it is not kept. */
-MOEI_FAST moei_view moei_listed(moei_view v, const int32_t *list, int m)
-{
-    if (list != NULL && m == 1)
-        v.at += (ptrdiff_t)*list * v.row;
-    v.list = m == 1 ? NULL : list;
-    v.m = m;
-    return v;
-}
-
-/* (m,n), row by row: the layout of the user's arrays and of the weights. */
-MOEI_FAST moei_view moei_matrix(const moe_real *at, int m, int n)
-{
-    return moei_view_of(at, n, 1, m, n);
-}
-
-/* (1,n), the same for every case, and (n,1), the same for every column. */
-MOEI_FAST moei_view moei_row(const moe_real *at, int n)
-{
-    return moei_view_of(at, 0, 1, 1, n);
-}
-
-MOEI_FAST moei_view moei_cases(const moe_real *at, int n)
-{
-    return moei_view_of(at, 1, 0, n, 1);
-}
-
-MOEI_FAST moei_view moei_number(const moe_real *at)
-{
-    return moei_view_of(at, 0, 0, 1, 1);
-}
-
-/* (1,n) ones: what a matrix is multiplied by for the sums of its columns. */
-#define MOEI_ONES(n) moei_view_of(moei_one.at, 0, 0, 1, n)
-
-MOEI_FAST moei_view moei_column(moei_view v, int j)
-{
-    return moei_view_of(v.at + (ptrdiff_t)j * v.col, v.row, 0, v.m, 1);
-}
-
-MOEI_FAST moei_view moei_transposed(moei_view v)
-{
-    moei_view turned = {v.col, v.row, v.n, v.m, v.at, v.list};
-    return turned;
-}
-
-/* Whether all rows can be worked as one: they follow one another. */
-static int moei_is_one_row(const moei_view *v)
-{
-    return v->list == NULL && (v->col == 1 ? v->row == v->n
-                                           : v->col == 0 && v->row == 0);
-}
-
-/* Whether the rows of four views are side by side, or one number. */
-static int moei_stand_beside(const moei_view *v)
-{
-    return v->col == 1 && ((v[1].col | v[2].col | v[3].col) & ~1) == 0;
-}
-
-/* Where row i begins. */
-MOEI_FAST const moe_real *moei_at_row(const moei_view *v, int i)
-{
-    return v->at + (v->list ? (ptrdiff_t)v->list[i] : (ptrdiff_t)i) * v->row;
-}
-
-/* Where a kernel writes its result: only views of work memory, grads and the
-   caller's results get here, never those of const weights or inputs. */
-MOEI_FAST moe_real *moei_writable(moei_view v)
-{
-    union { const moe_real *read; moe_real *write; } at;
-    at.read = v.at;
-    return at.write;
-}
-
-/* The rows i.. and columns j.., at most m and n of them. */
-MOEI_FAST moei_view moei_window(moei_view v, int i, int j, int m, int n)
-{
-    return moei_view_of(v.at + (ptrdiff_t)i * v.row + (ptrdiff_t)j * v.col,
-                        v.row, v.col, moei_smaller(v.m - i, m),
-                        moei_smaller(v.n - j, n));
-}
-
-/* n numbers of row i from column j on to room, or back; a list: of columns. */
-MOEI_NEAR void moei_exchange(const moei_view *v, int i, int j, int n,
-                             moe_real *room, const int back)
-{
-    const ptrdiff_t apart = v->col, first = v->list ? 0 : j * apart;
-    moe_real *at = moei_writable(*v) + (ptrdiff_t)i * v->row + first;
-    const int32_t *list = v->list ? v->list + j : NULL;
-    int k;
-
-    if (list == NULL)
-        MOEI_UNROLL(for (k = 0; k < n; k++))
-            *(back ? at + k * apart : room + k) = back ? room[k]
-                                                       : at[k * apart];
-    else
-        for (k = 0; k < n; k++)
-            *(back ? at + list[k] * apart : room + k) = back
-                ? room[k] : at[list[k] * apart];
-}
-
-/* Whether a block array of n cases keeps the cases of a column side by side,
-   for lanes to run over cases: few columns would leave lanes empty. */
-static int moei_lanes_over_cases(int n, int columns)
-{
-    return n >= 16 && columns < 16;
-}
-
-/* As many threads as have work for longer than waking them takes.  Rows are
-   owned, sums are not split: the same bits for any number of threads. */
-enum { MOEI_ROW_TILE = 6 };
-#define MOEI_LEAST_WORK ((uint64_t)1 << 18)
-
-static int moei_parts(uint64_t operations, int rows)
-{
-    uint64_t most = operations / MOEI_LEAST_WORK;
-
-    if (most < 2)
-        return 1;
-    rows = moei_smaller(MOEI_THREADS, rows / MOEI_ROW_TILE);
-    return rows < 2 ? 1 : most < (uint64_t)rows ? (int)most : rows;
-}
-
-/* The rows of part i: tiles, one more in the first, for the last is short. */
-static moei_view moei_part_of(const moei_view *v, int i, int parts, int rows)
-{
-    const int tiles = (rows + MOEI_ROW_TILE - 1) / MOEI_ROW_TILE;
-    const int from = (tiles * i + parts - 1) / parts * MOEI_ROW_TILE;
-    const int to = (tiles * (i + 1) + parts - 1) / parts * MOEI_ROW_TILE;
-    moei_view part = *v;
-
-    part.list = v->list ? v->list + from : NULL;
-    part.at += v->list ? 0 : (ptrdiff_t)from * v->row;
-    part.m = moei_smaller(to, rows) - from;
-    return part;
-}
-
-typedef enum { MOEI_ANYHOW, MOEI_BESIDE, MOEI_WHOLE } moei_stand;
-static const moe_real moei_lane[] = {0, 1, 2,  3,  4,  5,  6,  7,
-                                     8, 9, 10, 11, 12, 13, 14, 15};
-
-#define MOEI_JOIN_(name, set) moei_##name##_##set
-#define MOEI_JOIN(name, set) MOEI_JOIN_(name, set)
-#define MOEI_SET plain
-#define MOEI_LANES 1
-#define MOEI_WIDE MOEI_W4
-#define MOEI_VECTORS 4
-#endif /* MOEI_LANES */
-
-/* ------------------------------------------------------------------------ */
-/* From here to the end of the kernels' loops the text is read once for every
-   instruction set: the header includes itself.  MOEI_V is a vector of
-   MOEI_LANES reals and MOEI_I one of as many words of bits; in the first, plain
-   reading a real and a word.  MOEI_(x) is x of this set. */
-
-#if MOEI_LANES == 1
-#define MOEI_(name) moei_##name
-typedef moe_real moei_vector;
-typedef moei_bits moei_words;
-typedef moe_real moei_memory;
-#define MOEI_PICK(test, a, b) ((test) ? (a) : (b))
-#define MOEI_REAL(bits) moei_from_bits(bits)
-#define MOEI_BITS(x) moei_to_bits(x)
-#define MOEI_LOW(a, b) ((void)(b), (a))
-#define MOEI_HIGH(a, b) ((void)(a), (b))
-#define MOEI_TALL_TILE MOEI_SIZED(MOEI_R1, MOEI_R3)
-#define MOEI_PAIR_TILE MOEI_SIZED(MOEI_R1, MOEI_R2)
-#define MOEI_LONG_TILE MOEI_SIZED(MOEI_WIDE, MOEI_W16)
-#else
-#define MOEI_(name) MOEI_JOIN(name, MOEI_SET)
-#define MOEI_TALL_TILE MOEI_R6
-#define MOEI_PAIR_TILE MOEI_R2
-#define MOEI_LONG_TILE MOEI_SIZED(MOEI_WIDE, MOEI_W8)
-typedef moe_real MOEI_(vector)
-    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
-typedef moei_bits MOEI_(words)
-    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
-typedef moei_signed MOEI_(mask)
-    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real))));
-typedef moe_real MOEI_(memory)
-    __attribute__((vector_size(MOEI_LANES * sizeof(moe_real)),
-                   aligned(MOEI_ALIGNED), may_alias));
-#define MOEI_PICK(test, a, b)                                               \
-    ((MOEI_V)(((MOEI_I)(test) & (MOEI_I)(a)) | (~(MOEI_I)(test) & (MOEI_I)(b))))
-#define MOEI_REAL(bits) ((MOEI_V)(bits))
-#define MOEI_BITS(x) ((MOEI_I)(x))
-/* Lanes in turn, a0 b0 a1 b1 ...: of the low halves, and of the high ones. */
-#if MOEI_LANES == 16
-#define MOEI_LOWS 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define MOEI_HIGHS 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif MOEI_LANES == 8
-#define MOEI_LOWS 0, 8, 1, 9, 2, 10, 3, 11
-#define MOEI_HIGHS 4, 12, 5, 13, 6, 14, 7, 15
-#elif MOEI_LANES == 4
-#define MOEI_LOWS 0, 4, 1, 5
-#define MOEI_HIGHS 2, 6, 3, 7
-#else
-#define MOEI_LOWS 0, 2
-#define MOEI_HIGHS 1, 3
-#endif
-#ifdef __clang__
-#define MOEI_LOW(a, b) __builtin_shufflevector(a, b, MOEI_LOWS)
-#define MOEI_HIGH(a, b) __builtin_shufflevector(a, b, MOEI_HIGHS)
-#else
-static const MOEI_(words) MOEI_(lows) = {MOEI_LOWS};
-static const MOEI_(words) MOEI_(highs) = {MOEI_HIGHS};
-#define MOEI_LOW(a, b) __builtin_shuffle(a, b, MOEI_(lows))
-#define MOEI_HIGH(a, b) __builtin_shuffle(a, b, MOEI_(highs))
-#endif
-#endif
-#ifndef MOEI_LARGER
-#define MOEI_LARGER(a, b) MOEI_PICK((a) < (b), b, a)
-#endif
-#ifndef MOEI_LOAD_PART
-#define MOEI_LOAD_PART(p, n) MOEI_(part)(p, n)
-#define MOEI_STORE_PART(p, n, x) MOEI_(scatter)(p, 1, n, x)
-#endif
-#define MOEI_V MOEI_(vector)
-#define MOEI_I MOEI_(words)
-#define MOEI_LOAD(p) (*(const MOEI_(memory) *)(p))
-#define MOEI_STORE(p, x) (*(MOEI_(memory) *)(p) = (x))
-#define MOEI_ALL(x) ((x) - MOEI_(nothing))
-/* Rows of the tallest tile of a product, vectors of a tile of one row. */
-#define MOEI_TALL (MOEI_LANES > 1 ? 6 : MOEI_SIZED(1, 3))
-#define MOEI_LONG MOEI_SIZED(MOEI_VECTORS, (MOEI_LANES > 1 ? 8 : 16))
-static const MOEI_V MOEI_(nothing) = {0};
-
-/* exp, log, tanh, sqrt: 2 ulp over the whole range; NaN stays; no branches. */
-
-/* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
-   2^k as a product of two powers, for 2^k alone may leave the range; far
-   below it 0, without the slow products of subnormal numbers. */
-MOEI_FAST MOEI_V MOEI_(exp_parts)(MOEI_V x, MOEI_V *power, MOEI_V *rest)
-{
-    const MOEI_V least = MOEI_ALL((moe_real)MOEI_EXP_MIN);
-    const MOEI_V most = MOEI_ALL((moe_real)MOEI_EXP_MAX);
-    const MOEI_V zero = MOEI_ALL((moe_real)0), at = x;
-    MOEI_V rounded, k, r, q = MOEI_ALL(moei_factorial[MOEI_EXP_TERMS]);
-    MOEI_I exponent, half;
-    int n;
-
-    x = MOEI_PICK(at < least, zero, x);
-    x = MOEI_PICK(at > most, most, x);
-    rounded = x * MOEI_LOG2_E + MOEI_ROUND;      /* its low bits are k */
-    exponent = MOEI_BITS(rounded) - (moei_to_bits(MOEI_ROUND) - 2 * MOEI_BIAS);
-    half = exponent >> 1;
-    *power = MOEI_REAL(half << MOEI_FRACTION);
-    *rest = MOEI_PICK(at < least, zero,
-                      MOEI_REAL((exponent - half) << MOEI_FRACTION));
-    k = MOEI_REAL(MOEI_BITS(rounded)) - MOEI_ROUND;    /* by way of memory */
-    r = (x - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
-    MOEI_UNROLL(for (n = MOEI_EXP_TERMS - 1; n >= 2; n--))
-        q = q * r + moei_factorial[n];
-    return r + r * r * q;
-}
-
-/* e^x = 2^k (1 + q) */
-MOEI_FAST MOEI_V MOEI_(exp)(MOEI_V x)
-{
-    MOEI_V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
-    return (1 + q) * power * rest;
-}
-
-/* e^x - 1 = 2^k q + (2^k - 1) for x <= 0 */
-MOEI_FAST MOEI_V MOEI_(exp_minus_1)(MOEI_V x)
-{
-    MOEI_V power, rest, q = MOEI_(exp_parts)(x, &power, &rest);
-    return q * power * rest + (power * rest - 1);
-}
-
-/* With v = e^(-2|x|) and u = v - 1:  tanh |x| = -u / (2 + u) below 1, and above
-   1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
-   and from 2 + u is put back by the derivatives of the quotient. */
-MOEI_FAST MOEI_V MOEI_(tanh)(MOEI_V x)
-{
-    const MOEI_I sign = MOEI_BITS(x) & MOEI_SIGN_BIT;
-    MOEI_V size = MOEI_REAL(MOEI_BITS(x) ^ sign), power, rest;
-    MOEI_V q = MOEI_(exp_parts)(-2 * size, &power, &rest);
-    MOEI_V low = q * power * rest, high = power * rest - 1;
-    MOEI_V u = low + high, v = low + power * rest, below = 2 + u;
-    MOEI_V lost_u = low - (u - high), lost = u - (below - 2);
-    MOEI_V part = MOEI_PICK(size < 1, -u, 2 * v)
-                / MOEI_PICK(size < 1, below, 1 + v);
-    MOEI_V more = (lost * part + lost_u * (1 + part)) * (1 + part) / 2;
-    MOEI_V y = MOEI_PICK(size < 1, part - more, 1 - part);
-    return MOEI_REAL((MOEI_BITS(y) & ~MOEI_SIGN_BIT) | sign);
-}
-
-MOEI_FAST MOEI_V MOEI_(logistic)(MOEI_V x)
-{
-    return 1 / (1 + MOEI_(exp)(-x));
-}
-
-/* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
-   log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
-   where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum.
-   k becomes a real by standing in the low bits of 2^fraction. */
-MOEI_FAST MOEI_V MOEI_(log)(MOEI_V x)
-{
-    const moe_real scale = moei_power_of_2(MOEI_FRACTION + 1);
-    const moe_real whole = moei_power_of_2(MOEI_FRACTION);
-    const MOEI_V zero = MOEI_ALL((moe_real)0), inf = MOEI_ALL(MOEI_INFINITY);
-    const MOEI_V none = MOEI_ALL(MOEI_NAN);
-    MOEI_V least = MOEI_ALL(moei_power_of_2(1 - MOEI_BIAS));
-    MOEI_I bits = MOEI_BITS(MOEI_PICK(x < least, x * scale, x))
-           - (MOEI_SQRT_HALF - MOEI_ONE_BITS);
-    MOEI_V k = MOEI_REAL((bits >> MOEI_FRACTION) | moei_to_bits(whole)) - whole
-        - (moe_real)MOEI_BIAS
-        - MOEI_PICK(x < least, zero + (moe_real)(MOEI_FRACTION + 1), zero);
-    MOEI_V f = MOEI_REAL((bits & (((moei_bits)1 << MOEI_FRACTION) - 1))
-                    + MOEI_SQRT_HALF) - 1;
-    MOEI_V v = f / (2 + f), w = v * v, R = zero, half = f * f / 2, y;
-    int n;
-
-    MOEI_UNROLL(for (n = MOEI_LOG_TERMS; n >= 1; n--))
-        R = (R + (moe_real)2 / (moe_real)(2 * n + 1)) * w;
-    y = k * MOEI_LN2_HIGH - ((half - (v * (half + R) + k * MOEI_LN2_LOW)) - f);
-    y = MOEI_PICK(x == 0, -inf, y);
-    y = MOEI_PICK(x == inf, inf, y);
-    return MOEI_PICK(x >= 0, y, none);
-}
-
-/* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
-   that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
-MOEI_FAST MOEI_V MOEI_(sqrt)(MOEI_V x)
-{
-    const moe_real up = moei_power_of_2(4 * MOEI_FRACTION);
-    const moe_real down = moei_power_of_2(-2 * MOEI_FRACTION);
-    const MOEI_V inf = MOEI_ALL(MOEI_INFINITY), none = MOEI_ALL(MOEI_NAN);
-    const MOEI_V least = MOEI_ALL(
-        moei_power_of_2(4 * MOEI_FRACTION - MOEI_BIAS));
-    MOEI_V u = MOEI_PICK(x < least, x * up, x);
-    MOEI_V r = MOEI_REAL(MOEI_RSQRT - (MOEI_BITS(u) >> 1)), root;
-    int n;
-
-    MOEI_UNROLL(for (n = 0; n < MOEI_RSQRT_STEPS; n++))
-        r = r * ((moe_real)1.5 - u / 2 * r * r);
-    root = u * r;
-    root = root + r / 2 * (u - root * root);
-    root = MOEI_PICK(x < least, root * down, root);
-    root = MOEI_PICK(x == inf, x, root);
-    root = MOEI_PICK(x == 0, x, root);
-    return MOEI_PICK(x >= 0, root, none);
-}
-
-/* ELU and the derivative of SiLU, g (1 + a (1 - g)) with g = logistic a. */
-MOEI_FAST MOEI_V MOEI_(elu)(MOEI_V a)
-{
-    MOEI_V below = MOEI_(exp_minus_1)(MOEI_PICK(a > 0, MOEI_(nothing), a));
-    return MOEI_PICK(a > 0, a, below);
-}
-
-MOEI_FAST MOEI_V MOEI_(silu_slope)(MOEI_V a)
-{
-    MOEI_V g = MOEI_(logistic)(a);
-    return g * (1 + a * (1 - g));
-}
-
-MOEI_FAST MOEI_V MOEI_(larger)(MOEI_V a, MOEI_V b)
-{
-    return MOEI_LARGER(a, b);
-}
-
-/* a cut to +-most */
-MOEI_FAST MOEI_V MOEI_(clamp)(MOEI_V a, MOEI_V most)
-{
-    a = MOEI_PICK(a > most, most, a);
-    return MOEI_PICK(a < -most, -most, a);
-}
-
-/* The first n lanes of a, the others of b. */
-MOEI_FAST MOEI_V MOEI_(first)(int n, MOEI_V a, MOEI_V b)
-{
-    return MOEI_PICK(MOEI_LOAD(moei_lane) < (moe_real)n, a, b);
-}
-
-/* n lanes that stand `apart`, the others 0; and n lanes back. */
-MOEI_APART MOEI_V MOEI_(gather)(const moe_real *p, ptrdiff_t apart, int n)
-{
-#if MOEI_LANES == 4
-    const MOEI_V v = {p[0], n > 1 ? p[apart] : 0, n > 2 ? p[2 * apart] : 0,
-                      n > 3 ? p[3 * apart] : 0};
-    return v;
-#else
-    moe_real lane[MOEI_LANES] = {0};
-    int i;
-
-    for (i = 0; i < n; i++)
-        lane[i] = p[i * apart];
-    return MOEI_LOAD(lane);
-#endif
-}
-
-MOEI_APART void MOEI_(scatter)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
-{
-    moe_real lane[MOEI_LANES];
-    int i;
-
-    MOEI_STORE(lane, v);
-    for (i = 0; i < n; i++)
-        p[i * apart] = lane[i];
-}
-
-/* The same side by side.  No byte beyond them is read or written. */
-MOEI_FAST MOEI_V MOEI_(part)(const moe_real *p, int n)
-{
-    const MOEI_V first = {*p};
-    return n == 1 ? first : MOEI_(gather)(p, 1, n);
-}
-
-MOEI_FAST MOEI_V MOEI_(get)(const moe_real *p, int n)
-{
-    if (n == MOEI_LANES || MOEI_LANES == 1)
-        return MOEI_LOAD(p);
-    return MOEI_LOAD_PART(p, n);
-}
-
-MOEI_FAST void MOEI_(give)(moe_real *p, int n, MOEI_V v)
-{
-    if (n == MOEI_LANES || MOEI_LANES == 1)
-        MOEI_STORE(p, v);
-    else
-        MOEI_STORE_PART(p, n, v);
-}
-
-/* And however they stand; 0 apart: one number for all. */
-MOEI_APART MOEI_V MOEI_(fetch)(const moe_real *p, ptrdiff_t apart, int n)
-{
-    return apart == 0 ? MOEI_ALL(*p) : apart == 1 || n == 1
-         ? MOEI_(get)(p, n) : MOEI_(gather)(p, apart, n);
-}
-
-MOEI_APART void MOEI_(put)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v)
-{
-    if (apart == 1 || n == 1)
-        MOEI_(give)(p, n, v);
-    else
-        MOEI_(scatter)(p, apart, n, v);
-}
-
-/* Lanes that the compiler knows to be all in use, side by side, or neither. */
-MOEI_FAST MOEI_V MOEI_(lanes)(const moe_real *p, ptrdiff_t apart, int n,
-                              const moei_stand stand)
-{
-    if (stand == MOEI_WHOLE)
-        return MOEI_LOAD(p);
-    return stand == MOEI_BESIDE ? MOEI_(get)(p, n) : MOEI_(fetch)(p, apart, n);
-}
-
-MOEI_FAST void MOEI_(set_lanes)(moe_real *p, ptrdiff_t apart, int n, MOEI_V v,
-                                const moei_stand stand)
-{
-    if (stand == MOEI_WHOLE)
-        MOEI_STORE(p, v);
-    else if (stand == MOEI_BESIDE)
-        MOEI_(give)(p, n, v);
-    else
-        MOEI_(put)(p, apart, n, v);
-}
-
-/* An operand's row, which may be one number: then it is spread in room. */
-MOEI_FAST const moe_real *MOEI_(operand)(const moe_real *p, int col,
-                                         moe_real *room)
-{
-    if (col != 0 || MOEI_LANES == 1)
-        return p;
-    MOEI_STORE(room, MOEI_ALL(*p));
-    return room;
-}
-
-/* Rows and columns of v exchanged: each round deals its halves out in turn. */
-MOEI_FAST void MOEI_(transpose)(MOEI_V *v)
-{
-    MOEI_V dealt[MOEI_LANES];
-    int round, i;
-
-    MOEI_UNROLL(for (round = MOEI_LANES; round > 1; round /= 2)) {
-        MOEI_UNROLL(for (i = 0; i < MOEI_LANES / 2; i++)) {
-            dealt[2 * i] = MOEI_LOW(v[i], v[i + MOEI_LANES / 2]);
-            dealt[2 * i + 1] = MOEI_HIGH(v[i], v[i + MOEI_LANES / 2]);
-        }
-        MOEI_UNROLL(for (i = 0; i < MOEI_LANES; i++))
-            v[i] = dealt[i];
-    }
-}
-
-/* Lane i of the result is the sum of all lanes of v[i], for i < n. */
-MOEI_LOOP MOEI_V MOEI_(sums)(MOEI_V *v, int n)
-{
-    int half, i;
-
-    for (half = MOEI_LANES / 2; half > 0; half /= 2)
-        for (i = 0; i < half && i < n; i++)
-            v[i] = MOEI_LOW(v[i], v[i + half]) + MOEI_HIGH(v[i], v[i + half]);
-    return v[0];
-}
-
-/* Four dots of a (k) with columns of B that are `apart`, as vectors of partial
-   sums.  a_step 0: a is one number, in every lane of a vector. */
-MOEI_LOOP void MOEI_(four_dots)(const moe_real *a, int a_step,
-                                const moe_real *b, ptrdiff_t apart, int k,
-                                MOEI_V *dot)
-{
-    MOEI_V s0 = MOEI_ALL((moe_real)0), s1 = s0, s2 = s0, s3 = s0, x;
-    int n;
-
-    for (; k > 0; k -= MOEI_LANES, a += a_step, b += MOEI_LANES) {
-        n = moei_smaller(k, MOEI_LANES);
-        x = MOEI_(get)(a, n);
-        s0 += x * MOEI_(get)(b, n);
-        s1 += x * MOEI_(get)(b + apart, n);
-        s2 += x * MOEI_(get)(b + 2 * apart, n);
-        s3 += x * MOEI_(get)(b + 3 * apart, n);
-    }
-    dot[0] = s0;
-    dot[1] = s1;
-    dot[2] = s2;
-    dot[3] = s3;
-}
-
-/* The largest of all lanes, or the sum of them, in every lane. */
-MOEI_FAST MOEI_V MOEI_(fold)(MOEI_V a, const int largest)
-{
-    int n;
-
-    MOEI_UNROLL(for (n = MOEI_LANES; n > 1; n /= 2)) {
-        const MOEI_V low = MOEI_LOW(a, a), high = MOEI_HIGH(a, a);
-        a = largest ? MOEI_(larger)(low, high) : low + high;
-    }
-    return a;
-}
-
-/* b (m,n), at most LANES of each, to m rows that are `wide` apart. */
-MOEI_FAST void MOEI_(turn)(const moe_real *b, ptrdiff_t apart, int m, int n,
-                           moe_real *to, ptrdiff_t wide)
-{
-    MOEI_V v[MOEI_LANES];
-    int r;
-
-    MOEI_UNROLL(for (r = 0; r < MOEI_LANES; r++))
-        v[r] = r < n ? MOEI_(get)(b + r * apart, m) : MOEI_(nothing);
-    MOEI_(transpose)(v);
-    MOEI_UNROLL(for (r = 0; r < MOEI_LANES; r++))
-        if (r < m)
-            MOEI_STORE(to + r * wide, v[r]);
-}
-
-/* Copy b (m,n) to rows that are `wide` apart and start at `to`. */
-MOEI_LOOP void MOEI_(pack)(const moei_view *b, moe_real *to, ptrdiff_t wide)
-{
-    ptrdiff_t i, j;
-    int r, rows, columns;
-
-    for (j = 0; j < b->n; j += MOEI_LANES)
-        for (i = 0; i < b->m; i += MOEI_LANES) {
-            const moe_real *at = b->at + i * b->row + j * b->col;
-
-            rows = moei_smaller(b->m - (int)i, MOEI_LANES);
-            columns = moei_smaller(b->n - (int)j, MOEI_LANES);
-            if (b->row == 1 && b->col != 1 && rows > MOEI_LANES / 4)
-                MOEI_(turn)(at, b->col, rows, columns, to + i * wide + j, wide);
-            else
-                for (r = 0; r < rows; r++)
-                    MOEI_STORE(to + (i + r) * wide + j,
-                        MOEI_(fetch)(at + r * b->row, b->col, columns));
-        }
-}
-
-/* ======================================================================== */
-/* 5  KERNELS                                                               */
-/* ======================================================================== */
-/* The loops that all the other rooms run on:
-
-     product   C = f(S + A B)
-     map       Y = f(A, B, C), element by element
-     reduce    y = sum or maximum over each row
-     softmax   P = softmax of each row, its logarithm, and the log of its sum
-     update    one optimiser step over a flat array
-
-   Rooms 4 and 5 alone know about instruction sets.  The loops are written once,
-   for vectors of MOEI_LANES reals, the last one of a row perhaps not full; for
-   one lane they are plain C, and the reference. */
-
-#if MOEI_LANES == 1      /* what is read only once */
-/* Instruction sets that the compiler can make code for; with -Os just one. */
-#if defined(__GNUC__) && defined(__SSE2_MATH__) && !defined(__OPTIMIZE_SIZE__)
-#define MOEI_HAS_AVX
-#ifdef __clang__
-#if !__has_builtin(__builtin_ia32_loadups512_mask)
-#undef MOEI_HAS_AVX
-#endif
-#endif
-#endif
-#define MOEI_BUILTIN(before, after) MOEI_EITHER(                            \
-    __builtin_ia32_##before##ps##after, __builtin_ia32_##before##pd##after)
-typedef MOEI_EITHER(unsigned short, unsigned char) moei_mask_bits;
-#define MOEI_EVERY MOEI_EITHER(-1, 255)     /* lane, as a mask */
-#if defined(__GNUC__) && (defined(__SSE2_MATH__) || defined(__aarch64__) \
-                          || defined(__wasm_simd128__))
-#define MOEI_HAS_128
-#endif
-
-/* The elementwise functions of vectors a, b, c; LONG are many instructions.
-   Activations and products with their slopes stand in moe_activation's order;
-   slopes take f'(a) from b = f(a), but for silu from b = a. */
-#define MOEI_OPS(X, LONG, LEARN, LEARN_LONG)                                \
-    X(MOEI_COPY, a) X(MOEI_MUL_ADD, a * b + c) X(MOEI_SUB_MUL, (a - b) * c) \
-    X(MOEI_RELU, MOEI_(larger)(a, MOEI_(nothing)))                          \
-    LONG(MOEI_TANH, MOEI_(tanh)(a)) LONG(MOEI_LOGISTIC, MOEI_(logistic)(a)) \
-    LONG(MOEI_ELU, MOEI_(elu)(a)) LONG(MOEI_SILU, a * MOEI_(logistic)(a))   \
-    LEARN(MOEI_ADD, a + b) LEARN(MOEI_SUB, a - b) LEARN(MOEI_MUL, a * b)    \
-    LEARN(MOEI_SUB_DIV, (a - b) / c) LEARN(MOEI_MAX2, MOEI_(larger)(a, b))  \
-    LEARN(MOEI_MIN, MOEI_PICK(a > b, b, a))                                 \
-    LEARN(MOEI_EQUAL, MOEI_PICK(a == b, c, MOEI_(nothing)))                 \
-    LEARN(MOEI_AT_LEAST, MOEI_PICK(a >= b, c, MOEI_(nothing)))              \
-    LEARN_LONG(MOEI_EXP, MOEI_(exp)(a - b))                                 \
-    LEARN_LONG(MOEI_LOG, MOEI_(log)(a))                                     \
-    LEARN(MOEI_RELU_SLOPE, MOEI_PICK(b > 0, a, MOEI_(nothing)))             \
-    LEARN(MOEI_TANH_SLOPE, a * (1 - b * b))                                 \
-    LEARN(MOEI_LOGISTIC_SLOPE, a * (b * (1 - b)))                           \
-    LEARN(MOEI_ELU_SLOPE, MOEI_PICK(b > 0, a, a * (b + 1)))                 \
-    LEARN_LONG(MOEI_SILU_SLOPE, a * MOEI_(silu_slope)(b))
-#define MOEI_OP(name, result) name,
-typedef enum { MOEI_OPS(MOEI_OP, MOEI_OP, MOEI_OP, MOEI_OP) } moei_map_op;
-
-typedef enum { MOEI_MAX, MOEI_SUM, MOEI_DOT, MOEI_SQUARE } moei_reduce_op;
-typedef enum { MOEI_SGD, MOEI_MOMENTUM, MOEI_ADAM } moei_update_op;
-/* The numbers of one optimiser step. */
-typedef struct moei_rule {
-    moei_update_op op;
-    moe_real scale;              /* of the gradient                          */
-    moe_real rate, momentum, decay;
-    moe_real second_scale;       /* 1 / (1 - beta_2^t) of Adam; its rate
-                                    holds 1 / (1 - beta_1^t)                 */
-} moei_rule;
-
-#define MOEI_BETA_1 ((moe_real)0.9)
-#define MOEI_BETA_2 ((moe_real)0.999)
-#define MOEI_EPSILON ((moe_real)1e-8)
-
-/* A part of C = S + A B that fits in registers. */
-typedef struct moei_tile {
-    moe_real *c;
-    const moe_real *s, *a, *b;
-    ptrdiff_t c_row, s_row, s_step, a_row, a_col, b_row;
-    int k, left;                 /* left: lanes of the last vector in use    */
-    moe_real least;              /* what C is raised to                      */
-} moei_tile;
-
-/* Lanes along the rows of B, along the sum, or along rows of B put together. */
-typedef enum moei_way { MOEI_BY_ROWS, MOEI_BY_DOTS, MOEI_BY_PANELS } moei_way;
-
-/* The one place that chooses.  Panels are copies: where many rows of C share a
-   large B, or where lanes can run along neither the rows of B nor the sum. */
-static moei_way moei_way_of(const moei_view *v, int bits)
-{
-    const moei_view *C = v, *A = v + 2, *B = v + 3;
-    int contiguous = B->row == 1 && (A->col == 1 || A->col == 0);
-    int few = C->m < 8 || C->n < 16, far = B->row >= 256 || B->n > 512;
-    int apart = B->col != 1 && C->n > 1, shared = C->m >= 32 && A->n > 1;
-
-    return bits == 1 ? MOEI_BY_ROWS
-         : contiguous && few && !MOEI_IN_ORDER ? MOEI_BY_DOTS
-         : apart || (far && shared) ? MOEI_BY_PANELS : MOEI_BY_ROWS;
-}
-
-/* A loop on four views, its own copies: what it does; the view that has not a
-   row for each row of the first, or -1; what it raises C to. */
-typedef struct moei_job { int op, whole; moe_real least; } moei_job;
-typedef void moei_loop(const moei_job *job, moei_view *v);
-
-/* One of each loop, for one instruction set. */
-typedef struct moei_kernels {
-    int bits;                    /* of a vector; 1: plain                    */
-    moei_loop *product[3];       /* C, S, A, B; by moei_way                  */
-    moei_loop *map;              /* Y, A, B, C                               */
-    moei_loop *reduce;           /* y, A, B                                  */
-    moei_loop *softmax;          /* P, log P, lse, X                         */
-    void (*update)(size_t n, moe_real *w, moe_real *g, moe_real *v,
-                   moe_real *u, const moei_rule *rule);
-} moei_kernels;
-#endif
-
-/* n vectors of Y = op(A, B, C), each `step` after the one before. */
-#define MOEI_NEXT (n--, y += y_step, p += p_step, q += q_step, r += r_step)
-#define MOEI_EACH(name, result)                                             \
-    case name:                                                              \
-        for (; n > 0; MOEI_NEXT) {                                          \
-            const MOEI_V a = MOEI_LOAD(p), b = MOEI_LOAD(q);                \
-            const MOEI_V c = MOEI_LOAD(r);                                  \
-            (void)b, (void)c;                                               \
-            MOEI_STORE(y, result);                                          \
-        }                                                                   \
-        break;
-#define MOEI_SKIP(name, result) case name: break;
-MOEI_LOOP void MOEI_(map_strip)(
-    moei_map_op op, int n, moe_real *y, ptrdiff_t y_step, const moe_real *p,
-    ptrdiff_t p_step, const moe_real *q, ptrdiff_t q_step, const moe_real *r,
-    ptrdiff_t r_step)
-{
-    switch (op) {
-    MOEI_OPS(MOEI_EACH, MOEI_EACH, MOEI_LEARNS(MOEI_EACH, MOEI_SKIP),
-             MOEI_LEARNS(MOEI_EACH, MOEI_SKIP))
-    }
-}
-
-/* One vector of it, by way of memory; short operations go without. */
-MOEI_APART MOEI_V MOEI_(map_long)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
-{
-    moe_real room[4][MOEI_LANES];
-
-    MOEI_STORE(room[0], a);
-    MOEI_STORE(room[1], b);
-    MOEI_STORE(room[2], c);
-    MOEI_(map_strip)(op, 1, room[3], 0, room[0], 0, room[1], 0, room[2], 0);
-    return MOEI_LOAD(room[3]);
-}
-
-#define MOEI_ONCE(name, result) case name: return result;
-MOEI_FAST MOEI_V MOEI_(map_once)(moei_map_op op, MOEI_V a, MOEI_V b, MOEI_V c)
-{
-    switch (op) {
-    MOEI_OPS(MOEI_ONCE, MOEI_SKIP, MOEI_ONCE, MOEI_SKIP)
-    }
-    return MOEI_(map_long)(op, a, b, c);
-}
-
-/* The last n elements of a row, fewer than there are lanes. */
-MOEI_APART void MOEI_(map_left)(moei_map_op op, int n, moe_real *y,
-                                const moe_real *p, int p_col,
-                                const moe_real *q, int q_col,
-                                const moe_real *r, int r_col)
-{
-    const MOEI_V a = p_col ? MOEI_LOAD_PART(p, n) : MOEI_ALL(*p);
-    const MOEI_V b = q_col ? MOEI_LOAD_PART(q, n) : MOEI_ALL(*q);
-    const MOEI_V c = r_col ? MOEI_LOAD_PART(r, n) : MOEI_ALL(*r);
-
-    MOEI_STORE_PART(y, n, MOEI_(map_once)(op, a, b, c));
-}
-
-/* Rows that are side by side or one number: whole vectors, then a part. */
-MOEI_LOOP void MOEI_(map_rows)(moei_map_op op, const moei_view *v)
-{
-    const int one = v->m > 1 && moei_is_one_row(v) && moei_is_one_row(v + 1)
-                 && moei_is_one_row(v + 2) && moei_is_one_row(v + 3);
-    const int n = one ? v->m * v->n : v->n;
-    const int left = n % MOEI_LANES, whole = n - left;
-    const int p_col = v[1].col, q_col = v[2].col, r_col = v[3].col;
-    moe_real room[3][MOEI_LANES];
-    int i;
-
-    for (i = 0; i < (one ? 1 : v->m); i++) {
-        const moe_real *p = moei_at_row(&v[1], i), *q = moei_at_row(&v[2], i);
-        const moe_real *r = moei_at_row(&v[3], i);
-        moe_real *y = moei_writable(*v) + (moei_at_row(v, i) - v->at);
-
-        if (whole > 0)
-            MOEI_(map_strip)(op, whole / MOEI_LANES, y, v->col * MOEI_LANES,
-                MOEI_(operand)(p, p_col, room[0]), p_col * MOEI_LANES,
-                MOEI_(operand)(q, q_col, room[1]), q_col * MOEI_LANES,
-                MOEI_(operand)(r, r_col, room[2]), r_col * MOEI_LANES);
-        if (left > 0)
-            MOEI_(map_left)(op, left, y + whole, p + whole * p_col, p_col,
-                            q + whole * q_col, q_col, r + whole * r_col, r_col);
-    }
-}
-
-/* Rows whose elements stand apart: copied together, some at a time. */
-MOEI_LOOP void MOEI_(map_apart)(moei_map_op op, const moei_view *v)
-{
-    enum { SOME = 16 * MOEI_LANES };
-    moe_real room[4][SOME];
-    moei_view some[4];
-    int i, j, k, n;
-
-    for (i = 0; i < v->m; i++)
-        for (j = 0; j < v->n; j += SOME) {
-            n = moei_smaller(v->n - j, SOME);
-            for (k = 0; k < 4; k++) {
-                some[k] = moei_row(room[k], n);
-                if (k > 0 && v[k].list == NULL && v[k].col <= 1)
-                    some[k] = moei_window(v[k], i, j, 1, n);
-                else if (k > 0)
-                    moei_exchange(&v[k], i, j, n, room[k], 0);
-            }
-            MOEI_(map_rows)(op, some);
-            moei_exchange(v, i, j, n, room[0], 1);
-        }
-}
-
-/* Y (m,n) = op(A, B, C), element by element; Y may be one of them.  Where lanes
-   are to run over cases, rows become columns, lists lists of columns. */
-MOEI_LOOP void MOEI_(kernel_map)(const moei_job *job, moei_view *v)
-{
-    const moei_map_op op = (moei_map_op)job->op;
-    const int listed = v->list || v[1].list || v[2].list || v[3].list;
-    int k, turn = v->n == 1 || moei_lanes_over_cases(v->m, v->n);
-
-    if (listed)
-        turn = MOEI_LANES > 1 && (turn || !moei_stand_beside(v));
-    for (k = 0; k < 4 && turn; k++)
-        v[k] = moei_transposed(v[k]);
-    if (MOEI_LANES > 1 && ((listed && turn) || !moei_stand_beside(v)))
-        MOEI_(map_apart)(op, v);
-    else if (MOEI_LANES == 1 || listed || v->m > 1 || v->n >= MOEI_LANES)
-        MOEI_(map_rows)(op, v);
-    else
-        MOEI_(map_left)(op, v->n, moei_writable(*v), v[1].at, v[1].col,
-                        v[2].at, v[2].col, v[3].at, v[3].col);
-}
-
-MOEI_FAST MOEI_V MOEI_(term)(moei_reduce_op op, MOEI_V sum, MOEI_V a, MOEI_V b)
-{
-    return op == MOEI_MAX ? MOEI_(larger)(sum, a)
-         : op == MOEI_SUM ? sum + a
-         : op == MOEI_DOT ? sum + a * b : sum + (a - b) * (a - b);
-}
-
-/* `vectors` of sums or maxima, each in the order of its terms, for the rows of
-   A from i on: lanes run over rows. */
-MOEI_FAST void MOEI_(reduce_across)(moei_reduce_op op, const moei_view *y,
-                                    const moei_view *A, const moei_view *B,
-                                    int i, const int vectors,
-                                    const moei_stand stand)
-{
-    const int n = moei_smaller(A->m - i, MOEI_LANES);
-    const ptrdiff_t a_next = A->row * MOEI_LANES, b_next = B->row * MOEI_LANES;
-    const moe_real *p = A->at + (ptrdiff_t)i * A->row;
-    const moe_real *q = B->at + (ptrdiff_t)i * B->row;
-    moe_real *to = moei_writable(*y) + (ptrdiff_t)i * y->row;
-    MOEI_V sum[4];
-    int j, v;
-
-    for (v = 0; v < vectors; v++)
-        sum[v] = MOEI_ALL(op == MOEI_MAX ? -MOEI_INFINITY : (moe_real)0);
-    for (j = A->n; j > 0; j--, p += A->col, q += B->col) {
-        MOEI_UNROLL(for (v = 0; v < vectors; v++))
-            sum[v] = MOEI_(term)(op, sum[v],
-                MOEI_(lanes)(p + v * a_next, A->row, n, stand),
-                MOEI_(lanes)(q + v * b_next, B->row, n, stand));
-    }
-    for (v = 0; v < vectors; v++)
-        MOEI_(put)(to + v * y->row * MOEI_LANES, y->row, n, sum[v]);
-}
-
-/* As many sums as there are lanes, which run along the rows. */
-MOEI_LOOP void MOEI_(reduce_along)(moei_reduce_op op, const moei_view *y,
-                                const moei_view *A, const moei_view *B, int i)
-{
-    const int rows = moei_smaller(A->m - i, MOEI_LANES);
-    MOEI_V sum[MOEI_LANES];
-    int j, r, n;
-
-    for (r = 0; r < MOEI_LANES; r++)
-        sum[r] = MOEI_ALL((moe_real)0);
-    for (r = 0; r < rows; r++) {
-        const moe_real *p = A->at + (ptrdiff_t)(i + r) * A->row;
-        const moe_real *q = B->at + (ptrdiff_t)(i + r) * B->row;
-        for (j = 0; j < A->n; j += MOEI_LANES, q += B->col * MOEI_LANES) {
-            n = moei_smaller(A->n - j, MOEI_LANES);
-            sum[r] = MOEI_(first)(n, MOEI_(term)(op, sum[r],
-                                                 MOEI_(get)(p + j, n),
-                                                 MOEI_(fetch)(q, B->col, n)),
-                                  sum[r]);
-        }
-    }
-    MOEI_(put)(moei_writable(*y) + (ptrdiff_t)i * y->row, y->row, rows,
-               MOEI_(sums)(sum, rows));
-}
-
-/* y_i = max_j A_ij,  sum_j A_ij,  sum_j A_ij B_ij  or  sum_j (A_ij - B_ij)^2
-   A, B (m,n)   y (m,1) */
-MOEI_LOOP void MOEI_(kernel_reduce)(const moei_job *job, moei_view *v)
-{
-    const moei_reduce_op op = (moei_reduce_op)job->op;
-    const moei_view *y = v, *A = v + 1, *B = v + 2;
-    const int along = A->col == 1 && A->n > 4 && MOEI_LANES > 1
-                   && op != MOEI_MAX && !MOEI_IN_ORDER;
-    int i = 0, side = MOEI_SIZED(MOEI_LANES > 1, 1) && A->row == 1
-                   && B->row == 1;
-
-    for (; i < A->m && along; i += MOEI_LANES)
-        MOEI_(reduce_along)(op, y, A, B, i);
-    for (; i + 4 * MOEI_LANES <= A->m && side; i += 4 * MOEI_LANES)
-        MOEI_(reduce_across)(op, y, A, B, i, 4, MOEI_WHOLE);
-    for (; i < A->m; i += MOEI_LANES)
-        MOEI_(reduce_across)(op, y, A, B, i, 1, MOEI_ANYHOW);
-}
-
-/* P_ij = exp(X_ij) / sum_j exp(X_ij),  log_P_ij = X_ij - lse_i,
-     lse_i = log sum_j exp(X_ij) = top + log sum_j exp(X_ij - top),
-   top = max_j X_ij, so that nothing overflows; |X| is cut so that no inf - inf
-   can be.  P, log_P, X (m,n)   lse (m,1), side by side   log_P may be X, or P
-   if unwanted.  Lanes run along row i, or each has a row of its own. */
-MOEI_FAST void MOEI_(softmax_rows)(const moei_view *P, const moei_view *log_P,
-                                   const moei_view *lse, const moei_view *X,
-                                   ptrdiff_t i, const int along,
-                                   const moei_stand stand)
-{
-    const int rows = along ? 1 : moei_smaller(X->m - (int)i, MOEI_LANES);
-    const int step = along ? MOEI_LANES : 1;
-    const ptrdiff_t p_lane = along ? P->col : P->row;
-    const ptrdiff_t l_lane = along ? log_P->col : log_P->row;
-    const ptrdiff_t x_lane = along ? X->col : X->row;
-    const moe_real *x = X->at + i * X->row;
-    moe_real *p = moei_writable(*P) + i * P->row;
-    moe_real *l = moei_writable(*log_P) + i * log_P->row;
-    const MOEI_V most = MOEI_ALL(MOEI_LARGEST);
-    MOEI_V top = -most, sum = MOEI_ALL((moe_real)0), a, b, e;
-    ptrdiff_t j;
-    int n;
-
-    for (j = 0; j < X->n; j += step) {
-        n = along ? moei_smaller(X->n - (int)j, step) : rows;
-        a = MOEI_(larger)(top, MOEI_(lanes)(x + j * X->col, x_lane, n, stand));
-        top = along ? MOEI_(first)(n, a, top) : a;
-    }
-    top = MOEI_(clamp)(along ? MOEI_(fold)(top, 1) : top, most);
-    for (j = 0; j < X->n; j += step) {
-        n = along ? moei_smaller(X->n - (int)j, step) : rows;
-        a = MOEI_(lanes)(x + j * X->col, x_lane, n, stand);
-        a = MOEI_(clamp)(a, most) - top;
-        e = MOEI_(exp)(a);
-        sum = along ? MOEI_(first)(n, sum + e, sum) : sum + e;
-        MOEI_(set_lanes)(l + j * log_P->col, l_lane, n, a, stand);
-        MOEI_(set_lanes)(p + j * P->col, p_lane, n, e, stand);
-    }
-    sum = along ? MOEI_(fold)(sum, 0) : sum;
-    a = MOEI_LEARNS(MOEI_(log)(sum), sum);
-    MOEI_(give)(moei_writable(*lse) + i, rows, a + top);
-    for (j = 0; j < X->n; j += step) {
-        n = along ? moei_smaller(X->n - (int)j, step) : rows;
-        e = MOEI_(lanes)(p + j * P->col, p_lane, n, stand);
-        b = MOEI_(lanes)(l + j * log_P->col, l_lane, n, stand);
-        MOEI_(set_lanes)(l + j * log_P->col, l_lane, n, b - a, stand);
-        MOEI_(set_lanes)(p + j * P->col, p_lane, n, e / sum, stand);
-    }
-}
-
-MOEI_LOOP void MOEI_(kernel_softmax)(const moei_job *job, moei_view *v)
-{
-    const moei_view *P = v, *log_P = v + 1, *lse = v + 2, *X = v + 3;
-    const int along = X->n > 2 && MOEI_LANES > 1 && !MOEI_IN_ORDER
-                   && X->col == 1 && P->col == 1 && log_P->col == 1;
-    const int side = MOEI_SIZED(MOEI_LANES > 1, 1) && X->row == 1
-                  && P->row == 1 && log_P->row == 1;
-    const int whole = side ? X->m - X->m % MOEI_LANES : 0;
-    int i = 0;
-
-    (void)job;
-    for (; i < X->m && along; i++)
-        MOEI_(softmax_rows)(P, log_P, lse, X, i, 1, MOEI_BESIDE);
-    for (; i < whole; i += MOEI_LANES)
-        MOEI_(softmax_rows)(P, log_P, lse, X, i, 0, MOEI_WHOLE);
-    for (; i < X->m; i += MOEI_LANES)
-        MOEI_(softmax_rows)(P, log_P, lse, X, i, 0, MOEI_ANYHOW);
-}
-
-/* A tile of C in registers, rows x vectors, each accumulator with a name of
-   its own: c20 is row 2, vector 0.  R and W list rows and vectors. */
-#define MOEI_W1(X, r) X(r, 0)
-#define MOEI_W2(X, r) X(r, 0) X(r, 1)
-#define MOEI_W4(X, r) X(r, 0) X(r, 1) X(r, 2) X(r, 3)
-#define MOEI_W8(X, r) MOEI_W4(X, r) X(r, 4) X(r, 5) X(r, 6) X(r, 7)
-#define MOEI_W16(X, r) MOEI_W8(X, r) X(r, 8) X(r, 9) X(r, 10) X(r, 11)     \
-    X(r, 12) X(r, 13) X(r, 14) X(r, 15)
-#define MOEI_R1(W, F) F(W, 0)
-#define MOEI_R2(W, F) F(W, 0) F(W, 1)
-#define MOEI_R3(W, F) F(W, 0) F(W, 1) F(W, 2)
-#define MOEI_R6(W, F) MOEI_R3(W, F) F(W, 3) F(W, 4) F(W, 5)
-#define MOEI_BEGIN(r, w)                                                    \
-    MOEI_V c##r##w = MOEI_(get)(t->s + r * t->s_row + w * t->s_step, left);
-#define MOEI_LINE(r, w)                                                     \
-    const MOEI_V b##w = MOEI_(get)(b + w * MOEI_LANES, left);
-#define MOEI_MULTIPLY(r, w) c##r##w += x * b##w;
-#define MOEI_END(r, w)                                                      \
-    MOEI_(give)(c + r * c_row + w * MOEI_LANES, left,                       \
-                MOEI_(larger)(c##r##w, least));
-#define MOEI_BEGIN_ROW(W, r) W(MOEI_BEGIN, r)
-#define MOEI_MULTIPLY_ROW(W, r)                                             \
-    {                                                                       \
-        const MOEI_V x = MOEI_ALL(a[r * a_row]);                            \
-        W(MOEI_MULTIPLY, r)                                                 \
-    }
-#define MOEI_END_ROW(W, r) W(MOEI_END, r)
-#define MOEI_TILE(name, R, W, columns)                                      \
-    MOEI_LOOP void MOEI_(name)(const moei_tile *t)                          \
-    {                                                                       \
-        const ptrdiff_t a_row = t->a_row, a_col = t->a_col;                 \
-        const ptrdiff_t b_row = t->b_row, c_row = t->c_row;                 \
-        const moe_real *a = t->a, *b = t->b;                                \
-        const MOEI_V least = MOEI_ALL(t->least);                            \
-        moe_real *const c = t->c;                                           \
-        const int left = columns;                                           \
-        int l;                                                              \
-        R(W, MOEI_BEGIN_ROW)                                                \
-        for (l = t->k; l > 0; l--, a += a_col, b += b_row) {                \
-            W(MOEI_LINE, 0)                                                 \
-            R(W, MOEI_MULTIPLY_ROW)                                         \
-        }                                                                   \
-        R(W, MOEI_END_ROW)                                                  \
-    }
-MOEI_TILE(tile_tall_wide, MOEI_TALL_TILE, MOEI_WIDE, MOEI_LANES)
-MOEI_TILE(tile_2_wide, MOEI_PAIR_TILE, MOEI_WIDE, MOEI_LANES)
-MOEI_TILE(tile_1_wide, MOEI_R1, MOEI_WIDE, MOEI_LANES)
-MOEI_TILE(tile_1_long, MOEI_R1, MOEI_LONG_TILE, MOEI_LANES)
-MOEI_TILE(tile_tall_left, MOEI_TALL_TILE, MOEI_W1, t->left)
-MOEI_TILE(tile_2_left, MOEI_PAIR_TILE, MOEI_W1, t->left)
-MOEI_TILE(tile_1_left, MOEI_R1, MOEI_W1, t->left)
-
-/* C = max(least, S + A B) with lanes along the rows of C, S and B. */
-MOEI_LOOP void MOEI_(product_rows)(const moei_job *job, moei_view *v)
-{
-    const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
-    static void (*const tile[3][3])(const moei_tile *) = {
-        {MOEI_(tile_1_left), MOEI_(tile_2_left), MOEI_(tile_tall_left)},
-        {MOEI_(tile_1_wide), MOEI_(tile_2_wide), MOEI_(tile_tall_wide)},
-        {MOEI_(tile_1_long), NULL, NULL}
-    };
-    enum { WIDE = MOEI_VECTORS * MOEI_LANES, LONG = MOEI_LONG * MOEI_LANES };
-    const int one_for_all = S->col == 0 && MOEI_LANES > 1;
-    const int side = MOEI_LANES > 1 || (C->col == 1 && B->col == 1);
-    moe_real *c = moei_writable(*C), room[MOEI_TALL * MOEI_LANES];
-    moei_tile t;
-    ptrdiff_t i, j;
-    int rows, columns, left, r;
-
-    t.k = A->n;
-    t.least = job->least;
-    t.c_row = C->row;
-    t.a_row = A->row;
-    t.a_col = A->col;
-    t.b_row = B->row;
-    t.s_row = one_for_all ? MOEI_LANES : S->row;
-    t.s_step = S->col == 0 ? 0 : MOEI_LANES;
-    for (j = 0; j < C->n; j += columns) {
-        left = side ? C->n - (int)j : 1;
-        columns = C->m == 1 && left >= LONG ? LONG
-                : left >= WIDE ? WIDE : moei_smaller(left, MOEI_LANES);
-        t.left = columns;
-        t.b = B->at + j * B->col;
-        for (i = 0; i < C->m; i += rows) {
-            rows = C->m - i < MOEI_TALL ? 1 + (C->m - i > 1) : MOEI_TALL;
-            t.c = c + i * C->row + j * C->col;
-            t.a = A->at + i * A->row;
-            t.s = S->at + i * S->row + j * S->col;
-            for (r = 0; r < rows && one_for_all; r++)
-                MOEI_STORE(room + r * MOEI_LANES, MOEI_ALL(t.s[r * S->row]));
-            t.s = one_for_all ? room : t.s;
-            tile[columns == LONG && C->m == 1 ? 2 : columns == WIDE]
-                [(rows > 1) + (rows > 2)](&t);
-        }
-    }
-}
-
-/* The same with the rows of B copied together first, a panel at a time. */
-MOEI_LOOP void MOEI_(product_panels)(const moei_job *job, moei_view *v)
-{
-    enum { DEEP = 128, WIDE = MOEI_VECTORS * MOEI_LANES };
-    MOEI_V panel_of[DEEP * MOEI_VECTORS];     /* aligned as vectors are */
-    moe_real *panel = (moe_real *)(void *)panel_of;
-    moei_job step = *job;
-    int j, l, m = v->m, k = v[2].n;
-
-    for (j = 0; j < v->n; j += WIDE)
-        for (l = 0; l < k; l += DEEP) {
-            const moei_view b = moei_window(v[3], l, j, DEEP, WIDE);
-            const moei_view c = moei_window(v[0], 0, j, m, WIDE);
-            moei_view part[4] = {
-                c, l == 0 ? moei_window(v[1], 0, j, m, WIDE) : c,
-                moei_window(v[2], 0, l, m, DEEP),
-                moei_view_of(panel, WIDE, 1, b.m, b.n)};
-
-            MOEI_(pack)(&b, panel, WIDE);
-            step.least = l + DEEP < k ? -MOEI_INFINITY : job->least;
-            MOEI_(product_rows)(&step, part);
-        }
-}
-
-/* With lanes along the sum, for rows of A and columns of B that stand close;
-   fewer than four columns at the end are worked as four times the same. */
-MOEI_LOOP void MOEI_(product_dots)(const moei_job *job, moei_view *v)
-{
-    const moei_view *C = v, *S = v + 1, *A = v + 2, *B = v + 3;
-    moe_real *c = moei_writable(*C), one[MOEI_LANES];
-    MOEI_V dot[MOEI_LANES + 4], sum;
-    ptrdiff_t i, j;
-    int w, n;
-
-    for (i = 0; i < C->m; i++)
-        for (j = 0; j < C->n; j += MOEI_LANES) {
-            const moe_real *a = A->at + i * A->row, *b = B->at + j * B->col;
-
-            a = MOEI_(operand)(a, A->col, one);
-            n = moei_smaller(C->n - (int)j, MOEI_LANES);
-            for (w = 0; w < MOEI_LANES; w++)
-                dot[w] = MOEI_ALL((moe_real)0);
-            for (w = 0; w < n; w += n - w < 4 ? 1 : 4)
-                MOEI_(four_dots)(a, A->col * MOEI_LANES, b + w * B->col,
-                                 n - w < 4 ? 0 : B->col, A->n, dot + w);
-            sum = MOEI_(sums)(dot, n)
-                + MOEI_(fetch)(S->at + i * S->row + j * S->col, S->col, n);
-            MOEI_(put)(c + i * C->row + j * C->col, C->col, n,
-                       MOEI_(larger)(sum, MOEI_ALL(job->least)));
-        }
-}
-
-/* w (n) after one step along scale * g; g = 0.  v, u: the moments.
-     SGD       w -= rate (g + decay w)
-     momentum  v = momentum v + g + decay w;  w -= rate v
-     Adam      v = b1 v + (1-b1) g;  u = b2 u + (1-b2) g^2
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-MOEI_LOOP void MOEI_(kernel_update)(size_t n, moe_real *w, moe_real *g,
-                                    moe_real *v, moe_real *u,
-                                    const moei_rule *rule)
-{
-    MOEI_V x, step, first, second;
-    size_t i;
-    int left;
-
-    for (i = 0; i < n; i += (size_t)left) {
-        left = n - i < MOEI_LANES ? (int)(n - i) : MOEI_LANES;
-        x = MOEI_(get)(w + i, left);
-        step = MOEI_(get)(g + i, left) * rule->scale;
-        MOEI_(give)(g + i, left, MOEI_(nothing));
-        if (rule->op == MOEI_SGD) {
-            x -= rule->rate * (step + rule->decay * x);
-        } else if (rule->op == MOEI_MOMENTUM) {
-            first = rule->momentum * MOEI_(get)(v + i, left) + step
-                  + rule->decay * x;
-            MOEI_(give)(v + i, left, first);
-            x -= rule->rate * first;
-        } else {
-            first = MOEI_(get)(v + i, left);
-            second = MOEI_(get)(u + i, left);
-            first += (1 - MOEI_BETA_1) * (step - first);
-            second += (1 - MOEI_BETA_2) * (step * step - second);
-            MOEI_(give)(v + i, left, first);
-            MOEI_(give)(u + i, left, second);
-            x -= rule->rate * first
-                   / (MOEI_(sqrt)(second * rule->second_scale) + MOEI_EPSILON)
-               + rule->decay * x;
-        }
-        MOEI_(give)(w + i, left, x);
-    }
-}
-
-MOEI_UNUSED static const moei_kernels MOEI_(table) = {
-    MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
-    {MOEI_(product_rows), MOEI_LANES == 1 ? NULL : MOEI_(product_dots),
-     MOEI_LANES == 1 ? NULL : MOEI_(product_panels)},
-    MOEI_(kernel_map), MOEI_(kernel_reduce),
-    MOEI_(kernel_softmax), MOEI_LEARNS(MOEI_(kernel_update), NULL)
-};
-
-#undef MOEI_
-#undef MOEI_PICK
-#undef MOEI_REAL
-#undef MOEI_BITS
-#undef MOEI_MASK
-#undef MOEI_LARGER
-#undef MOEI_LOAD_PART
-#undef MOEI_STORE_PART
-#undef MOEI_LOW
-#undef MOEI_HIGH
-#undef MOEI_LOWS
-#undef MOEI_HIGHS
-#undef MOEI_SET
-#undef MOEI_LANES
-#undef MOEI_WIDE
-#undef MOEI_TALL_TILE
-#undef MOEI_PAIR_TILE
-#undef MOEI_LONG_TILE
-#undef MOEI_VECTORS
-
-#ifndef MOEI_AGAIN      /* after the plain reading, the others */
-#define MOEI_AGAIN
-
-#ifdef MOEI_HAS_128
-#define MOEI_SET 128
-#define MOEI_LANES (16 / MOEI_REAL_SIZE)
-#define MOEI_WIDE MOEI_W2
-#define MOEI_VECTORS 2
-#include "moe.h"
-#endif
-
-#ifdef MOEI_HAS_AVX
-#undef MOEI_TARGET
-#define MOEI_TARGET __attribute__((target("avx2,fma")))
-#define MOEI_SET avx2
-#define MOEI_LANES (32 / MOEI_REAL_SIZE)
-#define MOEI_WIDE MOEI_W2
-#define MOEI_VECTORS 2
-#define MOEI_MASK(n) ((MOEI_(mask))(MOEI_LOAD(moei_lane) < (moe_real)(n)))
-#define MOEI_LOAD_PART(p, n) MOEI_BUILTIN(maskload, 256)(                   \
-    (const MOEI_V *)(const void *)(p), MOEI_MASK(n))
-#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 256)(b, a)
-#define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(maskstore, 256)(              \
-    (MOEI_V *)(void *)(p), MOEI_MASK(n), x)
-#include "moe.h"
-
-#undef MOEI_TARGET
-#define MOEI_TARGET \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
-#define MOEI_SET avx512
-#define MOEI_LANES (64 / MOEI_REAL_SIZE)
-#define MOEI_WIDE MOEI_W4
-#define MOEI_VECTORS 4
-#define MOEI_MASK(n) ((moei_mask_bits)((1u << (n)) - 1))
-#define MOEI_LOAD_PART(p, n) MOEI_BUILTIN(loadu, 512_mask)(                 \
-    p, MOEI_(nothing), MOEI_MASK(n))
-#ifdef __clang__
-#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 512)(b, a, 4)
-#else
-#define MOEI_LARGER(a, b) MOEI_BUILTIN(max, 512_mask)(b, a, b, MOEI_EVERY, 4)
-#endif
-#define MOEI_STORE_PART(p, n, x) MOEI_BUILTIN(storeu, 512_mask)(            \
-    p, x, MOEI_MASK(n))
-#include "moe.h"
-#undef MOEI_TARGET
-#define MOEI_TARGET
-#endif
-
-/* The sets of this build, narrow to wide, and how many this processor has. */
-static const moei_kernels *const moei_set[] = {
-#if !defined(MOEI_HAS_128) || !defined(__OPTIMIZE_SIZE__)
-    &moei_table,
-#endif
-#ifdef MOEI_HAS_128
-    &moei_table_128,
-#endif
-#ifdef MOEI_HAS_AVX
-    &moei_table_avx2, &moei_table_avx512
-#endif
-};
-
-/* One of them; where there is but one, the compiler is told which. */
-#define MOEI_SET_AT(i) \
-    moei_set[sizeof moei_set > sizeof *moei_set ? (i) : 0]
-
-static int moei_count_sets(void)
-{
-    int all = (int)(sizeof moei_set / sizeof *moei_set);
-
-#ifdef MOEI_HAS_AVX
-    all -= !(__builtin_cpu_supports("avx512dq")
-             && __builtin_cpu_supports("avx512bw")
-             && __builtin_cpu_supports("avx512vl"));
-    all -= !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
-#endif
-    return all;
-}
-
-/* The set of vectors of so many bits, 0 for the widest; -1: not here. */
-static int moei_find_set(int bits)
-{
-    int i = moei_count_sets() - 1;
-
-    while (bits != 0 && i >= 0 && MOEI_SET_AT(i)->bits != bits)
-        i--;
-    return i;
-}
-
-/* A loop on m rows, which threads share out. */
-static void moei_run_part(moei_loop *loop, const moei_job *job,
-                          const moei_view *v, int i, int parts)
-{
-    moei_view part[4];
-    int k;
-
-    for (k = 0; k < 4; k++)
-        part[k] = k == job->whole ? v[k] : moei_part_of(&v[k], i, parts, v->m);
-    loop(job, part);
-}
-
-MOEI_FAST void moei_share(moei_loop *loop, const moei_job *job, moei_view *v,
-                          uint64_t operations)
-{
-    const int parts = moei_parts(operations, v->m);
-    int i;
-
-    MOEI_EACH_PART(i, parts, parts == 1 ? loop(job, v)
-        : moei_run_part(loop, job, v, i, parts))
-}
-
-#define MOEI_AREA(v) ((uint64_t)(v).m * (uint64_t)(v).n)
-
-static void moei_share_map(const moei_kernels *set, moei_map_op op,
-                           moei_view *v)
-{
-    const moei_job job = {(int)op, -1, 0};
-
-    moei_share(set->map, &job, v, 8 * MOEI_AREA(*v));
-}
-
-/* The loops in the set of m; map with three, two or one operand. */
-MOEI_FAST void moei_map(const moe *m, moei_map_op op, moei_view Y, moei_view A,
-                        moei_view B, moei_view C)
-{
-    moei_view v[4] = {Y, A, B, C};
-
-    moei_share_map(MOEI_SET_AT(m->set), op, v);
-}
-
-MOEI_LOOP void moei_map2(const moe *m, moei_map_op op, moei_view Y, moei_view A,
-                         moei_view B)
-{
-    moei_map(m, op, Y, A, B, moei_zero);
-}
-
-MOEI_LOOP void moei_map1(const moe *m, moei_map_op op, moei_view Y, moei_view A)
-{
-    moei_map(m, op, Y, A, moei_zero, moei_zero);
-}
-
-static void moei_reduce(const moe *m, moei_reduce_op op, moei_view y,
-                        moei_view A, moei_view B)
-{
-    const moei_job job = {(int)op, -1, 0};
-    moei_view v[4] = {y, A, B, moei_zero};
-
-    moei_share(MOEI_SET_AT(m->set)->reduce, &job, v, 8 * MOEI_AREA(A));
-}
-
-static void moei_softmax(const moe *m, moei_view P, moei_view log_P,
-                         moei_view lse, moei_view X)
-{
-    const moei_job job = {0, -1, 0};
-    moei_view v[4] = {P, log_P, lse, X};
-
-    moei_share(MOEI_SET_AT(m->set)->softmax, &job, v, 32 * MOEI_AREA(X));
-}
-
-/* C (m,n) = then(S (m,n) + A (m,k) B (k,n)); S may be C, and stands as C does
-   or repeats; C has no gaps.  Rows become columns where those of C have their
-   elements side by side: lanes over outputs or cases, C' = S' + B' A'. */
-MOEI_FAST void moei_product(const moe *m, moei_map_op then, moei_view C,
-                            moei_view S, moei_view A, moei_view B)
-{
-    const moei_kernels *set = MOEI_SET_AT(m->set);
-    const moei_job job = {0, 3, then == MOEI_RELU ? 0 : -MOEI_INFINITY};
-    moei_view v[4] = {C, S, A, B};
-
-    if (C.row == 1 && (C.col != 1 || C.n < C.m)) {
-        v[0] = moei_transposed(C);
-        v[1] = moei_transposed(S);
-        v[2] = moei_transposed(B);
-        v[3] = moei_transposed(A);
-    }
-    moei_share(set->product[moei_way_of(v, set->bits)], &job, v,
-               MOEI_AREA(*v) * (uint64_t)A.n);
-    if (then != MOEI_COPY && then != MOEI_RELU)
-        moei_map1(m, then, C, C);
-}
-
-/* ======================================================================== */
-/* 6  LAYOUT                                                                */
-/* ======================================================================== */
-/* What counts and carves memory.  Four sizes (< 2^15) multiply in 64 bits. */
-
-/* The arrays of a block of B cases: name, form, columns; 1: for learning.  OWN:
-   for each copy of a net alone, where copies share the cases. */
-#define MOEI_ARRAYS(X)                                                        \
-    X(Z, BLOCK, c->inputs, 0)        /* standardised inputs                */ \
-    X(S, BLOCK, c->experts, 0)       /* gate logits                        */ \
-    X(P, CHOSEN, c->top_k, 0)        /* proportions, softmax of s          */ \
-    X(LOG_P, CHOSEN, c->top_k, 0)    /* and their logarithms               */ \
-    X(LSE, OWN_NUMBER, 1, 0)         /* log sum exp of the last softmax    */ \
-    X(TOP, OWN_NUMBER, 1, 0)         /* room for a number of each case     */ \
-    X(Y, BLOCK, c->outputs, 0)       /* blend, standardised                */ \
-    X(D, BLOCK, c->outputs, 1)       /* targets, standardised              */ \
-    X(G, CHOSEN, c->top_k, 1)        /* error e of each expert, or dE/dp   */ \
-    X(H, CHOSEN, c->top_k, 1)        /* posteriors                         */ \
-    X(LOSS, NUMBER, 1, 1)            /* E                                  */ \
-    X(DE_DY, BLOCK, c->outputs, 1)                                            \
-    X(DE_DZ, BLOCK, c->inputs, 1)                                             \
-    X(DELTA, OWN, moei_widest(m, 0), 1)     /* dE/da of two layers         */ \
-    X(DELTA_2, OWN, moei_widest(m, 1), 1)   /* in turn                     */ \
-    X(X_OF, OWN, m->sparse ? c->inputs : 0, 0)       /* rows of Z          */ \
-    X(D_OF, OWN, m->sparse ? c->outputs : 0, 1)      /* rows of D or DE_DY */
-
-#define MOEI_NAME(name, form, columns, learning) MOEI_##name,
-#define MOEI_FORM(name, form, columns, learning) MOEI_##form,
-#define MOEI_LEARNING(name, form, columns, learning) learning,
-#define MOEI_COLUMNS(name, form, count, learning) \
-    m->columns[MOEI_##name] = count;
-enum { MOEI_BLOCK, MOEI_CHOSEN, MOEI_NUMBER, MOEI_OWN_NUMBER, MOEI_OWN };
-enum { MOEI_ARRAYS(MOEI_NAME) MOEI_ARRAY_COUNT };
-static const unsigned char moei_form[] = {MOEI_ARRAYS(MOEI_FORM)};
-static const unsigned char moei_learning[] = {MOEI_ARRAYS(MOEI_LEARNING)};
-typedef char moei_work_has_room[MOEI_ARRAY_COUNT <= MOEI_WORK ? 1 : -1];
-
-/* A layer's function that is not a map: it takes the whole row. */
-enum { MOEI_SOFTMAX = -1 };
-
-/* What training keeps beside parameters and gradients. */
-enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
-
-static int moei_outside(int value, int least, int most)
-{
-    return value < least || value > most;
-}
-
+/* ------------------------------------------------------ configuration */
 /* A number that a setting may be: not negative, NaN or absurd. */
 static int moei_is_amount(moe_real x)
 {
     return moei_is_finite(x) && x >= 0 && x <= MOEI_LARGEST;
 }
 
-/* The sentence for what is wrong with a stack of hidden widths, or NULL. */
-static const char *moei_hidden_fault(const int *hidden)
+static int moei_is_sparse(const moe_config *c)
 {
-    int l, ended = 0;
-
-    for (l = 0; l < MOE_MAX_HIDDEN; l++) {
-        if (moei_outside(hidden[l], 0, MOE_MAX_SIZE))
-            return "a hidden width is outside 0..MOE_MAX_SIZE";
-        if (ended && hidden[l] > 0)
-            return "a hidden width of 0 stands between others";
-        ended = hidden[l] == 0;
-    }
-    return NULL;
+    return c->top_k > 0 && c->top_k < c->experts;
 }
 
 static int moei_span_fits(moe_span span, int inputs)
@@ -2404,269 +983,328 @@ static int moei_span_fits(moe_span span, int inputs)
         && !moei_outside(span.count, 0, inputs - span.first);
 }
 
-/* Whether experts are chosen, which alone can be balanced. */
-static int moei_is_sparse(const moe_config *c)
-{
-    return c->top_k % c->experts != 0;
-}
-
-static const char *moei_config_fault(const moe_config *c)
-{
-    const char *fault = moei_hidden_fault(c->hidden);
-
-    fault = fault ? fault : moei_hidden_fault(c->gate_hidden);
-    return moei_outside(c->inputs, 1, MOE_MAX_SIZE)
-            ? "inputs is outside 1..MOE_MAX_SIZE"
-        : moei_outside(c->outputs, 1, MOE_MAX_SIZE)
-            ? "outputs is outside 1..MOE_MAX_SIZE"
-        : moei_outside(c->experts, 1, MOE_MAX_SIZE)
-            ? "experts is outside 1..MOE_MAX_SIZE"
-        : moei_outside(c->top_k, 0, c->experts) ? "top_k is outside 0..experts"
-        : !moei_is_amount(c->balance) ? "balance is outside 0..1e30"
-        : c->balance > 0 && !moei_is_sparse(c)
-            ? "balance needs top_k in 1..experts-1"
-        : moei_outside(c->rows, 0, MOE_MAX_SIZE)
-            ? "rows is outside 0..MOE_MAX_SIZE"
-        : !moei_span_fits(c->expert_sees, c->inputs)
-            ? "expert_sees is not inside a row of x"
-        : !moei_span_fits(c->gate_sees, c->inputs)
-            ? "gate_sees is not inside a row of x"
-        : moei_outside((int)c->activation, MOE_ACT_RELU, MOE_ACT_SILU)
-            ? "activation is not one of MOE_ACT_..."
-        : moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX)
-            ? "output is not one of MOE_OUT_..."
-        : moei_outside((int)c->loss, MOE_LOSS_MIXTURE, MOE_LOSS_BLEND)
-            ? "loss is not one of MOE_LOSS_..."
-        : moei_outside((int)c->use, MOE_USE_TRAIN, MOE_USE_PREDICT)
-            ? "use is not one of MOE_USE_..."
-        : moei_find_set(c->simd) < 0
-            ? "this build or processor has no vectors of simd bits"
-        : !moei_is_amount(c->sigma) ? "sigma is outside 0..1e30"
-        : c->sigma > 0 && !moei_is_finite(1 / (c->sigma * c->sigma))
-            ? "sigma is too small: 1 / sigma^2 is not finite"
-        : fault;
-}
-
-/* The configuration as opened, with what may be changed later; its fault. */
-static moe_config moei_settings_of(const moe *m)
-{
-    moe_config c = m->fixed;
-
-    c.loss = m->config.loss;
-    c.sigma = m->config.sigma;
-    c.balance = m->config.balance;
-    c.seed = m->config.seed;
-    return c;
-}
-
-static const char *moei_settings_fault(const moe *m)
-{
-    const moe_config c = moei_settings_of(m);
-
-    return moei_config_fault(&c);
-}
-
-/* The shape of a stack of layers; *count goes on from its first parameter. */
-static void moei_plan_net(moe *m, int gate, uint64_t *count)
-{
-    static const int output_op[] = {MOEI_COPY, MOEI_LOGISTIC, MOEI_SOFTMAX};
-    const moe_config *c = &m->fixed;
-    const int *hidden = gate ? c->gate_hidden : c->hidden;
-    moe_span sees = gate ? c->gate_sees : c->expert_sees;
-    moei_net *net = gate ? &m->gate : &m->expert;
-    int l, last = 0, in = sees.count;
-
-    while (last < MOE_MAX_HIDDEN && hidden[last] > 0)
-        last++;
-    net->copies = gate ? 1 : c->experts;
-    net->first = sees.first;
-    net->layers = last + 1;
-    for (l = 0; l <= last; l++) {
-        moe_layer *at = &net->layer[l];
-        int *widest = &net->widest[(last - l) % 2];
-
-        at->in = in;
-        at->out = in = l < last ? hidden[l] : gate ? c->experts : c->outputs;
-        net->function[l] = l < last ? MOEI_RELU + (int)c->activation
-                         : gate ? MOEI_COPY : output_op[c->output];
-        at->bias = (size_t)*count;
-        *count += (uint64_t)net->copies * (uint64_t)at->out;
-        at->weight = (size_t)*count;
-        *count += (uint64_t)net->copies * (uint64_t)at->in * (uint64_t)at->out;
-        *widest = moei_most(*widest, in);
-    }
-}
-
-/* The most columns in DELTA or DELTA_2: of an expert's layers, or a share of
-   what the gate or a softmax of all experts needs. */
-static int moei_widest(const moe *m, int turn)
-{
-    int all = moei_most(m->gate.widest[turn], m->fixed.experts);
-
-    all = m->sparse ? (all - 1) / m->fixed.top_k + 1 : all;
-    return moei_most(all, moei_most(m->expert.widest[turn], m->fixed.outputs));
-}
-
-/* The shape of m, where its parameters are; how many, not cut to size_t. */
-static uint64_t moei_plan(moe *m, const moe_config *config)
-{
-    moe_config given = *config, *c = &m->fixed;     /* it may be m->config */
-    uint64_t count = 0;
-
-    moei_wipe(m, sizeof *m);
-    *c = given;
-    c->sigma = c->sigma > 0 ? c->sigma : 1;
-    c->rows = c->rows > 0 ? c->rows : 64;
-    if (c->expert_sees.count == 0)
-        c->expert_sees.count = c->inputs - c->expert_sees.first;
-    if (c->gate_sees.count == 0)
-        c->gate_sees.count = c->inputs - c->gate_sees.first;
-    moei_plan_net(m, 0, &count);
-    if (c->experts > 1)
-        moei_plan_net(m, 1, &count);
-    c->top_k = c->top_k > 0 ? c->top_k : c->experts;
-    m->sparse = moei_is_sparse(c);
-    m->balanced = m->gate.layers > 0 ? (size_t)c->experts : 0;
-    count += m->balanced;
-    MOEI_ARRAYS(MOEI_COLUMNS)
-    m->trained_count = (size_t)count;
-    count += 2 * ((uint64_t)c->inputs + (uint64_t)c->outputs);
-    m->value_count = (size_t)count;
-    m->config = *c;
-    return count;
-}
-
-#define MOEI_LINES(n) (((uint64_t)(n) + 15) / 16 * 16)  /* ends a cache line */
-
-/* The next `count` reals of the memory; with no memory it only counts. */
-typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
-
-static moe_real *moei_take(moei_carver *carver, uint64_t count)
-{
-    moe_real *at = carver->memory ? carver->memory + (size_t)carver->used
-                                  : NULL;
-    carver->used += count;
-    return at;
-}
-
-static int32_t *moei_take_integers(moei_carver *carver, uint64_t count)
-{
-    uint64_t bytes = count * sizeof(int32_t) + sizeof(moe_real) - 1;
-
-    return (int32_t *)(void *)moei_take(carver, bytes / sizeof(moe_real));
-}
-
-/* Sums and outputs of every layer for so many cases, the last one's outputs at
-   `out`: of all copies for the way back, and where these share the cases; else
-   of each in turn.  Sums stand apart where the way back needs both, and for
-   softmax, which leaves its logarithm there. */
-static void moei_carve_net(moei_net *net, uint64_t cases, int learn,
-                           moe_real *out, moei_carver *carver)
+/* Faults are sentences, or NULL. */
+static const char *moei_hidden_fault(const int *hidden)
 {
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        uint64_t block = cases * (uint64_t)net->layer[l].out;
-
-        net->act[l] = l == net->layers - 1 ? out : moei_take(carver, block);
-        net->pre[l] = net->act[l];
-        if (net->function[l] == MOEI_SOFTMAX
-            || (net->function[l] == MOEI_SILU && learn))
-            net->pre[l] = moei_take(carver, block);
+    for (l = 0; l < MOE_MAX_HIDDEN; l++) {
+        if (moei_outside(hidden[l], 0, MOE_MAX_SIZE))
+            return MOEI_TEXT("a hidden width is outside 0..MOE_MAX_SIZE");
+        if (l > 0 && hidden[l] > 0 && hidden[l - 1] == 0)
+            return MOEI_TEXT("a hidden width of 0 stands between others");
     }
+    return NULL;
 }
 
-/* Everything about m that follows from a checked configuration, with weights
-   of its own or without; returns how many reals of memory it takes. */
-static uint64_t moei_lay_out(moe *m, const moe_config *config, int weights,
-                             moe_real *memory)
+static const char *moei_loss_fault(const moe_config *c, int sparse)
 {
-    moei_carver carver = {memory, 0};
-    uint64_t values = moei_plan(m, config);
-    uint64_t B = (uint64_t)m->fixed.rows, E = (uint64_t)m->fixed.experts;
-    uint64_t K = (uint64_t)m->fixed.top_k, O = (uint64_t)m->fixed.outputs;
-    uint64_t own = m->sparse ? B * K : B;        /* of what a copy has alone */
-    int i, learn = MOEI_LEARNS(weights && m->fixed.use != MOE_USE_PREDICT, 0);
-
-    if (weights)
-        m->own = moei_take(&carver, MOEI_LINES(values));
-    if (learn)
-        m->grads = moei_take(&carver, MOEI_LINES(m->trained_count));
-    for (i = 0; i < 3 && learn && m->fixed.use == MOE_USE_TRAIN; i++)
-        m->kept[i] = moei_take(&carver, MOEI_LINES(m->trained_count));
-    for (i = 0; i < MOEI_ARRAY_COUNT; i++)
-        if (learn || !moei_learning[i])
-            m->work[i] = moei_take(&carver,
-                                   (moei_form[i] < MOEI_OWN_NUMBER ? B : own)
-                                   * (uint64_t)m->columns[i]);
-    m->expert.kept = learn || m->sparse;
-    moei_carve_net(&m->expert, m->expert.kept ? B * K : B, learn,
-                   moei_take(&carver, B * K * O), &carver);
-    moei_carve_net(&m->gate, B, learn, m->work[MOEI_S], &carver);
-    m->s = moei_take(&carver, B * E);
-    m->p = moei_take(&carver, B * E);
-    m->o = moei_take(&carver, B * K * O);
-    m->y = moei_take(&carver, B * O);
-    if (learn) {
-        m->h = moei_take(&carver, B * E);
-        m->sum = moei_take(&carver, 3 * (2 * E + 4));
-        m->means = moei_take(&carver, 2 * E);
-        m->share = moei_take(&carver, m->sparse ? E : 0);
-    }
-    m->expert.start = moei_take_integers(&carver, E + 1);
-    m->gate.start = moei_take_integers(&carver, 2);
-    if (m->sparse) {
-        m->expert.cases = moei_take_integers(&carver, B * K);
-        m->expert.place = moei_take_integers(&carver, B * K);
-        m->choice = moei_take_integers(&carver, B * K);
-    }
-    if (learn && m->fixed.use == MOE_USE_TRAIN)
-        m->order = moei_take_integers(&carver, B);
-    m->chosen = m->shown = moei_take_integers(&carver, B * K);
-    return carver.used;
+    return moei_outside((int)c->loss, MOE_LOSS_MIXTURE, MOE_LOSS_BLEND)
+            ? MOEI_TEXT("loss is not one of MOE_LOSS_...")
+        : !moei_is_amount(c->balance_loss)
+            ? MOEI_TEXT("balance_loss is outside 0..1e30")
+        : c->balance_loss > 0 && !sparse
+            ? MOEI_TEXT("balance_loss needs top_k in 1..experts-1")
+        : !moei_is_amount(c->sigma) ? MOEI_TEXT("sigma is outside 0..1e30")
+        : c->sigma > 0 && !moei_is_finite(1 / (c->sigma * c->sigma))
+            ? MOEI_TEXT("sigma is too small: 1 / sigma^2 is not finite") : NULL;
 }
 
-/* Where copy c of a layer has its parameters. */
-MOEI_NEAR moe_layer moei_layer_of(const moei_net *net, int c, int l)
+/* What may be changed after opening. */
+static const char *moei_settings_fault(const moe *m)
 {
-    moe_layer layer = net->layer[l];
+    return moei_loss_fault(&m->config, m->K < m->E);
+}
 
-    layer.bias += (size_t)c * (size_t)layer.out;
-    layer.weight += (size_t)c * (size_t)layer.in * (size_t)layer.out;
+MOEI_COLD static const char *moei_config_fault(const moe_config *c)
+{
+    const char *fault = moei_loss_fault(c, moei_is_sparse(c));
+
+    fault = fault ? fault : moei_hidden_fault(c->hidden);
+    fault = fault ? fault : moei_hidden_fault(c->gate_hidden);
+    return moei_outside(c->inputs, 1, MOE_MAX_SIZE)
+            ? MOEI_TEXT("inputs is outside 1..MOE_MAX_SIZE")
+        : moei_outside(c->outputs, 1, MOE_MAX_SIZE)
+            ? MOEI_TEXT("outputs is outside 1..MOE_MAX_SIZE")
+        : moei_outside(c->experts, 1, MOE_MAX_SIZE)
+            ? MOEI_TEXT("experts is outside 1..MOE_MAX_SIZE")
+        : moei_outside(c->top_k, 0, c->experts)
+            ? MOEI_TEXT("top_k is outside 0..experts")
+        : moei_outside(c->block, 0, MOE_MAX_SIZE)
+            ? MOEI_TEXT("block is outside 0..MOE_MAX_SIZE")
+        : !moei_span_fits(c->expert_inputs, c->inputs)
+            ? MOEI_TEXT("expert_inputs is not inside a row of x")
+        : !moei_span_fits(c->gate_inputs, c->inputs)
+            ? MOEI_TEXT("gate_inputs is not inside a row of x")
+        : moei_outside((int)c->activation, MOE_ACT_RELU, MOE_ACT_SILU)
+            ? MOEI_TEXT("activation is not one of MOE_ACT_...")
+        : moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX)
+            ? MOEI_TEXT("output is not one of MOE_OUT_...")
+        : moei_outside((int)c->mode, MOE_MODE_TRAIN, MOE_MODE_PREDICT)
+            ? MOEI_TEXT("mode is not one of MOE_MODE_...")
+        : moei_find_set(c->simd) < 0
+            ? MOEI_TEXT("this build or processor has no vectors of simd bits")
+        : fault;
+}
+
+/* -------------------------------------------------------------- shape */
+/* Parameters of layer l: out biases and (in,out) weights. */
+MOEI_INLINE uint32_t moei_layer_size(const moei_net *net, int l)
+{
+    return (1 + (uint32_t)net->width[l]) * (uint32_t)net->width[l + 1];
+}
+
+/* Layer l of a copy: where its parameters are. */
+static moe_layer moei_layer_of(const moei_net *net, int copy, int l)
+{
+    const size_t copies = (size_t)net->copies, c = (size_t)copy;
+    moe_layer layer = {net->width[l], net->width[l + 1], net->at, 0};
+    const size_t in = (size_t)layer.in, out = (size_t)layer.out;
+    int i;
+
+    for (i = 0; i < l; i++)
+        layer.bias += copies * (size_t)moei_layer_size(net, i);
+    layer.weight = layer.bias + copies * out + c * in * out;
+    layer.bias += c * out;
     return layer;
 }
 
-/* (columns) shift or factor: rows 0 and 1 of a scale. */
-MOEI_NEAR moei_view moei_scale_d(const moe *m, int row)
+/* A stack of layers: copies of it, side by side in params from *count on. */
+static MOEI_APART void moei_shape_net(moei_net *net, int copies,
+                                      moe_span inputs, const int *hidden,
+                                      int outputs, uint64_t *count)
 {
-    int O = m->fixed.outputs;
+    int l = 0, width;
 
-    return moei_row(m->params + m->trained_count + (size_t)row * (size_t)O, O);
+    net->copies = (int16_t)copies;
+    net->first = (int16_t)inputs.first;
+    net->at = (size_t)*count;
+    net->width[0] = (int16_t)inputs.count;
+    do {
+        width = l < MOE_MAX_HIDDEN ? hidden[l] : 0;
+        net->width[l + 1] = (int16_t)(width > 0 ? width : outputs);
+        *count += (uint64_t)copies * moei_layer_size(net, l++);
+    } while (width > 0);
+    net->layers = (int16_t)l;
 }
 
-MOEI_NEAR moei_view moei_scale_x(const moe *m, int row)
+/* The shape of m; returns how many parameters, not cut to size_t. */
+MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
 {
-    size_t rest = (size_t)(2 - row) * (size_t)m->fixed.inputs;
+    const moe_config given = *config;       /* which may be m's own */
+    moe_config *c = &m->config;
+    uint64_t count = 0;
 
-    return moei_row(m->params + m->value_count - rest, m->fixed.inputs);
+    moei_zero_bytes(m, sizeof *m);
+    *c = given;
+    c->sigma = c->sigma > 0 ? c->sigma : 1;
+    c->block = c->block > 0 ? c->block : 64;
+    c->top_k = c->top_k > 0 ? c->top_k : c->experts;
+    if (c->expert_inputs.count == 0)
+        c->expert_inputs.count = c->inputs - c->expert_inputs.first;
+    if (c->gate_inputs.count == 0)
+        c->gate_inputs.count = c->inputs - c->gate_inputs.first;
+    m->I = (int16_t)c->inputs;
+    m->O = (int16_t)c->outputs;
+    m->E = (int16_t)c->experts;
+    m->K = (int16_t)c->top_k;
+    m->B = (int16_t)c->block;
+    m->mode = (int8_t)c->mode;
+    m->activation = (int8_t)c->activation;
+    m->output = (int8_t)c->output;
+    m->set = (int8_t)moei_find_set(c->simd);
+    moei_shape_net(&m->expert, m->E, c->expert_inputs, c->hidden, m->O, &count);
+    if (m->E > 1) {
+        moei_shape_net(&m->gate, 1, c->gate_inputs, c->gate_hidden, m->E,
+                       &count);
+        count += (uint64_t)m->E;            /* gate.balance */
+    }
+    m->trained_count = (size_t)count;
+    count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
+    m->param_count = (size_t)count;
+    return count;
 }
 
-/* A block array of n cases and `cols` columns, lanes over one or the other. */
-MOEI_NEAR moei_view moei_block(const moe_real *at, int n, int cols)
+/* Arrays of all parameters end where a cache line does. */
+static uint64_t moei_lines(uint64_t count)
 {
-    return moei_lanes_over_cases(n, cols) ? moei_view_of(at, 1, n, n, cols)
-                                          : moei_view_of(at, cols, 1, n, cols);
+    return (count + 15) / 16 * 16;
 }
 
-/* A block array by its name.  What is kept of a choice stands row by row. */
-MOEI_NEAR moei_view moei_array(const moe *m, int name)
+/* A moment or the best weights, by name. */
+static moe_real *moei_stored(const moe *m, int which)
 {
-    const moe_real *at = m->work[name];
-    int form = moei_form[name], columns = m->columns[name];
+    return m->stored == NULL ? NULL
+         : m->stored + (size_t)which * (size_t)moei_lines(m->trained_count);
+}
 
-    return form == MOEI_NUMBER || form == MOEI_OWN_NUMBER ? moei_cases(at, m->n)
-         : form == MOEI_CHOSEN && m->choice ? moei_matrix(at, m->n, columns)
-         : moei_block(at, m->n, columns);
+static const moe_real *moei_balance(const moe *m)
+{
+    return m->params + m->trained_count - moei_count(m->E);
+}
+
+/* Scales: row 0 is shift, row 1 factor. */
+static const moe_real *moei_scale_d(const moe *m)
+{
+    return m->params + m->trained_count;
+}
+
+static const moe_real *moei_scale_x(const moe *m)
+{
+    return moei_scale_d(m) + 2 * moei_count(m->O);
+}
+
+/* ------------------------------------------------------------- memory */
+/* The columns of arrays for n cases, and N: few stand one after the other. */
+static int moei_padded(int n)
+{
+    return n < 12 ? n : (n + 15) & ~15;
+}
+
+static int moei_width(int n)
+{
+    return n < 12 ? 1 : moei_padded(n);
+}
+
+/* How often a hidden layer's width is kept: silu keeps a and y = f(a). */
+static int moei_kept(const moe *m)
+{
+    return m->activation == MOE_ACT_SILU ? 2 : 1;
+}
+
+/* Numbers of a case in the layers of a net: what hidden ones keep, or dE/da of
+   all. */
+static int32_t moei_features(const moe *m, const moei_net *net, int deltas)
+{
+    const int32_t each = deltas ? 1 : moei_kept(m);
+    int32_t sum = 0;
+    int l;
+
+    for (l = 1; l < net->layers + deltas; l++)
+        sum += each * net->width[l];
+    return sum;
+}
+
+/* The widest layer, or `widest`. */
+static MOEI_APART int moei_widest(const moei_net *net, int widest)
+{
+    int l;
+
+    for (l = 0; l <= net->layers; l++)
+        widest = moei_max(widest, net->width[l]);
+    return widest;
+}
+
+/* Arrays are taken from memory one after the other; without any they are only
+   counted.  A whole number takes the place of a real. */
+typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
+
+static moe_real *moei_take_all(moei_carver *from, uint64_t count)
+{
+    moe_real *at = from->memory ? from->memory + (size_t)from->used : NULL;
+
+    from->used += count;
+    return at;
+}
+
+static moe_real *moei_take(moei_carver *from, int32_t features, uint32_t cases)
+{
+    return moei_take_all(from, (uint64_t)features * cases);
+}
+
+/* What one run after the other uses, each thread its own: dE/da when learning,
+   hidden layers when predicting, room for transposing and for gathered rows.
+   moe_learn has all of it for dE/da of one case. */
+static void moei_lay_out_scratch(moe *m, uint32_t P, int learn,
+                                 moei_carver *from)
+{
+    const size_t width = (size_t)(P < 64 ? P : 64);
+    const int32_t expert = moei_features(m, &m->expert, learn);
+    const int32_t gate = moei_features(m, &m->gate, learn);
+    const uint64_t one = learn ? (uint64_t)m->K * (uint64_t)expert
+                               + (uint64_t)gate : 0;
+    uint64_t all;
+
+    m->thread_count = (int16_t)(P == 1 ? 1 : moei_min(m->E, 8));
+    m->act_size = m->scratch_size
+                = width * (size_t)(expert > gate ? expert : gate);
+    if (P > 1)
+        m->scratch_size += width
+            * moei_count(moei_widest(&m->gate, moei_widest(&m->expert, 0)));
+    if (P > 1 && (m->K < m->E || m->expert.width[0] < m->I
+                  || (m->E > 1 && m->gate.width[0] < m->I)))
+        m->scratch_size += width * (moei_count(m->I) + moei_count(m->O)
+                                    + moei_count(m->E));
+    all = (uint64_t)m->thread_count * m->scratch_size;
+    m->scratch = moei_take_all(from, all > one ? all : one);
+}
+
+static void moei_lay_out_learning(moe *m, uint32_t P, uint32_t runs,
+                                  moei_carver *from)
+{
+    const uint32_t B = (uint32_t)m->B;
+    const int sparse = m->K < m->E, softmax = m->output == MOE_OUT_SOFTMAX;
+
+    m->log_p = moei_take(from, m->K, P);
+    m->error_of = moei_take(from, m->K, P);
+    m->post = moei_take(from, m->K, P);
+    m->loss = moei_take(from, 1, P);
+    m->d = moei_take(from, m->O, P);
+    m->acts = moei_take(from, (int32_t)m->act_features, runs);
+    m->gate_acts = moei_take(from, (int32_t)m->gate_features, P);
+    m->h = sparse || P > 1 ? moei_take(from, m->E, B) : m->post;
+    if (sparse)
+        m->share = moei_take(from, m->E, 2);
+    m->log_y = moei_take(from, m->O, softmax ? 2 * P : P);
+    if (softmax)
+        m->log_o = moei_take(from, m->O, runs);
+    if (m->mode <= MOE_MODE_GRADIENT)
+        m->sum = moei_take(from, 8 * (int32_t)m->E + 12, 1);
+    if (m->mode == MOE_MODE_TRAIN)
+        m->order = moei_take(from, 1, B);
+}
+
+/* Everything about m that follows from a checked configuration, with weights
+   of its own or without; returns how many reals of memory it takes.
+   P: cases of a block, padded   runs: columns of all runs */
+MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
+                                       int weights, moe_real *memory)
+{
+    moei_carver carver = {memory, 0}, *from = &carver;
+    const uint64_t params = moei_shape(m, config);
+    const int learn = weights && MOEI_LEARNS && m->mode != MOE_MODE_PREDICT;
+    const uint32_t E = (uint32_t)m->E, K = (uint32_t)m->K, B = (uint32_t)m->B;
+    const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
+    const uint32_t runs = K * P
+        + (sparse && P > 1 ? 15 * (E < K * P ? E : K * P) : 0);
+
+    if (weights)
+        m->weights = moei_take_all(from, moei_lines(params));
+    else
+        m->mode = m->config.mode = MOE_MODE_PREDICT;
+    if (learn && m->mode <= MOE_MODE_GRADIENT)
+        m->grads = moei_take_all(from, moei_lines(m->trained_count));
+    if (learn && m->mode == MOE_MODE_TRAIN)
+        m->stored = moei_take_all(from, 3 * moei_lines(m->trained_count));
+    m->act_features = (size_t)moei_features(m, &m->expert, 0);
+    m->gate_features = (size_t)moei_features(m, &m->gate, 0);
+    moei_lay_out_scratch(m, P, learn, from);
+    m->x = moei_take(from, m->I, P);
+    m->logits = moei_take(from, m->E, P);
+    m->prop = moei_take(from, m->K, P);
+    m->out = moei_take(from, m->O, runs);
+    m->blend = E > 1 ? moei_take(from, m->O, P) : m->out;
+    m->s = sparse || P > 1 ? moei_take(from, m->E, B) : m->logits;
+    m->p = sparse || P > 1 ? moei_take(from, m->E, B) : m->prop;
+    m->o = moei_take(from, m->O, K * B);
+    m->y = moei_take(from, m->O, B);
+    m->selected = moei_whole(moei_take(from, m->K, B));
+    if (sparse && P > 1)
+        m->run_list = moei_take(from, 1,
+                                2 * K * B + 3 * (E + K * B / 64 + 2));
+    if (learn)
+        moei_lay_out_learning(m, P, runs, from);
+    return carver.used;
 }
 
 static uint64_t moei_need(const moe_config *config, int weights)
@@ -2676,120 +1314,120 @@ static uint64_t moei_need(const moe_config *config, int weights)
     return moei_lay_out(&m, config, weights, NULL) * sizeof(moe_real);
 }
 
-MOE_DEF moe_status moe_check(const moe_config *config, const char **why)
+MOE_DEF moe_status moe_check_config(const moe_config *config,
+                                    const char **error)
 {
-    const char *fault = config == NULL ? "config is NULL"
+    const char *fault = config == NULL ? MOEI_TEXT("config is NULL")
                                        : moei_config_fault(config);
 
     if (fault == NULL && moei_need(config, 1) > PTRDIFF_MAX)
-        fault = "this is more memory than the machine can address";
-    if (why != NULL)
-        *why = fault;
+        fault = MOEI_TEXT("this is more memory than the machine can address");
+    if (error != NULL)
+        *error = fault ? fault : MOEI_TEXT("ok");
     return config == NULL ? MOE_ERR_NULL : fault ? MOE_ERR_CONFIG : MOE_OK;
 }
 
 MOE_DEF size_t moe_bytes(const moe_config *config)
 {
-    return moe_check(config, NULL) ? 0 : (size_t)moei_need(config, 1);
+    return moe_check_config(config, NULL) ? 0 : (size_t)moei_need(config, 1);
 }
 
 MOE_DEF size_t moe_work_bytes(const moe_config *config)
 {
-    return moe_check(config, NULL) ? 0 : (size_t)moei_need(config, 0);
+    return moe_check_config(config, NULL) ? 0 : (size_t)moei_need(config, 0);
 }
 
-MOE_DEF moe_layer moe_find(const moe_config *config, int expert, int layer)
+MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
 {
-    moe m;
-    moe_layer none = {0, 0, 0, 0};
+    const moe_layer none = {0, 0, 0, 0};
     const moei_net *net;
-    int copy;
+    moe m;
 
-    if (moe_check(config, NULL) != MOE_OK)
+    if (moe_check_config(config, NULL) != MOE_OK)
         return none;
-    moei_plan(&m, config);
-    net = expert == config->experts ? &m.gate : &m.expert;
-    copy = net == &m.gate ? 0 : expert;
-    return moei_outside(copy, 0, net->copies - 1)
+    moei_shape(&m, config);
+    net = expert == m.E ? &m.gate : &m.expert;
+    expert = expert == m.E ? 0 : expert;
+    return moei_outside(expert, 0, net->copies - 1)
         || moei_outside(layer, 0, net->layers - 1)
-         ? none : moei_layer_of(net, copy, layer);
+         ? none : moei_layer_of(net, expert, layer);
 }
 
 MOE_DEF const char *moe_status_text(moe_status status)
 {
     static const char *const text[] = {
-        "ok", "stopped by the progress callback", "a required pointer is NULL",
-        "a setting is out of range", "memory is too small or misaligned",
-        "the data are not finite or out of range",
-        "training left the finite numbers", "not a model file, or damaged",
-        "a file cannot be read or written", "this moe cannot do that"
+        MOEI_TEXT("ok"), MOEI_TEXT("stopped by the progress callback"),
+        MOEI_TEXT("a required pointer is NULL"),
+        MOEI_TEXT("a setting is out of range"),
+        MOEI_TEXT("memory is too small or misaligned"),
+        MOEI_TEXT("the data are not finite or out of range"),
+        MOEI_TEXT("training left the finite numbers"),
+        MOEI_TEXT("not a model file, or damaged"),
+        MOEI_TEXT("a file cannot be read or written"),
+        MOEI_TEXT("this moe cannot do that")
     };
-    return moei_outside((int)status, MOE_OK, MOE_ERR_STATE) ? "unknown status"
-                                                            : text[status];
+    return moei_outside((int)status, MOE_OK, MOE_ERR_STATE)
+         ? MOEI_TEXT("unknown status") : text[status];
 }
 
+/* ------------------------------------------------------ open and close */
 /* Leave the sentence; nothing else of m changes. */
-static moe_status moei_refuse(moe *m, moe_status status, const char *why)
+static moe_status moei_refuse(moe *m, moe_status status, const char *error)
 {
-    m->why = why;
+    m->error = error;
     return status;
 }
 
-/* The same where the status says it all: MOE_OK, MOE_STOPPED, _DIVERGED. */
-static moe_status moei_done(moe *m, moe_status status)
+static moe_status moei_closed(moe *m, moe_status status, const char *error)
 {
-    return moei_refuse(m, status, moe_status_text(status));
+    moei_zero_bytes(m, sizeof *m);
+    return moei_refuse(m, status, error);
 }
 
-static moe_status moei_closed(moe *m, moe_status status, const char *why)
+static moe_status moei_ok(moe *m)
 {
-    moei_wipe(m, sizeof *m);
-    return moei_refuse(m, status, why);
+    return moei_refuse(m, MOE_OK, MOEI_TEXT("ok"));
 }
 
-/* The text, or the number, at `to`; returns where it ends. */
-static char *moei_put_text(char *to, const char *text)
+/* After `to`: a text and a number. */
+static char *moei_put(char *to, const char *text, size_t number)
 {
+    size_t power = 1;
+
     while (*text != 0)
         *to++ = *text++;
+    while (number / power > 9)
+        power *= 10;
+    for (; power > 0; power /= 10)
+        *to++ = (char)('0' + number / power % 10);
     *to = 0;
     return to;
 }
 
-static char *moei_put_number(char *to, size_t number)
-{
-    char digits[3 * sizeof number + 1], *digit = digits + sizeof digits;
-
-    *--digit = 0;
-    do {
-        *--digit = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return moei_put_text(to, digit);
-}
-
+/* A sentence with numbers lies in m itself, where a closed moe has nothing. */
 static moe_status moei_too_small(moe *m, int weights, size_t bytes, size_t need)
 {
-    char *to = m->said;
+    char *text = (char *)m + offsetof(moe, expert);
 
-    moei_wipe(m, sizeof *m);
-    to = moei_put_number(moei_put_text(to, "memory of "), bytes);
-    to = moei_put_text(to, " bytes is smaller than ");
-    to = moei_put_text(to, weights ? "moe_bytes" : "moe_work_bytes");
-    moei_put_number(moei_put_text(to, " says: "), need);
-    return moei_refuse(m, MOE_ERR_MEMORY, m->said);
+    moei_zero_bytes(m, sizeof *m);
+    if (sizeof MOEI_TEXT("a sentence") > 1)
+        (void)moei_put(moei_put(text, MOEI_TEXT("memory of "), bytes), weights
+            ? MOEI_TEXT(" bytes is smaller than moe_bytes says: ")
+            : MOEI_TEXT(" bytes is smaller than moe_work_bytes says: "), need);
+    return moei_refuse(m, MOE_ERR_MEMORY, text);
 }
 
 /* Whether subnormal numbers stay what they are, and products are rounded before
    they are added to: (1+e)(1-e) - 1 is 0.  MOE_SAME_BITS needs both. */
-static int moei_keeps_bits(const moe *m)
+static int moei_fp_is_reproducible(const moe *m)
 {
-    volatile moe_real least = moei_power_of_2(1 - MOEI_BIAS), half = least / 2;
-    volatile moe_real e = moei_power_of_2(-MOEI_FRACTION / 2 - 2);
-    moe_real a = 1 + e, b = 1 - e, c = -1, r = 1;
+    volatile moe_real least = moei_from_bits((moei_bits)1 << MOEI_FRACTION);
+    volatile moe_real half = least / 2;
+    moe_real a = 1 + moei_from_bits((moei_bits)(MOEI_BIAS - MOEI_FRACTION / 2
+                                                - 2) << MOEI_FRACTION);
+    moe_real b = 2 - a, c = -1, r = 1;
 
-    moei_map(m, MOEI_MUL_ADD, moei_number(&r), moei_number(&a),
-             moei_number(&b), moei_number(&c));
+    moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, 1, &a, &c, &b, &r);
     return half > 0 && half * 2 == least && r == 0;
 }
 
@@ -2804,77 +1442,92 @@ static void *moei_allocate(size_t bytes, void **heap)
     return at ? at + (LINE - (uintptr_t)at % LINE) % LINE : NULL;
 }
 
-/* Check, find memory, lay out; all but the weights, which are first, is 0. */
-static moe_status moei_start(moe *m, const moe_config *config, int weights,
-                             void *memory, size_t bytes)
+/* A multiple of this is an address for a real; 1 on 8-bit processors. */
+typedef struct moei_behind { char byte; moe_real real; } moei_behind;
+enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
+
+/* Check, find memory, lay out; all of it is 0 but what one expert knows. */
+MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
+                                       int weights, void *memory, size_t bytes)
 {
-    const char *why;
-    moe_status status = moe_check(config, &why);
+    const char *error;
+    const moe_status status = moe_check_config(config, &error);
     void *heap = NULL;
-    size_t need, i, own;
+    size_t need, i, P;
 
     if (status != MOE_OK)
-        return moei_closed(m, status, why);
-    m->set = moei_find_set(config->simd);
-    if (MOEI_IN_ORDER && !moei_keeps_bits(m))
-        return moei_closed(m, MOE_ERR_STATE, "subnormal numbers are flushed "
-                           "to zero, or products fused with sums");
-    need = (size_t)moei_need(config, weights);
+        return moei_closed(m, status, error);
+    need = (size_t)moei_lay_out(m, config, weights, NULL) * sizeof(moe_real);
+    if (MOEI_IN_ORDER && !moei_fp_is_reproducible(m))
+        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("subnormal numbers are "
+                           "flushed to zero, or products fused with sums"));
     bytes = memory ? bytes : need;
     memory = memory ? memory : moei_allocate(need, &heap);
-    why = memory == NULL ? "no memory given or found"
+    error = memory == NULL ? MOEI_TEXT("no memory given or found")
         : (uintptr_t)memory % MOEI_ALIGNED != 0
-            ? "memory is not aligned as a moe_real is" : NULL;
-    if (why != NULL)
-        return moei_closed(m, MOE_ERR_MEMORY, why);
+            ? MOEI_TEXT("memory is not aligned as a moe_real is") : NULL;
+    if (error != NULL)
+        return moei_closed(m, MOE_ERR_MEMORY, error);
     if (bytes < need)
         return moei_too_small(m, weights, bytes, need);
-    moei_lay_out(m, config, weights, (moe_real *)memory);
-    own = weights ? (size_t)MOEI_LINES(m->value_count) : 0;
-    moei_clear((moe_real *)memory + own, need / sizeof(moe_real) - own);
+    moei_zero((moe_real *)memory, need / sizeof(moe_real));
+    moei_lay_out(m, &m->config, weights, (moe_real *)memory);
     m->heap = heap;
-    m->set = moei_find_set(m->fixed.simd);
-    m->config.simd = m->fixed.simd = MOEI_SET_AT(m->set)->bits;
-    for (i = 0; i < (size_t)m->fixed.rows && m->gate.layers < 1; i++)
-        m->work[MOEI_P][i] = moei_writable(moei_number(m->p))[i] = 1;
-    for (i = 0; i < (size_t)m->fixed.rows * (size_t)m->fixed.top_k; i++)
-        m->shown[i] = (int32_t)(i % (size_t)m->fixed.top_k);
+    m->config.simd = moei_loops_of(m)->bits;
+    for (i = 0; i < moei_count(m->B) * moei_count(m->K); i++)
+        moei_selected(m)[i] = (int32_t)(i % moei_count(m->K));
+    P = m->E == 1 ? moei_count(moei_padded(m->B)) : 0;
+    for (i = 0; i < P; i++) {
+        const size_t shown = i < moei_count(m->B) ? i : 0;
+        m->prop[i] = moei_shown(m->p)[shown] = 1;
+        if (m->h != NULL)
+            m->post[i] = moei_shown(m->h)[shown] = 1;
+    }
     m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
-    m->waiting = m->forwarded = -1;
-    return moei_done(m, MOE_OK);
+    m->epochs_since_best = m->shown_count = -1;
+    return moei_ok(m);
 }
 
 /* All layers but the gate's last uniform in +-1/sqrt(in), to learn from. */
-static void moei_initial(moe *m, int gate, uint64_t *state)
+MOEI_COLD static void moei_initial(moe *m, const moei_net *net, int layers,
+                                   uint64_t *state)
 {
-    const moei_net *net = gate ? &m->gate : &m->expert;
     size_t i;
     int l;
 
-    for (l = 0; l < MOEI_LEARNS(net->layers - gate, 0); l++) {
-        moe_layer end = moei_layer_of(net, net->copies, l);
-        moe_real range = 1 / moei_sqrt((moe_real)end.in);
-        for (i = net->layer[l].bias; i < end.weight; i++)
-            m->own[i] = range * moei_uniform(state);
+    for (l = 0; l < layers && MOEI_LEARNS; l++) {
+        const moe_layer end = moei_layer_of(net, net->copies, l);
+        const moe_real range = 1 / moei_sqrt((moe_real)end.in);
+        for (i = moei_layer_of(net, 0, l).bias; i < end.weight; i++)
+            m->weights[i] = range * moei_uniform(state);
     }
+}
+
+static void moei_unit_scales(moe *m)
+{
+    moe_real *d = m->weights + m->trained_count, *x = d + 2 * moei_count(m->O);
+    int i;
+
+    for (i = 0; i < m->O; i++)
+        d[m->O + i] = 1;
+    for (i = 0; i < m->I; i++)
+        x[m->I + i] = 1;
 }
 
 MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
                             size_t bytes)
 {
-    moe_status status = m == NULL ? MOE_ERR_NULL
-                                  : moei_start(m, config, 1, memory, bytes);
+    const moe_status status = m == NULL ? MOE_ERR_NULL
+                            : moei_start(m, config, 1, memory, bytes);
     uint64_t state;
 
     if (status != MOE_OK)
         return status;
-    m->params = m->own;
-    moei_clear(m->own, m->value_count);
+    m->params = m->weights;
     state = m->config.seed;
-    moei_initial(m, 0, &state);
-    moei_initial(m, 1, &state);
-    moei_map1(m, MOEI_COPY, moei_scale_d(m, 1), moei_one);
-    moei_map1(m, MOEI_COPY, moei_scale_x(m, 1), moei_one);
+    moei_initial(m, &m->expert, m->expert.layers, &state);
+    moei_initial(m, &m->gate, m->gate.layers - 1, &state);
+    moei_unit_scales(m);
     return MOE_OK;
 }
 
@@ -2882,20 +1535,15 @@ MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
                               const moe_real *params, void *memory,
                               size_t bytes)
 {
-    moe_status status;
+    const char *fault = params == NULL ? MOEI_TEXT("params is NULL")
+        : (uintptr_t)params % MOEI_ALIGNED != 0
+            ? MOEI_TEXT("params is not aligned as a moe_real is") : NULL;
+    const moe_status status = m == NULL ? MOE_ERR_NULL
+        : fault ? moei_closed(m, params ? MOE_ERR_MEMORY : MOE_ERR_NULL, fault)
+        : moei_start(m, config, 0, memory, bytes);
 
-    if (m == NULL)
-        return MOE_ERR_NULL;
-    if (params == NULL)
-        return moei_closed(m, MOE_ERR_NULL, "params is NULL");
-    if ((uintptr_t)params % MOEI_ALIGNED != 0)
-        return moei_closed(m, MOE_ERR_MEMORY,
-                           "params is not aligned as a moe_real is");
-    status = moei_start(m, config, 0, memory, bytes);
-    if (status == MOE_OK) {
+    if (status == MOE_OK)
         m->params = params;
-        m->config.use = m->fixed.use = MOE_USE_PREDICT;
-    }
     return status;
 }
 
@@ -2904,541 +1552,798 @@ MOE_DEF void moe_close(moe *m)
     if (m == NULL)
         return;
     MOE_FREE(m->heap);
-    moei_wipe(m, sizeof *m);
+    moei_zero_bytes(m, sizeof *m);
 }
 
 /* ======================================================================== */
-/* 7  EXPERTS                                                               */
+/* 5  NETWORK                                                               */
 /* ======================================================================== */
-/* Stacks of layers, a = W'x + b, y = f(a), there and back; the gate is one. */
+/* A stack of layers, there and back, for a run: n cases of one copy of it, in
+   arrays (features, N).  N is 1 for a few cases, which stand one after the
+   other; else n rounded up to 16, and lanes run over cases. */
+typedef struct moei_run {
+    int copy, n, N;
+    size_t column;               /* where it begins in arrays of all runs    */
+    int slot, step;              /* its case c is at slot + c step of tables */
+    const int32_t *rows, *slots; /* which cases it has, and their places in
+                                    tables; NULL: all, as they stand         */
+} moei_run;
 
-/* dE/dx_i = p_i (g_i - sum_j p_j g_j),  g = dE/dp
-   p, g, dE_dx (n,K); dE_dx may be g   mean (n): room */
-static void moei_softmax_backward(const moe *m, moei_view p, moei_view g,
-                                  moei_view dE_dx, moei_view mean)
+/* y of hidden layer l of a run, in the memory of its layers; silu keeps a just
+   before it. */
+static moe_real *moei_act(const moe *m, const moei_net *net,
+                          const moei_run *run, int l, moe_real *act)
 {
-    moei_reduce(m, MOEI_DOT, mean, p, g);
-    moei_map(m, MOEI_SUB_MUL, dE_dx, g, mean, p);
+    const size_t columns = (size_t)(run->N > 1 ? run->N : run->n);
+    const size_t kept = (size_t)moei_kept(m) * columns;
+    int i;
+
+    for (i = 1; i <= l; i++)
+        act += kept * moei_count(net->width[i]);
+    return act + (kept - columns) * moei_count(net->width[l + 1]);
 }
 
-/* dE/da = dE/dy f'(a), in place.   kept: y, but a for silu   (n,out) */
-static void moei_function_backward(const moe *m, int function, moei_view kept,
-                                   moei_view delta)
+/* Numbers in an array of a run. */
+MOEI_INLINE int moei_size(const moei_run *run, int features)
 {
-    if (function != MOEI_COPY)
-        moei_map2(m, (moei_map_op)(function + MOEI_RELU_SLOPE - MOEI_RELU),
-                  delta, delta, kept);
+    return features * (run->N > 1 ? run->N : run->n);
 }
 
-static int moei_cases_of(const moei_net *net, int c)
+/* a = W' x + b,  y = f(a),  layer by layer;  the last a goes to out.
+   x (in,N)   W (in,out)   b (out)   a, y (out,N)   act: of hidden layers */
+static void moei_net_forward(const moe *m, const moei_net *net,
+                             const moei_run *run, const moe_real *x,
+                             moe_real *act, moe_real *out)
 {
-    return (int)(net->start[c + 1] - net->start[c]);
-}
-
-/* Of the cases of copy c: layer l's part of an array for all copies, net->act
-   or net->pre.  The last layer's outputs are always kept.  (n,out) */
-MOEI_NEAR moei_view moei_of_copy(const moei_net *net, moe_real *const *array,
-                                 int c, int l)
-{
-    int out = net->layer[l].out, last = l == net->layers - 1;
-    int apart = net->kept || (last && array[l] == net->act[l]);
-    size_t from = apart ? (size_t)net->start[c] * (size_t)out : 0;
-
-    return moei_block(array[l] + from, moei_cases_of(net, c), out);
-}
-
-/* The columns of a block array like z that the net sees. */
-MOEI_NEAR moei_view moei_seen(const moei_net *net, moei_view z)
-{
-    return moei_view_of(z.at + (ptrdiff_t)net->first * z.col, z.row, z.col,
-                        z.m, net->layer[0].in);
-}
-
-/* The rows of a block array that are copy c's cases. */
-MOEI_NEAR moei_view moei_rows_of(const moei_net *net, int c, moei_view a)
-{
-    return net->cases ? moei_listed(a, net->cases + net->start[c],
-                                    moei_cases_of(net, c)) : a;
-}
-
-/* Room for copy c, `columns` numbers (OWN_NUMBER: one) for each of its cases;
-   apart from other copies' where these share the cases. */
-MOEI_NEAR moei_view moei_room(const moe *m, const moei_net *net, int c,
-                              int name, int columns)
-{
-    size_t wide = (size_t)m->columns[name];
-    size_t from = net->cases ? (size_t)net->start[c] * wide : 0;
-    const moe_real *at = m->work[name] + from;
-    int n = moei_cases_of(net, c);
-
-    return moei_form[name] == MOEI_OWN_NUMBER ? moei_cases(at, n)
-                                              : moei_block(at, n, columns);
-}
-
-/* moei_rows_of for loops that take no lists: copied to room. */
-MOEI_NEAR moei_view moei_fetch_rows(const moe *m, const moei_net *net, int c,
-                                    moei_view a, int room)
-{
-    moei_view rows = moei_rows_of(net, c, a), copy;
-
-    if (rows.list == NULL)
-        return rows;
-    copy = moei_room(m, net, c, room, a.n);
-    moei_map1(m, MOEI_COPY, copy, rows);
-    return copy;
-}
-
-/* The inputs of copy c.  (n,in) */
-MOEI_NEAR moei_view moei_inputs_of(const moe *m, const moei_net *net, int c)
-{
-    return moei_seen(net, moei_fetch_rows(m, net, c, moei_array(m, MOEI_Z),
-                                          MOEI_X_OF));
-}
-
-/* Copy c of a net:  a = x W + b,  y = f(a);  softmax leaves log y in a
-   x (n,in)   W (in,out)   b (out)   a, y (n,out) */
-static void moei_net_forward(moe *m, int c, int gate)
-{
-    const moei_net *net = gate ? &m->gate : &m->expert;
-    moei_view x = moei_inputs_of(m, net, c);
+    const moei_loops *loops = moei_loops_of(m);
+    const int last = net->layers - 1, f = (int)m->activation;
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        moe_layer at = moei_layer_of(net, c, l);
-        moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
-        moei_view b = moei_row(m->params + at.bias, at.out);
-        moei_view y = moei_of_copy(net, net->act, c, l), a = y;
-        int f = net->function[l], apart = net->pre[l] != net->act[l];
+    for (l = 0; l <= last; l++) {
+        const moe_layer at = moei_layer_of(net, run->copy, l);
+        const int size = moei_size(run, at.out);
+        moe_real *y = l < last ? moei_act(m, net, run, l, act) : out, *a = y;
 
-        if (apart)
-            a = moei_of_copy(net, net->pre, c, l);
-        moei_product(m, apart ? MOEI_COPY : (moei_map_op)f, a, b, x, W);
-        if (f == MOEI_SOFTMAX)
-            moei_softmax(m, y, a, moei_room(m, net, c, MOEI_LSE, 1), a);
-        else if (apart)
-            moei_map1(m, (moei_map_op)f, y, a);
+        if (l < last && f == MOE_ACT_SILU)
+            a -= size;
+        loops->forward(run->n, run->N, at.in, at.out, x, m->params + at.bias,
+                       m->params + at.weight, l < last && f == MOE_ACT_RELU, a);
+        if (a != y)
+            moei_copy(y, a, (size_t)size);
+        if (l < last && f != MOE_ACT_RELU)
+            loops->apply(f, size, y);
         x = y;
     }
 }
 
-/* The way back.  DELTA holds dE/da of the last layer; for each layer
-     dE/dW += x' dE/da    dE/db += 1' dE/da    dE/dx = dE/da W'
-   and dE/da of the layer before is dE/dx f'(a).  If dE_dz is wanted, the
-   columns of it that the net sees get += dE/dx of the first layer. */
-static void moei_net_backward(moe *m, int c, int gate, int want_dz)
+#ifndef MOE_PREDICT_ONLY
+/* dE/da of layer l of a run. */
+static moe_real *moei_delta(const moei_net *net, const moei_run *run, int l,
+                            moe_real *delta)
 {
-    const moei_net *net = gate ? &m->gate : &m->expert;
-    int l, turn = 0;
+    const size_t columns = (size_t)(run->N > 1 ? run->N : run->n);
+    int i;
 
-    for (l = net->layers - 1; l >= 0; l--, turn = !turn) {
-        moe_layer at = moei_layer_of(net, c, l);
-        moei_view x = l > 0 ? moei_of_copy(net, net->act, c, l - 1)
-                            : moei_inputs_of(m, net, c);
-        moei_view W = moei_matrix(m->params + at.weight, at.in, at.out);
-        moei_view dE_dW = moei_matrix(m->grads + at.weight, at.in, at.out);
-        moei_view dE_db = moei_row(m->grads + at.bias, at.out);
-        moei_view dE_da = moei_room(m, net, c, MOEI_DELTA + turn, at.out);
-        moei_view dE_dx = moei_room(m, net, c, MOEI_DELTA + !turn, at.in);
+    for (i = 1; i <= l; i++)
+        delta += columns * moei_count(net->width[i]);
+    return delta;
+}
 
-        moei_product(m, MOEI_COPY, dE_dW, dE_dW, moei_transposed(x), dE_da);
-        moei_product(m, MOEI_COPY, dE_db, dE_db, MOEI_ONES(x.m), dE_da);
-        if (l > 0) {
-            moei_product(m, MOEI_COPY, dE_dx, moei_zero, dE_da,
-                         moei_transposed(W));
-            moei_function_backward(m, net->function[l - 1],
-                                   moei_of_copy(net, net->pre, c, l - 1),
-                                   dE_dx);
-        } else if (want_dz) {
-            moei_view dE_dz = moei_array(m, MOEI_DE_DZ);
-            moei_view rows = moei_fetch_rows(m, net, c, dE_dz, MOEI_X_OF);
-            dE_dx = moei_seen(net, rows);
-            moei_product(m, MOEI_COPY, dE_dx, dE_dx, dE_da, moei_transposed(W));
-            if (net->cases != NULL)
-                moei_map1(m, MOEI_COPY, moei_rows_of(net, c, dE_dz), rows);
-        }
+/* The way back: dE/dx = W dE/da, and dE/da of the layer before is dE/dx f'(a).
+   The last layer's dE/da is there already. */
+static void moei_net_backward(const moe *m, const moei_net *net,
+                              const moei_run *run, moe_real *act,
+                              moe_real *delta)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    int l;
+
+    for (l = net->layers - 1; l > 0; l--) {
+        const moe_layer at = moei_layer_of(net, run->copy, l);
+        const int size = moei_size(run, at.in);
+        const moe_real *y = moei_act(m, net, run, l - 1, act);
+        moe_real *dE_dx = moei_delta(net, run, l - 1, delta);
+
+        loops->inputs(run->n, run->N, at.in, at.out,
+                      moei_delta(net, run, l, delta), m->params + at.weight,
+                      dE_dx);
+        loops->slope((int)m->activation, size,
+                     m->activation == MOE_ACT_SILU ? y - size : y, dE_dx);
     }
 }
 
+/* dE/dW += x dE/da',  dE/db += dE/da summed over cases */
+static void moei_net_gradient(const moe *m, const moei_net *net,
+                              const moei_run *run, const moe_real *x,
+                              moe_real *act, moe_real *delta, moe_real *room)
+{
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        const moe_layer at = moei_layer_of(net, run->copy, l);
+
+        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
+        moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, x,
+                                  moei_delta(net, run, l, delta), 1,
+                                  m->grads + at.bias, m->grads + at.weight,
+                                  room);
+    }
+}
+
+/* The same of one case, times step, straight into the weights. */
+static void moei_net_descend(const moe *m, const moei_net *net,
+                             const moei_run *run, const moe_real *x,
+                             moe_real *act, moe_real *delta, moe_real step)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        const moe_layer at = moei_layer_of(net, run->copy, l);
+        const moe_real *dE_da = moei_delta(net, run, l, delta);
+
+        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
+        loops->outer(1, at.out, NULL, dE_da, step, 1, m->weights + at.bias);
+        loops->outer(at.in, at.out, x, dE_da, step, 1, m->weights + at.weight);
+    }
+}
+
+/* |dE/dparams|^2 of one case: the sum of (|x|^2 + 1) |dE/da|^2 over layers. */
+static moe_real moei_net_square(const moe *m, const moei_net *net,
+                                const moei_run *run, const moe_real *x,
+                                moe_real *act, moe_real *delta)
+{
+    moe_real sum = 0, of_x, of_delta;
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        const moe_real *dE_da = moei_delta(net, run, l, delta);
+
+        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
+        moei_loops_of(m)->dot(1, 1, net->width[l], x, x, &of_x);
+        moei_loops_of(m)->dot(1, 1, net->width[l + 1], dE_da, dE_da, &of_delta);
+        sum += (of_x + 1) * of_delta;
+    }
+    return sum;
+}
+#endif
+
+/* ------------------------------------------------------------- the runs */
+/* A block array of F features where the cases at hand begin. */
+MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
+{
+    return array + (size_t)m->first * F;
+}
+
+/* Where feature k of case c is in an array of F features. */
+MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
+{
+    return N > 1 ? (size_t)k * (size_t)N + (size_t)c
+                 : (size_t)c * (size_t)F + (size_t)k;
+}
+
+static int moei_is_dense(const moe *m)
+{
+    return m->K == m->E;
+}
+
+/* Behind the runs: the cases of all pairs, sorted by expert; their slots. */
+static int32_t *moei_rows_of(const moe *m, int slots)
+{
+    const size_t pairs = moei_count(m->B) * moei_count(m->K);
+
+    return moei_whole(m->run_list) + 3 * (moei_count(m->E) + pairs / 64 + 2)
+         + (slots ? pairs : 0);
+}
+
+/* Run r of the cases at hand: of expert r, if all have all cases; of choice r
+   of one case; or of an expert and its cases, sorted. */
+static moei_run moei_run_of(const moe *m, int r)
+{
+    moei_run run = {r, m->n, moei_width(m->n), 0, r, m->K, NULL, NULL};
+
+    if (MOEI_PANEL > 1 && !moei_is_dense(m) && m->n > 1) {
+        const int32_t *at = moei_whole(m->run_list) + 3 * r;
+        run.copy = (int)at[0];
+        run.n = (int)(at[4] - at[1]);
+        run.N = moei_width(run.n);
+        run.column = (size_t)at[2];
+        run.rows = moei_rows_of(m, 0) + at[1];
+        run.slots = moei_rows_of(m, 1) + at[1];
+        return run;
+    }
+    if (!moei_is_dense(m))
+        run.copy = (int)moei_selected(m)[r];
+    run.column = (size_t)moei_size(&run, r);
+    if (run.N > 1) {
+        run.slot = r * run.N;
+        run.step = 1;
+    }
+    return run;
+}
+
+/* Where case c of a run has its number in tables of K numbers a case, and which
+   of the cases at hand it is. */
+MOEI_INLINE size_t moei_slot(const moei_run *run, int c)
+{
+    return MOEI_PANEL > 1 && run->slots ? (size_t)run->slots[c]
+         : (size_t)run->slot + (size_t)c * (size_t)run->step;
+}
+
+MOEI_INLINE int moei_row(const moei_run *run, int c)
+{
+    return MOEI_PANEL > 1 && run->rows ? (int)run->rows[c] : c;
+}
+
+/* A thread's memory: hidden layers or dE/da; then room for a transposed array;
+   then what was gathered, after so many features. */
+static moe_real *moei_scratch(const moe *m, int thread)
+{
+    return m->scratch + (size_t)thread * m->scratch_size;
+}
+
+static moe_real *moei_room(const moe *m, int thread, int features)
+{
+    return moei_scratch(m, thread) + m->act_size
+         + (size_t)moei_min(moei_padded(m->B), 64) * (size_t)features;
+}
+
+static moe_real *moei_gathered(const moe *m, int thread, int features)
+{
+    const int widest = moei_widest(&m->gate, moei_widest(&m->expert, 0));
+
+    return moei_room(m, thread, widest + features);
+}
+
+/* `count` of the F features of a block array, from `first` on, for the cases of
+   a run; where they do not stand so, they are gathered, after `before` features
+   of others. */
+static const moe_real *moei_columns(const moe *m, const moei_run *run,
+                                    moe_real *array, int F, int first,
+                                    int count, int thread, int before)
+{
+    const moe_real *at = moei_from(m, array, (size_t)F);
+    moe_real *room;
+    int c;
+
+    if (MOEI_PANEL == 1 || run->n == 1)
+        return at + (size_t)moei_row(run, 0) * (size_t)F + first;
+    if (run->rows == NULL && (run->N > 1 || count == F))
+        return at + (size_t)first * (size_t)run->N;
+    room = moei_gathered(m, thread, before);
+    if (run->N > 1)
+        moei_transpose(run->n, count, at + first, F, run->rows, room, run->N);
+    for (c = 0; c < run->n && run->N == 1; c++)
+        moei_copy(room + (size_t)c * (size_t)count,
+                  at + (size_t)moei_row(run, c) * (size_t)F + first,
+                  (size_t)count);
+    return room;
+}
+
+/* The numbers of a run's cases in a table, side by side in row. */
+static const moe_real *moei_weights(const moe *m, const moei_run *run,
+                                    moe_real *table, moe_real *row)
+{
+    const moe_real *at = moei_from(m, table, moei_count(m->K));
+    int c;
+
+    if (run->slots == NULL && (run->step == 1 || run->n == 1))
+        return at + run->slot;
+    for (c = 0; c < (run->N > 1 ? run->N : run->n); c++)
+        row[c] = c < run->n ? at[moei_slot(run, c)] : 0;
+    return row;
+}
+
+static const moe_real *moei_inputs_of(const moe *m, const moei_net *net,
+                                      const moei_run *run, int thread)
+{
+    return moei_columns(m, run, m->x, m->I, net->first, net->width[0], thread,
+                        0);
+}
+
+static moe_real *moei_out(const moe *m, const moei_run *run)
+{
+    return moei_from(m, m->out, moei_count(m->O) * moei_count(m->K))
+         + run->column * moei_count(m->O);
+}
+
+/* The memory of a run's hidden layers: kept for the way back, or lent. */
+static moe_real *moei_acts(const moe *m, const moei_run *run, int thread)
+{
+    return m->acts == NULL ? moei_scratch(m, thread)
+         : moei_from(m, m->acts, moei_count(m->K) * m->act_features)
+           + run->column * m->act_features;
+}
+
+/* work(m, r, thread, how) for each run; threads share them, if they have work
+   for longer than waking them takes.  No bit depends on how many. */
+typedef void moei_work(moe *m, int r, int thread, int how);
+
+static void moei_each_run(moe *m, moei_work *work, int how, int alone)
+{
+    const uint64_t each = (uint64_t)(m->trained_count / moei_count(m->E));
+    const uint64_t all = each * (uint64_t)m->n * (uint64_t)m->K >> 18;
+    int r, threads = alone || all < 2 ? 1
+           : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
+
+    if (threads < 2)
+        for (r = 0; r < m->runs; r++)
+            work(m, r, 0, how);
+    else
+        MOEI_SHARE(threads)
+        for (r = 0; r < m->runs; r++)
+            work(m, r, MOEI_THREAD, how);
+}
+
 /* ======================================================================== */
-/* 8  GATE                                                                  */
+/* 6  GATE                                                                  */
 /* ======================================================================== */
+/* s = gate(x),  p = softmax of s;  with top_k of the chosen s alone. */
+
 /* The K of E experts with the largest s + bias, in ascending order; of equal
-   ones the first, and NaN as -inf.  s: logits, `step` apart   room (K): the
-   largest sums so far, for chosen is kept in their order until the end. */
-static void moei_choose(const moe_real *s, int step, const moe_real *bias,
-                        int E, int K, int32_t *chosen, moe_real *room)
+   ones the first, and NaN as -inf.   largest (K): room for their sums */
+static void moei_choose(const moe_real *s, const moe_real *bias, int E, int K,
+                        int32_t *chosen, moe_real *largest)
 {
     int32_t moved;
-    int j, k;
+    int i, k;
 
-    for (j = 0; j < E; j++, s += step) {
-        MOEI_ROUNDED moe_real x = *s + bias[j];
+    for (i = 0; i < E; i++) {
+        MOEI_ROUNDED moe_real x = s[i] + bias[i];
 
-        if (j >= K && !(x > room[K - 1]))
+        if (i >= K && !(x > largest[K - 1]))
             continue;
-        x = x == x ? x : -MOEI_INFINITY;
-        k = moei_smaller(j, K - 1);
-        for (; k > 0 && room[k - 1] < x; k--) {
-            room[k] = room[k - 1];
+        x = moei_is_nan(x) ? -MOEI_INFINITY : x;
+        k = moei_min(i, K - 1);
+        for (; k > 0 && largest[k - 1] < x; k--) {
+            largest[k] = largest[k - 1];
             chosen[k] = chosen[k - 1];
         }
-        room[k] = x;
-        chosen[k] = j;
+        largest[k] = x;
+        chosen[k] = i;
     }
-    for (j = 1; j < K; j++) {
-        moved = chosen[j];
-        for (k = j; k > 0 && chosen[k - 1] > moved; k--)
+    for (i = 1; i < K; i++) {
+        moved = chosen[i];
+        for (k = i; k > 0 && chosen[k - 1] > moved; k--)
             chosen[k] = chosen[k - 1];
         chosen[k] = moved;
     }
 }
 
-/* The cases of each expert, in order, from what was chosen for each case. */
-static void moei_group(moei_net *net, const int32_t *chosen, int n, int K)
+/* Each case's experts, and their logits to p. */
+static void moei_choose_experts(moe *m, moe_real *p)
 {
-    int32_t *start = net->start, first = 0, count, to;
-    int i, k;
+    const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
+    int32_t *chosen = moei_selected(m);
+    int c, k;
 
-    moei_wipe(start, ((size_t)net->copies + 1) * sizeof *start);
-    for (i = 0; i < n * K; i++)
-        start[chosen[i]]++;
-    for (i = 0; i < net->copies; i++, first += count) {
-        count = start[i];
-        start[i] = first;
-    }
-    for (i = 0; i < n; i++)
-        for (k = 0; k < K; k++) {
-            to = start[chosen[i * K + k]]++;
-            net->cases[to] = i;
-            net->place[to] = (int32_t)i * K + k;
-        }
-    for (i = net->copies; i > 0; i--)
-        start[i] = start[i - 1];
-    start[0] = 0;
-}
-
-/* For a part of the cases choose experts by s + gate.balance, s to LOG_P. */
-static void moei_choose_for(moe *m, int part, int parts)
-{
-    moei_view s = moei_array(m, MOEI_S);
-    const moe_real *bias = m->params + m->trained_count - m->balanced;
-    int k, K = m->fixed.top_k, r = (int)((int32_t)s.m * part / parts);
-    int end = (int)((int32_t)s.m * (part + 1) / parts);
-
-    for (; r < end; r++) {
-        const moe_real *s_r = s.at + (ptrdiff_t)r * s.row;
-        moe_real *to = m->work[MOEI_LOG_P] + (ptrdiff_t)r * K;
-        int32_t *chosen = m->choice + (ptrdiff_t)r * K;
-
-        moei_choose(s_r, s.col, bias, s.n, K, chosen, to);
-        for (k = 0; k < K; k++)
-            to[k] = s_r[(ptrdiff_t)chosen[k] * s.col];
+    for (c = 0; c < m->n; c++, s += m->E, p += m->K, chosen += m->K) {
+        moei_choose(s, moei_balance(m), m->E, m->K, chosen, p);
+        for (k = 0; k < m->K; k++)
+            p[k] = s[chosen[k]];
     }
 }
 
-static void moei_gate_choose(moe *m)
+/* The cases sorted by expert, in their order, as runs of at most a panel. */
+static void moei_sort(moe *m)
 {
-    uint64_t logits = (uint64_t)m->n * (uint64_t)m->fixed.experts;
-    int part, parts = moei_parts(8 * logits, m->n);
-
-    MOEI_EACH_PART(part, parts, moei_choose_for(m, part, parts))
-    moei_group(&m->expert, m->choice, m->n, m->fixed.top_k);
-}
-
-/* An array of the chosen (n,K) as one of all experts (n,E): 0 for others. */
-static void moei_to_all(const moe *m, moei_view all, moei_view chosen)
-{
-    moe_real *to = moei_writable(all);
-    const int32_t *choice = m->choice;
-    const moe_real *from = chosen.at;
-    int r, k;
-
-    moei_map1(m, MOEI_COPY, all, choice ? moei_zero : chosen);
-    for (r = 0; r < m->n && choice; r++, to += all.row)
-        for (k = 0; k < chosen.n; k++)
-            to[(ptrdiff_t)*choice++ * all.col] = *from++;
-}
-
-/* s = gate(x) (n,E),  p = softmax of the chosen s (n,K).  Without a choice all
-   experts have all cases; one alone has no gate, and p stays 1 as it was. */
-static void moei_gate_forward(moe *m)
-{
-    int i, layers = m->gate.layers, choosing = m->sparse;
-
-    if (layers > 0) {
-        m->gate.start[1] = m->n;
-        moei_net_forward(m, 0, 1);
-    }
-    if (choosing)
-        moei_gate_choose(m);
-    for (i = 0; i <= m->fixed.experts && !choosing; i++)
-        m->expert.start[i] = i * m->n;
-    if (layers > 0)
-        moei_softmax(m, moei_array(m, MOEI_P), moei_array(m, MOEI_LOG_P),
-                     moei_array(m, MOEI_LSE),
-                     moei_array(m, choosing ? MOEI_LOG_P : MOEI_S));
-}
-
-/* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
-     balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
-   dE/ds_i += balance E q_i (f_i - sum_j f_j q_j) */
-static void moei_balance_backward(moe *m, moei_view dE_ds)
-{
-    int E = m->fixed.experts;
-    moe_real weight = m->config.balance * (moe_real)E;
-    moei_view q = moei_block(m->work[MOEI_DELTA_2], m->n, E);
-    moei_view mean = moei_array(m, MOEI_TOP), f = moei_row(m->share, E);
-
-    moei_softmax(m, q, q, moei_array(m, MOEI_LSE), moei_array(m, MOEI_S));
-    moei_reduce(m, MOEI_DOT, mean, q, f);
-    moei_map(m, MOEI_SUB_MUL, q, f, mean, q);
-    moei_map(m, MOEI_MUL_ADD, dE_ds, q, moei_number(&weight), dE_ds);
-}
-
-/* DELTA = dE/ds from what the loss left in g:
-     posterior   dE/ds = p - g                      g = h, or its like
-     otherwise   dE/ds_i = p_i (g_i - sum_j p_j g_j)     g = dE/dp
-   by way of G; then the way back through the gate's layers.   g (n,K) */
-static void moei_gate_backward(moe *m, moei_view g, int posterior,
-                               int balance, int want_dz)
-{
-    moei_view p = moei_array(m, MOEI_P), of_chosen = moei_array(m, MOEI_G);
-    moei_view dE_ds = moei_block(m->work[MOEI_DELTA], m->n, m->fixed.experts);
-
-    if (posterior)
-        moei_map2(m, MOEI_SUB, of_chosen, p, g);
-    else
-        moei_softmax_backward(m, p, g, of_chosen, moei_array(m, MOEI_TOP));
-    moei_to_all(m, dE_ds, of_chosen);
-    if (balance)
-        moei_balance_backward(m, dE_ds);
-    moei_net_backward(m, 0, 1, want_dz);
-}
-
-/* ======================================================================== */
-/* 9  MIXTURE                                                               */
-/* ======================================================================== */
-/* The blend, the three losses and the posteriors of a block, and what of the
-   error reaches each expert and the gate.  All in standardised units. */
-
-/* The next expert from i on that has cases, or E: whose place start[i] is. */
-static int moei_next(const moe *m, int i)
-{
-    const moei_net *net = &m->expert;
-    int32_t at = net->start[i];
-
-    return at == net->start[net->copies] ? net->copies
-         : net->place ? (int)m->choice[net->place[at]] : i;
-}
-
-#define MOEI_EACH_EXPERT(m, i)                                              \
-    for (i = moei_next(m, 0); i < m->fixed.experts; i = moei_next(m, i + 1))
-
-/* work(m, i, how), so many operations a case, for each expert that has cases.
-   Threads share out experts with rooms of their own, or else each loop. */
-typedef void moei_work(moe *m, int i, int how);
-
-static void moei_some_experts(moe *m, moei_work *work, int how, int part,
-                              int parts)
-{
-    const int32_t *start = m->expert.start, all = start[m->fixed.experts];
-    const int32_t from = all / parts * part, next = from + all / parts;
+    const int K = m->K, pairs = m->n * K;
+    const int32_t *chosen = moei_selected(m);
+    int32_t *start = moei_whole(m->run_list), *run = start, column = 0, at;
+    int32_t *rows = moei_rows_of(m, 0), *slots = moei_rows_of(m, 1);
+    int32_t first = 0;
     int i;
 
-    MOEI_EACH_EXPERT(m, i)
-        if (start[i] >= from && (start[i] < next || part == parts - 1))
-            work(m, i, how);
-}
-
-static void moei_each_expert(moe *m, moei_work *work, int how,
-                             size_t operations)
-{
-    int all = (int)m->expert.start[m->fixed.experts], part;
-    int parts = m->choice == NULL ? 1
-              : moei_parts((uint64_t)operations * (uint64_t)all, all);
-
-    MOEI_EACH_PART(part, parts, moei_some_experts(m, work, how, part, parts))
-}
-
-/* o_i, and log o_i for softmax experts.  (n,O) */
-MOEI_NEAR moei_view moei_expert_out(const moe *m, int i)
-{
-    return moei_of_copy(&m->expert, m->expert.act, i, m->expert.layers - 1);
-}
-
-static moei_view moei_expert_log(const moe *m, int i)
-{
-    return moei_of_copy(&m->expert, m->expert.pre, i, m->expert.layers - 1);
-}
-
-/* Expert i's rows of a block array, and its column of one of the chosen. */
-MOEI_NEAR moei_view moei_for_expert(const moe *m, int i, int name)
-{
-    return moei_rows_of(&m->expert, i, moei_array(m, name));
-}
-
-MOEI_NEAR moei_view moei_column_for(const moe *m, int i, int name)
-{
-    const moei_net *net = &m->expert;
-    moei_view a = moei_array(m, name);
-
-    return net->place ? moei_listed(moei_cases(a.at, a.m),
-                                    net->place + net->start[i],
-                                    moei_cases_of(net, i)) : moei_column(a, i);
-}
-
-/* What expert i gave (n,O); or by case what all have given for case i (E,O). */
-static moei_view moei_outs(const moe *m, int i, int by_case)
-{
-    moei_view o = moei_expert_out(m, by_case ? 0 : i);
-
-    return by_case ? moei_view_of(o.at + (ptrdiff_t)i * o.row, o.m * o.n, o.col,
-                                  m->fixed.experts, o.n) : o;
-}
-
-/* work(m, i, 0) for each expert; or work(m, r, 1) for each case, where there
-   are fewer of these. */
-static void moei_each_out(moe *m, moei_work *work, size_t operations)
-{
-    int r, by_case = m->choice == NULL && m->n < m->fixed.experts;
-
-    for (r = 0; r < m->n && by_case; r++)
-        work(m, r, 1);
-    if (!by_case)
-        moei_each_expert(m, work, 0, operations);
-}
-
-/* y = sum_i p_i o_i, over the experts that ran */
-static void moei_blend_some(moe *m, int i, int by_case)
-{
-    moei_view y = moei_array(m, MOEI_Y), y_i = moei_rows_of(&m->expert, i, y);
-    moei_view o = moei_outs(m, i, by_case);
-    int32_t r = i;
-
-    if (by_case)
-        moei_product(m, MOEI_COPY, moei_listed(y, &r, 1), moei_zero,
-                     moei_listed(moei_array(m, MOEI_P), &r, 1), o);
-    else
-        moei_map(m, MOEI_MUL_ADD, y_i, o, moei_column_for(m, i, MOEI_P),
-                 i > 0 || m->choice ? y_i : moei_zero);
-}
-
-static void moei_blend_forward(moe *m)
-{
-    if (m->choice != NULL)
-        moei_map1(m, MOEI_COPY, moei_array(m, MOEI_Y), moei_zero);
-    moei_each_out(m, moei_blend_some, 0);
-}
-
-/* Column i of G (n,K) = sums over the rows of A, B (n,O), by way of room. */
-static void moei_reduce_for(const moe *m, int i, moei_reduce_op op, moei_view A,
-                            moei_view B)
-{
-    moei_view g_i = moei_column_for(m, i, MOEI_G);
-    moei_view sums = moei_room(m, &m->expert, i, MOEI_TOP, 1);
-
-    moei_reduce(m, op, g_i.list ? sums : g_i, A, B);
-    if (g_i.list != NULL)
-        moei_map1(m, MOEI_COPY, g_i, sums);
-}
-
-/* e_i = |d - o_i|^2;  softmax: -sum_k d_k log o_ik.  e (n,K), in G, cut */
-static void moei_error_of(moe *m, int i, int softmax)
-{
-    moei_reduce_for(m, i, softmax ? MOEI_DOT : MOEI_SQUARE,
-                    moei_fetch_rows(m, &m->expert, i, moei_array(m, MOEI_D),
-                                    MOEI_D_OF),
-                    softmax ? moei_expert_log(m, i) : moei_expert_out(m, i));
-}
-
-static moei_view moei_errors(moe *m, moe_real most)
-{
-    moei_view e = moei_array(m, MOEI_G);
-    int softmax = m->fixed.output == MOE_OUT_SOFTMAX;
-
-    moei_each_expert(m, moei_error_of, softmax, 8 * (size_t)m->fixed.outputs);
-    if (softmax)
-        moei_map2(m, MOEI_SUB, e, moei_zero, e);
-    moei_map2(m, MOEI_MIN, e, e, moei_number(&most));
-    return e;
-}
-
-static moe_real moei_sigma(const moe *m)
-{
-    return m->config.sigma > 0 ? m->config.sigma : 1;
-}
-
-/* h = softmax(log p - e / (2 sigma^2));  softmax experts: softmax(log p - e).
-   LSE is then log sum_i p_i exp(-e_i / (2 sigma^2)). */
-static void moei_posteriors(moe *m)
-{
-    moe_real sigma = moei_sigma(m);
-    moe_real factor = m->fixed.output == MOE_OUT_SOFTMAX
-                    ? -1 : -1 / (2 * sigma * sigma);
-    moei_view e = moei_errors(m, factor < -1 ? -MOEI_LARGEST / factor
-                                             : MOEI_LARGEST);
-
-    moei_map(m, MOEI_MUL_ADD, e, e, moei_number(&factor),
-             moei_array(m, MOEI_LOG_P));
-    moei_softmax(m, moei_array(m, MOEI_H), e, moei_array(m, MOEI_LSE), e);
-}
-
-/* u_i = log (p_i o_i) = log p_i + log o_i   (n,O) */
-static void moei_log_share(moe *m, int i, moei_view u)
-{
-    moei_map2(m, MOEI_ADD, u, moei_expert_log(m, i),
-              moei_column_for(m, i, MOEI_LOG_P));
-}
-
-/* DE_DY (n,O) = log y = log sum_i exp u_i, the largest u taken out first. */
-static moei_view moei_log_blend(moe *m)
-{
-    int i, pass, O = m->fixed.outputs;
-    moei_view log_y = moei_array(m, MOEI_DE_DY), u, top, rest;
-    moei_view sum = moei_block(m->work[MOEI_DELTA_2], m->n, O);
-    moe_real lowest = -2 * MOEI_LARGEST;
-
-    moei_map1(m, MOEI_COPY, log_y, moei_number(&lowest));
-    moei_map1(m, MOEI_COPY, sum, moei_zero);
-    for (pass = 0; pass < 2; pass++)
-        MOEI_EACH_EXPERT(m, i) {
-            top = moei_for_expert(m, i, MOEI_DE_DY);
-            u = moei_block(m->work[MOEI_DELTA], top.m, O);
-            moei_log_share(m, i, u);
-            if (pass == 0) {
-                moei_map2(m, MOEI_MAX2, top, top, u);
-                continue;
-            }
-            moei_map2(m, MOEI_EXP, u, u, top);
-            rest = moei_rows_of(&m->expert, i, sum);
-            moei_map2(m, MOEI_ADD, rest, rest, u);
-        }
-    moei_map1(m, MOEI_LOG, sum, sum);
-    moei_map2(m, MOEI_ADD, log_y, log_y, sum);
-    return log_y;
-}
-
-/* E of each case, LOSS (n):
-     mixture   (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
-     expected  (1.2)  E = sum_i p_i e_i
-     blend     (1.1)  E = |d - y|^2;  softmax: E = -sum_k d_k log y_k */
-static void moei_loss_forward(moe *m)
-{
-    moei_view loss = moei_array(m, MOEI_LOSS), d = moei_array(m, MOEI_D);
-
-    if (m->config.loss == MOE_LOSS_MIXTURE) {
-        moei_posteriors(m);
-        moei_map2(m, MOEI_SUB, loss, moei_zero, moei_array(m, MOEI_LSE));
-    } else if (m->config.loss == MOE_LOSS_EXPECTED) {
-        moei_reduce(m, MOEI_DOT, loss, moei_errors(m, MOEI_LARGEST),
-                    moei_array(m, MOEI_P));
-    } else if (m->fixed.output == MOE_OUT_SOFTMAX) {
-        moei_reduce(m, MOEI_DOT, loss, moei_log_blend(m), d);
-        moei_map2(m, MOEI_SUB, loss, moei_zero, loss);
-    } else {
-        moei_reduce(m, MOEI_SQUARE, loss, moei_array(m, MOEI_Y), d);
-        moei_map2(m, MOEI_MIN, loss, loss, moei_largest);
+    moei_zero_bytes(start, (moei_count(m->E) + 1) * sizeof *start);
+    for (i = 0; i < pairs; i++)
+        start[chosen[i] + 1]++;
+    for (i = 0; i < m->E; i++)
+        start[i + 1] += start[i];
+    for (i = 0; i < pairs; i++) {
+        at = start[chosen[i]]++;
+        rows[at] = i / K;
+        slots[at] = i;
     }
+    for (m->runs = 0; first < pairs; m->runs++, run += 3) {
+        for (at = first; at < pairs && at - first < MOEI_PANEL
+             && chosen[slots[at]] == chosen[slots[first]]; at++)
+            continue;
+        run[0] = chosen[slots[first]];
+        run[1] = first;
+        run[2] = column;
+        column += moei_padded((int)(at - first));
+        first = at;
+    }
+    run[1] = pairs;
+}
+
+/* The gate's cases from c on, a panel of them: all at hand in a dense mixture.
+   Then `rows` is not needed: what stands case by case begins at `column`. */
+static moei_run moei_gate_run(const moe *m, int c)
+{
+    const int n = moei_min(m->n - c, MOEI_PANEL);
+    moei_run run = {0, n, moei_width(n), (size_t)c, 0, 0, NULL, NULL};
+
+    return run;
+}
+
+static const moe_real *moei_gate_inputs(const moe *m, const moei_run *run)
+{
+    const int stands = moei_is_dense(m) || run->N == 1;
+    moe_real *x = m->x + run->column * moei_count(m->I), *room;
+
+    if (stands)
+        return moei_columns(m, run, x, m->I, m->gate.first, m->gate.width[0],
+                            0, 0);
+    room = moei_gathered(m, 0, 0);
+    moei_transpose(run->n, m->gate.width[0], moei_from(m, x, moei_count(m->I))
+                   + m->gate.first, m->I, NULL, room, run->N);
+    return room;
+}
+
+static moe_real *moei_gate_acts(const moe *m, const moei_run *run)
+{
+    return m->gate_acts == NULL ? moei_scratch(m, 0)
+         : moei_from(m, m->gate_acts, m->gate_features)
+           + run->column * m->gate_features;
+}
+
+/* s of a panel; in a sparse mixture it stands case by case. */
+static void moei_gate_logits(moe *m, int c)
+{
+    const moei_run run = moei_gate_run(m, c);
+    const int turn = run.N > 1 && !moei_is_dense(m);
+    moe_real *s = moei_from(m, m->logits, moei_count(m->E))
+                + run.column * moei_count(m->E);
+    moe_real *out = turn ? moei_gathered(m, 0, m->I + m->O) : s;
+
+    moei_net_forward(m, &m->gate, &run, moei_gate_inputs(m, &run),
+                     moei_gate_acts(m, &run), out);
+    if (turn)
+        moei_transpose(m->E, run.n, out, run.N, NULL, s, m->E);
+}
+
+/* s, p and the runs of the cases at hand.  One expert alone has p = 1. */
+static void moei_gate_forward(moe *m)
+{
+    moe_real *p = moei_from(m, m->prop, moei_count(m->K)), lse[MOEI_PANEL];
+    moe_real *log_p = m->log_p ? moei_from(m, m->log_p, moei_count(m->K))
+                               : NULL;
+    int c;
+
+    m->runs = m->K;
+    for (c = 0; c < m->n && m->E > 1; c += MOEI_PANEL)
+        moei_gate_logits(m, c);
+    if (m->E == 1)
+        return;
+    if (!moei_is_dense(m))
+        moei_choose_experts(m, p);
+    for (c = 0; c < m->n; c += MOEI_PANEL)
+        moei_loops_of(m)->softmax(moei_min(m->n - c, MOEI_PANEL), m->N, m->K,
+            (moei_is_dense(m) ? moei_from(m, m->logits, moei_count(m->E)) : p)
+            + c * m->K, p + c * m->K, log_p ? log_p + c * m->K : NULL, lse);
+    if (MOEI_PANEL > 1 && !moei_is_dense(m) && m->n > 1)
+        moei_sort(m);
+}
+
+/* ======================================================================== */
+/* 7  MIXTURE                                                               */
+/* ======================================================================== */
+/* The blend, the three losses and the posteriors, each there and back, in
+   standardised units.  Tables hold p_i, e_i, h_i of a case's K experts. */
+
+/* o_i = expert i's network; softmax experts also keep log o_i. */
+static void moei_run_forward(moe *m, int r, int thread, int how)
+{
+    const moei_run run = moei_run_of(m, r);
+    moe_real *o = moei_out(m, &run), lse[MOEI_PANEL];
+    const moei_loops *loops = moei_loops_of(m);
+
+    (void)how;
+    moei_net_forward(m, &m->expert, &run,
+                     moei_inputs_of(m, &m->expert, &run, thread),
+                     moei_acts(m, &run, thread), o);
+    if (m->output == MOE_OUT_SOFTMAX)
+        loops->softmax(run.n, run.N, m->O, o, o,
+                       m->log_o ? m->log_o + (o - m->out) : NULL, lse);
+    else if (m->output == MOE_OUT_LOGISTIC)
+        loops->apply(MOE_ACT_LOGISTIC, moei_size(&run, m->O), o);
+}
+
+/* y += p_i o_i, where `first` begins it.   p (N)   o_i, y (O,N) */
+static void moei_blend_run(moe *m, const moei_run *run, int first)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    moe_real *y = moei_from(m, m->blend, moei_count(m->O));
+    moe_real row[MOEI_PANEL], *o = moei_out(m, run);
+    const moe_real *p = moei_weights(m, run, m->prop, row);
+    int c;
+
+    if (run->rows == NULL) {
+        loops->blend(run->n, run->N, m->O, !first, p, o, y);
+        return;
+    }
+    if (run->N > 1)
+        moei_transpose(m->O, run->n, o, run->N, NULL, moei_room(m, 0, 0), m->O);
+    o = run->N > 1 ? moei_room(m, 0, 0) : o;
+    for (c = 0; c < run->n; c++, o += m->O)
+        loops->blend(1, 1, m->O, 1, p + c, o,
+                     y + (size_t)run->rows[c] * moei_count(m->O));
+}
+
+/* s, p, o, y of the cases at hand. */
+static void moei_block_forward(moe *m)
+{
+    int r;
+
+    moei_gate_forward(m);
+    moei_each_run(m, moei_run_forward, 0, 0);
+    if (m->E == 1)
+        return;                             /* y is o */
+    if (!moei_is_dense(m) && m->n > 1)
+        moei_zero(moei_from(m, m->blend, moei_count(m->O)),
+                  (size_t)m->n * moei_count(m->O));
+    for (r = 0; r < m->runs; r++) {
+        const moei_run run = moei_run_of(m, r);
+        moei_blend_run(m, &run, r == 0);
+    }
+}
+
+#ifndef MOE_PREDICT_ONLY
+/* A table, and d, of the cases at hand, and how many numbers a row of them is
+   times the features. */
+static moe_real *moei_table(const moe *m, moe_real *table)
+{
+    return moei_from(m, table, moei_count(m->K));
+}
+
+static int moei_all(const moe *m, int features)
+{
+    return features * (m->N > 1 ? m->N : m->n);
+}
+
+static const moe_real *moei_targets_of(const moe *m, const moei_run *run,
+                                       int thread)
+{
+    return moei_columns(m, run, m->d, m->O, 0, m->O, thread, m->I);
+}
+
+static moe_real *moei_log_out(const moe *m, const moei_run *run)
+{
+    return m->log_o + (moei_out(m, run) - m->out);
+}
+
+/* to (O,N) = factor w from, with w of the run's cases */
+static void moei_weigh(moe *m, const moei_run *run, moe_real *w,
+                       moe_real factor, const moe_real *from, moe_real *to)
+{
+    moe_real row[MOEI_PANEL];
+    const moe_real *of;
+    int c;
+
+    row[0] = 0;                             /* gcc cannot see that n > 0 */
+    of = moei_weights(m, run, w, row);
+    for (c = 0; c < (run->N > 1 ? run->N : run->n); c++)
+        row[c] = factor * of[c];
+    moei_loops_of(m)->blend(run->n, run->N, m->O, 0, row, from, to);
+}
+
+/* 1 / (2 sigma^2);  softmax experts have no sigma. */
+static moe_real moei_precision(const moe *m)
+{
+    const moe_real sigma = m->config.sigma > 0 ? m->config.sigma : 1;
+
+    return m->output == MOE_OUT_SOFTMAX ? 1 : 1 / (2 * sigma * sigma);
+}
+
+static moe_real moei_cut(moe_real x)
+{
+    return x > MOEI_LARGEST ? MOEI_LARGEST : x;
+}
+
+/* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik;  cut, to error_of */
+static void moei_run_error(moe *m, int r, int thread, int how)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const moei_run run = moei_run_of(m, r);
+    const moe_real *d = moei_targets_of(m, &run, thread), *off, *other;
+    const int softmax = m->output == MOE_OUT_SOFTMAX;
+    moe_real *table = moei_table(m, m->error_of), e[MOEI_PANEL];
+    int c;
+
+    (void)how;
+    off = softmax ? d : moei_scratch(m, thread);
+    other = softmax ? moei_log_out(m, &run) : off;
+    if (!softmax)
+        loops->subtract(moei_size(&run, m->O), moei_out(m, &run), d,
+                        moei_scratch(m, thread));
+    loops->dot(run.n, run.N, m->O, off, other, e);
+    for (c = 0; c < run.n; c++)
+        table[moei_slot(&run, c)] = moei_cut(softmax ? -e[c] : e[c]);
+}
+
+/* (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
+          h_i = p_i exp(-e_i / (2 sigma^2)) / sum_j ...
+   as softmax and log sum exp of log p_i - e_i / (2 sigma^2) */
+static void moei_mixture_forward(moe *m)
+{
+    const moe_real by = moei_precision(m), *log_p = moei_table(m, m->log_p);
+    moe_real *e = moei_table(m, m->error_of), *h = moei_table(m, m->post);
+    moe_real *loss = moei_from(m, m->loss, 1);
+    int i;
+
+    for (i = 0; i < m->n && m->E == 1; i++)
+        loss[i] = by * e[i];                /* h is 1 */
+    if (m->E == 1)
+        return;
+    for (i = 0; i < moei_all(m, m->K); i++)
+        h[i] = log_p[i] - by * e[i];
+    moei_loops_of(m)->softmax(m->n, m->N, m->K, h, h, e, loss);
+    for (i = 0; i < m->n; i++)
+        loss[i] = -loss[i];
+}
+
+/* (1.3)  dE/do_i = -h_i (d - o_i) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
+   (1.2)  dE/do_i = -2 p_i (d - o_i)            softmax: dE/da_i = p_i (o_i - d)
+   each expert by an error of its own, weighted by w = h or p, to delta */
+static void moei_own_error_backward(moe *m, const moei_run *run, int thread,
+                                    moe_real *w, moe_real factor,
+                                    moe_real *delta)
+{
+    moei_loops_of(m)->subtract(moei_size(run, m->O), moei_out(m, run),
+                               moei_targets_of(m, run, thread), delta);
+    moei_weigh(m, run, w, factor, delta, delta);
+}
+
+/* (1.2)  E = sum_i p_i e_i */
+static void moei_expected_forward(moe *m)
+{
+    moei_loops_of(m)->dot(m->n, m->N, m->K, moei_table(m, m->prop),
+                          moei_table(m, m->error_of), moei_from(m, m->loss, 1));
+}
+
+/* (1.1)  E = |d - y|^2 */
+static void moei_blend_loss_forward(moe *m)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const size_t O = moei_count(m->O);
+    moe_real *off = moei_from(m, m->log_y, O), *loss = moei_from(m, m->loss, 1);
+    int i;
+
+    loops->subtract(moei_all(m, m->O), moei_from(m, m->blend, O),
+                    moei_from(m, m->d, O), off);
+    loops->dot(m->n, m->N, m->O, off, off, loss);
+    for (i = 0; i < m->n; i++)
+        loss[i] = moei_cut(loss[i]);
+}
+
+/* dE/dy = 2 (y - d), in place of d */
+static void moei_blend_loss_backward(moe *m)
+{
+    const moe_real *y = moei_from(m, m->blend, moei_count(m->O));
+    moe_real *d = moei_from(m, m->d, moei_count(m->O));
+    int i;
+
+    for (i = 0; i < moei_all(m, m->O); i++)
+        d[i] = 2 * (y[i] - d[i]);
+}
+
+/* Through y:  dE/do_i = p_i dE/dy,   g_i = dE/dp_i = sum_k dE/dy_k o_ik
+   softmax:    dE/da_k = o_k (dE/do_k - sum_j o_j dE/do_j) */
+static void moei_blend_backward(moe *m, const moei_run *run, int thread,
+                                moe_real *delta)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const moe_real *dE_dy = moei_targets_of(m, run, thread);
+    const moe_real *o = moei_out(m, run);
+    moe_real *g = moei_table(m, m->error_of), row[MOEI_PANEL];
+    int c, k;
+
+    loops->dot(run->n, run->N, m->O, dE_dy, o, row);
+    for (c = 0; c < run->n; c++)
+        g[moei_slot(run, c)] = row[c];
+    moei_weigh(m, run, m->prop, 1, dE_dy, delta);
+    if (m->output != MOE_OUT_SOFTMAX)
+        return;
+    loops->dot(run->n, run->N, m->O, o, delta, row);
+    for (k = 0; k < m->O; k++)
+        for (c = 0; c < run->n; c++) {
+            const size_t at = moei_at(run->N, m->O, k, c);
+            delta[at] = o[at] * (delta[at] - row[c]);
+        }
+}
+
+/* u_ik = log (p_i o_ik) = log p_i + log o_ik   (O,N) */
+static void moei_log_share(moe *m, const moei_run *run, moe_real *u)
+{
+    const moe_real *log_o = moei_log_out(m, run);
+    const moe_real *log_p = moei_table(m, m->log_p);
+    int c, k;
+
+    for (k = 0; k < m->O; k++)
+        for (c = 0; c < run->n; c++) {
+            const size_t at = moei_at(run->N, m->O, k, c);
+            u[at] = log_o[at] + log_p[moei_slot(run, c)];
+        }
+}
+
+/* top = max(top, u), or sum += exp(u - top), over the cases of a run */
+static void moei_log_sum_run(moe *m, const moei_run *run, moe_real *top,
+                             moe_real *sum)
+{
+    moe_real *u = moei_scratch(m, 0);
+    int c, k, pass;
+
+    moei_log_share(m, run, u);
+    for (pass = 0; pass < (sum ? 2 : 1); pass++) {
+        if (pass == 1)
+            moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), u);
+        for (k = 0; k < m->O; k++)
+            for (c = 0; c < run->n; c++) {
+                const size_t at = moei_at(run->N, m->O, k, c);
+                const size_t of = moei_at(m->N, m->O, k, moei_row(run, c));
+                if (pass == 1)
+                    sum[of] += u[at];
+                else if (sum != NULL)
+                    u[at] -= top[of];
+                else if (top[of] < u[at])
+                    top[of] = u[at];
+            }
+    }
+}
+
+/* (1.1) of softmax experts:  E = -sum_k d_k log y_k
+   log y_k = log sum_i exp u_ik, the largest u taken out first */
+static void moei_log_blend_forward(moe *m)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const int all = moei_all(m, m->O);
+    moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
+    moe_real *sum = log_y + all, *loss = moei_from(m, m->loss, 1);
+    int i, r, pass;
+
+    for (i = 0; i < all; i++) {
+        log_y[i] = -2 * MOEI_LARGEST;
+        sum[i] = 0;
+    }
+    for (pass = 0; pass < 2; pass++)
+        for (r = 0; r < m->runs; r++) {
+            const moei_run run = moei_run_of(m, r);
+            moei_log_sum_run(m, &run, log_y, pass ? sum : NULL);
+        }
+    loops->apply(MOEI_LOG, all, sum);
+    for (i = 0; i < all; i++)
+        log_y[i] += sum[i];
+    loops->dot(m->n, m->N, m->O, log_y, moei_from(m, m->d, moei_count(m->O)),
+               loss);
+    for (i = 0; i < m->n; i++)
+        loss[i] = -loss[i];
+}
+
+/* r_ik = p_i o_ik / y_k = exp(u_ik - log y_k)
+   g_i = sum_k d_k r_ik,   dE/da_ik = o_ik g_i - d_k r_ik */
+static void moei_log_blend_backward(moe *m, const moei_run *run, int thread,
+                                    moe_real *r)
+{
+    const moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
+    const moe_real *d = moei_targets_of(m, run, thread), *o = moei_out(m, run);
+    moe_real *table = moei_table(m, m->error_of), g[MOEI_PANEL];
+    int c, k;
+
+    moei_log_share(m, run, r);
+    for (k = 0; k < m->O; k++)
+        for (c = 0; c < run->n; c++)
+            r[moei_at(run->N, m->O, k, c)]
+                -= log_y[moei_at(m->N, m->O, k, moei_row(run, c))];
+    moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
+    moei_loops_of(m)->dot(run->n, run->N, m->O, d, r, g);
+    for (c = 0; c < run->n; c++)
+        table[moei_slot(run, c)] = g[c];
+    for (k = 0; k < m->O; k++)
+        for (c = 0; c < run->n; c++) {
+            const size_t at = moei_at(run->N, m->O, k, c);
+            r[at] = o[at] * g[c] - d[at] * r[at];
+        }
 }
 
 /* The ways in which an error reaches experts and gate. */
@@ -3446,422 +2351,640 @@ typedef enum moei_path {
     MOEI_BY_POSTERIOR,  /* (1.3)                                             */
     MOEI_BY_PROPORTION, /* (1.2)                                             */
     MOEI_BY_BLEND,      /* through y: (1.1), or an error of the user's       */
-    MOEI_BY_LOG_BLEND,  /* through log y: (1.1) of softmax experts           */
-    MOEI_TO_INPUTS      /* + one of these: on to dE/dz                       */
+    MOEI_BY_LOG_BLEND   /* through log y: (1.1) of softmax experts           */
 } moei_path;
 
-/* Each expert by an error of its own, weighted by w = h or p:
-   (1.3) dE/do_i = h_i (o_i - d) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
-   (1.2) dE/do_i = 2 p_i (o_i - d)            softmax: dE/da_i = p_i (o_i - d)
-   and dE/da_i = dE/do_i o_i (1 - o_i) for logistic experts */
-static void moei_by_expert(moe *m, int i, int w, moe_real factor,
-                           moei_view delta)
+static moei_path moei_path_of(const moe *m)
 {
-    moei_view o = moei_expert_out(m, i);
-    moei_view w_i = moei_room(m, &m->expert, i, MOEI_TOP, 1);
-    int function = m->expert.function[m->expert.layers - 1];
-
-    if (function == MOEI_SOFTMAX)
-        factor = 1;
-    moei_map2(m, MOEI_MUL, w_i, moei_column_for(m, i, w), moei_number(&factor));
-    moei_map(m, MOEI_SUB_MUL, delta, o, moei_for_expert(m, i, MOEI_D), w_i);
-    if (function != MOEI_SOFTMAX)
-        moei_function_backward(m, function, o, delta);
+    return m->config.loss == MOE_LOSS_MIXTURE ? MOEI_BY_POSTERIOR
+        : m->config.loss == MOE_LOSS_EXPECTED ? MOEI_BY_PROPORTION
+        : m->output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
+        : MOEI_BY_BLEND;
 }
 
-/* dE/do_i = p_i dE/dy,  g_i = dE/dp_i = sum_k dE/dy_k o_ik */
-static void moei_by_blend(moe *m, int i, moei_view delta)
+/* E of each case, and what its way back needs. */
+static void moei_loss_forward(moe *m)
 {
-    moei_view o = moei_expert_out(m, i);
-    moei_view dE_dy = moei_fetch_rows(m, &m->expert, i,
-                                      moei_array(m, MOEI_DE_DY), MOEI_D_OF);
-    int function = m->expert.function[m->expert.layers - 1];
+    const moei_path path = moei_path_of(m);
 
-    moei_reduce_for(m, i, MOEI_DOT, dE_dy, o);
-    moei_map2(m, MOEI_MUL, delta, dE_dy, moei_column_for(m, i, MOEI_P));
-    if (function == MOEI_SOFTMAX)
-        moei_softmax_backward(m, o, delta, delta,
-                              moei_room(m, &m->expert, i, MOEI_TOP, 1));
-    else
-        moei_function_backward(m, function, o, delta);
+    if (path == MOEI_BY_BLEND) {
+        moei_blend_loss_forward(m);
+    } else if (path == MOEI_BY_LOG_BLEND) {
+        moei_log_blend_forward(m);
+    } else {
+        moei_each_run(m, moei_run_error, 0, 0);
+        if (path == MOEI_BY_POSTERIOR)
+            moei_mixture_forward(m);
+        else
+            moei_expected_forward(m);
+    }
 }
 
-/* r_ik = p_i o_ik / y_k = exp(u_ik - log y_k)
-   g_i = sum_k d_k r_ik,  dE/da_ik = o_ik g_i - d_k r_ik */
-static void moei_by_log_blend(moe *m, int i, moei_view delta)
+/* dE/da of a run's last layer to delta (O,N);  logistic: dE/do o (1 - o) */
+static void moei_run_delta(moe *m, const moei_run *run, moei_path path,
+                           int thread, moe_real *delta)
 {
-    moei_view o = moei_expert_out(m, i);
-    moei_view r = moei_room(m, &m->expert, i, MOEI_DELTA_2, o.n);
-
-    moei_log_share(m, i, r);
-    moei_map2(m, MOEI_EXP, r, r, moei_for_expert(m, i, MOEI_DE_DY));
-    moei_map2(m, MOEI_MUL, r, r, moei_for_expert(m, i, MOEI_D));
-    moei_reduce_for(m, i, MOEI_SUM, r, moei_zero);
-    moei_map2(m, MOEI_MUL, delta, o, moei_column_for(m, i, MOEI_G));
-    moei_map2(m, MOEI_SUB, delta, delta, r);
-}
-
-/* DELTA = dE/da of expert i's last layer.  (n,O) */
-static void moei_expert_delta(moe *m, moei_path path, int i)
-{
-    moei_view delta = moei_room(m, &m->expert, i, MOEI_DELTA,
-                                m->fixed.outputs);
-    moe_real sigma = moei_sigma(m);
+    const moe_real by = m->output == MOE_OUT_SOFTMAX ? 1 : 2;
 
     if (path == MOEI_BY_POSTERIOR)
-        moei_by_expert(m, i, MOEI_H, 1 / (sigma * sigma), delta);
+        moei_own_error_backward(m, run, thread, m->post,
+                                by * moei_precision(m), delta);
     else if (path == MOEI_BY_PROPORTION)
-        moei_by_expert(m, i, MOEI_P, 2, delta);
+        moei_own_error_backward(m, run, thread, m->prop, by, delta);
     else if (path == MOEI_BY_BLEND)
-        moei_by_blend(m, i, delta);
+        moei_blend_backward(m, run, thread, delta);
     else
-        moei_by_log_blend(m, i, delta);
+        moei_log_blend_backward(m, run, thread, delta);
+    if (m->output == MOE_OUT_LOGISTIC)
+        moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
+                                moei_out(m, run), delta);
 }
 
-/* ======================================================================== */
-/* 10  FORWARD AND BACKWARD                                                 */
-/* ======================================================================== */
-/* One block of at most B cases, and the public calls made of blocks. */
-
-/* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
-static void moei_load_labels(moe *m, const int *labels, const int32_t *order)
+/* ------------------------------------------------ what reaches the gate */
+/* dE/ds in place of the errors, from what the loss left in g:
+     (1.3)      dE/ds = p - h                   g = h, or its like
+     otherwise  dE/ds_i = p_i (g_i - sum_j p_j g_j)     g = dE/dp */
+static void moei_gate_delta(moe *m, moei_path path)
 {
-    moei_view d = moei_array(m, MOEI_D);
-    moe_real *at = moei_writable(d);
-    ptrdiff_t i;
-    int label;
+    const moe_real *p = moei_table(m, m->prop);
+    moe_real *g = moei_table(m, m->error_of);
+    moe_real *mean = moei_from(m, m->loss, 1);      /* no longer needed */
+    int i, c;
 
-    moei_map1(m, MOEI_COPY, d, moei_zero);
-    for (i = 0; i < d.m; i++) {
-        label = labels[order ? order[i] : i];
-        if (moei_outside(label, 0, d.n - 1))
-            at[i * d.row] = MOEI_NAN;
-        else
-            at[i * d.row + (ptrdiff_t)label * d.col] = 1;
+    if (path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND) {
+        moei_loops_of(m)->subtract(moei_all(m, m->K), p, path
+            == MOEI_BY_POSTERIOR ? moei_table(m, m->post) : g, g);
+        return;
+    }
+    moei_loops_of(m)->dot(m->n, m->N, m->K, p, g, mean);
+    for (i = 0; i < m->K; i++)
+        for (c = 0; c < m->n; c++) {
+            const size_t at = moei_at(m->N, m->K, i, c);
+            g[at] = p[at] * (g[at] - mean[c]);
+        }
+}
+
+/* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
+     balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
+   dE/ds_i += balance E q_i (f_i - sum_j f_j q_j)        s, q, f (E) */
+static void moei_balance_backward(moe *m, const moe_real *s, moe_real *dE_ds,
+                                  int step)
+{
+    const moe_real weight = m->config.balance_loss * (moe_real)m->E;
+    const moe_real *f = m->share;
+    moe_real *q = m->share + m->E, mean, lse;
+    int i;
+
+    moei_loops_of(m)->softmax(1, 1, m->E, s, q, NULL, &lse);
+    moei_loops_of(m)->dot(1, 1, m->E, f, q, &mean);
+    for (i = 0; i < m->E; i++)
+        dE_ds[i * step] += weight * q[i] * (f[i] - mean);
+}
+
+/* dE/ds (E,N) of a panel to delta: 0 for experts that did not run. */
+static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
+                                 moe_real *delta)
+{
+    const moe_real *ds = moei_table(m, m->error_of), *s;
+    const int32_t *chosen = moei_selected(m);
+    const int E = m->E, K = m->K, step = run->N > 1 ? run->N : 1;
+    int c, k;
+
+    if (moei_is_dense(m)) {
+        moei_copy(delta, ds, (size_t)moei_all(m, E));
+        return;
+    }
+    moei_zero(delta, (size_t)moei_size(run, E));
+    s = moei_from(m, m->logits, (size_t)E) + run->column * (size_t)E;
+    for (c = 0; c < run->n; c++, s += E, delta += run->N > 1 ? 1 : E) {
+        const size_t at = (run->column + (size_t)c) * (size_t)K;
+        for (k = 0; k < K; k++)
+            delta[(ptrdiff_t)chosen[at + (size_t)k] * step]
+                = ds[at + (size_t)k];
+        if (balance)
+            moei_balance_backward(m, s, delta, step);
     }
 }
+#endif
 
-/* The block of cases first .. end-1 of the data, at most B of them, in file
-   order (key NULL) or in the order of a key:
-   z = (x - shift) factor,  d' = (d - shift) / factor */
-static void moei_load(moe *m, const moe_data *data, const uint64_t *key,
-                      int first, int end)
+/* ======================================================================== */
+/* 8  FORWARD AND BACKWARD                                                  */
+/* ======================================================================== */
+/* The cases of a call, as many at once as the arrays hold. */
+static int moei_at_once(const moe *m)
 {
-    size_t in = (size_t)m->fixed.inputs, O = (size_t)m->fixed.outputs;
-    size_t skip = key ? 0 : (size_t)first;
-    int32_t *order = key ? m->order : NULL;
-    int i, n = m->n = moei_smaller(m->fixed.rows, end - first);
+    const int panel = moei_loops_of(m)->bits == 1 ? 1 : MOEI_PANEL;
 
-    m->forwarded = -1;
-    for (i = 0; i < n && key; i++)
-        order[i] = (int32_t)moei_shuffled((uint32_t)(first + i),
-                                          (uint32_t)data->n, *key);
-    moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_Z),
-             moei_listed(moei_matrix(data->x + skip * in, n, (int)in), order,
-                         n),
-             moei_scale_x(m, 0), moei_scale_x(m, 1));
-    if (data->d != NULL)
-        moei_map(m, MOEI_SUB_DIV, moei_array(m, MOEI_D),
-                 moei_listed(moei_matrix(data->d + skip * O, n, (int)O), order,
-                             n),
-                 moei_scale_d(m, 0), moei_scale_d(m, 1));
-    else if (data->labels != NULL)
-        moei_load_labels(m, data->labels + skip, order);
+    return moei_is_dense(m) || panel == 1 ? moei_min(m->B, panel) : m->B;
 }
 
-/* z -> s, p, o, y */
-static void moei_block_forward(moe *m)
+/* n cases are at hand, from case `first` of the block on.  Of a dense mixture
+   they stand as in its experts' runs, else case by case. */
+static void moei_begin(moe *m, int first, int n)
 {
-    moei_gate_forward(m);
-    moei_each_expert(m, moei_net_forward, 0,
-                     m->trained_count / (size_t)m->fixed.experts);
-    moei_blend_forward(m);
+    m->first = first;
+    m->n = n;
+    m->N = moei_is_dense(m) ? moei_width(n) : 1;
 }
 
-/* grads +=, and dE/dz += if wanted; of gate.balance, how many cases chose. */
-static void moei_expert_backward(moe *m, int i, int path)
+/* Rows of F numbers, listed or the first, to a block array, scaled:
+   z = (x - shift) factor,   d' = (d - shift) / factor */
+static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
+                      const int32_t *list, int F, const moe_real *scale,
+                      moe_real *array)
 {
-    moe_real *count = m->grads + m->trained_count - m->balanced;
+    const moei_loops *loops = moei_loops_of(m);
+    moe_real *to = moei_from(m, array, (size_t)F);
+    int c;
 
-    moei_expert_delta(m, (moei_path)(path % MOEI_TO_INPUTS), i);
-    moei_net_backward(m, i, 0, path >= MOEI_TO_INPUTS);
-    if (m->sparse)
-        count[i] += (moe_real)moei_cases_of(&m->expert, i);
-}
-
-static void moei_block_backward(moe *m, moei_path path, int balance,
-                                int want_dz)
-{
-    size_t operations = m->trained_count / (size_t)m->fixed.experts;
-
-    moei_each_expert(m, moei_expert_backward,
-                     (int)path + (want_dz ? MOEI_TO_INPUTS : 0),
-                     want_dz ? 0 : operations);  /* 0: experts share dE/dz */
-    moei_gate_backward(m,
-        moei_array(m, path == MOEI_BY_POSTERIOR ? MOEI_H : MOEI_G),
-        path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND, balance,
-        want_dz);
-}
-
-/* grads += of the loss, after moei_loss_forward.  (1.1): dE/dy = 2 (y - d) */
-static void moei_loss_backward(moe *m)
-{
-    moei_path path = m->config.loss == MOE_LOSS_MIXTURE ? MOEI_BY_POSTERIOR
-        : m->config.loss == MOE_LOSS_EXPECTED ? MOEI_BY_PROPORTION
-        : m->fixed.output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
-        : MOEI_BY_BLEND;
-
-    if (path == MOEI_BY_BLEND)
-        moei_map(m, MOEI_SUB_MUL, moei_array(m, MOEI_DE_DY),
-                 moei_array(m, MOEI_Y), moei_array(m, MOEI_D), moei_two);
-    moei_block_backward(m, path, m->sparse && m->config.balance > 0, 0);
-}
-
-/* From standardised to the user's units: shift + factor y */
-static void moei_to_user(const moe *m, moei_view user, moei_view y)
-{
-    moei_map(m, MOEI_MUL_ADD, user, y, moei_scale_d(m, 1), moei_scale_d(m, 0));
-}
-
-/* Write the public arrays: o (n,K,O), then the others. */
-static void moei_publish_some(moe *m, int i, int by_case)
-{
-    const moei_net *net = &m->expert;
-    int K = m->fixed.top_k, O = m->fixed.outputs, n_i = moei_cases_of(net, i);
-    moei_view o = moei_matrix(m->o, m->n * K, O);
-    moei_view to = by_case ? moei_window(o, i * K, 0, K, O)
-        : net->place ? moei_listed(o, net->place + net->start[i], n_i)
-        : moei_view_of(o.at + (size_t)i * (size_t)O, K * O, 1, n_i, O);
-
-    moei_to_user(m, to, moei_outs(m, i, by_case));
-}
-
-static void moei_publish(moe *m)
-{
-    int i, n = m->n, E = m->fixed.experts, O = m->fixed.outputs;
-
-    m->rows = n;
-    for (i = m->choice ? n * m->fixed.top_k : 0; i-- > 0;)
-        m->shown[i] = m->choice[i];
-    if (m->gate.layers > 0) {
-        moei_map1(m, MOEI_COPY, moei_matrix(m->s, n, E), moei_array(m, MOEI_S));
-        moei_to_all(m, moei_matrix(m->p, n, E), moei_array(m, MOEI_P));
+    if (MOEI_PANEL > 1 && m->N > 1) {
+        moei_transpose(m->n, F, rows, F, list, to, m->N);
+        loops->scale(how, m->N, F, to, scale, scale + F, to);
+        return;
     }
-    moei_each_out(m, moei_publish_some, 8 * (size_t)O);
-    moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
+    for (c = 0; c < m->n; c++, to += F)
+        loops->scale(how, 1, F, rows + (ptrdiff_t)(list ? list[c] : c) * F,
+                     scale, scale + F, to);
 }
 
-/* Blocks go from first to last, but backwards when a row of y is longer than
-   one of x: y may then be x without overwriting what is still to be read. */
+static void moei_load_x(moe *m, const moe_real *rows, const int32_t *list)
+{
+    moei_load(m, MOEI_SCALE_IN, rows, list, m->I, moei_scale_x(m), m->x);
+}
+
+/* An array (O,N) of n cases to rows of the user's, in user's units, which are
+   `row` apart:  shift + factor y */
+static void moei_store(const moe *m, const moe_real *array, int N, int n,
+                       moe_real *rows, ptrdiff_t row)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const moe_real *scale = moei_scale_d(m);
+    const int O = m->O;
+    moe_real *room;
+    int c;
+
+    if (MOEI_PANEL > 1 && N > 1) {
+        room = moei_room(m, 0, 0);
+        loops->scale(MOEI_SCALE_OUT, N, O, array, scale, scale + O, room);
+        for (c = 0; c < n && row != O; c++)
+            moei_transpose(O, 1, room + c, N, NULL, rows + c * row, O);
+        if (row == O)
+            moei_transpose(O, n, room, N, NULL, rows, O);
+        return;
+    }
+    for (c = 0; c < n; c++, array += O, rows += row)
+        loops->scale(MOEI_SCALE_OUT, 1, O, array, scale, scale + O, rows);
+}
+
+static void moei_store_y(const moe *m, moe_real *rows)
+{
+    moei_store(m, moei_from(m, m->blend, moei_count(m->O)), m->N, m->n, rows,
+               m->O);
+}
+
+/* Cases go from first to last, but backwards when a row of y is longer than one
+   of x: y may then be x without overwriting what is still to be read. */
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 {
-    moe_data data = {n, x, NULL, NULL};
-    int O, B, blocks, done;
+    int done, at, some;
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
     if (m == NULL || m->params == NULL || x == NULL || y == NULL)
         return;
-    O = m->fixed.outputs;
-    B = m->fixed.rows;
-    blocks = n < 1 ? 0 : (n - 1) / B + 1;
-    for (done = 0; done < blocks; done++) {
-        int block = O > m->fixed.inputs ? blocks - 1 - done : done;
-        int first = block * B;
-
-        moei_load(m, &data, NULL, first, n);
+    m->shown_count = -1;
+    for (done = 0; done < n; done += some) {
+        some = moei_min(moei_at_once(m), n - done);
+        at = m->O > m->I ? n - done - some : done;
+        moei_begin(m, 0, some);
+        moei_load_x(m, x + (ptrdiff_t)at * m->I, NULL);
         moei_block_forward(m);
-        if (block == blocks - 1)
-            moei_publish(m);
-        moei_to_user(m, moei_matrix(y + (size_t)first * (size_t)O, m->n, O),
-                     moei_array(m, MOEI_Y));
+        moei_store_y(m, y + (ptrdiff_t)at * m->O);
     }
+}
+
+/* A table of the cases at hand to rows (E): 0 for experts that did not run. */
+static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
+{
+    const int32_t *chosen = moei_selected(m);
+    const moe_real *from = moei_from(m, table, moei_count(m->K));
+    int c, k;
+
+    if (rows == table)
+        return;
+    rows = moei_from(m, rows, moei_count(m->E));
+    moei_zero(rows, (size_t)m->n * moei_count(m->E));
+    for (c = 0; c < m->n; c++, rows += m->E, chosen += m->K)
+        for (k = 0; k < m->K; k++)
+            rows[chosen[k]] = from[moei_at(m->N, m->K, k, c)];
+}
+
+/* o of a run to (rows,K,O). */
+static void moei_show_out(moe *m, int r, int thread, int how)
+{
+    const moei_run run = moei_run_of(m, r);
+    const int O = m->O, apart = m->K * O;
+    moe_real *to = moei_from(m, moei_shown(m->o), (size_t)apart);
+    const moe_real *o = moei_out(m, &run);
+    int c;
+
+    (void)thread, (void)how;
+    if (MOEI_PANEL == 1 || run.slots == NULL) {
+        moei_store(m, o, run.N, run.n, to + (ptrdiff_t)r * O, apart);
+        return;
+    }
+    for (c = 0; c < run.n; c++) {
+        moei_transpose(O, 1, o + (run.N > 1 ? c : c * O), run.N, NULL,
+                       moei_room(m, 0, 0), O);
+        moei_store(m, moei_room(m, 0, 0), 1, 1,
+                   to + (ptrdiff_t)run.slots[c] * O, O);
+    }
+}
+
+/* The public arrays show the cases at hand. */
+static void moei_show(moe *m)
+{
+    const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
+    moe_real *to = moei_from(m, moei_shown(m->s), moei_count(m->E));
+    int c, k;
+
+    for (c = 0; c < m->n && m->s != m->logits; c++)
+        for (k = 0; k < m->E; k++)
+            *to++ = s[moei_at(m->N, m->E, k, c)];
+    moei_show_table(m, m->prop, moei_shown(m->p));
+    moei_each_run(m, moei_show_out, 0, 1);
+    moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
 }
 
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 {
-    moe_data data = {n, x, NULL, NULL};
+    int first;
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || x != NULL);
     if (m == NULL || m->params == NULL)
         return 0;
-    m->n = m->rows = 0;
-    if (n > 0 && x != NULL) {
-        moei_load(m, &data, NULL, 0, n);
+    n = n < 0 || x == NULL ? 0 : moei_min(n, m->B);
+    for (first = 0; first < n; first += m->n) {
+        moei_begin(m, first, moei_min(moei_at_once(m), n - first));
+        moei_load_x(m, x + (ptrdiff_t)first * m->I, NULL);
         moei_block_forward(m);
-        moei_publish(m);
+        moei_show(m);
     }
-    return m->forwarded = m->n;
+    return m->rows = m->shown_count = n;
+}
+
+#ifndef MOE_PREDICT_ONLY
+/* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
+static void moei_load_labels(moe *m, const int *labels, const int32_t *list)
+{
+    moe_real *d = moei_from(m, m->d, moei_count(m->O));
+    int c, label;
+
+    moei_zero(d, (size_t)moei_all(m, m->O));
+    for (c = 0; c < m->n; c++) {
+        label = labels[list ? list[c] : c];
+        if (moei_outside(label, 0, m->O - 1))
+            d[moei_at(m->N, m->O, 0, c)] = MOEI_NAN;
+        else
+            d[moei_at(m->N, m->O, label, c)] = 1;
+    }
+}
+
+/* The cases first .. end-1 of the data, as many as are worked at once, in file
+   order (key NULL) or in the order of a key. */
+static void moei_load_data(moe *m, const moe_data *data, const uint64_t *key,
+                           int first, int end)
+{
+    const size_t skip = key ? 0 : (size_t)first;
+    int32_t *order = key ? moei_whole(m->order) : NULL;
+    int i;
+
+    moei_begin(m, 0, moei_min(moei_at_once(m), end - first));
+    for (i = 0; i < m->n && key; i++)
+        order[i] = (int32_t)moei_shuffled((uint32_t)(first + i),
+                                          (uint32_t)data->n, *key);
+    moei_load_x(m, data->x + skip * moei_count(m->I), order);
+    if (data->d != NULL)
+        moei_load(m, MOEI_DIVIDE_IN, data->d + skip * moei_count(m->O), order,
+                  m->O, moei_scale_d(m), m->d);
+    else if (data->labels != NULL)
+        moei_load_labels(m, data->labels + skip, order);
+}
+
+/* Whether all of a long array are finite. */
+static int moei_are_finite(const moe *m, const moe_real *x, size_t count)
+{
+    return moei_loops_of(m)->are_below(MOEI_BIAS + 1, count, x);
+}
+
+/* Whether x and d of the cases at hand are finite. */
+static int moei_block_is_finite(const moe *m)
+{
+    const size_t I = moei_count(m->I), O = moei_count(m->O);
+    const size_t n = (size_t)moei_all(m, 1);
+
+    return moei_are_finite(m, moei_from(m, m->x, I), n * I)
+        && moei_are_finite(m, moei_from(m, m->d, O), n * O);
+}
+
+/* dE/dx += factor W dE/da of the first layer, to rows of the user's (n,I) */
+static void moei_input_backward(const moe *m, const moei_net *net,
+                                const moei_run *run, const moe_real *delta,
+                                moe_real *dE_dx)
+{
+    const moe_layer at = moei_layer_of(net, run->copy, 0);
+    const moe_real *factor = moei_scale_x(m) + m->I + net->first;
+    const moe_real *W = m->params + at.weight;
+    moe_real row[MOEI_PANEL];
+    int i, c;
+
+    for (i = 0; i < at.in; i++) {
+        moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, delta,
+                                 W + (size_t)i * (size_t)at.out, row);
+        for (c = 0; c < run->n; c++)
+            dE_dx[(size_t)moei_row(run, c) * moei_count(m->I)
+                  + (size_t)(net->first + i)] += factor[i] * row[c];
+    }
+}
+
+/* grads += those of a run of one net, whose last layer's dE/da is known. */
+static void moei_add_gradient(moe *m, const moei_net *net, const moei_run *run,
+                              const moe_real *x, moe_real *act,
+                              moe_real *delta, int thread)
+{
+    moei_net_backward(m, net, run, act, delta);
+    moei_net_gradient(m, net, run, x, act, delta, moei_room(m, thread, 0));
+    if (m->back_to_x != NULL)
+        moei_input_backward(m, net, run, delta, m->back_to_x);
+}
+
+/* All runs of the expert whose first run is r. */
+static void moei_expert_backward(moe *m, int r, int thread, int path)
+{
+    moei_run run = moei_run_of(m, r);
+    const int copy = run.copy, last = m->expert.layers - 1;
+    moe_real *delta = moei_scratch(m, thread);
+
+    if (r > 0 && moei_run_of(m, r - 1).copy == copy)
+        return;
+    for (; run.copy == copy; run = moei_run_of(m, r)) {
+        moei_run_delta(m, &run, (moei_path)path, thread,
+                       moei_delta(&m->expert, &run, last, delta));
+        moei_add_gradient(m, &m->expert, &run,
+                          moei_inputs_of(m, &m->expert, &run, thread),
+                          moei_acts(m, &run, thread), delta, thread);
+        if (!moei_is_dense(m))
+            m->grads[m->trained_count - moei_count(m->E) + (size_t)copy]
+                += (moe_real)run.n;
+        if (++r == m->runs)
+            break;
+    }
+}
+
+static void moei_gate_backward(moe *m, moei_path path, int balance)
+{
+    const int last = m->gate.layers - 1;
+    moe_real *delta = moei_scratch(m, 0);
+    int c;
+
+    moei_gate_delta(m, path);
+    for (c = 0; c < m->n; c += MOEI_PANEL) {
+        const moei_run run = moei_gate_run(m, c);
+
+        moei_gate_last_delta(m, &run, balance,
+                             moei_delta(&m->gate, &run, last, delta));
+        moei_add_gradient(m, &m->gate, &run, moei_gate_inputs(m, &run),
+                          moei_gate_acts(m, &run), delta, 0);
+    }
+}
+
+static void moei_block_backward(moe *m, moei_path path, int balance)
+{
+    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
+    if (m->E > 1)
+        moei_gate_backward(m, path, balance);
+}
+
+static int moei_has_balance_loss(const moe *m)
+{
+    return m->config.balance_loss > 0 && !moei_is_dense(m);
+}
+
+/* grads += of the loss, after moei_loss_forward. */
+static void moei_loss_backward(moe *m)
+{
+    if (moei_path_of(m) == MOEI_BY_BLEND)
+        moei_blend_loss_backward(m);
+    moei_block_backward(m, moei_path_of(m), moei_has_balance_loss(m));
+}
+
+/* y = shift + factor y', so dE/dy' = factor dE/dy, to d */
+static void moei_load_error(moe *m, const moe_real *dE_dy)
+{
+    const moe_real *factor = moei_scale_d(m) + m->O;
+    moe_real *d = moei_from(m, m->d, moei_count(m->O));
+    int c, k;
+
+    for (c = 0; c < m->n; c++)
+        for (k = 0; k < m->O; k++)
+            d[moei_at(m->N, m->O, k, c)] = factor[k] * *dE_dy++;
 }
 
 /* y = shift + factor y', so dE/dy' = factor dE/dy;
    z = (x - shift) factor, so dE/dx = factor dE/dz */
 MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 {
-    moei_view dE_dz;
+    int first, some;
 
-    MOE_ASSERT(m != NULL && m->grads != NULL && m->forwarded >= 0);
-    MOE_ASSERT(dE_dy != NULL);
-    if (m == NULL || m->grads == NULL || m->forwarded < 1 || dE_dy == NULL)
+    MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL
+               && m->shown_count == m->rows);
+    if (m == NULL || m->grads == NULL || dE_dy == NULL
+        || m->shown_count != m->rows)
         return;
-    dE_dz = moei_array(m, MOEI_DE_DZ);
-    moei_map2(m, MOEI_MUL, moei_array(m, MOEI_DE_DY),
-              moei_matrix(dE_dy, m->n, m->fixed.outputs), moei_scale_d(m, 1));
-    moei_map1(m, MOEI_COPY, dE_dz, moei_zero);
-    moei_block_backward(m, MOEI_BY_BLEND, 0, dE_dx != NULL);
-    if (dE_dx != NULL)
-        moei_map2(m, MOEI_MUL,
-                  moei_matrix(dE_dx, m->n, m->fixed.inputs), dE_dz,
-                  moei_scale_x(m, 1));
+    some = moei_at_once(m);
+    for (first = 0; first < m->rows; first += m->n) {
+        moei_begin(m, first, moei_min(some, m->rows - first));
+        moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
+        m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
+        if (dE_dx != NULL)
+            moei_zero(m->back_to_x, (size_t)m->n * moei_count(m->I));
+        moei_block_backward(m, MOEI_BY_BLEND, 0);
+    }
+    m->back_to_x = NULL;
 }
 
-/* Whether z and d of the block are finite. */
-static int moei_block_is_finite(const moe *m)
+/* Sums over cases, in groups of 64 and with what rounding took from them, so
+   that they do not depend on blocks. */
+typedef struct moei_total { moe_real sum, carry, group; } moei_total;
+
+static void moei_total_add(moei_total *t, const moe_real *x, int n, int before)
 {
-    size_t n = (size_t)m->n;
+    int i;
 
-    return moei_all_finite(m->work[MOEI_Z], n * (size_t)m->fixed.inputs)
-        && moei_all_finite(m->work[MOEI_D], n * (size_t)m->fixed.outputs);
-}
-
-/* What is summed over cases in m->sum: E shares of p, E of wins, then */
-enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
-       MOEI_SUMS };
-
-static int moei_sum_at(const moe *m, int which)
-{
-    return 2 * m->fixed.experts + which;
-}
-
-static void moei_clear_sums(moe *m)
-{
-    moei_clear(m->sum, 3 * (size_t)moei_sum_at(m, MOEI_SUMS));
-    m->counted = 0;
-}
-
-/* Sums from number `at` on += the columns of x (n,K), for the n cases after the
-   m->counted ones.  Cases are added up in groups of 64, and groups with a carry
-   for what rounding loses, so that the sums do not depend on blocks. */
-static void moei_count(moe *m, int at, moei_view x)
-{
-    enum { GROUP = 64 };
-    size_t sums = (size_t)moei_sum_at(m, MOEI_SUMS);
-    moe_real *sum = m->sum + at, *carry = sum + sums, *group = carry + sums;
-    moei_view row = moei_row(group, x.n);
-    int i, k, run;
-
-    for (i = 0; i < x.m; i += run) {
-        run = moei_smaller(x.m - i, GROUP - (m->counted + i) % GROUP);
-        moei_product(m, MOEI_COPY, row, row, MOEI_ONES(run),
-                     moei_window(x, i, 0, run, x.n));
-        for (k = 0; k < x.n && (m->counted + i + run) % GROUP == 0; k++) {
-            moei_add(&sum[k], &carry[k], group[k]);
-            group[k] = 0;
+    for (i = 0; i < n; i++) {
+        t->group += x[i];
+        if ((before + i + 1) % 64 == 0) {
+            moei_add(&t->sum, &t->carry, t->group);
+            t->group = 0;
         }
     }
 }
 
-static moe_real moei_sum_of(const moe *m, int at)
+static moe_real moei_total_of(const moei_total *t)
 {
-    int sums = moei_sum_at(m, MOEI_SUMS);
-
-    return m->sum[at] + (m->sum[at + sums] + m->sum[at + 2 * sums]);
-}
-
-/* Whether the targets are of a kind that this moe can learn from. */
-static int moei_targets_fit(const moe *m, const moe_data *data)
-{
-    return (data->d == NULL) != (data->labels == NULL)
-        && (data->d != NULL || m->fixed.output == MOE_OUT_SOFTMAX);
+    return t->sum + (t->carry + t->group);
 }
 
 /* f of the balance loss, if any: shares of the choices of these cases. */
 static void moei_count_shares(moe *m, const moe_data *data,
                               const uint64_t *key, int first, int count)
 {
-    const int E = m->sparse && m->config.balance > 0 ? m->fixed.experts : 0;
     int i, at;
 
-    moei_clear(m->share, (size_t)E);
-    for (at = first; at < first + count && E > 0; at += m->n) {
-        moei_load(m, data, key, at, first + count);
+    if (!moei_has_balance_loss(m))
+        return;
+    moei_zero(m->share, moei_count(m->E));
+    for (at = first; at < first + count; at += m->n) {
+        moei_load_data(m, data, key, at, first + count);
         moei_gate_forward(m);
-        for (i = 0; i < E; i++)
-            m->share[i] += (moe_real)moei_cases_of(&m->expert, i);
+        for (i = 0; i < m->n * m->K; i++)
+            m->share[moei_selected(m)[i]] += 1;
     }
-    for (i = 0; i < E; i++)
-        m->share[i] /= (moe_real)count * (moe_real)m->fixed.top_k;
+    for (i = 0; i < m->E; i++)
+        m->share[i] /= (moe_real)count * (moe_real)m->K;
+}
+
+/* Whether the targets are of a kind that this moe can learn from. */
+static int moei_targets_fit(const moe *m, const moe_data *data)
+{
+    return (data->d == NULL) != (data->labels == NULL)
+        && (data->d != NULL || m->output == MOE_OUT_SOFTMAX);
+}
+
+/* A gradient that moe_step refuses. */
+static moe_real moei_no_gradient(moe *m)
+{
+    return m->grads[0] = MOEI_NAN;
+}
+
+/* h of the cases at hand to (rows,E); of losses without posteriors, too. */
+static void moei_show_posteriors(moe *m)
+{
+    if (moei_path_of(m) != MOEI_BY_POSTERIOR && m->E > 1) {
+        moei_each_run(m, moei_run_error, 0, 0);
+        moei_mixture_forward(m);
+        moei_loss_forward(m);
+    }
+    m->rows = m->n;
+    moei_show_table(m, m->post, moei_shown(m->h));
 }
 
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 {
+    moei_total loss = {0, 0, 0};
     int first;
 
     MOE_ASSERT(m != NULL && m->grads != NULL);
     MOE_ASSERT(data != NULL && (data->n < 1 || data->x != NULL));
     if (m == NULL || m->grads == NULL)
         return MOEI_NAN;
-    m->forwarded = -1;
+    m->shown_count = -1;
     if (data == NULL || (data->n > 0 && data->x == NULL)
         || !moei_targets_fit(m, data))
-        return m->grads[0] = MOEI_NAN;
-    moei_clear_sums(m);
+        return moei_no_gradient(m);
     moei_count_shares(m, data, NULL, 0, data->n);
     for (first = 0; first < data->n; first += m->n) {
-        moei_load(m, data, NULL, first, data->n);
+        moei_load_data(m, data, NULL, first, data->n);
         if (!moei_block_is_finite(m))
-            return m->grads[0] = MOEI_NAN;
+            return moei_no_gradient(m);
         moei_block_forward(m);
         moei_loss_forward(m);
-        moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
-        m->counted += m->n;
+        moei_total_add(&loss, moei_from(m, m->loss, 1), m->n, first);
+        if (first + m->n >= data->n)
+            moei_show_posteriors(m);
         moei_loss_backward(m);
     }
-    if (data->n > 0) {
-        if (m->config.loss != MOE_LOSS_MIXTURE)     /* which has made them */
-            moei_posteriors(m);
-        moei_to_all(m, moei_matrix(m->h, m->n, m->fixed.experts),
-                    moei_array(m, MOEI_H));
-        moei_publish(m);
+    return moei_total_of(&loss);
+}
+
+/* ------------------------------------------- one case, straight into it */
+/* The nets of one case: its K experts', then the gate's. */
+typedef struct moei_one {
+    const moei_net *net;
+    moei_run run;
+    const moe_real *x;
+    moe_real *act, *delta;       /* dE/da of all layers of all nets stand one
+                                    after the other                          */
+} moei_one;
+
+static moei_one moei_one_of(const moe *m, int r)
+{
+    const size_t each = (size_t)moei_features(m, &m->expert, 1);
+    moei_one one;
+
+    one.net = r < m->K ? &m->expert : &m->gate;
+    one.run = r < m->K ? moei_run_of(m, r) : moei_gate_run(m, 0);
+    one.x = r < m->K ? moei_inputs_of(m, &m->expert, &one.run, 0)
+                     : moei_gate_inputs(m, &one.run);
+    one.act = r < m->K ? moei_acts(m, &one.run, 0)
+                       : moei_gate_acts(m, &one.run);
+    one.delta = m->scratch + (size_t)r * each;
+    return one;
+}
+
+/* All dE/da of the case at hand; returns |dE/dparams|^2. */
+static moe_real moei_one_backward(moe *m)
+{
+    const moei_path path = moei_path_of(m);
+    moe_real square = 0, *last;
+    int r;
+
+    if (path == MOEI_BY_BLEND)
+        moei_blend_loss_backward(m);
+    for (r = 0; r < m->K + (m->E > 1); r++) {
+        const moei_one one = moei_one_of(m, r);
+
+        last = moei_delta(one.net, &one.run, one.net->layers - 1, one.delta);
+        if (r < m->K) {
+            moei_run_delta(m, &one.run, path, 0, last);
+        } else {
+            moei_gate_delta(m, path);
+            moei_gate_last_delta(m, &one.run, moei_has_balance_loss(m), last);
+        }
+        moei_net_backward(m, one.net, &one.run, one.act, one.delta);
+        square += moei_net_square(m, one.net, &one.run, one.x, one.act,
+                                  one.delta);
     }
-    return moei_sum_of(m, moei_sum_at(m, MOEI_SUM_LOSS));
+    return square;
 }
 
-/* ======================================================================== */
-/* 11  OPTIMISERS                                                           */
-/* ======================================================================== */
-static const char *moei_training_fault(const moe *m, const moe_training *t)
+/* w += step dE/dw of the case at hand. */
+static void moei_one_step(moe *m, moe_real step)
 {
-    return m->sparse && m->fixed.top_k < 2
-            ? "top_k = 1 teaches the gate nothing: train with top_k = 2 or "
-              "more, or with all by (1.3), then predict with 1"
-        : t->epochs < 0 ? "epochs is negative"
-        : t->batch < MOE_ALL ? "batch is negative and not MOE_ALL"
-        : moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD)
-            ? "optimizer is not MOE_ADAM or MOE_SGD"
-        : !moei_is_amount(t->rate) ? "rate is outside 0..1e30"
-        : !moei_is_amount(t->momentum) || t->momentum >= 1
-            ? "momentum is outside [0,1)"
-        : t->momentum > 0 && t->optimizer != MOE_SGD ? "momentum is for MOE_SGD"
-        : !moei_is_amount(t->weight_decay) ? "weight_decay is outside 0..1e30"
-        : !moei_is_amount(t->clip) ? "clip is outside 0..1e30"
-        : !moei_is_amount(t->target) ? "target is outside 0..1e30"
-        : !moei_is_amount(t->balance_rate) ? "balance_rate is outside 0..1e30"
-        : t->balance_rate > 0 && !m->sparse
-            ? "balance_rate needs top_k in 2..experts-1"
-        : t->patience < -1 ? "patience is below -1"
-        : NULL;
+    int r;
+
+    for (r = 0; r < m->K + (m->E > 1); r++) {
+        const moei_one one = moei_one_of(m, r);
+        moei_net_descend(m, one.net, &one.run, one.x, one.act, one.delta, step);
+    }
 }
+#endif
 
-/* All zeros, which is every default; but MOE_USE_LEARN has no Adam. */
-static moe_training moei_default_training(const moe *m)
+#ifndef MOE_PREDICT_ONLY
+/* ======================================================================== */
+/* 9  LEARNING                                                              */
+/* ======================================================================== */
+/* Steps: by an optimiser from grads, or of one case straight into the weights.
+   Only finite weights and moments are written. */
+/* *t, or the defaults: all zeros, but without moments there is no Adam. */
+static moe_training moei_settings_of(const moe *m, const moe_training *t)
 {
-    moe_training t;
+    moe_training plain;
 
-    moei_wipe(&t, sizeof t);
-    t.optimizer = m->fixed.use == MOE_USE_LEARN ? MOE_SGD : MOE_ADAM;
-    return t;
+    moei_zero_bytes(&plain, sizeof plain);
+    plain.optimizer = m->mode == MOE_MODE_TRAIN ? MOE_ADAM : MOE_SGD;
+    return t ? *t : plain;
 }
 
 static moe_real moei_rate_of(const moe_training *t)
@@ -3870,323 +2993,394 @@ static moe_real moei_rate_of(const moe_training *t)
          : t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
 }
 
-static moe_status moei_check_own(moe *m)
+/* Whether m can learn as a mode can; if not, why. */
+static moe_status moei_check_mode(moe *m, moe_mode mode)
 {
-    const char *why = m->own == NULL
-            ? m->params ? "the weights are const: this moe only predicts"
-                        : "this moe is closed"
-        : m->params != m->own ? "params points at other weights than own"
-        : m->grads == NULL
-            ? "opened with MOE_USE_PREDICT, as by loading without a config: "
-              "give one whose use is MOE_USE_TRAIN" : NULL;
+    static const char *const lacks[] = {
+        MOEI_TEXT("this needs a config with MOE_MODE_TRAIN"),
+        MOEI_TEXT("this needs a config with MOE_MODE_GRADIENT or "
+                  "MOE_MODE_TRAIN"),
+        MOEI_TEXT("this needs a config with MOE_MODE_LEARN or above")
+    };
+    const char *fault = m->params == NULL ? MOEI_TEXT("this moe is closed")
+        : m->weights == NULL ? MOEI_TEXT("const weights can only predict")
+        : m->params != m->weights ? MOEI_TEXT("params is not m.weights")
+        : m->mode > (int)mode ? lacks[mode] : NULL;
 
-    return why ? moei_refuse(m, MOE_ERR_STATE, why) : MOE_OK;
+    return fault ? moei_refuse(m, MOE_ERR_STATE, fault) : MOE_OK;
 }
 
-/* |g|, in up to 64 sums side by side; if squares overflow, on a small scale. */
-static moe_real moei_norm(const moe *m, const moe_real *g, size_t count)
+/* What may be changed after opening; before it t, unless nothing is to be
+   learnt (NULL).  With top_k = 1 p is 1, and its derivative 0. */
+static moe_status moei_check_settings(moe *m, const moe_training *t)
 {
-    enum { SUMS = 64, TERMS = 256 };
-    const moe_real scale = (moe_real)1e-25;
-    volatile moe_real small;     /* else -ffast-math squares before it scales */
-    moe_real part[SUMS], sum = 0;
-    size_t i, left;
-    moei_view some;
-    int k, sums, terms;
+    const char *fault = t == NULL ? NULL
+        : m->K == 1 && m->E > 1
+            ? MOEI_TEXT("top_k = 1 teaches its gate nothing: train with 2 or "
+                        "more, or with all by (1.3), then predict with 1")
+        : t->epochs < 0 ? MOEI_TEXT("epochs is negative")
+        : t->batch < MOE_ALL ? MOEI_TEXT("batch is negative and not MOE_ALL")
+        : moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD)
+            ? MOEI_TEXT("optimizer is not MOE_ADAM or MOE_SGD")
+        : !moei_is_amount(t->rate) ? MOEI_TEXT("rate is outside 0..1e30")
+        : !moei_is_amount(t->momentum) || t->momentum >= 1
+            ? MOEI_TEXT("momentum is outside [0,1)")
+        : t->momentum > 0 && t->optimizer != MOE_SGD
+            ? MOEI_TEXT("momentum is for MOE_SGD")
+        : !moei_is_amount(t->weight_decay)
+            ? MOEI_TEXT("weight_decay is outside 0..1e30")
+        : !moei_is_amount(t->clip) ? MOEI_TEXT("clip is outside 0..1e30")
+        : !moei_is_amount(t->target) ? MOEI_TEXT("target is outside 0..1e30")
+        : !moei_is_amount(t->balance_rate)
+            ? MOEI_TEXT("balance_rate is outside 0..1e30")
+        : t->balance_rate > 0 && m->K == m->E
+            ? MOEI_TEXT("balance_rate needs top_k in 2..experts-1")
+        : t->patience < -1 ? MOEI_TEXT("patience is below -1") : NULL;
 
-    for (i = 0; i < count; i += (size_t)sums * (size_t)terms) {
-        left = count - i;
-        sums = left < SUMS ? (int)left : SUMS;
-        terms = left / SUMS > TERMS ? TERMS : (int)(left / (size_t)sums);
-        some = moei_view_of(g + i, 1, sums, sums, terms);
-        moei_reduce(m, MOEI_DOT, moei_cases(part, sums), some, some);
-        for (k = 0; k < sums; k++)
-            sum += part[k];
+    fault = fault ? fault : moei_settings_fault(m);
+    return fault ? moei_refuse(m, MOE_ERR_CONFIG, fault) : MOE_OK;
+}
+
+static moe_real moei_larger(moe_real a, moe_real b)
+{
+    return a > b ? a : b;
+}
+
+/* Parameters that follow a gradient: all but gate.balance, which is last.  In
+   its place grads count the cases that have chosen an expert. */
+static size_t moei_descending(const moe *m)
+{
+    return m->trained_count - moei_count(m->E > 1 ? m->E : 0);
+}
+
+/* |x|; if squares overflow, on a small scale.  NaN if it is not finite. */
+static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
+{
+    const moe_real small = (moe_real)1e-25;
+    moe_real sum = 0, part;
+    size_t i, n;
+
+    for (i = 0; i < count; i += n) {
+        n = count - i < 4096 ? count - i : 4096;
+        moei_loops_of(m)->dot(1, 1, (int)n, x + i, x + i, &part);
+        sum += part;
     }
     if (moei_is_finite(sum))
         return moei_sqrt(sum);
-    if (!moei_all_finite(g, count))
-        return MOEI_NAN;
-    for (sum = 0, i = 0; i < count; i++) {
-        small = g[i] * scale;
-        sum += small * small;
-    }
-    return moei_sqrt(sum) / scale;
+    for (sum = 0, i = 0; i < count; i++)
+        sum += x[i] * small * (x[i] * small);
+    return moei_are_finite(m, x, count) ? moei_sqrt(sum) / small : MOEI_NAN;
 }
 
-/* The next step's rule, with clipping.  *size gets the norm of its gradient and
-   of what decays; 0 if the gradient's is not finite. */
-static int moei_next_rule(const moe *m, const moe_training *t, moe_real rate,
-                          moe_real scale, moei_rule *rule, moe_real *size)
-{
-    const size_t learnt = m->trained_count - m->balanced;
-    moe_real norm = (scale < 0 ? -scale : scale)
-                  * moei_norm(m, m->grads, learnt);
+/* work for the parameters of all copies of a net, part by part, until one
+   fails; biases do not decay. */
+typedef int moei_part_work(moe *m, size_t from, size_t count,
+                           const moei_rule *rule);
 
-    if (!moei_is_finite(norm) || !moei_all_finite(m->grads + learnt,
-                                                  m->balanced))
-        return 0;
-    if (t->clip > 0 && norm > t->clip) {
-        scale *= t->clip / norm;
-        norm = t->clip;
+static int moei_net_parts(moe *m, const moei_net *net,
+                          const moei_rule *rule, moei_part_work *work)
+{
+    moei_rule of_bias = *rule;
+    int l;
+
+    of_bias.decay = 0;
+    for (l = 0; l < net->layers; l++) {
+        const moe_layer at = moei_layer_of(net, 0, l);
+        const size_t out = (size_t)at.out * (size_t)net->copies;
+
+        if (!work(m, at.bias, out, &of_bias)
+            || !work(m, at.weight, out * (size_t)at.in, rule))
+            return 0;
     }
-    rule->op = t->optimizer == MOE_ADAM ? MOEI_ADAM
-             : t->momentum > 0 ? MOEI_MOMENTUM : MOEI_SGD;
-    rule->scale = scale;
-    rule->rate = rate;
-    rule->momentum = t->momentum;
-    rule->decay = t->weight_decay;
-    rule->second_scale = 1 / (1 - m->beta_power[1] * MOEI_BETA_2);
-    if (t->optimizer == MOE_ADAM) {
-        rule->decay = rate * t->weight_decay;
-        rule->rate = rate / (1 - m->beta_power[0] * MOEI_BETA_1);
-    }
-    if (t->weight_decay > 0)
-        norm += t->weight_decay * moei_norm(m, m->own, m->trained_count);
-    *size = norm;
     return 1;
 }
 
-static void moei_update_some(moe *m, size_t from, size_t to,
-                             const moei_rule *rule)
+/* Of all nets; at once where weights are treated as biases are. */
+static int moei_each_part(moe *m, const moei_rule *rule, moei_part_work *work)
 {
-    moe_real *v = m->kept[MOEI_FIRST], *u = m->kept[MOEI_SECOND];
-
-    MOEI_SET_AT(m->set)->update(to - from, m->own + from, m->grads + from,
-                             v ? v + from : NULL, u ? u + from : NULL, rule);
+    if (rule->moments == 0 && rule->decay <= 0)
+        return work(m, 0, moei_descending(m), rule);
+    return moei_net_parts(m, &m->expert, rule, work)
+        && moei_net_parts(m, &m->gate, rule, work);
 }
 
-/* Parameters from .. to-1 by one rule, shared out as if they were rows. */
-static void moei_update(moe *m, size_t from, size_t to, const moei_rule *rule)
+static int moei_part_is_small(moe *m, size_t from, size_t count,
+                              const moei_rule *rule)
 {
-    const int parts = moei_parts(8 * (uint64_t)(to - from), MOE_MAX_SIZE);
-    const size_t some = (to - from) / (size_t)parts;
-    int i;
+    enum { EXPONENT = 30 };
+    const moei_loops *loops = moei_loops_of(m);
 
-    MOEI_EACH_PART(i, parts, moei_update_some(m, from + (size_t)i * some,
-        i < parts - 1 ? from + (size_t)(i + 1) * some : to, rule))
+    return loops->are_below(EXPONENT, count, m->grads + from)
+        && (rule->decay <= 0
+            || loops->are_below(EXPONENT, count, m->weights + from));
+}
+
+/* Some at a time, so that g is near when it becomes 0. */
+static int moei_update_part(moe *m, size_t from, size_t count,
+                            const moei_rule *rule)
+{
+    moe_real *g = m->grads + from, *w = m->weights + from, *v, *u;
+    size_t at, n;
+
+    v = rule->moments > 0 ? moei_stored(m, MOEI_FIRST) + from : NULL;
+    u = rule->moments > 1 ? moei_stored(m, MOEI_SECOND) + from : NULL;
+    for (at = 0; at < count; at += n) {
+        n = count - at < 2048 ? count - at : 2048;
+        moei_loops_of(m)->update(rule, n, w + at, g + at, v ? v + at : NULL,
+                                 u ? u + at : NULL);
+        moei_zero(g + at, n);
+    }
+    return 1;
 }
 
 /* The same with copies, a few at a time: whether all that it would leave, and
    what it starts from, is finite. */
-static int moei_try_update(const moe *m, size_t from, size_t to,
-                           const moei_rule *rule)
+static int moei_try_part(moe *m, size_t from, size_t count,
+                         const moei_rule *rule)
 {
     enum { SOME = 32 };
+    const moe_real *const array[4] = {
+        m->weights, m->grads, moei_stored(m, MOEI_FIRST),
+        moei_stored(m, MOEI_SECOND)
+    };
     moe_real copy[4][SOME];
-    const moe_real *array[4];
-    int k, n, finite = 1, arrays = m->kept[MOEI_FIRST] ? 4 : 2;
+    int k, finite = 1;
 
-    array[0] = m->own;
-    array[1] = m->grads;
-    array[2] = m->kept[MOEI_FIRST];
-    array[3] = m->kept[MOEI_SECOND];
-    for (; from < to && finite; from += (size_t)n) {
-        n = to - from < SOME ? (int)(to - from) : SOME;
-        for (k = 0; k < arrays; k++)
-            moei_copy(copy[k], array[k] + from, (size_t)n);
-        MOEI_SET_AT(m->set)->update((size_t)n, copy[0], copy[1], copy[2],
-                                    copy[3], rule);
-        for (k = 0; k < arrays; k++)
-            finite = finite && moei_all_finite(copy[k], (size_t)n);
+    for (; count > 0 && finite; from += SOME) {
+        const size_t n = count < (size_t)SOME ? count : (size_t)SOME;
+
+        for (k = 0; k < 2 + rule->moments; k++)
+            moei_copy(copy[k], array[k] + from, n);
+        finite = moei_all_finite(copy[1], n);
+        moei_loops_of(m)->update(rule, n, copy[0], copy[1],
+                                 rule->moments > 0 ? copy[2] : NULL,
+                                 rule->moments > 1 ? copy[3] : NULL);
+        for (k = 0; k < 2 + rule->moments; k++)
+            finite = finite && moei_all_finite(copy[k], n);
+        count -= n;
     }
     return finite;
 }
 
-/* All layers of a net, or only a trial; biases do not decay. */
-static int moei_update_net(moe *m, const moei_net *net, const moei_rule *rule,
-                           int trial)
+/* Why a step by a rule cannot be, or NULL; it is clipped.  `size` bounds the
+   scaled gradient: 2^30 scale where all that enters is small, else its norm,
+   which clipping needs anyway. */
+static const char *moei_step_fault(moe *m, const moe_training *t, moe_real rate,
+                                   moei_rule *rule)
 {
-    moei_rule plain = *rule;
-    int l;
+    const size_t n = moei_descending(m);
+    const moe_real magnitude = rule->scale < 0 ? -rule->scale : rule->scale;
+    const moe_real limit = (moe_real)1e3, far = (moe_real)1e16;
+    const moe_real v = m->largest_moment;
+    const int small = rate <= limit && magnitude <= limit
+                   && t->weight_decay <= limit
+                   && moei_each_part(m, rule, moei_part_is_small);
+    moe_real size = (moe_real)1073741824 * magnitude;
 
-    plain.decay = 0;
-    for (l = 0; l < net->layers; l++) {
-        moe_layer at = net->layer[l], end = moei_layer_of(net, net->copies, l);
-
-        if (trial && !(moei_try_update(m, at.bias, end.bias, &plain)
-                       && moei_try_update(m, at.weight, end.weight, rule)))
-            return 0;
-        if (!trial) {
-            moei_update(m, at.bias, end.bias, &plain);
-            moei_update(m, at.weight, end.weight, rule);
-        }
+    if (!small || t->clip > 0)
+        size = magnitude * moei_norm(m, m->grads, n);
+    if (!moei_is_finite(size)
+        || !moei_all_finite(m->grads + n, m->trained_count - n))
+        return MOEI_TEXT("the gradient is not finite");
+    if (t->clip > 0 && size > t->clip) {
+        rule->scale *= t->clip / size;
+        size = t->clip;
     }
-    return 1;
-}
-
-/* Whether a step leaves finite weights finite, and the moments, which *moment
-   bounds.  |v| and sqrt u grow to the largest of themselves and |g|, or with
-   momentum to momentum |v| + |g|; so a step moves no weight by more than
-     Adam   rate / (1 - beta_1) |v| / epsilon + rate decay |w|
-     SGD    rate |v|,  rate |g|
-   Where that is below 1e30, half the distance of the two largest floats, no sum
-   overflows.  What is larger is tried out. */
-static int moei_step_is_finite(moe *m, const moei_rule *rule, moe_real rate,
-                               moe_real size, moe_real *moment)
-{
-    moe_real v = m->largest_moment;
-
-    v = rule->op == MOEI_MOMENTUM
-      ? moei_larger(v, rule->momentum * v + size) : moei_larger(v, size);
-    *moment = rule->op == MOEI_SGD ? m->largest_moment : v;
-    return (moei_is_finite(v) && v <= (moe_real)1e16 && rate <= (moe_real)1e3)
-        || (moei_update_net(m, &m->expert, rule, 1)
-            && moei_update_net(m, &m->gate, rule, 1));
+    m->next_moment = rule->moments == 0 ? v
+        : rule->moments == 1 ? t->momentum * v + size : moei_larger(v, size);
+    return (small && v <= far) || moei_each_part(m, rule, moei_try_part)
+         ? NULL : MOEI_TEXT("the step leads to weights that are not finite");
 }
 
 /* Balancing without a loss (Wang, Gao, Zhao, Sun & Dai 2024): gate.balance of
    experts that fewer cases than the mean have chosen goes up, else down.  What
-   all move in common chooses nothing and is taken out, or it might grow. */
-static void moei_step_balance(moe *m, moe_real rate)
+   all move in common chooses nothing and is taken out, or it might grow.
+   count (E): how many cases have chosen an expert */
+static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
 {
-    size_t i, at = m->trained_count - m->balanced;
-    moe_real *count = m->grads + at, sum = 0, all = 0;
+    moe_real *balance = m->weights + moei_descending(m), sum = 0, all = 0;
+    int e;
 
-    for (i = 0; i < m->balanced; i++)
-        sum += count[i];
-    for (i = 0; i < m->balanced; i++) {
-        moe_real over = count[i] * (moe_real)m->balanced - sum;
-        moe_real step = over < 0 ? rate : over > 0 ? -rate : 0;
-        m->own[at + i] += step;
+    for (e = 0; e < m->E; e++)
+        sum += count[e];
+    for (e = 0; e < m->E; e++) {
+        const moe_real over = count[e] * (moe_real)m->E - sum;
+        const moe_real step = over < 0 ? rate : over > 0 ? -rate : 0;
+        balance[e] += step;
         all += step;
-        count[i] = 0;
     }
-    for (i = 0; i < m->balanced; i++)
-        m->own[at + i] -= all / (moe_real)m->balanced;
+    for (e = 0; e < m->E; e++)
+        balance[e] -= all / (moe_real)m->E;
 }
 
-/* One step at a given rate, of settings that were checked. */
+/* One step at a given rate, of settings that were checked; grads then count as
+   0. */
 static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
                             moe_real scale)
 {
-    moei_rule rule;
-    moe_real size, moment = 0;
-    const char *fault = !moei_next_rule(m, t, rate, scale, &rule, &size)
-            ? "the gradient is not finite"
-        : !moei_step_is_finite(m, &rule, rate, size, &moment)
-            ? "the step leads to weights that are not finite" : NULL;
+    const size_t n = moei_descending(m);
+    const int adam = t->optimizer == MOE_ADAM;
+    moei_rule rule = {
+        adam ? 2 : t->momentum > 0, scale,
+        adam ? rate / (1 - m->beta_power[0] * MOEI_BETA_1) : rate,
+        t->momentum, adam ? rate * t->weight_decay : t->weight_decay,
+        1 / (1 - m->beta_power[1] * MOEI_BETA_2)
+    };
+    const char *fault = moei_step_fault(m, t, rate, &rule);
 
-    if (fault != NULL) {
-        moei_clear(m->grads, m->trained_count);
-        return moei_refuse(m, MOE_ERR_DIVERGED, fault);
+    if (fault == NULL) {
+        (void)moei_each_part(m, &rule, moei_update_part);
+        if (m->K < m->E && t->balance_rate > 0)
+            moei_step_balance(m, m->grads + n, t->balance_rate);
+        m->largest_moment = m->next_moment;
+        m->beta_power[0] *= MOEI_BETA_1;
+        m->beta_power[1] *= MOEI_BETA_2;
+        m->steps += m->steps < INT32_MAX;
+        m->scale_state = 2;
     }
-    (void)moei_update_net(m, &m->expert, &rule, 0);
-    (void)moei_update_net(m, &m->gate, &rule, 0);
-    m->largest_moment = moment;
-    moei_step_balance(m, t->balance_rate);
-    m->beta_power[0] *= MOEI_BETA_1;
-    m->beta_power[1] *= MOEI_BETA_2;
-    m->steps += m->steps < INT32_MAX;
-    m->scaled = 2;
-    m->forwarded = -1;
-    return moei_done(m, MOE_OK);
+    if (fault != NULL)
+        moei_zero(m->grads, n);
+    moei_zero(m->grads + n, m->trained_count - n);
+    m->shown_count = -1;
+    return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
 }
 
 MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 {
-    moe_training defaults;
-    moe_status status = m == NULL ? MOE_ERR_NULL : moei_check_own(m);
-    const char *fault;
+    moe_training plan;
+    moe_status status = m == NULL ? MOE_ERR_NULL
+                      : moei_check_mode(m, MOE_MODE_GRADIENT);
 
     if (status != MOE_OK)
         return status;
-    defaults = moei_default_training(m);
-    t = t ? t : &defaults;
-    fault = moei_training_fault(m, t);
-    if (fault == NULL && !moei_is_finite(scale))
-        fault = "scale is not finite";
-    if (fault != NULL)
-        return moei_refuse(m, MOE_ERR_CONFIG, fault);
-    if (m->kept[MOEI_FIRST] == NULL
-        && (t->optimizer == MOE_ADAM || t->momentum > 0))
+    plan = moei_settings_of(m, t);
+    status = moei_check_settings(m, &plan);
+    if (status != MOE_OK)
+        return status;
+    if (!moei_is_finite(scale))
+        return moei_refuse(m, MOE_ERR_CONFIG, MOEI_TEXT("scale is not finite"));
+    if (m->mode != MOE_MODE_TRAIN
+        && (plan.optimizer == MOE_ADAM || plan.momentum > 0))
         return moei_refuse(m, MOE_ERR_STATE,
-                           "Adam and momentum need MOE_USE_TRAIN");
-    return moei_step(m, t, moei_rate_of(t), scale);
+                           MOEI_TEXT("Adam and momentum need MOE_MODE_TRAIN"));
+    return moei_step(m, &plan, moei_rate_of(&plan), scale);
+}
+
+/* One case: forward, all dE/da, then, if all is finite, the weights. */
+static int moei_learn_case(moe *m, const moe_data *data, int i,
+                           const moe_training *t)
+{
+    moe_real step = -moei_rate_of(t), norm;
+
+    moei_count_shares(m, data, NULL, i, 1);
+    moei_load_data(m, data, NULL, i, i + 1);
+    if (!moei_block_is_finite(m))
+        return 0;
+    moei_block_forward(m);
+    moei_loss_forward(m);
+    norm = moei_sqrt(moei_one_backward(m));
+    if (t->clip > 0 && norm > t->clip)
+        step *= t->clip / norm;
+    if (!moei_is_finite(norm) || !(-step * norm <= MOEI_LARGEST))
+        return 0;
+    moei_one_step(m, step);
+    return 1;
+}
+
+MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
+{
+    moe_training sgd;
+    int i, left_out = 0;
+
+    MOE_ASSERT(m != NULL && data != NULL && (data->n < 1 || data->x != NULL));
+    if (m == NULL || data == NULL || data->n < 1 || data->x == NULL)
+        return data ? data->n : 0;
+    moei_zero_bytes(&sgd, sizeof sgd);
+    sgd.optimizer = MOE_SGD;
+    sgd.rate = t ? t->rate : 0;
+    sgd.clip = t ? t->clip : 0;
+    if (moei_check_mode(m, MOE_MODE_LEARN) != MOE_OK
+        || moei_check_settings(m, &sgd) != MOE_OK || !moei_targets_fit(m, data))
+        return data->n;
+    m->shown_count = -1;
+    m->scale_state = 2;
+    for (i = 0; i < data->n; i++)
+        left_out += !moei_learn_case(m, data, i, &sgd);
+    (void)moei_ok(m);
+    return left_out;
 }
 
 /* ======================================================================== */
-/* 12  DATA                                                                 */
+/* 10  DATA                                                                 */
 /* ======================================================================== */
-/* Column of the first value of a row that is not finite, or -1. */
-static int moei_bad_column(const moe_real *x, int count)
+/* Column of the first value of a row that is not finite or outside of low..
+   high, or -1. */
+static int moei_bad_column(const moe_real *x, int count, moe_real low,
+                           moe_real high)
 {
-    int j = 0;
+    int j;
 
-    if (moei_all_finite(x, (size_t)count))
-        return -1;
-    while (j < count - 1 && moei_is_finite(x[j]))
-        j++;
-    return j;
-}
-
-/* The sentence for a row of targets, or NULL; *column is where. */
-static const char *moei_target_fault(const moe *m, const moe_real *d,
-                                     int *column)
-{
-    int k, O = m->fixed.outputs;
-    moe_real sum = 0;
-
-    *column = moei_bad_column(d, O);
-    if (*column >= 0)
-        return "d is NaN or infinite";
-    for (k = 0; k < O; k++) {
-        *column = k;
-        if (m->fixed.output == MOE_OUT_LOGISTIC && !(d[k] >= 0 && d[k] <= 1))
-            return "d is outside [0,1], but the experts are logistic";
-        if (m->fixed.output == MOE_OUT_SOFTMAX && d[k] < 0)
-            return "d is negative, but the experts are softmax";
-        sum += d[k];
-    }
-    *column = 0;
-    if (m->fixed.output == MOE_OUT_SOFTMAX
-        && !(sum > (moe_real)0.999 && sum < (moe_real)1.001))
-        return "a row of d does not sum to 1, but the experts are softmax";
-    return NULL;
+    for (j = 0; j < count; j++)
+        if (!moei_is_finite(x[j]) || x[j] < low || x[j] > high)
+            return j;
+    return -1;
 }
 
 /* The sentence for one case, or NULL; *column counts x's columns, then d's. */
 static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
                                    int *column)
 {
-    size_t in = (size_t)m->fixed.inputs, O = (size_t)m->fixed.outputs;
-    const char *fault = NULL;
-    int k = 0;
+    const int O = m->O, logistic = m->output == MOE_OUT_LOGISTIC;
+    const moe_real all = MOEI_INFINITY, high = logistic ? 1 : all;
+    const moe_real low = m->output == MOE_OUT_LINEAR ? -all : 0;
+    const moe_real *d = data->d ? data->d + (ptrdiff_t)i * O : NULL;
+    moe_real sum = 0;
+    int k, bad, out;
 
-    *column = moei_bad_column(data->x + (size_t)i * in, m->fixed.inputs);
+    *column = moei_bad_column(data->x + (ptrdiff_t)i * m->I, m->I, -all, all);
     if (*column >= 0)
-        return "x is NaN or infinite";
-    if (data->d != NULL)
-        fault = moei_target_fault(m, data->d + (size_t)i * O, &k);
-    else if (moei_outside(data->labels[i], 0, m->fixed.outputs - 1))
-        fault = "a label is outside 0..outputs-1";
-    *column = m->fixed.inputs + k;
-    return fault;
+        return MOEI_TEXT("x is NaN or infinite");
+    *column = m->I;
+    if (d == NULL)
+        return moei_outside(data->labels[i], 0, O - 1)
+             ? MOEI_TEXT("a label is outside 0..outputs-1") : NULL;
+    bad = moei_bad_column(d, O, -all, all);
+    out = moei_bad_column(d, O, low, high);
+    *column += moei_max(bad >= 0 ? bad : out, 0);
+    for (k = 0; k < O; k++)
+        sum += d[k];
+    return bad >= 0 ? MOEI_TEXT("d is NaN or infinite")
+        : out >= 0 ? logistic
+            ? MOEI_TEXT("d is outside [0,1], but the experts are logistic")
+            : MOEI_TEXT("d is negative, but the experts are softmax")
+        : m->output != MOE_OUT_SOFTMAX
+          || (sum > (moe_real)0.999 && sum < (moe_real)1.001) ? NULL
+        : MOEI_TEXT("a row of d does not sum to 1, as softmax experts need");
 }
 
-static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
-                                  moe_report *report)
+MOEI_COLD static moe_status moei_check_data(moe *m, const moe_data *data,
+                                            int row_0, moe_report *report)
 {
+    const int none = data == NULL || data->x == NULL;
+    const int targets = none ? 0 : (data->d != NULL) + (data->labels != NULL);
+    const char *fault = none ? MOEI_TEXT("data or its x is NULL")
+        : data->n < 1 ? MOEI_TEXT("n is below 1")
+        : targets == 0 ? MOEI_TEXT("neither d nor labels given")
+        : targets == 2 ? MOEI_TEXT("both d and labels given")
+        : moei_targets_fit(m, data) ? NULL
+        : MOEI_TEXT("labels need softmax experts");
     int i;
 
-    if (data == NULL || data->x == NULL)
-        return moei_refuse(m, MOE_ERR_NULL, "data or its x is NULL");
-    if (data->n < 1)
-        return moei_refuse(m, MOE_ERR_DATA, "n is below 1");
-    if (data->d == NULL && data->labels == NULL)
-        return moei_refuse(m, MOE_ERR_NULL, "neither d nor labels given");
-    if (data->d != NULL && data->labels != NULL)
-        return moei_refuse(m, MOE_ERR_DATA, "both d and labels given");
-    if (!moei_targets_fit(m, data))
-        return moei_refuse(m, MOE_ERR_DATA, "labels need softmax experts");
+    if (fault != NULL)
+        return moei_refuse(m, none || (data->n > 0 && targets == 0)
+                              ? MOE_ERR_NULL : MOE_ERR_DATA, fault);
     for (i = 0; i < data->n; i++) {
-        const char *fault = moei_case_fault(m, data, i, &report->bad_column);
-        if (fault != NULL) {
-            report->bad_row = row_0 + i;
+        fault = moei_case_fault(m, data, i, &report->bad_column);
+        report->bad_row = row_0 + i;
+        if (fault != NULL)
             return moei_refuse(m, MOE_ERR_DATA, fault);
-        }
     }
-    report->bad_column = -1;
+    report->bad_row = report->bad_column = -1;
     return MOE_OK;
 }
 
@@ -4195,245 +3389,258 @@ static moe_status moei_check_data(moe *m, const moe_data *data, int row_0,
    the first value, then from the mean, in units of the largest, and keep what
    rounding loses.  Quarters of all are taken, so that no difference overflows;
    volatile, or -ffast-math would take the quarter of a difference. */
-static int moei_spread(const moe_real *at, int n, size_t stride,
-                       moe_real *mean, moe_real *deviation)
+static int moei_mean_and_deviation(const moe_real *at, int n, int stride,
+                                   moe_real *mean, moe_real *deviation)
 {
-    const moe_real quarter = (moe_real)0.25;
+    const moe_real quarter = (moe_real)0.25, count = (moe_real)n;
     const moe_real end = moei_from_bits(MOEI_INFINITY_BITS - 1) * quarter;
     volatile moe_real middle = at[0] * quarter;
-    moe_real sum = 0, carry = 0, most = 0, size;
+    moe_real sum = 0, carry = 0, most = 0, off;
     int i;
 
     *mean = at[0];
     *deviation = 1;
     for (i = 0; i < n; i++) {
-        moe_real off = at[(size_t)i * stride] * quarter - middle;
-        moei_add(&sum, &carry, off / (moe_real)n);
+        off = at[(ptrdiff_t)i * stride] * quarter - middle;
+        moei_add(&sum, &carry, off / count);
         most = moei_larger(most, off < 0 ? -off : off);
     }
     if (most == 0)
         return 0;
-    middle = moei_clamp(middle + (sum + carry), end);
+    off = middle + (sum + carry);
+    middle = off > end ? end : moei_larger(off, -end);
     *mean = 4 * middle;
     for (sum = carry = 0, i = 0; i < n; i++) {
-        moe_real off = (at[(size_t)i * stride] * quarter - middle) / most;
+        off = (at[(ptrdiff_t)i * stride] * quarter - middle) / most;
         moei_add(&sum, &carry, off * off);
     }
-    size = 4 * moei_clamp(most * moei_sqrt((sum + carry) / (moe_real)n), end);
-    if (!(size > 0) || !moei_is_finite(1 / size))
+    off = most * moei_sqrt((sum + carry) / count);
+    off = 4 * (off > end ? end : off);
+    if (!(off > 0) || !moei_is_finite(1 / off))
         return 0;
-    *deviation = size;
+    *deviation = off;
     return 1;
 }
 
 /* The weights by which a net's first layer sees column j, if it does, are 0. */
 static void moei_forget_column(moe *m, const moei_net *net, int j)
 {
-    moe_layer layer = net->layer[0];
-    int c;
+    const int row = j - net->first, out = net->width[1];
+    int c = moei_outside(row, 0, net->width[0] - 1) ? net->copies : 0;
 
-    if (net->layers < 1 || moei_outside(j - net->first, 0, layer.in - 1))
-        return;
-    for (c = 0; c < net->copies; c++)
-        moei_clear(m->own + moei_layer_of(net, c, 0).weight
-                   + (size_t)(j - net->first) * (size_t)layer.out,
-                   (size_t)layer.out);
+    for (; c < net->copies; c++)
+        moei_zero(m->weights + moei_layer_of(net, c, 0).weight
+                  + (ptrdiff_t)row * out, moei_count(out));
 }
 
 /* x: factor 1/deviation, but no subnormal number, which may count as 0.  Linear
    d: factor deviation.  The rest stay.  What is constant says nothing yet, and
    must not when it varies later: its weights are 0, from which they learn. */
-static void moei_measure(moe *m, const moe_data *data)
+MOEI_COLD static void moei_fit_scales(moe *m, const moe_data *data)
 {
-    int j, in = m->fixed.inputs, O = m->fixed.outputs;
-    moe_real *d = m->own + m->trained_count, *x = d + 2 * O;
-    const moe_real least = moei_power_of_2(1 - MOEI_BIAS);
+    const int I = m->I, O = m->O, n = data->n;
+    moe_real *d = m->weights + m->trained_count, *x = d + 2 * O;
+    const moe_real least = moei_from_bits((moei_bits)1 << MOEI_FRACTION);
+    int j;
 
-    for (j = 0; j < in; j++) {
-        if (!moei_spread(data->x + j, data->n, (size_t)in, &x[j], &x[in + j])) {
+    for (j = 0; j < I; j++) {
+        if (!moei_mean_and_deviation(data->x + j, n, I, &x[j], &x[I + j])) {
             moei_forget_column(m, &m->expert, j);
             moei_forget_column(m, &m->gate, j);
         }
-        x[in + j] = moei_larger(1 / x[in + j], least);
+        x[I + j] = moei_larger(1 / x[I + j], least);
     }
-    for (j = 0; j < O && m->fixed.output == MOE_OUT_LINEAR; j++)
-        (void)moei_spread(data->d + j, data->n, (size_t)O, &d[j], &d[O + j]);
+    for (j = 0; j < O && m->output == MOE_OUT_LINEAR; j++)
+        (void)moei_mean_and_deviation(data->d + j, n, O, &d[j], &d[O + j]);
 }
 
-/* Shift 0 and factor 1, as before data were measured. */
-static void moei_unmeasure(moe *m)
+MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
 {
-    moei_clear(m->own + m->trained_count, m->value_count - m->trained_count);
-    moei_map1(m, MOEI_COPY, moei_scale_d(m, 1), moei_one);
-    moei_map1(m, MOEI_COPY, moei_scale_x(m, 1), moei_one);
-    m->scaled = 0;
-}
+    moe_report unread;
+    moe_status status = m == NULL ? MOE_ERR_NULL
+                      : moei_check_mode(m, MOE_MODE_LEARN);
 
-MOEI_LEARN moe_status moe_measure(moe *m, const moe_data *data)
-{
-    moe_report ignored;
-    moe_status status = m == NULL ? MOE_ERR_NULL : moei_check_own(m);
-
-    if (status == MOE_OK && m->scaled == 2)
-        status = moei_refuse(m, MOE_ERR_STATE,
-                             "the scales are settled by earlier training");
-    if (status == MOE_OK)
-        status = moei_check_data(m, data, 0, &ignored);
-    if (status == MOE_OK) {
-        moei_measure(m, data);
-        m->scaled = 1;
-        m->forwarded = -1;
-        moei_done(m, MOE_OK);
-    }
-    return status;
+    if (status == MOE_OK && m->scale_state == 2)
+        return moei_refuse(m, MOE_ERR_STATE,
+            MOEI_TEXT("the scales are settled by earlier training"));
+    status = status ? status : moei_check_data(m, data, 0, &unread);
+    if (status != MOE_OK)
+        return status;
+    moei_fit_scales(m, data);
+    m->scale_state = 1;
+    m->shown_count = -1;
+    return moei_ok(m);
 }
 
 /* ======================================================================== */
-/* 13  TRAINING                                                             */
+/* 11  TRAINING                                                             */
 /* ======================================================================== */
-/* win_ij = 1 for the first largest a_ij of each row, else 0.
-   a, win (n,K)   most, left (n): room for the maximum and what is not won */
-static void moei_winners(const moe *m, moei_view a, moei_view win)
-{
-    moei_view most = moei_array(m, MOEI_TOP), left = moei_array(m, MOEI_LSE);
-    int j;
+/* What is summed over cases: these, then E times p and E loads. */
+enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
+       MOEI_SUM_P };
 
-    moei_reduce(m, MOEI_MAX, most, a, moei_zero);
-    moei_map1(m, MOEI_COPY, left, moei_one);
-    for (j = 0; j < a.n; j++) {
-        moei_view win_j = moei_column(win, j);
-        moei_map(m, MOEI_EQUAL, win_j, moei_column(a, j), most, left);
-        moei_map2(m, MOEI_SUB, left, left, win_j);
-    }
+/* Rows of m->sum: sums of groups of 64 cases, what rounding took from them, and
+   the group at hand, so that no sum depends on blocks; then (2E) means. */
+static moe_real *moei_sums(const moe *m, int row)
+{
+    return m->sum ? m->sum + row * (MOEI_SUM_P + 2 * m->E) : NULL;
 }
 
-/* TOP (n): 1 for each case classified right.  Softmax: the largest y is where
-   the largest d is; logistic: all are on their targets' side of one half. */
-static moei_view moei_right(moe *m)
+static moe_real moei_mean(const moe *m, int at, moe_real n)
 {
-    moe_real all = (moe_real)m->fixed.outputs;
-    moei_view right = moei_array(m, MOEI_TOP);
-    moei_view y = moei_array(m, MOEI_Y), d = moei_array(m, MOEI_D);
-    moei_view y_set = moei_block(m->work[MOEI_DELTA], m->n, y.n);
-    moei_view d_set = moei_block(m->work[MOEI_DELTA_2], m->n, d.n);
-
-    if (m->fixed.output == MOE_OUT_SOFTMAX) {
-        moei_winners(m, y, y_set);
-        moei_winners(m, d, d_set);
-        moei_reduce(m, MOEI_DOT, right, y_set, d_set);
-    } else {
-        moei_map(m, MOEI_AT_LEAST, y_set, y, moei_half, moei_one);
-        moei_map(m, MOEI_AT_LEAST, d_set, d, moei_half, moei_one);
-        moei_map(m, MOEI_EQUAL, y_set, y_set, d_set, moei_one);
-        moei_reduce(m, MOEI_SUM, right, y_set, moei_zero);
-        moei_map(m, MOEI_EQUAL, right, right, moei_number(&all), moei_one);
-    }
-    return right;
+    return (moei_sums(m, 0)[at] + (moei_sums(m, 1)[at] + moei_sums(m, 2)[at]))
+         / n;
 }
 
-/* Add the block to the sums: after moei_loss_forward, before the way back.
-     squared error   sum_k (factor_k (y_k - d_k))^2
-     entropy         -sum_i p_i log p_i */
-static void moei_tally(moe *m)
+/* The first place of the largest of n numbers, `step` apart. */
+static int moei_largest_at(const moe_real *x, int n, int step)
 {
-    int i, E = m->fixed.experts;
-    moei_view top = moei_array(m, MOEI_TOP), p = moei_array(m, MOEI_P);
-    moei_view off = moei_block(m->work[MOEI_DELTA], m->n, m->fixed.outputs);
-    moei_view win = moei_block(m->work[MOEI_DELTA], m->n, E);
+    int i, best = 0;
 
-    moei_count(m, moei_sum_at(m, MOEI_SUM_LOSS), moei_array(m, MOEI_LOSS));
-    moei_map(m, MOEI_SUB_MUL, off, moei_array(m, MOEI_Y), moei_array(m, MOEI_D),
-             moei_scale_d(m, 1));
-    moei_reduce(m, MOEI_DOT, top, off, off);
-    moei_map2(m, MOEI_MIN, top, top, moei_largest);
-    moei_count(m, moei_sum_at(m, MOEI_SUM_SQUARE), top);
-    moei_reduce(m, MOEI_DOT, top, p, moei_array(m, MOEI_LOG_P));
-    moei_count(m, moei_sum_at(m, MOEI_SUM_ENTROPY), top);
-    if (m->fixed.output != MOE_OUT_LINEAR)
-        moei_count(m, moei_sum_at(m, MOEI_SUM_RIGHT), moei_right(m));
-    moei_to_all(m, win, p);
-    moei_count(m, 0, win);
-    for (i = 0; i < E && m->sparse; i++)
-        moei_add(&m->sum[E + i], &m->sum[E + i + moei_sum_at(m, MOEI_SUMS)],
-                 (moe_real)moei_cases_of(&m->expert, i));
-    if (!m->sparse) {
-        moei_winners(m, p, win);
-        moei_count(m, E, win);
-    }
-    m->counted += m->n;
+    for (i = 1; i < n; i++)
+        if (x[i * step] > x[best * step])
+            best = i;
+    return best;
 }
 
-static moe_real moei_mean(const moe *m, int which, int n)
+/* Whether a case is classified right.  Softmax: the largest y is where the
+   largest d is; logistic: each y and its d are on the same side of 0.5. */
+static int moei_is_right(const moe *m, const moe_real *y, const moe_real *d,
+                         int step)
 {
-    return moei_sum_of(m, moei_sum_at(m, which)) / (moe_real)n;
+    const moe_real half = (moe_real)0.5;
+    int k;
+
+    if (m->output == MOE_OUT_SOFTMAX)
+        return moei_largest_at(y, m->O, step) == moei_largest_at(d, m->O, step);
+    for (k = 0; k < m->O; k++)
+        if ((y[k * step] >= half) != (d[k * step] >= half))
+            return 0;
+    return 1;
+}
+
+/* Usage, load and entropy  -sum_i p_i log p_i  of a case. */
+static void moei_accumulate_gate(moe *m, int c)
+{
+    const int dense = moei_is_dense(m), step = m->N;
+    const ptrdiff_t at = (ptrdiff_t)c * (step > 1 ? 1 : m->K);
+    const moe_real *p = moei_table(m, m->prop) + at;
+    const moe_real *log_p = moei_table(m, m->log_p) + at;
+    moe_real *group = moei_sums(m, 2), *usage = group + MOEI_SUM_P;
+    moe_real entropy = 0;
+    int i;
+
+    for (i = 0; i < m->K; i++) {
+        const int e = dense ? i : (int)moei_selected(m)[at + i];
+        usage[e] += p[i * step];
+        usage[m->E + e] += (moe_real)!dense;
+        entropy += p[i * step] * log_p[i * step];
+    }
+    if (dense)
+        usage[m->E + moei_largest_at(p, m->E, step)] += 1;
+    group[MOEI_SUM_ENTROPY] += entropy;
+}
+
+static void moei_count_case(moe *m)
+{
+    moe_real *sum = moei_sums(m, 0), *carry = moei_sums(m, 1);
+    moe_real *group = moei_sums(m, 2), *const end = moei_sums(m, 3);
+
+    if (++m->counted % 64 == 0)
+        for (; group < end; *group++ = 0)
+            moei_add(sum++, carry++, *group);
+}
+
+/* Add the cases at hand to the sums: after moei_loss_forward, before the way
+   back.  |d - y|^2 is in the user's units, cut. */
+static void moei_accumulate_metrics(moe *m)
+{
+    const int O = m->O, step = m->N, next = step > 1 ? 1 : O;
+    const moe_real *factor = moei_scale_d(m) + O;
+    const moe_real *y = moei_from(m, m->blend, moei_count(O));
+    const moe_real *d = moei_from(m, m->d, moei_count(O));
+    moe_real *group = moei_sums(m, 2);
+    int c, i;
+
+    for (c = 0; c < m->n; c++, y += next, d += next) {
+        moe_real square = 0;
+        for (i = 0; i < O; i++) {
+            const moe_real off = (y[i * step] - d[i * step]) * factor[i];
+            square += off * off;
+        }
+        group[MOEI_SUM_LOSS] += moei_from(m, m->loss, 1)[c];
+        group[MOEI_SUM_SQUARE] += moei_cut(square);
+        if (m->output != MOE_OUT_LINEAR)
+            group[MOEI_SUM_RIGHT] += (moe_real)moei_is_right(m, y, d, step);
+        moei_accumulate_gate(m, c);
+        moei_count_case(m);
+    }
 }
 
 static void moei_clear_report(const moe *m, moe_report *report)
 {
-    moei_wipe(report, sizeof *report);
+    moei_zero_bytes(report, sizeof *report);
     report->epoch = m->epoch;
     report->valid_loss = report->accuracy = -1;
-    report->usage = m->means;
-    report->won = m->means ? m->means + m->fixed.experts : NULL;
+    report->usage = moei_sums(m, 3);
+    report->load = report->usage ? report->usage + m->E : NULL;
     report->bad_row = report->bad_column = -1;
 }
 
-/* The sums of n cases as means. */
-static void moei_fill_report(moe *m, int n, moe_report *report)
+/* The sums of so many cases as means. */
+MOEI_COLD static void moei_fill_report(moe *m, int cases, moe_report *report)
 {
-    int i, E = m->fixed.experts, won = m->sparse ? m->fixed.top_k : 1;
-    moe_real most = 0;
+    const int E = m->E;
+    const moe_real n = (moe_real)cases;
+    const moe_real choices = n * (moe_real)(moei_is_dense(m) ? 1 : m->K);
+    moe_real *usage = moei_sums(m, 3), most = 0;
+    int i;
 
     report->dead = 0;
     for (i = 0; i < E; i++) {
-        m->means[i] = moei_sum_of(m, i) / (moe_real)n;
-        m->means[E + i] = moei_sum_of(m, E + i) / ((moe_real)n * (moe_real)won);
-        most = moei_larger(most, report->won[i]);
-        report->dead += report->won[i] == 0;
+        usage[i] = moei_mean(m, MOEI_SUM_P + i, n);
+        usage[E + i] = moei_mean(m, MOEI_SUM_P + E + i, choices);
+        most = moei_larger(most, usage[E + i]);
+        report->dead += usage[E + i] == 0;
     }
     report->epoch = m->epoch;
     report->loss = moei_mean(m, MOEI_SUM_LOSS, n);
     report->squared_error = moei_mean(m, MOEI_SUM_SQUARE, n);
     report->gate_entropy = 0 - moei_mean(m, MOEI_SUM_ENTROPY, n);
-    if (m->fixed.output != MOE_OUT_LINEAR)
+    if (m->output != MOE_OUT_LINEAR)
         report->accuracy = moei_mean(m, MOEI_SUM_RIGHT, n);
     report->imbalance = (moe_real)E * most;
 }
 
-/* The first case of the block whose y, in the user's units, or E is not finite,
-   or -1. */
-static int moei_bad_case(moe *m)
-{
-    int i = 0, n = m->n, O = m->fixed.outputs;
-    const moe_real *loss = m->work[MOEI_LOSS];
-
-    moei_to_user(m, moei_matrix(m->y, n, O), moei_array(m, MOEI_Y));
-    if (moei_all_finite(m->y, (size_t)n * (size_t)O)
-        && moei_all_finite(loss, (size_t)n))
-        return -1;
-    while (i < n - 1 && moei_is_finite(loss[i])
-           && moei_all_finite(m->y + (size_t)i * (size_t)O, (size_t)O))
-        i++;
-    return i;
-}
-
-/* Cases first .. first+count-1: forward, loss, sums; learning: grads +=.  The
-   first one whose y or E is not finite, where it ends, or -1. */
+/* Cases first .. first+count-1: forward, loss, sums, which start with case 0;
+   learning: grads +=.  The first one whose y, in the user's units, or E is not
+   finite, where it ends, or -1. */
 static int moei_pass(moe *m, const moe_data *data, const uint64_t *key,
                      int first, int count, int learning)
 {
-    int end = first + count, bad;
+    const int end = first + count;
+    const size_t O = moei_count(m->O);
+    const moe_real *loss = m->loss;         /* of a block that begins at 0 */
+    moe_real *y = moei_shown(m->y);
 
+    if (first == 0) {
+        moei_zero(m->sum, (size_t)(moei_sums(m, 3) - m->sum));
+        m->counted = 0;
+    }
     if (learning)
         moei_count_shares(m, data, key, first, count);
     for (; first < end; first += m->n) {
-        moei_load(m, data, key, first, end);
+        moei_load_data(m, data, key, first, end);
         moei_block_forward(m);
         moei_loss_forward(m);
-        bad = moei_bad_case(m);
-        if (bad >= 0)
-            return first + bad;
-        moei_tally(m);
+        moei_store_y(m, y);
+        if (!moei_are_finite(m, y, (size_t)m->n * O)
+            || !moei_are_finite(m, loss, (size_t)m->n)) {
+            while (moei_is_finite(*loss++) && moei_all_finite(y, O))
+                first++, y += O;
+            return first;
+        }
+        moei_accumulate_metrics(m);
         if (learning)
             moei_loss_backward(m);
     }
@@ -4443,16 +3650,16 @@ static int moei_pass(moe *m, const moe_data *data, const uint64_t *key,
 /* The mean loss; where it is not finite, *bad is a case to blame, else -1. */
 static moe_real moei_loss_of(moe *m, const moe_data *data, int *bad)
 {
-    moei_clear_sums(m);
     *bad = moei_pass(m, data, NULL, 0, data->n, 0);
-    return *bad < 0 ? moei_mean(m, MOEI_SUM_LOSS, data->n) : MOEI_LARGEST;
+    return *bad >= 0 ? MOEI_LARGEST
+         : moei_mean(m, MOEI_SUM_LOSS, (moe_real)data->n);
 }
 
 static moe_status moei_refuse_case(moe *m, int row, moe_report *report)
 {
     report->bad_row = row;
-    return moei_refuse(m, MOE_ERR_DATA, "this row is so far off that y or the "
-                       "loss is not finite");
+    return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("this row is so far off that "
+                                           "y or the loss is not finite"));
 }
 
 MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
@@ -4466,30 +3673,27 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
         return MOE_ERR_NULL;
     report = report ? report : &unread;
     moei_clear_report(m, report);
-    if (m->grads == NULL)
-        return moei_refuse(m, MOE_ERR_STATE, m->params == NULL
-                           ? "this moe is closed"
-                           : "evaluating needs a config whose use is "
-                             "MOE_USE_TRAIN or MOE_USE_LEARN");
-    if (moei_settings_fault(m) != NULL)
-        return moei_refuse(m, MOE_ERR_CONFIG, moei_settings_fault(m));
-    status = moei_check_data(m, data, 0, report);
+    status = moei_check_mode(m, MOE_MODE_GRADIENT);
+    status = status ? status : moei_check_settings(m, NULL);
+    m->shown_count = status ? m->shown_count : -1;
+    status = status ? status : moei_check_data(m, data, 0, report);
     if (status != MOE_OK)
         return status;
     (void)moei_loss_of(m, data, &bad);
-    moei_publish(m);
+    moei_show(m);
+    m->rows = m->n;
     if (bad >= 0)
         return moei_refuse_case(m, bad, report);
     moei_fill_report(m, data->n, report);
-    return moei_done(m, MOE_OK);
+    return moei_ok(m);
 }
 
 static void moei_keep_best(moe *m, moe_real loss)
 {
-    moei_copy(m->kept[MOEI_BEST], m->own, m->trained_count);
+    moei_copy(moei_stored(m, MOEI_BEST), m->weights, m->trained_count);
     m->best_loss = loss;
     m->best_learnt = 1;
-    m->waiting = 0;
+    m->epochs_since_best = 0;
 }
 
 /* One pass over the data.  Before its last step all is measured: the report
@@ -4500,119 +3704,89 @@ static moe_status moei_epoch(moe *m, const moe_data *data,
                              const moe_training *t, int validated,
                              moe_report *report)
 {
-    uint64_t key = moei_mix(moei_mix(t->seed) + (uint64_t)m->epoch);
+    const uint64_t key = moei_mix(moei_mix(t->seed) + (uint64_t)m->epoch++);
     moe_status status = MOE_OK;
     int first, count;
 
-    m->epoch++;
-    moei_clear_sums(m);
     for (first = 0; first < data->n && status == MOE_OK; first += count) {
-        count = moei_smaller(t->batch, data->n - first);
+        count = moei_min(t->batch, data->n - first);
         if (moei_pass(m, data, t->batch < data->n ? &key : NULL, first, count,
                       1) >= 0)
-            return MOE_ERR_DIVERGED;
-        if (m->waiting < 0) {
-            m->best_loss = moei_mean(m, MOEI_SUM_LOSS, count);
-            m->waiting = 0;
+            return moei_refuse(m, MOE_ERR_DIVERGED,
+                               moe_status_text(MOE_ERR_DIVERGED));
+        if (m->epochs_since_best < 0) {
+            m->best_loss = moei_mean(m, MOEI_SUM_LOSS, (moe_real)count);
+            m->epochs_since_best = 0;
         }
         if (first + count == data->n) {
             moei_fill_report(m, data->n, report);
             if (!validated && report->loss < m->best_loss)
                 moei_keep_best(m, report->loss);
             if (t->target > 0 && report->squared_error <= t->target) {
-                moei_clear(m->grads, m->trained_count);
+                moei_zero(m->grads, m->trained_count);
                 return MOE_STOPPED;
             }
         }
-        status = moei_step(m, t, t->rate * m->rate_factor, 1 / (moe_real)count);
+        status = moei_step(m, t, moei_rate_of(t) * m->rate_factor,
+                           1 / (moe_real)count);
     }
     return status;
 }
 
-/* Measure the validation loss; keep the best weights, or count the epochs
-   since and slow down.  Whether patience is at its end. */
+/* Measure the validation loss; keep the best weights, or count the epochs since
+   and halve a rate that was not given.  Whether patience is at its end. */
 static int moei_validate(moe *m, const moe_data *validation,
-                         const moe_training *t, int slow_down,
-                         moe_report *report)
+                         const moe_training *t, moe_report *report)
 {
     enum { PLATEAU = 10, FLOOR = 1000 };    /* epochs, steps */
     int bad;
 
     report->valid_loss = moei_loss_of(m, validation, &bad);
-    if (report->valid_loss < m->best_loss) {
+    if (report->valid_loss < m->best_loss)
         moei_keep_best(m, report->valid_loss);
-        return 0;
-    }
-    if (m->steps < FLOOR)
-        return 0;
-    m->waiting++;
-    if (slow_down && m->waiting % PLATEAU == 0)
+    else if (m->steps >= FLOOR && ++m->epochs_since_best % PLATEAU == 0
+             && !(t->rate > 0))
         m->rate_factor /= 2;
-    return t->patience > 0 && m->waiting >= t->patience;
-}
-
-/* The settings with their defaults filled in. */
-static moe_training moei_training_of(const moe *m, const moe_training *given,
-                                     int n, int validated)
-{
-    moe_training t = given ? *given : moei_default_training(m);
-
-    t.epochs = t.epochs ? t.epochs : validated ? 1000 : 200;
-    t.batch = t.batch == MOE_ALL ? n : t.batch ? t.batch : 32;
-    t.rate = moei_rate_of(&t);
-    t.patience = t.patience ? t.patience : 25;
-    return t;
+    return m->steps >= FLOOR && t->patience > 0
+        && m->epochs_since_best >= t->patience;
 }
 
 /* Everything that can be wrong before the first epoch. */
-static moe_status moei_check_training(moe *m, const moe_data *data,
-                                      const moe_data *validation,
-                                      const moe_training *t,
-                                      moe_report *report)
+MOEI_COLD static moe_status moei_check_training(moe *m, const moe_data *data,
+                                                const moe_data *validation,
+                                                const moe_training *t,
+                                                moe_report *report)
 {
-    moe_status status = moei_check_own(m);
-    moe_training defaults;
-    const char *fault;
+    moe_status status = moei_check_mode(m, MOE_MODE_TRAIN);
 
-    if (status != MOE_OK)
-        return status;
-    if (m->fixed.use != MOE_USE_TRAIN)
-        return moei_refuse(m, MOE_ERR_STATE, "training needs MOE_USE_TRAIN");
-    defaults = moei_default_training(m);
-    fault = moei_training_fault(m, t ? t : &defaults);
-    fault = fault ? fault : moei_settings_fault(m);
-    if (fault == NULL && t != NULL && t->patience > 0 && validation == NULL)
-        fault = "patience without validation data";
-    if (fault != NULL)
-        return moei_refuse(m, MOE_ERR_CONFIG, fault);
-    if (data != NULL && validation != NULL && data->n > 0
+    status = status ? status : moei_check_settings(m, t);
+    if (status == MOE_OK && t->patience > 0 && validation == NULL)
+        return moei_refuse(m, MOE_ERR_CONFIG,
+                           MOEI_TEXT("patience without validation data"));
+    if (status == MOE_OK && data != NULL && validation != NULL && data->n > 0
         && validation->n > (int)(~0u >> 1) - data->n)
-        return moei_refuse(m, MOE_ERR_DATA, "training and validation data "
-                           "have more rows than an int can count");
-    status = moei_check_data(m, data, 0, report);
-    return status != MOE_OK || validation == NULL
-         ? status : moei_check_data(m, validation, data->n, report);
+        return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("training and validation "
+                           "data have more rows than an int can count"));
+    status = status ? status : moei_check_data(m, data, 0, report);
+    return status || validation == NULL ? status
+         : moei_check_data(m, validation, data->n, report);
 }
 
-/* Epochs until one of the ends.  MOE_STOPPED only by the callback. */
-static moe_status moei_epochs(moe *m, const moe_data *data,
-                              const moe_data *validation,
-                              const moe_training *t, int slow_down,
-                              moe_report *report)
+/* Leave what was measured finite: the best weights, or those before training,
+   with the scales that they had.  The moments that led here are forgotten. */
+static void moei_go_back(moe *m, int scaled)
 {
-    int done, at_end = 0;
-
-    for (done = 0; done < t->epochs && !at_end; done++) {
-        moe_status status = moei_epoch(m, data, t, validation != NULL, report);
-        if (status == MOE_ERR_DIVERGED)
-            return status;
-        at_end = status == MOE_STOPPED;
-        at_end |= validation != NULL
-               && moei_validate(m, validation, t, slow_down, report);
-        if (t->progress != NULL && t->progress(report, t->user))
-            return MOE_STOPPED;
+    moei_copy(m->weights, moei_stored(m, MOEI_BEST), m->trained_count);
+    if (scaled == 0 && !m->best_learnt) {
+        moei_zero(m->weights + m->trained_count,
+                  m->param_count - m->trained_count);
+        moei_unit_scales(m);
+        m->scale_state = 0;
     }
-    return MOE_OK;
+    moei_zero(moei_stored(m, MOEI_FIRST), m->trained_count);
+    moei_zero(moei_stored(m, MOEI_SECOND), m->trained_count);
+    m->largest_moment = 0;
+    m->beta_power[0] = m->beta_power[1] = 1;
 }
 
 /* Keep the weights as they are, for the case that none are better; measure the
@@ -4621,38 +3795,29 @@ static moe_status moei_start_training(moe *m, const moe_data *data,
                                       const moe_data *validation,
                                       int keep_units, moe_report *report)
 {
-    moe_real loss;
-    int bad = -1, resumed = m->waiting >= 0;
+    const int resumed = m->epochs_since_best >= 0, scaled = m->scale_state;
+    moe_real loss = m->best_loss;
+    int bad = -1;
 
     if (!resumed) {
-        moei_copy(m->kept[MOEI_BEST], m->own, m->trained_count);
+        moei_copy(moei_stored(m, MOEI_BEST), m->weights, m->trained_count);
         m->best_learnt = 0;
     }
-    if (m->scaled == 0 && !keep_units)
-        moei_measure(m, data);
-    if (validation == NULL)
-        return MOE_OK;
-    loss = moei_loss_of(m, validation, &bad);
+    if (scaled == 0 && !keep_units)
+        moei_fit_scales(m, data);
+    if (validation != NULL)
+        loss = moei_loss_of(m, validation, &bad);
+    if (bad >= 0 && scaled == 0)
+        moei_go_back(m, scaled);
     if (bad >= 0)
         return moei_refuse_case(m, data->n + bad, report);
-    if (!resumed) {
+    if (!resumed && validation != NULL) {
         m->best_loss = loss;
-        m->waiting = 0;
+        m->epochs_since_best = 0;
     }
+    m->scale_state = 2;
+    moei_zero(m->grads, m->trained_count);
     return MOE_OK;
-}
-
-/* Leave what was measured finite: the best weights, or those before training,
-   with the scales that they had.  The moments that led here are forgotten. */
-static void moei_go_back(moe *m, int scaled)
-{
-    moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
-    if (scaled == 0 && !m->best_learnt)
-        moei_unmeasure(m);
-    moei_clear(m->kept[MOEI_FIRST], m->trained_count);
-    moei_clear(m->kept[MOEI_SECOND], m->trained_count);
-    m->largest_moment = 0;
-    m->beta_power[0] = m->beta_power[1] = 1;
 }
 
 MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
@@ -4662,47 +3827,53 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
     moe_report unread;
     moe_training plan;
     moe_status status;
-    int scaled, bad = -1;
+    int scaled, done, stops = 0, bad = -1;
 
     if (m == NULL)
         return MOE_ERR_NULL;
     report = report ? report : &unread;
     moei_clear_report(m, report);
-    status = moei_check_training(m, data, validation, t, report);
+    plan = moei_settings_of(m, t);
+    status = moei_check_training(m, data, validation, &plan, report);
     if (status != MOE_OK)
         return status;
-    plan = moei_training_of(m, t, data->n, validation != NULL);
-    scaled = m->scaled;
+    plan.epochs = plan.epochs ? plan.epochs : validation ? 1000 : 200;
+    plan.batch = plan.batch == MOE_ALL ? data->n : plan.batch ? plan.batch : 32;
+    plan.patience = plan.patience ? plan.patience : 25;
+    scaled = m->scale_state;
     status = moei_start_training(m, data, validation, plan.keep_units, report);
-    if (status != MOE_OK) {
-        if (scaled == 0) {
-            moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
-            moei_unmeasure(m);
-        }
+    if (status != MOE_OK)
         return status;
+    for (done = 0; done < plan.epochs && !stops && status == MOE_OK; done++) {
+        status = moei_epoch(m, data, &plan, validation != NULL, report);
+        if (status == MOE_ERR_DIVERGED)
+            break;
+        stops = status == MOE_STOPPED;
+        if (validation != NULL)
+            stops |= moei_validate(m, validation, &plan, report);
+        status = plan.progress != NULL && plan.progress(report, plan.user)
+               ? MOE_STOPPED : MOE_OK;
     }
-    m->scaled = 2;
-    moei_clear(m->grads, m->trained_count);
-    status = moei_epochs(m, data, validation, &plan, !(t && t->rate > 0),
-                         report);
-    if (validation != NULL && status != MOE_ERR_DIVERGED)
-        moei_copy(m->own, m->kept[MOEI_BEST], m->trained_count);
-    if (status != MOE_ERR_DIVERGED)      /* what the last step left is not yet
-                                            measured */
+    if (status != MOE_ERR_DIVERGED) {   /* but for the last step's weights */
+        if (validation != NULL)
+            moei_copy(m->weights, moei_stored(m, MOEI_BEST), m->trained_count);
         (void)moei_loss_of(m, data, &bad);
-    if (bad >= 0)
-        status = MOE_ERR_DIVERGED;
+        status = bad < 0 ? status : MOE_ERR_DIVERGED;
+        (void)moei_refuse(m, status, moe_status_text(status));
+    }
     if (status == MOE_ERR_DIVERGED)
         moei_go_back(m, scaled);
     if (validation != NULL)
         report->valid_loss = m->best_loss;
-    m->waiting = -1;
+    m->epochs_since_best = -1;
     m->rate_factor = 1;
-    return moei_done(m, status);
+    return status;
 }
 
+#endif /* MOE_PREDICT_ONLY */
+
 /* ======================================================================== */
-/* 14  MODEL FILES                                                          */
+/* 12  FILES                                                                */
 /* ======================================================================== */
 /* safetensors: the length of the header (8 bytes, least first); the header,
 
@@ -4739,7 +3910,8 @@ typedef struct moei_file {
     moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 7];
 } moei_file;
 
-#define MOEI_NOT_JSON "the header is not JSON as safetensors have it"
+#define MOEI_NOT_JSON \
+    MOEI_TEXT("the header is not JSON as safetensors have it")
 
 static void moei_fail(moei_file *t, const char *fault)
 {
@@ -4814,11 +3986,12 @@ static uint64_t moei_read_uint(moei_file *t, const char **at, const char *end,
 
     for (; *at < end && moei_digit(**at) < base; ++*at) {
         if (value > (most - moei_digit(**at)) / base)
-            moei_fail(t, "a number in the header is out of range");
+            moei_fail(t, MOEI_TEXT("a number in the header is out of range"));
         value = value * base + moei_digit(**at);
     }
     if (*at == start || (*start == '0' && *at > start + 1))
-        moei_fail(t, "a number is not as JSON, or a setting, has it");
+        moei_fail(t, MOEI_TEXT("a number is not as JSON, or a setting, has "
+                               "it"));
     return value;
 }
 
@@ -4850,7 +4023,7 @@ static void moei_expect(moei_file *t, int mark)
 static int moei_utf8(moei_file *t, int c)
 {
     int i, more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3, bad = c < 0xc2 || c > 0xf4;
-    int value = c & 0x3f >> more;
+    int32_t value = c & 0x3f >> more;
 
     for (i = 0; i < more; i++) {
         c = moei_byte(t);
@@ -4860,7 +4033,7 @@ static int moei_utf8(moei_file *t, int c)
     if (bad || (more > 1 && value < (more > 2 ? 0x10000 : 0x800))
         || value > 0x10ffff || value >> 11 == 0xd800 >> 11)
         moei_fail(t, MOEI_NOT_JSON);
-    return value;
+    return (int)value;
 }
 
 /* What stands behind a backslash. */
@@ -4946,7 +4119,8 @@ static int moei_is_setting(moei_file *t, const char *name)
     moei_write(t, i > 0 ? "\",\"" : "\"");
     moei_write(t, name);
     moei_write(t, "\":\"");
-    moei_see(t, &t->seen, i, "a setting stands twice in the metadata");
+    moei_see(t, &t->seen, i, MOEI_TEXT("a setting stands twice in the "
+                                       "metadata"));
     return 1;
 }
 
@@ -4958,7 +4132,7 @@ static int moei_io_enum(moei_file *t, const char *name, int value,
     if (t->from != NULL)
         value = moei_which(t->text, word);
     if (word[value] == NULL)
-        moei_fail(t, "the metadata have a word that is not moe.h's");
+        moei_fail(t, MOEI_TEXT("the metadata have a word that is not moe.h's"));
     moei_write(t, word[value] ? word[value] : "");
     return value;
 }
@@ -4977,7 +4151,7 @@ static void moei_io_uints(moei_file *t, const char *name, uint64_t *value,
             value[i] = moei_read_uint(t, &text, t->text + sizeof t->text, base,
                                       most);
     if (t->from != NULL && (*text != 0 || text == t->text))
-        moei_fail(t, "a setting is not a number as moe.h writes it");
+        moei_fail(t, MOEI_TEXT("a setting is not a number as moe.h writes it"));
     while (count > 1 && value[count - 1] == 0)
         count--;
     moei_write_uints(t, hex, value, count, base);
@@ -5021,7 +4195,7 @@ static void moei_io_real(moei_file *t, const char *name, moe_real *x)
 /* What training counts stays far from where counting on overflows. */
 enum { MOEI_FILE = 14, MOEI_TRAINING };      /* turns */
 
-static void moei_settings(moei_file *t, moe_config *c)
+MOEI_COLD static void moei_settings(moei_file *t, moe_config *c)
 {
     static const char *const activation[] = {"relu", "tanh", "logistic", "elu",
                                              "silu", NULL};
@@ -5036,14 +4210,14 @@ static void moei_settings(moei_file *t, moe_config *c)
     moei_io_sizes(t, "top_k", &c->top_k, 1);
     moei_io_sizes(t, "hidden", c->hidden, MOE_MAX_HIDDEN);
     moei_io_sizes(t, "gate_hidden", c->gate_hidden, MOE_MAX_HIDDEN);
-    moei_io_sizes(t, "expert_sees", (int *)(void *)&c->expert_sees, 2);
-    moei_io_sizes(t, "gate_sees", (int *)(void *)&c->gate_sees, 2);
+    moei_io_sizes(t, "expert_sees", (int *)(void *)&c->expert_inputs, 2);
+    moei_io_sizes(t, "gate_sees", (int *)(void *)&c->gate_inputs, 2);
     c->activation = (moe_activation)moei_io_enum(
         t, "activation", (int)c->activation, activation);
     c->output = (moe_output)moei_io_enum(t, "output", (int)c->output, output);
     c->loss = (moe_loss)moei_io_enum(t, "loss", (int)c->loss, loss);
     moei_io_real(t, "sigma", &c->sigma);
-    moei_io_real(t, "balance", &c->balance);
+    moei_io_real(t, "balance", &c->balance_loss);
     moei_io_uints(t, "seed", &c->seed, 1, 10, UINT64_MAX);
     moei_io_enum(t, "file", 0, file);
     if (t->from != NULL || t->training)
@@ -5075,34 +4249,35 @@ static void moei_list_net(moei_file *t, const moei_net *net, const char *of,
     int l;
 
     for (l = 0; l < net->layers; l++) {
-        uint64_t in = (uint64_t)net->layer[l].in;
-        uint64_t out = (uint64_t)net->layer[l].out;
+        uint64_t in = (uint64_t)net->width[l];
+        uint64_t out = (uint64_t)net->width[l + 1];
         moei_list(t, of, l, ".bias", copies, 0, out);
         moei_list(t, of, l, ".weight", copies, in, out);
     }
 }
 
 /* All of them, in the order of params.  Without gate.balance it is zeros. */
-static void moei_list_all(moei_file *t, const moe *m)
+MOEI_COLD static void moei_list_all(moei_file *t, const moe *m)
 {
     static const char *const part[] = {"best", "first", "second"};
-    uint64_t absent = t->balance ? 0 : m->balanced;
+    const uint64_t balanced = m->E > 1 ? (uint64_t)m->E : 0;
+    const uint64_t absent = t->balance ? 0 : balanced;
     int i;
 
-    moei_list_net(t, &m->expert, "experts.", (uint64_t)m->fixed.experts);
+    moei_list_net(t, &m->expert, "experts.", (uint64_t)m->E);
     moei_list_net(t, &m->gate, "gate.", 0);
-    if (absent < m->balanced)
-        moei_list(t, "gate.balance", -1, "", m->balanced, 0, 0);
+    if (absent < balanced)
+        moei_list(t, "gate.balance", -1, "", balanced, 0, 0);
     t->place = m->trained_count;
-    moei_list(t, "scale.d", -1, "", 2, (uint64_t)m->fixed.outputs, 0);
-    moei_list(t, "scale.x", -1, "", 2, (uint64_t)m->fixed.inputs, 0);
+    moei_list(t, "scale.d", -1, "", 2, (uint64_t)m->O, 0);
+    moei_list(t, "scale.x", -1, "", 2, (uint64_t)m->I, 0);
     for (i = 0; t->training && i < 3; i++)
         moei_list(t, "training.", -1, part[i], m->trained_count - absent, 0, 0);
     if (t->training)
         moei_list(t, "training.state", -1, "", 4, 0, 0);
 }
 
-static void moei_write_header(moei_file *t, moe_config *c)
+MOEI_COLD static void moei_write_header(moei_file *t, moe_config *c)
 {
     int i;
 
@@ -5140,10 +4315,10 @@ static int moei_find_tensor(moei_file *t)
             && moei_skip(&text, t->tensor[i].part) && *text == 0;
     }
     if (same)
-        moei_see(t, &t->found, i, "a tensor stands twice");
+        moei_see(t, &t->found, i, MOEI_TEXT("a tensor stands twice"));
     for (k = 0; k < 64 && !same; k++)
         if (t->others[k] == t->hash)
-            moei_fail(t, "a tensor stands twice");
+            moei_fail(t, MOEI_TEXT("a tensor stands twice"));
     t->others[t->other_count++ % 64] = t->hash;
     return i;
 }
@@ -5170,13 +4345,15 @@ static void moei_place(moei_file *t, int i, int type, int sides,
     for (k = 0; is != NULL && k < is->sides; k++)
         same &= side[k] == is->side[k];
     if (moei_type[type] == NULL || (is != NULL && type != 0))
-        moei_fail(t, is ? "a tensor of moe.h is not of type F32"
+        moei_fail(t, is ? MOEI_TEXT("a tensor of moe.h is not of type F32")
                         : "a tensor has a type that safetensors have not");
     if (!same)
-        moei_fail(t, "a tensor's shape is not what the settings imply");
+        moei_fail(t, MOEI_TEXT("a tensor's shape is not what the settings "
+                               "imply"));
     if (place[0] > place[1]
         || moei_type_bits[type] * count != 8 * (place[1] - place[0]))
-        moei_fail(t, "a tensor's length is not what its type and shape imply");
+        moei_fail(t, MOEI_TEXT("a tensor's length is not what its type and "
+                               "shape imply"));
     if (place[0] < place[1])
         t->joints += moei_mix(t->key + place[0]) - moei_mix(t->key + place[1]);
     if (t->bytes < t->end + place[1])
@@ -5195,7 +4372,7 @@ static void moei_read_tensor(moei_file *t)
     moei_expect(t, '{');
     for (first = 1; moei_member(t, t->text, first); first = 0) {
         int f = moei_which(t->text, field);
-        moei_see(t, &seen, f, "a field of a tensor stands twice");
+        moei_see(t, &seen, f, MOEI_TEXT("a field of a tensor stands twice"));
         if (f == 0) {
             moei_read_string(t, t->text);
             type = moei_which(t->text, moei_type);
@@ -5204,23 +4381,25 @@ static void moei_read_tensor(moei_file *t)
         else if (f == 2)
             two = moei_read_uints(t, place, &product);
         else
-            moei_fail(t, "a tensor has a field that safetensors have not");
+            moei_fail(t, MOEI_TEXT("a tensor has a field that safetensors have "
+                                   "not"));
     }
     if (seen != 7 || two != 2)
-        moei_fail(t, "a tensor lacks its dtype, shape or data_offsets");
+        moei_fail(t, MOEI_TEXT("a tensor lacks its dtype, shape or "
+                               "data_offsets"));
     if (t->fault == NULL && t->count > 0)
         moei_place(t, i, type, sides, side, count, place);
 }
 
 /* Settings and, once these are listed, tensors. */
-static void moei_read_header(moei_file *t, moe_config *c)
+MOEI_COLD static void moei_read_header(moei_file *t, moe_config *c)
 {
     static const char *const word[] = {"__metadata__", "gate.balance", NULL};
     int first, next, which;
 
     t->at = 8;
     t->seen = t->found = 0;
-    moei_wipe(t->others, sizeof t->others);
+    moei_zero_bytes(t->others, sizeof t->others);
     moei_expect(t, '{');
     for (first = 1; moei_member(t, t->name, first); first = 0) {
         which = moei_which(t->name, word);
@@ -5229,7 +4408,7 @@ static void moei_read_header(moei_file *t, moe_config *c)
             moei_read_tensor(t);
             continue;
         }
-        moei_see(t, &t->found, 31, "the metadata stand twice");
+        moei_see(t, &t->found, 31, MOEI_TEXT("the metadata stand twice"));
         moei_expect(t, '{');
         for (next = 1; moei_member(t, t->name, next); next = 0) {
             moei_read_string(t, t->text);
@@ -5238,7 +4417,7 @@ static void moei_read_header(moei_file *t, moe_config *c)
     }
     (void)moei_accept(t, -1);                   /* blanks */
     if (t->at != t->end)
-        moei_fail(t, "the header goes on after its end");
+        moei_fail(t, MOEI_TEXT("the header goes on after its end"));
 }
 
 static void moei_encode(unsigned char *to, uint64_t number, int bytes)
@@ -5269,7 +4448,7 @@ static const moe_real *moei_in_place(const unsigned char *at)
 
 /* A run of numbers: written; or read, checked and, if there is room for them,
    copied, piece by piece: what is read twice is then near. */
-static void moei_io_floats(moei_file *t, const moe *m, const moe_real *run,
+static void moei_io_floats(moei_file *t, const moe_real *run,
                            moe_real *to, size_t count)
 {
     const size_t piece = 4096;
@@ -5281,14 +4460,13 @@ static void moei_io_floats(moei_file *t, const moe *m, const moe_real *run,
         moe_real x = t->from ? moei_of_f32((uint32_t)moei_decode(
                                    t->from + t->at, 4)) : run[i];
         taken = here == NULL ? 1 : count - i < piece ? count - i : piece;
-        if (taken > 1 ? moei_bad_column(here + i, (int)taken) >= 0
-                  : !moei_is_finite(x) || x > most || x < -most)
-            moei_fail(t, "a number is not finite as a float32");
+        if (taken > 1 ? !moei_all_finite(here + i, taken)
+                  : !(x <= most && x >= -most))
+            moei_fail(t, MOEI_TEXT("a number is not finite as a float32"));
         if (t->to != NULL)
             moei_encode(t->to + t->at, moei_to_f32(x), 4);
         else if (taken > 1 && to != NULL)
-            moei_map1(m, MOEI_COPY, moei_row(to + i, (int)taken),
-                      moei_row(here + i, (int)taken));
+            moei_copy(to + i, here + i, taken);
         else if (t->from != NULL && to != NULL)
             to[i] = x;
     }
@@ -5308,37 +4486,38 @@ static void moei_io_data(moei_file *t, moe *m)
         size_t place = (size_t)is->place, count = (size_t)is->count;
         t->at = t->end + is->begin;
         if (i < ours)
-            moei_io_floats(t, m, m->params + place,
-                           m->own ? m->own + place : NULL, count);
+            moei_io_floats(t, m->params + place,
+                           m->weights ? m->weights + place : NULL, count);
         else if (i < ours + 3)
-            moei_io_floats(t, m, m->kept[kept[i - ours]],
-                           m->kept[kept[i - ours]], count);
+            moei_io_floats(t, moei_stored(m, kept[i - ours]),
+                           moei_stored(m, kept[i - ours]), count);
         else
             for (k = 0; k < 4; k++)
-                moei_io_floats(t, m, state[k], state[k], 1);
+                moei_io_floats(t, state[k], state[k], 1);
         for (k = 0; i == ours + 2 && t->from != NULL && k < count; k++)
             if (moei_decode(t->from + t->at - 4 * k - 4, 4) > 0x80000000u)
-                moei_fail(t, "a second moment is negative");
+                moei_fail(t, MOEI_TEXT("a second moment is negative"));
     }
     for (i = 0; i < 3; i++)
         if (t->training && !(*state[i] >= 0 && *state[i] <= 1))
-            moei_fail(t, "training.state is out of range");
+            moei_fail(t, MOEI_TEXT("training.state is out of range"));
 }
 
 /* The header: all of m that does not need memory, before there is any; and how
    long the file is, as far as its first bytes tell. */
-static const char *moei_examine(moei_file *t, moe *m, const void *file,
-                                uint64_t bytes, int all)
+MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
+                                          const void *file, uint64_t bytes,
+                                          int all)
 {
-    const char *why = NULL;
+    const char *error = NULL;
     moe_config c;
 
-    moei_wipe(t, sizeof *t);
-    moei_wipe(&c, sizeof c);
+    moei_zero_bytes(t, sizeof *t);
+    moei_zero_bytes(&c, sizeof c);
     t->from = (const unsigned char *)file;
     t->end = bytes < 8 ? 0 : moei_decode(t->from, 8);
     if (bytes < 8 || t->end > 1048576 || (all && t->end > bytes - 8))
-        return "the header is longer than the file or than 1 MiB";
+        return MOEI_TEXT("the header is longer than the file or than 1 MiB");
     t->bytes = t->end += 8;
     if (bytes < t->end)
         return NULL;
@@ -5346,27 +4525,29 @@ static const char *moei_examine(moei_file *t, moe *m, const void *file,
         t->key += moei_mix(t->key ^ t->from[t->at]);
     moei_read_header(t, &c);
     if ((t->seen >> MOEI_FILE & 1) == 0)
-        moei_fail(t, "the metadata do not say that this is a moe.h file");
+        moei_fail(t, MOEI_TEXT("the metadata do not say that this is a moe.h "
+                               "file"));
     t->training = (int)(t->seen >> MOEI_TRAINING & 1);
-    c.use = MOE_USE_PREDICT;                 /* which needs least */
-    if (t->fault == NULL && moe_check(&c, &why) != MOE_OK)
-        moei_fail(t, why);
+    c.mode = MOE_MODE_PREDICT;                 /* which needs least */
+    if (t->fault == NULL && moe_check_config(&c, &error) != MOE_OK)
+        moei_fail(t, error);
     if (t->fault != NULL)
         return t->fault;
-    moei_plan(m, &c);
+    moei_shape(m, &c);
     moei_list_all(t, m);
     moei_read_header(t, &c);
     if ((t->found << 1) != (((uint32_t)1 << t->count) - 1) << 1)
-        moei_fail(t, "a tensor that the settings imply is missing");
+        moei_fail(t, MOEI_TEXT("a tensor that the settings imply is missing"));
     if (t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes - t->end))
-        moei_fail(t, "the tensors leave gaps or overlap");
+        moei_fail(t, MOEI_TEXT("the tensors leave gaps or overlap"));
     if (all && t->bytes != bytes)
-        moei_fail(t, "the numbers are not as many as the header says");
-    m->config.use = t->training ? MOE_USE_TRAIN : MOE_USE_PREDICT;
+        moei_fail(t, MOEI_TEXT("the numbers are not as many as the header "
+                               "says"));
+    m->config.mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
     return t->fault;
 }
 
-MOE_DEF moe_status moe_file_config(moe_config *config, const void *file,
+MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
                                    size_t file_bytes)
 {
     moei_file t;
@@ -5392,86 +4573,122 @@ static const moe_real *moei_params_in_place(const moei_file *t)
     return moei_in_place(t->from + t->end + begin);
 }
 
+#ifndef MOE_PREDICT_ONLY
 /* A bound of a checkpoint's moments and the roots of second ones. */
-static moe_real moei_largest_moment(const moe *m)
+static moe_real moei_moment_bound(const moe *m)
 {
-    return moei_larger(moei_norm(m, m->kept[MOEI_FIRST], m->trained_count),
-        moei_sqrt(moei_norm(m, m->kept[MOEI_SECOND], m->trained_count)));
+    return moei_larger(
+        moei_norm(m, moei_stored(m, MOEI_FIRST), m->trained_count),
+        moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND), m->trained_count)));
 }
+#endif
 
-/* moe_load_from, or moe_view; every number must be finite. */
-static moe_status moei_load_at(moe *m, const void *file, size_t file_bytes,
-                               const moe_config *config, int weights,
-                               void *memory, size_t bytes)
+/* moe_load_memory, or moe_load_in_place; every number must be finite. */
+MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
+                                         size_t file_bytes,
+                                         const moe_config *config, int weights,
+                                         void *memory, size_t bytes)
 {
     moei_file t;
     moe shape;
-    moe_config *c = &shape.config;
     const moe_real *params;
-    const char *why;
+    const char *error;
     moe_status status;
 
     if (m == NULL)
         return MOE_ERR_NULL;
     if (file == NULL)
-        return moei_closed(m, MOE_ERR_NULL, "file is NULL");
-    why = moei_examine(&t, &shape, file, file_bytes, 1);
-    if (why != NULL)
-        return moei_closed(m, MOE_ERR_FORMAT, why);
+        return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("file is NULL"));
+    error = moei_examine(&t, &shape, file, file_bytes, 1);
+    if (error != NULL)
+        return moei_closed(m, MOE_ERR_FORMAT, error);
+    if (!weights && shape.E > 1 && !t.balance)
+        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT(
+            "without gate.balance a file cannot be used in place; load it"));
     params = moei_params_in_place(&t);
-    if (!weights && !t.balance && shape.balanced > 0)
-        return moei_closed(m, MOE_ERR_STATE, "a file without gate.balance "
-                           "can be loaded, but not viewed");
     if (!weights && params == NULL)
-        return moei_closed(m, MOE_ERR_STATE, "only aligned little-endian "
-                           "floats in moe.h's order can be viewed; load them");
+        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only "
+            "aligned little-endian floats in moe.h's order can be used in "
+            "place; load them"));
     if (config != NULL) {
-        c->top_k = config->top_k != 0 ? config->top_k : c->top_k;
-        if (!moei_is_sparse(c))
-            c->balance = 0;
-        c->rows = config->rows;
-        c->simd = config->simd;
-        c->use = config->use;
+        shape.config.block = config->block;
+        shape.config.simd = config->simd;
+        shape.config.mode = config->mode;
+        if (config->top_k > 0)
+            shape.config.top_k = config->top_k;
+        if (!moei_is_sparse(&shape.config))
+            shape.config.balance_loss = 0;
     }
-    status = moei_start(m, c, weights, memory, bytes);
+    status = moei_start(m, &shape.config, weights, memory, bytes);
     if (status != MOE_OK)
         return status;
-    m->params = weights ? m->own : params;
+    m->params = weights ? m->weights : params;
     if (weights)
-        moei_clear(m->own, m->trained_count);    /* gate.balance may lack */
+        moei_zero(m->weights, m->trained_count);    /* gate.balance may lack */
     moei_io_data(&t, m);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
-    if (!weights)
-        m->config.use = m->fixed.use = MOE_USE_PREDICT;
     m->epoch = (int)t.past[0];
     m->steps = (int32_t)t.past[1];
-    m->waiting = (int)t.past[2] - 1;
-    m->scaled = 2;
+    m->epochs_since_best = (int)t.past[2] - 1;
+    m->scale_state = 2;
     m->best_learnt = 1;
-    if (MOEI_LEARNS(m->kept[MOEI_BEST] != NULL, 0))
-        m->largest_moment = moei_largest_moment(m);
-    return MOE_OK;
+#ifndef MOE_PREDICT_ONLY
+    if (m->stored != NULL)
+        m->largest_moment = moei_moment_bound(m);
+#endif
+    return moei_ok(m);
 }
 
-MOE_DEF moe_status moe_load_from(moe *m, const void *file, size_t file_bytes,
+MOE_DEF moe_status moe_load_memory(moe *m, const void *file, size_t file_bytes,
                                  const moe_config *config, void *memory,
                                  size_t bytes)
 {
     return moei_load_at(m, file, file_bytes, config, 1, memory, bytes);
 }
 
-MOE_DEF moe_status moe_view(moe *m, const void *file, size_t file_bytes,
-                            const moe_config *config, void *memory,
-                            size_t bytes)
+MOE_DEF moe_status moe_load_in_place(moe *m, const void *file,
+                                     size_t file_bytes,
+                                     const moe_config *config, void *memory,
+                                     size_t bytes)
 {
     return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
 }
 
+static void moei_copy_widths(int *hidden, const moei_net *net)
+{
+    int l;
+
+    for (l = 0; l < MOE_MAX_HIDDEN; l++)
+        hidden[l] = l < net->layers - 1 ? net->width[l + 1] : 0;
+}
+
+/* The configuration as opened, with what may have been changed since. */
+static void moei_saved_config(const moe *m, moe_config *c)
+{
+    c->inputs = m->I;
+    c->outputs = m->O;
+    c->experts = m->E;
+    c->top_k = m->K;
+    c->activation = (moe_activation)m->activation;
+    c->output = (moe_output)m->output;
+    c->mode = MOE_MODE_PREDICT;
+    c->block = m->B;
+    c->simd = 0;
+    moei_copy_widths(c->hidden, &m->expert);
+    moei_copy_widths(c->gate_hidden, &m->gate);
+    c->expert_inputs.first = m->expert.first;
+    c->expert_inputs.count = m->expert.width[0];
+    if (m->E > 1) {
+        c->gate_inputs.first = m->gate.first;
+        c->gate_inputs.count = m->gate.width[0];
+    }
+}
+
 /* Count, or write; numbers begin at a multiple of 64. */
-static moe_status moei_save(const moe *m, moe_use keep, void *file,
+MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
                             uint64_t *bytes)
 {
     moei_file t;
@@ -5481,19 +4698,19 @@ static moe_status moei_save(const moe *m, moe_use keep, void *file,
     if (m == NULL)
         return MOE_ERR_NULL;
     if (m->params == NULL
-        || (keep == MOE_USE_TRAIN && m->kept[MOEI_BEST] == NULL))
+        || (keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN))
         return MOE_ERR_STATE;
-    if (moei_settings_fault(m) != NULL)
+    shape = *m;
+    moei_saved_config(m, &shape.config);
+    if (moei_config_fault(&shape.config) != NULL)
         return MOE_ERR_CONFIG;
-    moei_wipe(&t, sizeof t);
+    moei_zero_bytes(&t, sizeof t);
     t.to = (unsigned char *)file;
-    t.training = keep == MOE_USE_TRAIN;
+    t.training = keep == MOE_MODE_TRAIN;
     t.balance = 1;
     t.past[0] = (uint64_t)m->epoch;
     t.past[1] = (uint64_t)m->steps;
-    t.past[2] = (uint64_t)(m->waiting + 1);
-    shape = *m;
-    shape.config = moei_settings_of(m);
+    t.past[2] = (uint64_t)(m->epochs_since_best + 1);
     moei_list_all(&t, m);
     moei_write_header(&t, &shape.config);
     if (file != NULL)
@@ -5503,14 +4720,14 @@ static moe_status moei_save(const moe *m, moe_use keep, void *file,
     return t.fault ? MOE_ERR_DIVERGED : MOE_OK;
 }
 
-MOE_DEF size_t moe_save_bytes(const moe *m, moe_use keep)
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep)
 {
     uint64_t bytes;
 
     return moei_save(m, keep, NULL, &bytes) ? 0 : (size_t)bytes;
 }
 
-MOE_DEF moe_status moe_save_to(const moe *m, moe_use keep, void *file,
+MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
                                size_t bytes)
 {
     uint64_t need;
@@ -5531,7 +4748,7 @@ static moei_stream *moei_create(const char *path, char *name)
     moei_file t;
 
     for (; number < last && f == NULL; number++) {
-        moei_wipe(&t, sizeof t);
+        moei_zero_bytes(&t, sizeof t);
         t.to = (unsigned char *)name;
         moei_write(&t, path);
         moei_write_uints(&t, ".", &number, 1, 16);
@@ -5542,60 +4759,62 @@ static moei_stream *moei_create(const char *path, char *name)
     return f;
 }
 
-/* The sentence for a status of moe_save_to, or NULL. */
-static const char *moei_save_fault(const moe *m, moe_status status)
+/* What went wrong, if anything, in writing a file beside path and renaming. */
+static const char *moei_write_file(const char *path, char *beside,
+                                   const unsigned char *file, size_t bytes)
 {
-    return status == MOE_ERR_STATE
-            ? m->params == NULL ? "this moe is closed"
-                                : "a checkpoint needs MOE_USE_TRAIN"
-        : status == MOE_ERR_CONFIG ? moei_settings_fault(m)
-        : status == MOE_ERR_DIVERGED
-            ? "a number is not finite as a float32" : NULL;
+    moei_stream *f = moei_create(path, beside);
+    int written;
+
+    (void)file, (void)bytes;
+    if (f == NULL)
+        return MOEI_TEXT("the file beside path cannot be opened");
+    moei_keep_mode(path, beside);
+    written = MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
+           && MOEI_STDIO(fflush(f)) == 0;
+    if (MOEI_STDIO(fclose(f)) != 0 || !written) {
+        (void)MOEI_STDIO(remove(beside));
+        return MOEI_TEXT("the file beside path cannot be written");
+    }
+    return MOEI_STDIO(MOEI_REPLACE(beside, path)) == 0 ? NULL
+         : MOEI_TEXT("the new file cannot be renamed to path");
 }
 
 /* Beside the old file; flushed; then in its place. */
-MOEI_PATHS moe_status moe_save(moe *m, moe_use keep, const char *path)
+MOEI_PATHS moe_status moe_save(moe *m, moe_mode keep, const char *path)
 {
-    static const char unwritten[] = "the file cannot be written";
     size_t length = 0, bytes = moe_save_bytes(m, keep);
+    const char *error;
     moe_status status;
-    moei_stream *f = NULL;
     unsigned char *file;
-    char *beside;
-    const char *why;
 
     while (path != NULL && path[length] != 0)
         length++;
     if (m == NULL)
         return MOE_ERR_NULL;
     if (length == 0)
-        return moei_refuse(m, MOE_ERR_NULL, "path is NULL or empty");
+        return moei_refuse(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL or empty"));
     file = (unsigned char *)MOE_MALLOC(bytes + length + 16);
     if (file == NULL)
-        return moei_refuse(m, MOE_ERR_MEMORY, "no memory for the file");
-    status = moe_save_to(m, keep, file, bytes);
-    why = moei_save_fault(m, status);
-    beside = (char *)file + bytes;
+        return moei_refuse(m, MOE_ERR_MEMORY,
+                           MOEI_TEXT("there is no memory for the file"));
+    status = moe_save_memory(m, keep, file, bytes);
+    error = status == MOE_ERR_STATE ? m->params == NULL
+            ? MOEI_TEXT("this moe is closed")
+            : MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN")
+        : status == MOE_ERR_CONFIG ? moei_settings_fault(m)
+        : status == MOE_ERR_DIVERGED
+            ? MOEI_TEXT("a weight is not finite as a float32")
+        : status != MOE_OK ? moe_status_text(status) : NULL;
     if (status == MOE_OK) {
-        f = moei_create(path, beside);
-        if (f != NULL)
-            moei_keep_mode(path, beside);
-        why = f == NULL ? "no new file can be opened beside path"
-            : MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
-              && MOEI_STDIO(fflush(f)) == 0 ? NULL : unwritten;
-        if (f != NULL && MOEI_STDIO(fclose(f)) != 0)
-            why = unwritten;
-        if (why == unwritten)
-            (void)MOEI_STDIO(remove(beside));
-        else if (f != NULL && MOEI_STDIO(MOEI_REPLACE(beside, path)) != 0)
-            why = "the new file cannot be renamed to path";
-        status = why ? MOE_ERR_IO : MOE_OK;
+        error = moei_write_file(path, (char *)file + bytes, file, bytes);
+        status = error ? MOE_ERR_IO : MOE_OK;
     }
     MOE_FREE(file);
-    return why ? moei_refuse(m, status, why) : moei_done(m, status);
+    return error ? moei_refuse(m, status, error) : moei_ok(m);
 }
 
-/* The file's first `need` bytes, of which there are `have`; or why not. */
+/* The file's first `need` bytes, of which there are `have`; or error not. */
 static const char *moei_read_on(moei_stream *f, unsigned char **file,
                                 size_t have, uint64_t need, moe_status *status)
 {
@@ -5613,9 +4832,10 @@ static const char *moei_read_on(moei_stream *f, unsigned char **file,
             : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
             : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
     return *status == MOE_OK ? NULL
-         : *status == MOE_ERR_MEMORY ? "no memory for the file"
-         : *status == MOE_ERR_IO ? "the file cannot be read"
-                                 : "the file ends too early";
+         : *status == MOE_ERR_MEMORY ? MOEI_TEXT("there is no memory for the "
+                                                 "file")
+         : *status == MOE_ERR_IO ? MOEI_TEXT("the file cannot be read")
+                                 : MOEI_TEXT("the file ends too early");
 }
 
 /* 8 bytes, then the header, then what that asks for, so that nothing else is
@@ -5626,7 +4846,7 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
     moei_stream *f = NULL;
     unsigned char *file = NULL;
     moe_status status = MOE_OK;
-    const char *why = NULL;
+    const char *error = NULL;
     uint64_t have = 0, need = 8;
     moei_file t;
     moe shape;
@@ -5634,25 +4854,1231 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
     if (m == NULL)
         return MOE_ERR_NULL;
     if (path == NULL)
-        return moei_closed(m, MOE_ERR_NULL, "path is NULL");
+        return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL"));
     f = MOEI_STDIO(fopen(path, "rb"));
     if (f == NULL)
-        return moei_closed(m, MOE_ERR_IO, "the file cannot be opened");
-    for (; why == NULL && have < need; have = need, need = t.bytes) {
-        why = moei_read_on(f, &file, (size_t)have, need, &status);
-        if (why == NULL)
-            why = moei_examine(&t, &shape, file, need, 0);
+        return moei_closed(m, MOE_ERR_IO, MOEI_TEXT("the file cannot be "
+                                                    "opened"));
+    for (; error == NULL && have < need; have = need, need = t.bytes) {
+        error = moei_read_on(f, &file, (size_t)have, need, &status);
+        if (error == NULL)
+            error = moei_examine(&t, &shape, file, need, 0);
     }
-    if (why == NULL && MOEI_STDIO(fgetc(f)) >= 0)
-        why = "the numbers are not as many as the header says";
+    if (error == NULL && MOEI_STDIO(fgetc(f)) >= 0)
+        error = MOEI_TEXT("the numbers are not as many as the header says");
     (void)MOEI_STDIO(fclose(f));
-    status = why == NULL ? moe_load_from(m, file, (size_t)have, config, NULL, 0)
-           : moei_closed(m, status ? status : MOE_ERR_FORMAT, why);
+    status = error == NULL
+           ? moe_load_memory(m, file, (size_t)have, config, NULL, 0)
+           : moei_closed(m, status ? status : MOE_ERR_FORMAT, error);
     if (file != NULL)
         MOE_FREE(file);
     return status;
 }
 
+/* ======================================================================== */
+/* 13  NUMBERS                                                              */
+/* ======================================================================== */
+/* Bits, random numbers, and exp, log, tanh and sqrt within 2 ulp: NaN stays
+   NaN, and there are no branches, so that strips of them become vectors. */
+#define MOEI_LOG2_E     ((moe_real)1.44269504088896340736)
+#define MOEI_EXP_MIN    MOEI_EITHER((-104), (-746))
+#define MOEI_EXP_MAX    MOEI_EITHER(89, 710)
+/* 1.5 * 2^fraction;  ln 2 in two, of which the first ends in 15 or 21 zeros */
+#define MOEI_ROUND      MOEI_EITHER(12582912.0f, 6755399441055744.0)
+#define MOEI_LN2_HIGH   MOEI_EITHER(0.693359375f, 6.93147180369123816490e-01)
+#define MOEI_LN2_LOW    MOEI_EITHER((-2.12194440e-4f), 1.9082149292705877e-10)
+#define MOEI_SQRT_HALF  MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu)
+
+enum {
+    MOEI_EXP_TERMS = MOEI_EITHER(8, 13), MOEI_LOG_TERMS = MOEI_EITHER(5, 10)
+};
+
+static const moe_real moei_factorial[] = {      /* 1/n! */
+    1, 1, (moe_real)(1.0 / 2), (moe_real)(1.0 / 6), (moe_real)(1.0 / 24),
+    (moe_real)(1.0 / 120), (moe_real)(1.0 / 720), (moe_real)(1.0 / 5040),
+    (moe_real)(1.0 / 40320), (moe_real)(1.0 / 362880),
+    (moe_real)(1.0 / 3628800), (moe_real)(1.0 / 39916800),
+    (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
+};
+
+MOEI_NUMBER moe_real moei_from_bits(moei_bits bits)
+{
+    union { moe_real real; moei_bits bits; } word;
+    word.bits = bits;
+    return word.real;
+}
+
+/* 2^exponent */
+MOEI_NUMBER moe_real moei_power(int exponent)
+{
+    return moei_from_bits((moei_bits)(MOEI_BIAS + exponent) << MOEI_FRACTION);
+}
+
+MOEI_NUMBER moei_bits moei_to_bits(moe_real x)
+{
+    MOEI_ROUNDED union { moe_real real; moei_bits bits; } word;
+    word.real = x;
+    return word.bits;
+}
+
+/* x = k ln 2 + r, |r| <= ln(2)/2.  Returns q = e^r - 1 = r + r^2/2! + ... and
+   2^k as a product of two powers, for 2^k alone may leave the range; far
+   below it 0, without the slow products of subnormal numbers.  k is read as an
+   integer off the bits, where no compiler can take the rounding back. */
+MOEI_NUMBER moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
+{
+    const moei_bits keep = (moei_bits)(x < MOEI_EXP_MIN) - 1;
+    const moe_real cut = x > MOEI_EXP_MAX ? (moe_real)MOEI_EXP_MAX : x;
+    const moe_real at = moei_from_bits(moei_to_bits(cut) & keep);
+    const moei_bits exponent = moei_to_bits(at * MOEI_LOG2_E + MOEI_ROUND)
+        - (moei_to_bits(MOEI_ROUND) - 2 * MOEI_BIAS), half = exponent >> 1;
+    const moe_real k = (moe_real)(int32_t)(exponent - 2 * MOEI_BIAS);
+    const moe_real r = (at - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
+    moe_real q = moei_factorial[MOEI_EXP_TERMS];
+    int n;
+
+    *power = moei_from_bits(half << MOEI_FRACTION);
+    *rest = moei_from_bits(((exponent - half) << MOEI_FRACTION) & keep);
+    MOEI_UNROLL for (n = MOEI_EXP_TERMS - 1; n >= 2; n--)
+        q = q * r + moei_factorial[n];
+    return r + r * r * q;
+}
+
+/* e^x = 2^k (1 + q) */
+MOEI_NUMBER moe_real moei_exp(moe_real x)
+{
+    moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
+    return (1 + q) * power * rest;
+}
+
+/* With v = e^(-2|x|) and u = v - 1:  tanh |x| = -u / (2 + u) below 1, and above
+   1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
+   and from 2 + u is put back by the derivatives of the quotient.
+   q and power: e^(-2|x|) = power (1 + q) */
+MOEI_NUMBER moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
+{
+    const moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
+    const int small = moei_from_bits(moei_to_bits(x) ^ sign) < 1;
+    const moe_real low = q * power, high = power - 1;
+    const moe_real u = low + high, v = low + power, below = 2 + u;
+    const moe_real lost_u = low - (u - high), lost = u - (below - 2);
+    const moe_real part = (small ? -u : 2 * v) / (small ? below : 1 + v);
+    const moe_real more = (lost * part + lost_u * (1 + part)) * (1 + part) / 2;
+    const moe_real y = small ? part - more : 1 - part;
+    return moei_from_bits((moei_to_bits(y) & ~MOEI_SIGN_BIT) | sign);
+}
+
+/* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
+   log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
+   where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
+MOEI_NUMBER moe_real moei_log(moe_real x)
+{
+    const int tiny = x < moei_power(1 - MOEI_BIAS);
+    const moei_bits bits = moei_to_bits(tiny
+        ? x * moei_power(MOEI_FRACTION + 1) : x)
+        - (MOEI_SQRT_HALF - MOEI_ONE_BITS);
+    const moe_real k = (moe_real)((int32_t)(bits >> MOEI_FRACTION) - MOEI_BIAS
+                                  - (tiny ? MOEI_FRACTION + 1 : 0));
+    const moe_real f = moei_from_bits(
+        (bits & (((moei_bits)1 << MOEI_FRACTION) - 1)) + MOEI_SQRT_HALF) - 1;
+    const moe_real v = f / (2 + f), w = v * v, half = f * f / 2;
+    moe_real R = 0, y;
+    int n;
+
+    MOEI_UNROLL for (n = MOEI_LOG_TERMS; n >= 1; n--)
+        R = (R + (moe_real)2 / (moe_real)(2 * n + 1)) * w;
+    y = k * MOEI_LN2_HIGH - ((half - (v * (half + R) + k * MOEI_LN2_LOW)) - f);
+    y = moei_to_bits(x) == MOEI_INFINITY_BITS ? x : y;
+    y = x == 0 ? -MOEI_INFINITY : y;
+    return x >= 0 ? y : MOEI_NAN;
+}
+
+/* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
+   that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
+MOEI_NUMBER moe_real moei_sqrt(moe_real x)
+{
+    const int tiny = x < moei_power(4 * MOEI_FRACTION - MOEI_BIAS);
+    const moe_real u = tiny ? x * moei_power(4 * MOEI_FRACTION) : x;
+    moe_real r = moei_from_bits(MOEI_EITHER(0x5f3759dfu, 0x5fe6eb50c7b537a9u)
+                                - (moei_to_bits(u) >> 1)), root;
+    int n;
+
+    MOEI_UNROLL for (n = 0; n < MOEI_EITHER(2, 3); n++)
+        r = r * ((moe_real)1.5 - u / 2 * r * r);
+    root = u * r;
+    root = root + r / 2 * (u - root * root);
+    root = tiny ? root * moei_power(-2 * MOEI_FRACTION) : root;
+    root = moei_to_bits(x) == MOEI_INFINITY_BITS || x == 0 ? x : root;
+    return x >= 0 ? root : MOEI_NAN;
+}
+
+/* Read off the bits: fast-math builds take comparisons with NaN away. */
+static int moei_is_finite(moe_real x)
+{
+    return (moei_to_bits(x) & MOEI_INFINITY_BITS) != MOEI_INFINITY_BITS;
+}
+
+static int moei_is_nan(moe_real x)
+{
+    return (moei_to_bits(x) & ~MOEI_SIGN_BIT) > MOEI_INFINITY_BITS;
+}
+
+static int moei_all_finite(const moe_real *x, size_t count)
+{
+    while (count > 0 && moei_is_finite(*x))
+        x++, count--;
+    return count == 0;
+}
+
+/* 64 bits well mixed: the finalizer of SplitMix (Steele, Lea & Flood 2014). */
+static uint64_t moei_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Uniform in [-1,1), in steps of 2^-23.  The state counts golden ratios. */
+static moe_real moei_uniform(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15u;
+    return (moe_real)(uint32_t)(moei_mix(*state) >> 40) / 8388608 - 1;
+}
+
+#ifndef MOE_PREDICT_ONLY
+/* Where case i of an epoch stands among 0..n-1: a keyed bijection, a Feistel
+   network over a power of 4, 64 or more, walked until it falls below n. */
+static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key)
+{
+    uint32_t left, right, next, mask;
+    int half = 3, round;
+
+    while (half < 16 && ((uint32_t)1 << (2 * half)) < n)
+        half++;
+    mask = ((uint32_t)1 << half) - 1;
+    do {
+        left = i >> half;
+        right = i & mask;
+        for (round = 0; round < 6; round++) {
+            next = left ^ ((uint32_t)moei_mix(key + right
+                           + ((uint64_t)round << 32)) & mask);
+            left = right;
+            right = next;
+        }
+        i = left << half | right;
+    } while (i >= n);
+    return i;
+}
+
+/* Add x to a long sum; carry holds what rounding lost (Knuth's two-sum). */
+static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
+{
+    moe_real total = *sum + x, added = total - *sum;
+    *carry += (*sum - (total - added)) + (x - added);
+    *sum = total;
+}
+#endif
+
+/* ======================================================================== */
+/* 14  LOOPS                                                                */
+/* ======================================================================== */
+/* What takes the time.  From "vectors" on the text is read once for each
+   instruction set: the header includes itself.  MOEI_V is a vector of
+   MOEI_LANES reals and MOEI_(x) is x of this set; the plain set, where a vector
+   is one real, is the reference.  Arrays are (features, N).  N is 1, and lanes
+   run over features; or it is a multiple of 4, and lanes run over cases. */
+
+/* One set where there are no vectors, or where the file cannot be read again:
+   pasted into another, or renamed. */
+#ifndef MOE_FILE
+#define MOE_FILE "moe.h"
+#endif
+#if defined(MOEI_PLAIN)
+#define MOEI_ONE_SET
+#elif defined(__has_include)
+#if !__has_include(MOE_FILE)
+#define MOEI_ONE_SET
+#endif
+#endif
+#ifndef MOEI_PLAIN
+static const moe_real moei_zeros[1] = {0}, moei_ones[MOEI_PANEL] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+};
+#endif
+
+#ifdef MOEI_X86
+/* From its middle minus n on: n lanes that are in use. */
+MOEI_UNUSED static const MOEI_EITHER(int32_t, int64_t) moei_first_lanes[16] = {
+    MOEI_EITHER(-1, -1), -1, -1, -1, MOEI_EITHER(-1, 0), MOEI_EITHER(-1, 0),
+    MOEI_EITHER(-1, 0), MOEI_EITHER(-1, 0)
+};
+
+#ifndef MOEI_ONE_SET
+/* Whether the processor and the system have vectors of so many bits. */
+static int moei_has(int bits)
+{
+#ifdef _MSC_VER
+    const int leaf_7 = bits == 256 ? 1 << 5
+                     : (int)(1u << 31 | 1u << 30 | 1u << 17 | 1u << 16);
+    const int state = bits == 256 ? 6 : 0xe6;
+    int first[4], seventh[4];
+
+    __cpuid(first, 1);
+    __cpuidex(seventh, 7, 0);
+    return (first[2] >> 12 & first[2] >> 27 & 1) != 0
+        && ((int)_xgetbv(0) & state) == state
+        && (seventh[1] & leaf_7) == leaf_7;
+#else
+    return bits == 256
+        ? __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+        : __builtin_cpu_supports("avx512dq")
+          && __builtin_cpu_supports("avx512bw")
+          && __builtin_cpu_supports("avx512vl");
+#endif
+}
+#endif
+#endif
+
+/* to (n,N) = from (m,n) transposed, 0 beyond column m; row i of from is row
+   list[i], if there is a list */
+static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
+                           const int32_t *list, moe_real *to, ptrdiff_t N)
+{
+    const moe_real *r;
+    int i = 0, j;
+
+#if defined(MOEI_X86) && !defined(MOE_DOUBLE)
+    for (; i + 4 <= m; i += 4) {
+        const moe_real *at[4];
+
+        for (j = 0; j < 4; j++)
+            at[j] = from + (list ? list[i + j] : i + j) * row;
+        for (j = 0; j + 4 <= n; j += 4) {
+            __m128 a = _mm_loadu_ps(at[0] + j), b = _mm_loadu_ps(at[1] + j);
+            __m128 c = _mm_loadu_ps(at[2] + j), d = _mm_loadu_ps(at[3] + j);
+            moe_real *y = to + j * N + i;
+
+            _MM_TRANSPOSE4_PS(a, b, c, d);
+            _mm_storeu_ps(y, a);
+            _mm_storeu_ps(y + N, b);
+            _mm_storeu_ps(y + 2 * N, c);
+            _mm_storeu_ps(y + 3 * N, d);
+        }
+        for (; j < n; j++)
+            _mm_storeu_ps(to + j * N + i, _mm_setr_ps(at[0][j], at[1][j],
+                                                      at[2][j], at[3][j]));
+    }
+#endif
+    for (; i < m; i++)
+        for (r = from + (list ? list[i] : i) * row, j = 0; j < n; j++)
+            to[j * N + i] = r[j];
+    for (; i < N; i++)
+        for (j = 0; j < n; j++)
+            to[j * N + i] = 0;
+}
+
+/* c (m,n) = s + a (m,k) b (k,n), or its positive part; lanes along n.
+   s_col 0: s has one number for a row. */
+typedef struct moei_product {
+    int m, n, k;
+    const moe_real *a; ptrdiff_t a_row, a_col;
+    const moe_real *b; ptrdiff_t b_row;
+    const moe_real *s; ptrdiff_t s_row; int s_col, relu;
+    moe_real *c; ptrdiff_t c_row;
+} moei_product;
+
+#define MOEI_BYTES (MOEI_LANES * MOEI_REAL_SIZE)        /* of a vector */
+#define MOEI_STRIP (MOEI_LANES == 1 ? 1 : 16)           /* number by number */
+#if !defined(MOEI_ONE_SET)
+#elif defined(MOEI_PLAIN)
+#define MOEI_LANES 1
+#elif defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define MOEI_LANES (64 / MOEI_REAL_SIZE)
+#elif defined(__AVX2__) && defined(__FMA__)
+#define MOEI_LANES (32 / MOEI_REAL_SIZE)
+#else
+#define MOEI_LANES (16 / MOEI_REAL_SIZE)
+#endif
+#endif /* of the first reading */
+#ifdef MOEI_LANES
+/* ------------------------------------- vectors: one operation, one line */
+#define MOEI_OP MOEI_INLINE MOEI_TARGET MOEI_V
+#define MOEI_PUT MOEI_INLINE MOEI_TARGET void
+#if MOEI_LANES == 1
+#define MOEI_(name) moei_plain_##name
+#define MOEI_V moe_real
+#define MOEI_TARGET
+MOEI_OP MOEI_(load)(const moe_real *p) { return *p; }
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n) { return (void)n, *p; }
+MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { *p = x; }
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x) { (void)n, *p = x; }
+MOEI_OP MOEI_(splat)(moe_real x) { return x; }
+MOEI_OP MOEI_(add)(MOEI_V a, MOEI_V b) { return a + b; }
+MOEI_OP MOEI_(sub)(MOEI_V a, MOEI_V b) { return a - b; }
+MOEI_OP MOEI_(mul)(MOEI_V a, MOEI_V b) { return a * b; }
+MOEI_OP MOEI_(div)(MOEI_V a, MOEI_V b) { return a / b; }
+MOEI_OP MOEI_(madd)(MOEI_V a, MOEI_V b, MOEI_V c) { return a * b + c; }
+MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return a > b ? a : b; }
+#elif MOEI_BYTES == 64
+#define MOEI_(name) moei_512_##name
+#define MOEI_V MOEI_EITHER(__m512, __m512d)
+#define MOEI_TARGET MOEI_FOR("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#define MOEI_DO(name) MOEI_REALS(_mm512_##name)
+#define MOEI_MASK(n) ((MOEI_EITHER(__mmask16, __mmask8))((1u << (n)) - 1))
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
+{ return MOEI_DO(maskz_loadu)(MOEI_MASK(n), p); }
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+{ MOEI_DO(mask_storeu)(p, MOEI_MASK(n), x); }
+MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b)      /* gcc 12 warns of the plain ones */
+{ return MOEI_DO(maskz_max)(MOEI_MASK(MOEI_LANES), a, b); }
+MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b)
+{ return MOEI_DO(maskz_min)(MOEI_MASK(MOEI_LANES), a, b); }
+#elif MOEI_BYTES == 32
+#define MOEI_(name) moei_256_##name
+#define MOEI_V MOEI_EITHER(__m256, __m256d)
+#define MOEI_TARGET MOEI_FOR("avx2,fma")
+#define MOEI_DO(name) MOEI_REALS(_mm256_##name)
+#define MOEI_MASK(n) _mm256_loadu_si256((const __m256i *)(const void *) \
+                                        (moei_first_lanes + MOEI_LANES - (n)))
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
+{ return MOEI_DO(maskload)(p, MOEI_MASK(n)); }
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+{ MOEI_DO(maskstore)(p, MOEI_MASK(n), x); }
+#else
+#define MOEI_(name) moei_128_##name
+#define MOEI_TARGET
+#if defined(MOEI_NEON)
+#define MOEI_V MOEI_EITHER(float32x4_t, float64x2_t)
+#define MOEI_DO(name) MOEI_EITHER(v##name##q_f32, v##name##q_f64)
+MOEI_OP MOEI_(load)(const moe_real *p) { return MOEI_DO(ld1)(p); }
+MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { MOEI_DO(st1)(p, x); }
+MOEI_OP MOEI_(splat)(moe_real x)
+{ return MOEI_EITHER(vdupq_n_f32, vdupq_n_f64)(x); }
+MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b)
+{ return MOEI_DO(bsl)(MOEI_DO(cgt)(a, b), a, b); }
+MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b)
+{ return MOEI_DO(bsl)(MOEI_DO(clt)(a, b), a, b); }
+#elif defined(MOEI_WASM)
+#define MOEI_V v128_t
+#define MOEI_DO(name) MOEI_EITHER(wasm_f32x4_##name, wasm_f64x2_##name)
+MOEI_OP MOEI_(load)(const moe_real *p) { return wasm_v128_load(p); }
+MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { wasm_v128_store(p, x); }
+MOEI_OP MOEI_(splat)(moe_real x) { return MOEI_DO(splat)(x); }
+MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return MOEI_DO(pmax)(b, a); }
+MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b) { return MOEI_DO(pmin)(b, a); }
+#else
+#define MOEI_V MOEI_EITHER(__m128, __m128d)
+#define MOEI_DO(name) MOEI_REALS(_mm_##name)
+#endif
+#if !defined(MOEI_X86)
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
+{
+    moe_real part[MOEI_LANES] = {0};
+    moei_copy(part, p, (size_t)n);
+    return MOEI_(load)(part);
+}
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+{
+    moe_real part[MOEI_LANES];
+    MOEI_(store)(part, x);
+    moei_copy(p, part, (size_t)n);
+}
+#elif defined(MOE_DOUBLE)
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
+{ return (void)n, _mm_load_sd(p); }
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+{ (void)n, _mm_store_sd(p, x); }
+#else
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
+{
+    const __m128 two = n == 1 ? _mm_load_ss(p)
+        : _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(const void *)p);
+    return n == 3 ? _mm_movelh_ps(two, _mm_load_ss(p + 2)) : two;
+}
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+{
+    if (n > 1)
+        _mm_storel_pi((__m64 *)(void *)p, x);
+    if (n != 2)
+        _mm_store_ss(p + n - 1, n == 3 ? _mm_movehl_ps(x, x) : x);
+}
+#endif
+#endif
+#if MOEI_LANES > 1
+#ifdef MOEI_X86
+MOEI_OP MOEI_(load)(const moe_real *p) { return MOEI_DO(loadu)(p); }
+MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { MOEI_DO(storeu)(p, x); }
+MOEI_OP MOEI_(splat)(moe_real x) { return MOEI_DO(set1)(x); }
+#if MOEI_BYTES < 64
+MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return MOEI_DO(max)(a, b); }
+MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b) { return MOEI_DO(min)(a, b); }
+#endif
+#endif
+MOEI_OP MOEI_(add)(MOEI_V a, MOEI_V b) { return MOEI_DO(add)(a, b); }
+MOEI_OP MOEI_(sub)(MOEI_V a, MOEI_V b) { return MOEI_DO(sub)(a, b); }
+MOEI_OP MOEI_(mul)(MOEI_V a, MOEI_V b) { return MOEI_DO(mul)(a, b); }
+MOEI_OP MOEI_(div)(MOEI_V a, MOEI_V b) { return MOEI_DO(div)(a, b); }
+MOEI_OP MOEI_(madd)(MOEI_V a, MOEI_V b, MOEI_V c)
+#if defined(MOEI_NEON) && !defined(MOE_SAME_BITS)
+{ return MOEI_DO(fma)(c, a, b); }
+#elif MOEI_BYTES > 16 && !defined(MOE_SAME_BITS)
+{ return MOEI_DO(fmadd)(a, b, c); }
+#else
+{ return MOEI_DO(add)(MOEI_DO(mul)(a, b), c); }
+#endif
+#endif
+
+/* The first n lanes, side by side; no byte beyond them is read or written. */
+MOEI_OP MOEI_(load_n)(const moe_real *p, int n)
+{
+    return n == MOEI_LANES ? MOEI_(load)(p) : MOEI_(load_part)(p, n);
+}
+
+MOEI_PUT MOEI_(store_n)(moe_real *p, int n, MOEI_V x)
+{
+    if (n == MOEI_LANES)
+        MOEI_(store)(p, x);
+    else
+        MOEI_(store_part)(p, n, x);
+}
+
+/* ------------------------------------------------------------- products */
+/* From row i and column j of p on: R rows by W vectors, `left` lanes of the
+   last.  U > 1, for one row: as many sums side by side, each over every U-th
+   term, as one alone waits for itself.  Returns R. */
+MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
+    const moei_product *p, const int R, const int U, const int W, int left,
+    int i, int j)
+{
+    enum { L = MOEI_LANES };
+    const ptrdiff_t a_row = p->a_row, a_col = p->a_col, b_row = p->b_row;
+    const ptrdiff_t s_row = p->s_row, c_row = p->c_row;
+    const MOEI_V zero = MOEI_(splat)((moe_real)0);
+    const moe_real *a = p->a + i * a_row, *b = p->b + j;
+    const moe_real *s = p->s + i * s_row + j * p->s_col;
+    moe_real *c = p->c + i * c_row + j;
+    const int s_col = p->s_col, relu = p->relu;
+    MOEI_V t[6][8], v[8], x;
+    int k, r, u, w;
+
+    MOEI_UNROLL for (r = 0; r < R; r++)
+        MOEI_UNROLL for (w = 0; w < W; w++)
+            t[r][w] = s_col ? MOEI_(load_n)(s + r * s_row + w * L, left)
+                            : MOEI_(splat)(s[r * s_row]);
+    MOEI_UNROLL for (u = 1; u < U; u++)
+        MOEI_UNROLL for (w = 0; w < W; w++)
+            t[u][w] = zero;
+    for (k = p->k; k >= U; k -= U, a += U * a_col, b += U * b_row)
+        MOEI_UNROLL for (u = 0; u < U; u++) {
+            MOEI_UNROLL for (w = 0; w < W; w++)
+                v[w] = MOEI_(load_n)(b + u * b_row + w * L, left);
+            MOEI_UNROLL for (r = 0; r < R; r++) {
+                x = MOEI_(splat)(a[r * a_row + u * a_col]);
+                MOEI_UNROLL for (w = 0; w < W; w++)
+                    t[r + u][w] = MOEI_(madd)(x, v[w], t[r + u][w]);
+            }
+        }
+    for (; U > 1 && k > 0; k--, a += a_col, b += b_row)
+        MOEI_UNROLL for (w = 0; w < W; w++)
+            t[0][w] = MOEI_(madd)(MOEI_(splat)(*a),
+                                  MOEI_(load_n)(b + w * L, left), t[0][w]);
+    MOEI_UNROLL for (u = 1; u < U; u++)
+        MOEI_UNROLL for (w = 0; w < W; w++)
+            t[0][w] = MOEI_(add)(t[0][w], t[u][w]);
+    MOEI_UNROLL for (r = 0; r < R; r++)
+        MOEI_UNROLL for (w = 0; w < W; w++)
+            MOEI_(store_n)(c + r * c_row + w * L, left,
+                           relu ? MOEI_(max)(zero, t[r][w]) : t[r][w]);
+    return R;
+}
+
+/* y (out) = b + x W for one case, or its positive part */
+static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
+                                   const moe_real *b, const moe_real *w,
+                                   int relu, moe_real *y)
+{
+    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
+    enum { LONG = L == 1 ? 4 : 8 };
+    const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
+    int j = 0;
+
+    for (; out - j >= LONG * L; j += LONG * L)
+        MOEI_(tile)(&p, 1, 1, LONG, L, 0, j);
+#if MOEI_LANES > 1
+    for (; out - j >= 4 * L; j += 4 * L)
+        MOEI_(tile)(&p, 1, U > 1 ? 2 : 1, 4, L, 0, j);
+    for (; out - j >= 2 * L; j += 2 * L)
+        MOEI_(tile)(&p, 1, U, 2, L, 0, j);
+#endif
+    for (; j < out; j += L)
+        MOEI_(tile)(&p, 1, U, 1, moei_min(out - j, L), 0, j);
+}
+
+#if MOEI_LANES > 1
+/* All rows of W vectors. */
+MOEI_PUT MOEI_(column)(const moei_product *p, const int W, int left, int j)
+{
+    int i, rows;
+
+    for (i = 0; (rows = p->m - i) > 0;)
+        i += rows >= 6 ? MOEI_(tile)(p, 6, 1, W, left, i, j)
+           : rows >= 4 ? MOEI_(tile)(p, 4, 1, W, left, i, j)
+           : rows >= 2 ? MOEI_(tile)(p, 2, 1, W, left, i, j)
+                       : MOEI_(tile)(p, 1, 1, W, left, i, j);
+}
+
+static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p)
+{
+    enum { L = MOEI_LANES, W = L == 16 ? 4 : 2 };
+    int j = 0;
+
+    for (; p->n - j >= W * L; j += W * L)
+        MOEI_(column)(p, W, L, j);
+#if MOEI_LANES == 16
+    for (; p->n - j >= 2 * L; j += 2 * L)
+        MOEI_(column)(p, 2, L, j);
+#endif
+    for (; p->n > j; j += L)
+        MOEI_(column)(p, 1, moei_min(p->n - j, L), j);
+}
+
+/* The same in pieces, so deep that b stays near. */
+MOEI_PUT MOEI_(deep_product)(moei_product *p, int depth, int relu)
+{
+    for (; depth > 0; depth -= p->k) {
+        p->k = moei_min(depth, MOEI_DEEP);
+        p->relu = relu && depth == p->k;
+        MOEI_(product)(p);
+        p->a += p->k * p->a_col, p->b += p->k * p->b_row;
+        p->s = p->c, p->s_row = p->c_row, p->s_col = 1;
+    }
+}
+#endif
+
+/* y (out,N) = b + W' x, or its positive part;  x (in,N)  W (in,out) */
+static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
+                                       const moe_real *x, const moe_real *b,
+                                       const moe_real *w, int relu, moe_real *y)
+{
+    if (MOEI_LANES == 1 || (width == 1 && (n == 1 || out < MOEI_LANES)))
+        for (; n > 0; n--, x += in, y += out)
+            MOEI_(one)(in, out, x, b, w, relu, y);
+#if MOEI_LANES > 1
+    else if (width == 1) {
+        const moei_product p = {n, out, in, x, in, 1, w, out, b, 0, 1, relu, y,
+                                out};
+        MOEI_(product)(&p);
+    } else {
+        moei_product p = {out, width, 0, w, 1, out, x, width, b, 1, 0, 0, y,
+                          width};
+        MOEI_(deep_product)(&p, in, relu);
+    }
+#endif
+    (void)width;
+}
+
+#ifndef MOE_PREDICT_ONLY
+/* p (4) = the sums of the lanes of a, b, c and d */
+#if defined(MOEI_X86) && MOEI_LANES >= 4 && !defined(MOE_DOUBLE)
+MOEI_INLINE MOEI_TARGET __m128 MOEI_(fold)(MOEI_V a)
+{
+#if MOEI_BYTES == 16
+    return a;
+#else
+#if MOEI_BYTES == 64
+    const __m256 h = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(255, a, 0),
+                                   _mm512_maskz_extractf32x8_ps(255, a, 1));
+#else
+    const __m256 h = a;
+#endif
+    return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+#endif
+}
+
+MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
+{
+    __m128 s = MOEI_(fold)(a), t = MOEI_(fold)(b);
+    __m128 u = MOEI_(fold)(c), v = MOEI_(fold)(d);
+
+    _MM_TRANSPOSE4_PS(s, t, u, v);
+    _mm_storeu_ps(p, _mm_add_ps(_mm_add_ps(s, t), _mm_add_ps(u, v)));
+}
+#else
+MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
+{
+    moe_real lanes[4 * MOEI_LANES];
+    int r, l;
+
+    MOEI_(store)(lanes, a);
+    MOEI_(store)(lanes + MOEI_LANES, b);
+    MOEI_(store)(lanes + 2 * MOEI_LANES, c);
+    MOEI_(store)(lanes + 3 * MOEI_LANES, d);
+    for (r = 0; r < 4; r++)
+        for (p[r] = lanes[r * MOEI_LANES], l = 1; l < MOEI_LANES; l++)
+            p[r] += lanes[r * MOEI_LANES + l];
+}
+#endif
+
+/* c(i,j) += a_i . b_j, or without += ; rows of k numbers */
+static MOEI_APART MOEI_TARGET void MOEI_(dots)(
+    int m, int n, int k, const moe_real *a, ptrdiff_t a_row, const moe_real *b,
+    ptrdiff_t b_row, int add, moe_real *c, ptrdiff_t c_row, ptrdiff_t c_col)
+{
+    enum { L = MOEI_IN_ORDER ? 1 : MOEI_LANES };
+    MOEI_V s0, s1, s2, s3, y;
+    moe_real sum[4];
+    int i, j, l, some, rows;
+
+    for (i = 0; i < m; i += rows)
+        for (rows = m - i < 4 ? 1 : 4, j = 0; j < n; j++) {
+            const moe_real *p = a + i * a_row, *q = b + j * b_row;
+
+            s0 = s1 = s2 = s3 = MOEI_(splat)((moe_real)0);
+            for (l = 0; l < k; l += L) {
+                some = moei_min(k - l, L);
+                y = MOEI_(load_n)(q + l, some);
+                s0 = MOEI_(madd)(MOEI_(load_n)(p + l, some), y, s0);
+                if (rows < 4)
+                    continue;
+                s1 = MOEI_(madd)(MOEI_(load_n)(p + a_row + l, some), y, s1);
+                s2 = MOEI_(madd)(MOEI_(load_n)(p + 2 * a_row + l, some), y,
+                                 s2);
+                s3 = MOEI_(madd)(MOEI_(load_n)(p + 3 * a_row + l, some), y,
+                                 s3);
+            }
+            MOEI_(sum4)(sum, s0, s1, s2, s3);
+            for (l = 0; l < rows; l++) {
+                moe_real *to = c + (i + l) * c_row + j * c_col;
+                *to = add ? *to + sum[l] : sum[l];
+            }
+        }
+}
+
+/* dx (in,N) = W dy */
+static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
+                                      const moe_real *dy, const moe_real *w,
+                                      moe_real *dx)
+{
+    if (MOEI_LANES == 1 || width == 1)
+        MOEI_(dots)(in, n, out, w, out, dy, out, 0, dx, 1, in);
+#if MOEI_LANES > 1
+    else {
+        moei_product p = {in, width, 0, w, out, 1, dy, width, moei_zeros, 0, 0,
+                          0, dx, width};
+        MOEI_(deep_product)(&p, out, 0);
+    }
+#endif
+    (void)width;
+}
+
+/* dW (in,out) += scale x dy', or without += ; x NULL: one row of ones */
+static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
+                                     const moe_real *dy, moe_real scale,
+                                     int add, moe_real *dw)
+{
+    const int whole = out - out % MOEI_LANES;
+    int i, j;
+
+    for (i = 0; i < in; i++, dw += out) {
+        const moe_real a = x ? scale * x[i] : scale;
+        const MOEI_V all = MOEI_(splat)(a);
+
+        for (j = 0; j < whole; j += MOEI_LANES) {
+            const MOEI_V d = MOEI_(load)(dy + j);
+            MOEI_(store)(dw + j, add ? MOEI_(madd)(all, d, MOEI_(load)(dw + j))
+                                     : MOEI_(mul)(all, d));
+        }
+        for (; j < out; j++)
+            dw[j] = add ? a * dy[j] + dw[j] : a * dy[j];
+    }
+}
+
+/* dW (in,out) += x dy', db (out) += sums of dy; or without += .  Every sum goes
+   over the cases in their order. */
+static MOEI_TARGET void MOEI_(weights)(
+    int n, int width, int in, int out, const moe_real *x, const moe_real *dy,
+    int add, moe_real *db, moe_real *dw, moe_real *room)
+{
+    if (MOEI_LANES == 1 || n == 1) {
+        MOEI_(outer)(1, out, NULL, dy, 1, add, db);
+        MOEI_(outer)(in, out, x, dy, 1, add, dw);
+    }
+#if MOEI_LANES > 1
+    else if (width > 1 && !MOEI_IN_ORDER && (out < MOEI_LANES || in < 4)) {
+        MOEI_(dots)(in, out, n, x, width, dy, width, add, dw, out, 1);
+        MOEI_(dots)(out, 1, n, dy, width, moei_ones, 0, add, db, 1, 0);
+    } else {
+        const moe_real *d = width > 1 ? room : dy;
+        const moei_product p = {1, out, n, moei_ones, 0, 0, d, out,
+                                add ? db : moei_zeros, 0, add, 0, db, 0};
+        const moei_product q = {in, out, n, x, width > 1 ? width : 1,
+                                width > 1 ? 1 : in, d, out, add ? dw
+                                : moei_zeros, add ? out : 0, add, 0, dw, out};
+        if (width > 1)
+            moei_transpose(out, n, dy, width, NULL, room, out);
+        MOEI_(product)(&p);
+        MOEI_(product)(&q);
+    }
+#endif
+    (void)width, (void)room;
+}
+#endif
+
+/* ---------------------------------------------------- number by number */
+/* In strips of a constant length, which compilers make vectors of. */
+/* y = f(y): all but log by way of e^a - 1 = q and 2^k = power rest, where a is
+   y, -y or -2|y|. */
+static MOEI_TARGET void MOEI_(apply_strip)(int f, moe_real *y)
+{
+    const moei_bits keep = f == MOE_ACT_TANH ? ~MOEI_SIGN_BIT : ~(moei_bits)0;
+    const moe_real factor = f == MOE_ACT_TANH ? (moe_real)-2
+                          : f == MOEI_EXP || f == MOE_ACT_ELU ? 1 : -1;
+    moe_real q[MOEI_STRIP], power[MOEI_STRIP], rest[MOEI_STRIP];
+    int l;
+
+    if (f == MOEI_LOG) {
+        for (l = 0; l < MOEI_STRIP; l++)
+            y[l] = moei_log(y[l]);
+        return;
+    }
+    for (l = 0; l < MOEI_STRIP; l++)
+        q[l] = moei_exp_parts(factor * moei_from_bits(moei_to_bits(y[l])
+                                                      & keep),
+                              &power[l], &rest[l]);
+    if (f == MOEI_EXP)
+        for (l = 0; l < MOEI_STRIP; l++)
+            y[l] = (1 + q[l]) * power[l] * rest[l];
+    else if (f == MOE_ACT_TANH)
+        for (l = 0; l < MOEI_STRIP; l++)
+            y[l] = moei_tanh_of(y[l], q[l], power[l] * rest[l]);
+    else if (f == MOE_ACT_ELU)
+        for (l = 0; l < MOEI_STRIP; l++)
+            y[l] = y[l] > 0 ? y[l] : q[l] * power[l] * rest[l]
+                                   + (power[l] * rest[l] - 1);
+    else
+        for (l = 0; l < MOEI_STRIP; l++) {
+            const moe_real g = 1 / (1 + (1 + q[l]) * power[l] * rest[l]);
+            y[l] = f == MOE_ACT_SILU ? y[l] * g : g;
+        }
+}
+
+/* From one array to a strip, n numbers, fewer than it has, or back. */
+MOEI_PUT MOEI_(copy_some)(const int back, int n, const moe_real *from,
+                          moe_real *to)
+{
+    enum { L = MOEI_LANES };
+    int k;
+
+    for (; n > 0; n -= L, from += L, to += L) {
+        k = moei_min(n, L);
+        MOEI_(store_n)(to, back ? k : L, MOEI_(load_n)(from, back ? L : k));
+    }
+}
+
+/* y (count) = f(y) */
+static MOEI_TARGET void MOEI_(apply)(int f, int count, moe_real *y)
+{
+    moe_real last[MOEI_STRIP] = {0};
+
+    for (; count >= MOEI_STRIP; count -= MOEI_STRIP, y += MOEI_STRIP)
+        MOEI_(apply_strip)(f, y);
+    if (count == 0)
+        return;
+    MOEI_(copy_some)(0, count, y, last);
+    MOEI_(apply_strip)(f, last);
+    MOEI_(copy_some)(1, count, last, y);
+}
+
+#ifndef MOE_PREDICT_ONLY
+static MOEI_TARGET void MOEI_(slope_strip)(int f, const moe_real *y,
+                                           moe_real *dy)
+{
+    moe_real g[MOEI_STRIP];
+    int l;
+
+    if (f == MOE_ACT_RELU)
+        for (l = 0; l < MOEI_STRIP; l++)
+            dy[l] = moei_from_bits(moei_to_bits(dy[l])
+                                   & -(moei_bits)(y[l] > 0));
+    else if (f == MOE_ACT_TANH)
+        for (l = 0; l < MOEI_STRIP; l++)
+            dy[l] *= 1 - y[l] * y[l];
+    else if (f == MOE_ACT_LOGISTIC)
+        for (l = 0; l < MOEI_STRIP; l++)
+            dy[l] *= y[l] * (1 - y[l]);
+    else if (f == MOE_ACT_ELU)
+        for (l = 0; l < MOEI_STRIP; l++)
+            dy[l] *= y[l] > 0 ? 1 : y[l] + 1;
+    else {                                  /* silu: g (1 + a (1 - g)) */
+        for (l = 0; l < MOEI_STRIP; l++)
+            g[l] = y[l];
+        MOEI_(apply_strip)(MOE_ACT_LOGISTIC, g);
+        for (l = 0; l < MOEI_STRIP; l++)
+            dy[l] *= g[l] * (1 + y[l] * (1 - g[l]));
+    }
+}
+
+/* dy (count) *= f'(a), by y = f(a), but silu by a itself */
+static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
+                                     moe_real *dy)
+{
+    moe_real last[2][MOEI_STRIP] = {{0}, {0}};
+
+    for (; count >= MOEI_STRIP; count -= MOEI_STRIP) {
+        MOEI_(slope_strip)(f, y, dy);
+        y += MOEI_STRIP, dy += MOEI_STRIP;
+    }
+    if (count == 0)
+        return;
+    MOEI_(copy_some)(0, count, y, last[0]);
+    MOEI_(copy_some)(0, count, dy, last[1]);
+    MOEI_(slope_strip)(f, last[0], last[1]);
+    MOEI_(copy_some)(1, count, last[1], dy);
+}
+#endif
+
+/* ------------------------------------------------- features and cases */
+/* y (rows,N) = (x - shift) factor, shift + factor x, or (x - shift) / factor,
+   where shift and factor have a number for each row */
+MOEI_OP MOEI_(scaled)(moei_scaling how, MOEI_V x, MOEI_V shift, MOEI_V factor)
+{
+    return how == MOEI_SCALE_OUT ? MOEI_(madd)(factor, x, shift)
+         : how == MOEI_SCALE_IN ? MOEI_(mul)(MOEI_(sub)(x, shift), factor)
+                                : MOEI_(div)(MOEI_(sub)(x, shift), factor);
+}
+
+static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
+                                     const moe_real *x, const moe_real *shift,
+                                     const moe_real *factor, moe_real *y)
+{
+    const int N = MOEI_LANES == 1 ? 1 : width;
+    MOEI_V s, f;
+    int i, c, k;
+
+    for (i = 0; i < rows && N == 1; i += MOEI_LANES) {
+        k = moei_min(rows - i, MOEI_LANES);
+        s = MOEI_(load_n)(shift + i, k);
+        f = MOEI_(load_n)(factor + i, k);
+        MOEI_(store_n)(y + i, k, MOEI_(scaled)(how, MOEI_(load_n)(x + i, k), s,
+                                               f));
+    }
+    for (i = 0; i < rows && N > 1; i++) {
+        s = MOEI_(splat)(shift[i]);
+        f = MOEI_(splat)(factor[i]);
+        for (c = i * N; c < (i + 1) * N; c += MOEI_LANES)
+            MOEI_(store)(y + c, MOEI_(scaled)(how, MOEI_(load)(x + c), s, f));
+    }
+}
+
+/* p = softmax of s over the rows, after the largest s is taken out; with log_p
+   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
+   log_p.   s, p, log_p (rows,N) */
+static MOEI_TARGET void MOEI_(softmax_one)(
+    int rows, const moe_real *s, moe_real *p, moe_real *log_p, moe_real *lse)
+{
+    moe_real top = -MOEI_LARGEST, sum = 0;
+    int i;
+
+    for (i = 0; i < rows; i++)
+        top = top > s[i] ? top : s[i];
+    top = MOEI_LARGEST < top ? MOEI_LARGEST : top;
+    for (i = 0; i < rows; i++) {
+        const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
+        const moe_real a = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
+        if (log_p != NULL)
+            log_p[i] = a;
+        p[i] = rows <= 8 ? moei_exp(a) : a;
+    }
+    if (rows > 8)
+        MOEI_(apply)(MOEI_EXP, rows, p);
+    for (i = 0; i < rows; i++)
+        sum += p[i];
+    for (i = 0; i < rows; i++)
+        p[i] /= sum;
+    if (log_p == NULL)
+        return;
+    sum = moei_log(sum);
+    for (i = 0; i < rows; i++)
+        log_p[i] -= sum;
+    *lse = top + sum;
+}
+
+#if MOEI_LANES > 1
+static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
+                                             moe_real *p, moe_real *log_p,
+                                             moe_real *lse)
+{
+    const MOEI_V most = MOEI_(splat)(MOEI_LARGEST);
+    const MOEI_V least = MOEI_(splat)(-MOEI_LARGEST);
+    moe_real sums[MOEI_PANEL];
+    MOEI_V top, sum, a;
+    int i, c, all = rows * N;
+
+    for (c = 0; c < N; c += MOEI_LANES) {
+        for (top = least, i = c; i < all; i += N)
+            top = MOEI_(max)(top, MOEI_(load)(s + i));
+        top = MOEI_(min)(most, top);
+        for (i = c; i < all; i += N) {
+            a = MOEI_(max)(least, MOEI_(min)(most, MOEI_(load)(s + i)));
+            a = MOEI_(sub)(a, top);
+            if (log_p != NULL)
+                MOEI_(store)(log_p + i, a);
+            MOEI_(store)(p + i, a);
+        }
+        if (log_p != NULL)
+            MOEI_(store)(lse + c, top);
+    }
+    MOEI_(apply)(MOEI_EXP, all, p);
+    for (c = 0; c < N; c += MOEI_LANES) {
+        for (sum = MOEI_(splat)((moe_real)0), i = c; i < all; i += N)
+            sum = MOEI_(add)(sum, MOEI_(load)(p + i));
+        for (i = c; i < all; i += N)
+            MOEI_(store)(p + i, MOEI_(div)(MOEI_(load)(p + i), sum));
+        MOEI_(store)(sums + c, sum);
+    }
+    if (log_p == NULL)
+        return;
+    MOEI_(apply)(MOEI_LOG, N, sums);
+    for (c = 0; c < N; c += MOEI_LANES) {
+        sum = MOEI_(load)(sums + c);
+        MOEI_(store)(lse + c, MOEI_(add)(MOEI_(load)(lse + c), sum));
+        for (i = c; i < all; i += N)
+            MOEI_(store)(log_p + i, MOEI_(sub)(MOEI_(load)(log_p + i), sum));
+    }
+}
+#endif
+
+static MOEI_TARGET void MOEI_(softmax)(int n, int width, int rows,
+                                       const moe_real *s, moe_real *p,
+                                       moe_real *log_p, moe_real *lse)
+{
+#if MOEI_LANES > 1
+    if (width > 1)
+        MOEI_(softmax_panel)(width, rows, s, p, log_p, lse);
+    else
+#endif
+        for (; n > 0; n--, s += rows, p += rows, lse++) {
+            MOEI_(softmax_one)(rows, s, p, log_p, lse);
+            log_p = log_p ? log_p + rows : NULL;
+        }
+    (void)width;
+}
+
+/* y (rows,N) += p o, or without += ;  p (N)   o (rows,N) */
+static MOEI_TARGET void MOEI_(blend)(int n, int width, int rows, int add,
+                                     const moe_real *p, const moe_real *o,
+                                     moe_real *y)
+{
+    const int N = MOEI_LANES == 1 ? 1 : width;
+    MOEI_V a, b;
+    int i, c, k;
+
+    for (c = 0; c < n && N == 1; c++, o += rows, y += rows)
+        for (a = MOEI_(splat)(p[c]), i = 0; i < rows; i += MOEI_LANES) {
+            k = moei_min(rows - i, MOEI_LANES);
+            b = MOEI_(load_n)(o + i, k);
+            MOEI_(store_n)(y + i, k, add
+                ? MOEI_(madd)(a, b, MOEI_(load_n)(y + i, k))
+                : MOEI_(mul)(a, b));
+        }
+    for (c = 0; c < N && N > 1; c += MOEI_LANES)
+        for (a = MOEI_(load)(p + c), i = c; i < rows * N; i += N) {
+            b = MOEI_(load)(o + i);
+            MOEI_(store)(y + i, add ? MOEI_(madd)(a, b, MOEI_(load)(y + i))
+                                    : MOEI_(mul)(a, b));
+        }
+}
+
+#ifndef MOE_PREDICT_ONLY
+/* Whether all |x| < 2^exponent, read off the bits: what is as large as that or
+   not finite carries into the sign bit. */
+static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
+                                        const moe_real *x)
+{
+    const moei_bits add = (moei_bits)(MOEI_BIAS + 2 - exponent)
+                        << MOEI_FRACTION;
+    moei_bits any[MOEI_STRIP] = {0}, all = 0;
+    size_t i = 0;
+    int l;
+
+    for (; i + MOEI_STRIP <= count; i += MOEI_STRIP)
+        for (l = 0; l < MOEI_STRIP; l++)
+            any[l] |= (moei_to_bits(x[i + (size_t)l]) & MOEI_INFINITY_BITS)
+                    + add;
+    for (; i < count; i++)
+        all |= (moei_to_bits(x[i]) & MOEI_INFINITY_BITS) + add;
+    for (l = 0; l < MOEI_STRIP; l++)
+        all |= any[l];
+    return (all & MOEI_SIGN_BIT) == 0;
+}
+
+/* y (count) = a - b */
+static MOEI_TARGET void MOEI_(subtract)(int count, const moe_real *a,
+                                        const moe_real *b, moe_real *y)
+{
+    int i, k;
+
+    for (i = 0; i < count; i += MOEI_LANES) {
+        k = moei_min(count - i, MOEI_LANES);
+        MOEI_(store_n)(y + i, k, MOEI_(sub)(MOEI_(load_n)(a + i, k),
+                                            MOEI_(load_n)(b + i, k)));
+    }
+}
+
+/* e (N) = sum of a b over the rows;   a, b (rows,N) */
+static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
+                                   const moe_real *a, const moe_real *b,
+                                   moe_real *e)
+{
+    const int N = MOEI_LANES == 1 ? 1 : width;
+    MOEI_V sum;
+    int i, c;
+
+    for (c = 0; c < n && N == 1; c++, a += rows, b += rows)
+        MOEI_(dots)(1, 1, rows, a, 0, b, 0, 0, e + c, 0, 0);
+    for (c = 0; c < N && N > 1; c += MOEI_LANES) {
+        for (sum = MOEI_(splat)((moe_real)0), i = c; i < rows * N; i += N)
+            sum = MOEI_(madd)(MOEI_(load)(a + i), MOEI_(load)(b + i), sum);
+        MOEI_(store)(e + c, sum);
+    }
+}
+
+/* w (n) after one step along the scaled gradient g, with moments v and u:
+     SGD       w -= rate (g + decay w)
+     momentum  v = momentum v + g + decay w;   w -= rate v
+     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
+    const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
+    const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
+    moe_real *MOEI_RESTRICT u)
+{
+    const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
+    const moe_real momentum = r->momentum, second = r->second_scale;
+    int l;
+
+    if (u == NULL)
+        for (l = 0; l < count; l++) {
+            v[l] = momentum * v[l] + scale * g[l] + decay * w[l];
+            w[l] -= rate * v[l];
+        }
+    else
+        for (l = 0; l < count; l++) {
+            const moe_real gl = scale * g[l];
+            v[l] += (1 - MOEI_BETA_1) * (gl - v[l]);
+            u[l] += (1 - MOEI_BETA_2) * (gl * gl - u[l]);
+            w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
+                  + decay * w[l];
+        }
+}
+
+static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
+                                      moe_real *w, const moe_real *g,
+                                      moe_real *v, moe_real *u)
+{
+    const moe_real step = -rule->rate * rule->scale;
+    const moe_real keep = 1 - rule->rate * rule->decay;
+    const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
+    size_t i = 0;
+
+    for (; v == NULL && i + MOEI_LANES <= n; i += MOEI_LANES)
+        MOEI_(store)(w + i, MOEI_(madd)(steps, MOEI_(load)(g + i),
+            MOEI_(mul)(keeps, MOEI_(load)(w + i))));
+    for (; v == NULL && i < n; i++)
+        w[i] = step * g[i] + keep * w[i];
+    for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
+        MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
+                            u ? u + i : NULL);
+    for (; i < n; i++)
+        MOEI_(update_strip)(rule, 1, w + i, g + i, v + i, u ? u + i : NULL);
+}
+#endif
+
+static const moei_loops MOEI_(loops) = {
+    MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
+    MOEI_(forward), MOEI_(apply), MOEI_(scale), MOEI_(softmax), MOEI_(blend),
+#ifndef MOE_PREDICT_ONLY
+    MOEI_(inputs), MOEI_(weights), MOEI_(outer), MOEI_(slope),
+    MOEI_(are_below), MOEI_(subtract), MOEI_(dot), MOEI_(update)
+#endif
+};
+
+#ifndef MOEI_ONE_SET
+#undef MOEI_
+#undef MOEI_V
+#undef MOEI_TARGET
+#undef MOEI_DO
+#undef MOEI_MASK
+#endif
+#undef MOEI_OP
+#undef MOEI_PUT
+#undef MOEI_LANES
+#endif /* MOEI_LANES */
+/* ------------------------------------------- the sets, and which is here */
+#if defined(MOE_IMPLEMENTATION) && !defined(MOEI_SETS)
+#define MOEI_SETS
+#ifndef MOEI_ONE_SET
+#define MOEI_LANES 1
+#include MOE_FILE
+#define MOEI_LANES (16 / MOEI_REAL_SIZE)
+#include MOE_FILE
+#ifdef MOEI_X86
+#define MOEI_LANES (32 / MOEI_REAL_SIZE)
+#include MOE_FILE
+#define MOEI_LANES (64 / MOEI_REAL_SIZE)
+#include MOE_FILE
+#endif
+#endif
+
+/* Narrow to wide. */
+static const moei_loops *const moei_sets[] = {
+#ifdef MOEI_ONE_SET
+    &MOEI_(loops)
+#else
+    &moei_plain_loops, &moei_128_loops,
+#ifdef MOEI_X86
+    &moei_256_loops, &moei_512_loops
+#endif
+#endif
+};
+
+/* How many of them this processor has. */
+static int moei_count_sets(void)
+{
+    int all = (int)(sizeof moei_sets / sizeof *moei_sets);
+
+#if defined(MOEI_X86) && !defined(MOEI_ONE_SET)
+    all -= !moei_has(512) + !moei_has(256);
+#endif
+    return all;
+}
+
+/* The set of vectors of so many bits, 0 for the widest; -1: not here. */
+static int moei_find_set(int bits)
+{
+    int i = moei_count_sets() - 1;
+
+    while (bits != 0 && i >= 0 && moei_sets[i]->bits != bits)
+        i--;
+    return i;
+}
+
+/* Where there is but one, the compiler is told which. */
+MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
+{
+    return moei_sets[sizeof moei_sets > sizeof *moei_sets ? m->set : 0];
+}
+
 MOEI_CONTRACT_AGAIN
-#endif /* MOEI_AGAIN */
+#endif /* MOEI_SETS */
 #endif /* MOE_IMPLEMENTATION */
+
+/* Revision history
+     0.2  2026-11-29  The inside rebuilt: arrays are (features, cases), one case
+                      a plain vector; vectors over intrinsics; modes; moe_learn;
+                      moe_predict computes y alone; names by the field's terms;
+                      gate.balance for every mixture; only finite weights are
+                      written, under -ffast-math, too; files in any order.
+     0.1  2026-11-01  First version.                                         */

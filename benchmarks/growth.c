@@ -60,14 +60,15 @@ static void open_mixture(moe *m, int experts, int series)
     config.experts = experts;
     config.hidden[0] = UNITS;
     config.top_k = series == DENSE_256 ? 0 : 2;
-    config.rows = series == PREDICT_1 ? 1 : CASES;
-    config.use = series == STEP_256 ? MOE_USE_LEARN : MOE_USE_PREDICT;
+    config.block = series == PREDICT_1 ? 1 : CASES;
+    config.mode = series == STEP_256 ? MOE_MODE_GRADIENT : MOE_MODE_PREDICT;
     if (moe_open(m, &config, NULL, 0) != MOE_OK) {
-        fprintf(stderr, "growth: %d experts: %s\n", experts, m->why);
+        fprintf(stderr, "growth: %d experts: %s\n", experts, m->error);
         exit(1);
     }
-    gate = moe_find(&config, experts, 0);
-    fill(m->own + gate.weight, (size_t)gate.in * (size_t)gate.out, 0.0625f);
+    gate = moe_layer_at(&config, experts, 0);
+    fill(m->weights + gate.weight, (size_t)gate.in * (size_t)gate.out,
+         0.0625f);
 }
 
 /* All cases once. */

@@ -1,6 +1,6 @@
-/* load.c - how fast a model file of 10 MB becomes a moe: moe_load_from and
-   moe_view beside memcpy of the same bytes, sample by sample in turn, the
-   median of 101. */
+/* load.c - how fast a model file of 10 MB becomes a moe: moe_load_memory and
+   moe_load_in_place beside memcpy of the same bytes, sample by sample in turn,
+   the median of 101. */
 #define _POSIX_C_SOURCE 200112L
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +13,11 @@
 
 #define SAMPLES 101
 
-enum { COPY, LOAD, VIEW, WAYS };
+enum { COPY, LOAD, IN_PLACE, WAYS };
 
-static const char *const name[] = {"memcpy", "moe_load_from", "moe_view"};
+static const char *const name[] = {
+    "memcpy", "moe_load_memory", "moe_load_in_place"
+};
 
 static double nanoseconds(void)
 {
@@ -48,8 +50,8 @@ static moe_config model(void)
     config.inputs = config.outputs = 256;
     config.hidden[0] = 1024;
     config.experts = 5;
-    config.rows = 1;
-    config.use = MOE_USE_PREDICT;
+    config.block = 1;
+    config.mode = MOE_MODE_PREDICT;
     return config;
 }
 
@@ -64,10 +66,10 @@ int main(void)
 
     if (moe_open(&m, &config, memory, need) != MOE_OK)
         return 1;
-    bytes = moe_save_bytes(&m, MOE_USE_PREDICT);
+    bytes = moe_save_bytes(&m, MOE_MODE_PREDICT);
     file = found(malloc(bytes));
     copy = found(malloc(bytes));
-    if (moe_save_to(&m, MOE_USE_PREDICT, file, bytes) != MOE_OK)
+    if (moe_save_memory(&m, MOE_MODE_PREDICT, file, bytes) != MOE_OK)
         return 1;
     for (i = 0; i < SAMPLES; i++)
         for (way = 0; way < WAYS; way++) {
@@ -76,15 +78,16 @@ int main(void)
             if (way == COPY)
                 memcpy(copy, file, bytes);
             else if ((way == LOAD
-                      ? moe_load_from(&m, file, bytes, &config, memory, need)
-                      : moe_view(&m, file, bytes, &config, memory, need))
+                      ? moe_load_memory(&m, file, bytes, &config, memory, need)
+                      : moe_load_in_place(&m, file, bytes, &config, memory,
+                                          need))
                      != MOE_OK)
                 return 1;
             sample[way][i] = nanoseconds() - start;
         }
     for (way = 0; way < WAYS; way++) {
         qsort(sample[way], SAMPLES, sizeof **sample, by_value);
-        printf("%-14s %8.3f ms, %5.2f GB/s, memcpy x %.2f\n", name[way],
+        printf("%-17s %8.3f ms, %5.2f GB/s, memcpy x %.2f\n", name[way],
                sample[way][SAMPLES / 2] / 1e6,
                (double)bytes / sample[way][SAMPLES / 2],
                sample[way][SAMPLES / 2] / sample[COPY][SAMPLES / 2]);

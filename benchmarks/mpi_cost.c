@@ -48,9 +48,9 @@ static void open_net(moe *m, int outputs, int hidden)
     config.experts = 1;
     config.hidden[0] = hidden;
     config.loss = MOE_LOSS_BLEND;
-    config.rows = CASES;
+    config.block = CASES;
     if (moe_open(m, &config, NULL, 0) != MOE_OK) {
-        fprintf(stderr, "mpi_cost: %s\n", m->why);
+        fprintf(stderr, "mpi_cost: %s\n", m->error);
         MPI_Abort(MPI_COMM_WORLD, 1);
     }
 }

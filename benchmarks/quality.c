@@ -326,7 +326,7 @@ static double test_error(moe *m, const Table *test, const Set *set)
 
 typedef struct Result {
     double error;           /* on the test part                              */
-    double won;             /* largest share of training cases an expert won */
+    double share;           /* largest share of training cases an expert won */
     double imbalance, dead; /* of the report on the training part            */
     int parameters, epochs;
 } Result;
@@ -341,14 +341,14 @@ static Result run(const moe_config *config, const moe_training *training,
     moe m;
 
     if (moe_open(&m, config, NULL, 0) != MOE_OK)
-        give_up(m.why, set->name);
+        give_up(m.error, set->name);
     if (moe_train(&m, &train, validation.n ? &validation : NULL, training,
                   NULL) != MOE_OK)
-        give_up(m.why, set->name);
+        give_up(m.error, set->name);
     if (moe_evaluate(&m, &train, &report) != MOE_OK)
-        give_up(m.why, set->name);
+        give_up(m.error, set->name);
     result.error = test_error(&m, &split->test, set);
-    result.won = (double)report.imbalance / config->experts;
+    result.share = (double)report.imbalance / config->experts;
     result.imbalance = (double)report.imbalance;
     result.dead = report.dead;
     result.parameters = (int)m.trained_count;
@@ -643,8 +643,8 @@ static int count_collapsed(const Collapse *c, const char *folder,
 
         split_make(&split, set, &all, &test, s);
         result = run(&config, &training, set, &split);
-        collapsed += result.won > COLLAPSED;
-        largest = result.won > largest ? result.won : largest;
+        collapsed += result.share > COLLAPSED;
+        largest = result.share > largest ? result.share : largest;
         split_free(&split);
     }
     printf("  %-10s %2dx%-2d %-8s %-14s %3d of %d, largest share %3.0f %%\n",
@@ -680,7 +680,7 @@ static int count_all_collapsed(const char *folder, uint64_t seed)
 
 #define SPARSE_RUNS 10
 #define BALANCE_RATE 0.01
-#define BALANCE 0.1
+#define BALANCE_LOSS 0.1
 #define BALANCED 1.5        /* the largest imbalance of a balanced mixture */
 
 /* Mixtures of 16 experts with 8 hidden units; the first is the network that
@@ -688,7 +688,7 @@ static int count_all_collapsed(const char *folder, uint64_t seed)
 typedef struct Gating {
     const char *name;
     int experts, hidden, top_k;
-    double balance_rate, balance;
+    double balance_rate, balance_loss;
     moe_loss loss;
 } Gating;
 
@@ -700,8 +700,8 @@ static const Gating gatings[] = {
     {"top 2, blend", 16, 8, 2, 0, 0, MOE_LOSS_BLEND},
     {"  balance_rate, mixture", 16, 8, 2, BALANCE_RATE, 0, MOE_LOSS_MIXTURE},
     {"  balance_rate, blend", 16, 8, 2, BALANCE_RATE, 0, MOE_LOSS_BLEND},
-    {"  balance, mixture", 16, 8, 2, 0, BALANCE, MOE_LOSS_MIXTURE},
-    {"  balance, blend", 16, 8, 2, 0, BALANCE, MOE_LOSS_BLEND}
+    {"  balance_loss, mixture", 16, 8, 2, 0, BALANCE_LOSS, MOE_LOSS_MIXTURE},
+    {"  balance_loss, blend", 16, 8, 2, 0, BALANCE_LOSS, MOE_LOSS_BLEND}
 };
 
 static void run_gating(Result *results, const Gating *g, const Set *set,
@@ -717,7 +717,7 @@ static void run_gating(Result *results, const Gating *g, const Set *set,
         config = config_for(set, g->experts, g->hidden, g->loss,
                             seed + (uint64_t)i);
         config.top_k = g->top_k;
-        config.balance = (moe_real)g->balance;
+        config.balance_loss = (moe_real)g->balance_loss;
         results[i] = run(&config, &training, set, splits + i);
     }
 }
@@ -738,7 +738,7 @@ static int print_gating(const Gating *g, const Result *results,
         dead += results[i].dead / SPARSE_RUNS;
         worst = fmax(worst, results[i].imbalance);
     }
-    missed = g->balance + g->balance_rate > 0
+    missed = g->balance_loss + g->balance_rate > 0
           && (dead > 0 || worst >= BALANCED);
     printf("  %-23s %6d", g->name, results[0].parameters);
     mean = print_mean(a, SPARSE_RUNS);
@@ -795,11 +795,11 @@ static int try_sparse(const char *folder, uint64_t seed)
 
     printf("16 experts of 8 hidden units, of which 2 run for a case, beside "
            "all of them and\none network of 16 hidden units.  balance_rate "
-           "%g, balance %g, else the\nlibrary's defaults.  differ: less the "
-           "network, paired; dead: experts that win\nno case of the training "
-           "part; worst: the largest imbalance of a run; *: an\nexpert died, "
-           "or worst is not below %g.  With labels mixture and blend are the "
-           "same\nloss.\n", BALANCE_RATE, BALANCE, BALANCED);
+           "%g, balance_loss %g, else the\nlibrary's defaults.  differ: less "
+           "the network, paired; dead: experts that win\nno case of the "
+           "training part; worst: the largest imbalance of a run; *: an\n"
+           "expert died, or worst is not below %g.  With labels mixture and "
+           "blend are the same\nloss.\n", BALANCE_RATE, BALANCE_LOSS, BALANCED);
     for (i = 0; i < COUNT(names); i++)
         missed += try_sparse_set(names[i], folder, seed);
     return missed;

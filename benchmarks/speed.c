@@ -1,7 +1,7 @@
 /* speed.c - how fast is moe.h?  The same work, with the same weights, by
    moe.h and by other systems, one core, sample by sample in turn.
 
-     speed [--csv] [--quick] [--only TEXT]
+     speed [--csv] [--quick] [--least] [--only TEXT] [--bits BITS]
 
    The exit status is 1 when a system gives another result than moe.h.      */
 
@@ -46,23 +46,37 @@ typedef struct Plan {
     {text " step b1", STEP, experts, {__VA_ARGS__}, 1, 1, 0, 0, 0},            \
     {text " step b256", STEP, experts, {__VA_ARGS__}, 256, 256, 0, 0, 0}
 
+/* Small groups, in a block of the default size. */
+#define GROUPS_OF(text, ...)                                                \
+    {text " predict b4", PREDICT, 1, {__VA_ARGS__}, 4, 64, 0, 0, 0},           \
+    {text " predict b8", PREDICT, 1, {__VA_ARGS__}, 8, 64, 0, 0, 0},           \
+    {text " predict b32", PREDICT, 1, {__VA_ARGS__}, 32, 64, 0, 0, 0}
+#define TOP_2(text, task, rows)                                             \
+    {"top-2 of 64 " text, task, 64, {64, 128, 64}, rows, rows, 2, 0, 0}
+
 /* One divided by the other: what choosing saves. */
-#define SPARSE "sparse 2 of 64 predict b2048"
-#define DENSE "dense 64 of 64 predict b2048"
+#define SPARSE "top-2 of 64 predict b2048"
+#define DENSE "all of 64 predict b2048"
 
 static const Plan plans[] = {
     FOUR_OF("2-6-4", 1, 2, 6, 4),
     FOUR_OF("16-32-32-4", 1, 16, 32, 32, 4),
+    FOUR_OF("4 x 16-32-4", 4, 16, 32, 4),
     FOUR_OF("64-128-128-64", 1, 64, 128, 128, 64),
+    GROUPS_OF("64-128-128-64", 64, 128, 128, 64),
+    {"64-128-128-64 learn b1", LEARN, 1, {64, 128, 128, 64}, 1, 1, 0, 0, 0},
     FOUR_OF("480-512-512-363", 1, 480, 512, 512, 363),
+    GROUPS_OF("480-512-512-363", 480, 512, 512, 363),
     FOUR_OF("8 x 64-128-64", 8, 64, 128, 64),
+    {"8 x 64-128-64 learn b1", LEARN, 8, {64, 128, 64}, 1, 1, 0, 0, 0},
     {"4 x 2-1 (1991) step b400", STEP, 4, {2, 1}, 400, 400, 0, 0, 0},
-    {"sparse 2 of 64 predict b1", PREDICT, 64, {64, 128, 64}, 1, 1, 2, 0, 0},
-    {"sparse 2 of 64 predict b256", PREDICT, 64, {64, 128, 64}, 256, 256, 2,
-     0, 0},
+    {"top-2 of 8 linear predict b1", PREDICT, 8, {16, 4}, 1, 1, 2, 0, 0},
+    TOP_2("predict b1", PREDICT, 1),
+    TOP_2("predict b256", PREDICT, 256),
     {SPARSE, PREDICT, 64, {64, 128, 64}, 2048, 2048, 2, 0, 0},
-    {"sparse 2 of 64 step b256", STEP, 64, {64, 128, 64}, 256, 256, 2, 0, 0},
-    {"sparse 2 of 64 step b2048", STEP, 64, {64, 128, 64}, 2048, 2048, 2, 0, 0},
+    TOP_2("step b256", STEP, 256),
+    TOP_2("step b2048", STEP, 2048),
+    TOP_2("learn b1", LEARN, 1),
     PRODUCTS_BY(512),
     PRODUCTS_BY(256),
     PRODUCTS_BY(128),
@@ -72,7 +86,11 @@ static const Plan plans[] = {
 };
 
 static const Peer *const peers[] = {
-    &peer_moe, &peer_plain,
+    &peer_moe,
+#if HAVE_OLD
+    &peer_old,
+#endif
+    &peer_plain,
 #if HAVE_OPENBLAS
     &peer_blas, &peer_blas_fused,
 #endif
@@ -93,7 +111,7 @@ typedef enum Outcome { NOT_RUN, TIMED, DIFFERS } Outcome;
 /* What came of one system on one workload. */
 typedef struct Cell {
     Outcome outcome;
-    double ns;                  /* per case, median                          */
+    double ns;                  /* per case, median or least                 */
     double distance;            /* of its result from moe.h's                */
     char form[80];
 } Cell;
@@ -106,7 +124,7 @@ typedef struct Row {
 
 static const char *about[MAX_PEERS];    /* NULL: this system cannot be had  */
 static Row rows[MAX_WORKLOADS];
-static int row_count, samples = MAX_SAMPLES, as_csv, pinned = -1;
+static int row_count, samples = MAX_SAMPLES, as_csv, least, pinned = -1, bits;
 static double budget = 4e8;     /* ns for a system's samples of a workload   */
 static const char *only = "";
 
@@ -158,6 +176,11 @@ static void fill(float *at, size_t count, float scale, uint64_t *state)
 
 /* ---- workloads --------------------------------------------------------- */
 
+int learns(const Workload *w)
+{
+    return w->task == STEP || w->task == LEARN;
+}
+
 /* Where a layer of so many copies stands; the next one begins behind it. */
 static Layer place(size_t *count, int copies, int in, int out)
 {
@@ -195,11 +218,11 @@ static void shape(Workload *w, const Plan *plan)
         w->outputs = plan->sizes[l + 1];
     w->layers = l;
     w->rows = plan->rows;
-    w->cases = plan->rows == 1 ? 64 : plan->rows;
+    w->cases = plan->rows < 64 ? 64 : plan->rows;
     w->block = plan->block;
     w->top_k = plan->top_k;
     w->ours_only = plan->ours_only;
-    w->bits = plan->bits;
+    w->bits = plan->bits ? plan->bits : bits;
     if (w->task == EXP || w->task == TANH)
         return;
     for (l = 0; l < w->layers; l++)
@@ -266,7 +289,7 @@ static double worse(double a, double b)
     return a > b || a != a ? a : b;
 }
 
-/* Of steps what counts is how far they moved the weights and the biases of
+/* Of learning what counts is how far it moved the weights and the biases of
    every layer, for the weights themselves hardly change. */
 static double layer_distance(const Workload *w, const Layer *layer, int copies,
                              const float *a, const float *b)
@@ -285,7 +308,7 @@ static double result_distance(const Workload *w, const Peer *peer,
     double worst = 0;
     int l;
 
-    if (w->task != STEP)
+    if (!learns(w))
         return distance((size_t)w->cases * (size_t)w->outputs, a, b, NULL);
     for (l = peer->last_layer_only ? w->layers - 1 : 0; l < w->layers; l++)
         worst = worse(layer_distance(w, &w->layer[l], w->experts, a, b),
@@ -381,10 +404,10 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *sample, int count)
+static double usual(double *sample, int count)
 {
     qsort(sample, (size_t)count, sizeof *sample, by_value);
-    return sample[count / 2];
+    return sample[least ? 0 : count / 2];
 }
 
 static void measure(Row *row)
@@ -402,8 +425,7 @@ static void measure(Row *row)
         take_round(pace, count, round, &state);
     row->usual = limits_usual();
     for (i = 0; i < count; i++) {
-        pace[i].cell->ns = median(pace[i].sample, pace[i].taken)
-                         / row->w.rows;
+        pace[i].cell->ns = usual(pace[i].sample, pace[i].taken) / row->w.rows;
         pace[i].peer->release();
     }
 }
@@ -572,6 +594,8 @@ static void print_noise(const char *before)
 
     for (r = 0; r < row_count; r++)
         noisy += limits_noisy(&rows[r].usual);
+    if (least)
+        printf("%sThe least of the samples, not the median.\n", before);
     if (noisy == 0)
         printf("%sA quiet run.\n", before);
     else
@@ -632,13 +656,18 @@ static void read_arguments(int count, char **argument)
     for (i = 1; i < count; i++)
         if (strcmp(argument[i], "--csv") == 0) {
             as_csv = 1;
+        } else if (strcmp(argument[i], "--least") == 0) {
+            least = 1;
         } else if (strcmp(argument[i], "--quick") == 0) {
             samples = 11;
             budget = 5e7;
         } else if (strcmp(argument[i], "--only") == 0 && i + 1 < count) {
             only = argument[++i];
+        } else if (strcmp(argument[i], "--bits") == 0 && i + 1 < count) {
+            bits = atoi(argument[++i]);
         } else {
-            fprintf(stderr, "usage: speed [--csv] [--quick] [--only TEXT]\n");
+            fprintf(stderr, "usage: speed [--csv] [--quick] [--least] "
+                    "[--only TEXT] [--bits BITS]\n");
             exit(2);
         }
 }

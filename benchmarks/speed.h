@@ -17,6 +17,9 @@
 #ifndef HAVE_TORCH
 #define HAVE_TORCH 0
 #endif
+#ifndef HAVE_OLD
+#define HAVE_OLD 0
+#endif
 #ifndef SPEED_PYTHON
 #define SPEED_PYTHON "python3"
 #define SPEED_SCRIPT "speed_torch.py"
@@ -25,12 +28,13 @@
 #include <stddef.h>
 
 #define MAX_LAYERS 4
-#define RATE 0.01f          /* of the training steps: plain gradient descent */
+#define RATE 0.01f          /* of steps and learning: plain gradient descent */
 
 typedef enum Task {
     PREDICT,
     STEP,                   /* the gradient, mean over the cases, and an
                                update of the weights                         */
+    LEARN,                  /* a case at a time straight into the weights    */
     PRODUCTS,               /* the layers' products alone, by vectors of
                                `bits` bits                                   */
     EXP, TANH               /* y = f(x) over an array of `cases` numbers     */
@@ -57,7 +61,7 @@ typedef struct Workload {
     int rows;               /* cases of one call                             */
     int cases;              /* all cases; the calls go round through them.
                                cases / rows is a power of 2                  */
-    int block;              /* moe_config.rows                               */
+    int block;              /* moe_config.block                              */
     size_t count;           /* parameters                                    */
     const float *params;    /* the first weights, (count)                    */
     const float *x, *d;     /* (cases,inputs), (cases,outputs)               */
@@ -72,14 +76,15 @@ typedef struct Peer {
     const char *(*prepare)(const Workload *w);      /* the form that is used,
                                        or ""; NULL: not for this one         */
     void (*result)(float *out);     /* at once after prepare: y of all cases,
-                                       or params after one step              */
+                                       or params after the first call        */
     double (*run)(int times);       /* nanoseconds of so many calls          */
     void (*release)(void);
 } Peer;
 
-extern const Peer peer_moe, peer_plain, peer_blas, peer_blas_fused, peer_fann,
-                  peer_torch;
+extern const Peer peer_moe, peer_old, peer_plain, peer_blas, peer_blas_fused,
+                  peer_fann, peer_torch;
 
+int learns(const Workload *w);  /* STEP or LEARN */
 double nanoseconds(void);
 void give_up(const char *who, const char *what);
 float *floats(size_t count);    /* zeros; free() gives them back             */

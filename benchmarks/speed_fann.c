@@ -69,7 +69,7 @@ static const char *prepare(const Workload *w)
     size_t i;
     int l;
 
-    if (w->experts > 1 || (w->task != PREDICT && w->task != STEP))
+    if (w->experts > 1 || (w->task != PREDICT && !learns(w)))
         return NULL;
     now = w;
     sizes[0] = (unsigned)w->inputs;
@@ -111,7 +111,7 @@ static void result(float *out)
 {
     int c, k;
 
-    if (now->task == STEP) {
+    if (learns(now)) {
         step(0);
         copy_weights(out, 0);
         return;
@@ -129,7 +129,7 @@ static double run(int times)
     double begin = nanoseconds();
     int i, c;
 
-    if (now->task == STEP)
+    if (learns(now))
         for (i = 0; i < times; i++)
             step(i & mask);
     else

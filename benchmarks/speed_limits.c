@@ -209,7 +209,9 @@ static double share_of(const Workload *w)
                random choices can be expected to touch
      step      read forward, read backward (not in the first layer), gradient
                read and written, and in the update gradient and weight read
-               and written: 7 or 8 times 4 bytes                             */
+               and written: 7 or 8 times 4 bytes
+     learn     the same without a gradient: weights read forward, backward and
+               in the update, and written, of the experts that run           */
 static double bytes_moved(const Workload *w, double *held)
 {
     double gate = (double)w->gate.in * w->gate.out;
@@ -218,6 +220,10 @@ static double bytes_moved(const Workload *w, double *held)
     double count = (double)w->count;
 
     *held = sizeof(float) * count * (w->task == STEP ? 2 : 1);
+    if (w->task == LEARN)
+        return sizeof(float) * (gate + (4 * (count - gate)
+                                        - (first - gate)) * share_of(w)
+                                + 2 * gate);
     if (w->task == PREDICT)
         count = gate + (count - gate) * (1 - pow(1 - share_of(w), w->rows));
     return sizeof(float) * (w->task == STEP ? 8 * count - first : count);
@@ -232,8 +238,8 @@ static double operations(const Workload *w)
 
     for (l = 0; l < w->layers; l++)
         sum += 2.0 * share_of(w) * w->experts * w->layer[l].in
-             * w->layer[l].out * (w->task != STEP ? 1 : l == 0 ? 2 : 3);
-    return sum + gate * (w->task != STEP ? 1 : 2);
+             * w->layer[l].out * (!learns(w) ? 1 : l == 0 ? 2 : 3);
+    return sum + gate * (learns(w) ? 2 : 1);
 }
 
 /* Nanoseconds per byte where so many bytes are gone through again and again:
@@ -266,7 +272,7 @@ double limit_of(const Workload *w)
         return operations(w) / by->adds.best;
     bytes = bytes_moved(w, &held);
     by_memory = bytes / w->rows * time_per_byte(held);
-    by_fma = operations(w) / widest->adds.best;
+    by_fma = operations(w) / by->adds.best;
     return by_memory > by_fma ? by_memory : by_fma;
 }
 

@@ -5,9 +5,12 @@
 #include "../moe.h"
 #include "speed.h"
 
+#define PANEL 64                /* cases of one product, as in the header    */
+
 static const Workload *now;
 static moe m;
 static float *y;
+static float *panels, *act[2];          /* of products                       */
 
 static const char *start(void)
 {
@@ -26,10 +29,28 @@ static moe_config config_of(const Workload *w)
     for (l = 0; l + 1 < w->layers; l++)
         config.hidden[l] = w->layer[l].out;
     config.loss = w->experts > 1 ? MOE_LOSS_MIXTURE : MOE_LOSS_BLEND;
-    config.rows = w->block;
+    config.block = w->block;
     config.simd = w->bits;
-    config.use = w->task == STEP ? MOE_USE_LEARN : MOE_USE_PREDICT;
+    config.mode = w->task == STEP ? MOE_MODE_GRADIENT
+                : w->task == LEARN ? MOE_MODE_LEARN : MOE_MODE_PREDICT;
     return config;
+}
+
+/* The cases as products have them: (I,PANEL), one panel after the other. */
+static void prepare_products(void)
+{
+    const int I = now->inputs;
+    int c, i, l, widest = I;
+
+    for (l = 0; l < now->layers; l++)
+        widest = now->layer[l].out > widest ? now->layer[l].out : widest;
+    panels = floats((size_t)now->cases * (size_t)I);
+    for (c = 0; c < now->cases; c++)
+        for (i = 0; i < I; i++)
+            panels[(c / PANEL * I + i) * PANEL + c % PANEL]
+                = now->x[c * I + i];
+    for (l = 0; l < 2; l++)
+        act[l] = floats((size_t)widest * PANEL);
 }
 
 /* A mixture also has gate.balance (E), which stays 0. */
@@ -38,48 +59,55 @@ static const char *prepare(const Workload *w)
     moe_config config = config_of(w);
     size_t i, balance = w->experts > 1 ? (size_t)w->experts : 0;
 
-    if (w->bits > 0 && moe_check(&config, NULL) != MOE_OK)
+    if (w->bits > 0 && moe_check_config(&config, NULL) != MOE_OK)
         return NULL;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
-        give_up("moe.h", m.why);
-    m.n = w->rows;
+        give_up("moe.h", m.error);
     if (w->count > 0 && m.trained_count != w->count + balance)
         give_up("moe.h", "the parameters are not laid out as they were");
     for (i = 0; i < w->count; i++)
-        m.own[i] = w->params[i];
+        m.weights[i] = w->params[i];
     now = w;
     y = floats((size_t)w->cases * (size_t)w->outputs);
+    if (w->task == PRODUCTS)
+        prepare_products();
     return "";
 }
 
-/* The functions are not public.  They are reached as rooms 7 to 9 do it. */
+/* The loops are not public.  y = f(y), so that the numbers are copied first. */
 static void map(void)
 {
-    moei_map1(&m, now->task == EXP ? MOEI_EXP : MOEI_TANH,
-              moei_row(y, now->cases), moei_row(now->x, now->cases));
+    moei_copy(y, now->x, (size_t)now->cases);
+    moei_loops_of(&m)->apply(now->task == EXP ? (int)MOEI_EXP
+                                              : (int)MOE_ACT_TANH,
+                             now->cases, y);
 }
 
-/* Each layer from a block array to another, and the last into y. */
+/* Each panel through all layers, and the last into y, (O,PANEL). */
 static void products(void)
 {
-    moei_view x = moei_matrix(now->x, now->rows, now->inputs), a;
-    int l;
+    const moei_loops *loops = moei_loops_of(&m);
+    const int last = now->layers - 1;
+    int c, l;
 
-    for (l = 0; l < now->layers; l++, x = a) {
-        const Layer *at = &now->layer[l];
-        a = moei_matrix(l + 1 < now->layers ? m.expert.act[l] : y, now->rows,
-                        at->out);
-        moei_product(&m, MOEI_COPY, a, moei_row(m.params + at->bias, at->out),
-                     x, moei_matrix(m.params + at->weight, at->in, at->out));
+    for (c = 0; c < now->cases; c += PANEL) {
+        const float *x = panels + c * now->inputs;
+        for (l = 0; l <= last; l++) {
+            const Layer *at = &now->layer[l];
+            float *to = l < last ? act[l % 2] : y + c * now->outputs;
+            loops->forward(PANEL, PANEL, at->in, at->out, x,
+                           m.params + at->bias, m.params + at->weight, 0, to);
+            x = to;
+        }
     }
 }
 
-static void predict(int call)
+static void predict(int call, float *to)
 {
     const float *x = now->x + (size_t)call * (size_t)now->rows
                    * (size_t)now->inputs;
 
-    moe_predict(&m, x, now->rows, y);
+    moe_predict(&m, x, now->rows, to);
 }
 
 static void step(int call)
@@ -93,21 +121,27 @@ static void step(int call)
     data.d = now->d + first * (size_t)now->outputs;
     sgd.optimizer = MOE_SGD;
     sgd.rate = RATE;
-    moe_gradient(&m, &data);
-    moe_step(&m, &sgd, 1.0f / (float)now->rows);
+    if (now->task == LEARN) {
+        moe_learn(&m, &data, &sgd);
+    } else {
+        moe_gradient(&m, &data);
+        moe_step(&m, &sgd, 1.0f / (float)now->rows);
+    }
 }
 
 static void result(float *out)
 {
     size_t i, count = (size_t)now->cases * (size_t)now->outputs;
+    size_t row = (size_t)now->rows * (size_t)now->outputs;
     const float *from = y;
 
-    if (now->task == STEP) {
+    if (learns(now)) {
         step(0);
-        from = m.own;
+        from = m.weights;
         count = now->count;
     } else if (now->task == PREDICT) {
-        moe_predict(&m, now->x, now->cases, y);
+        for (i = 0; i < count / row; i++)
+            predict((int)i, y + i * row);
     } else if (now->task == PRODUCTS) {
         products();
     } else {
@@ -125,8 +159,8 @@ static double run(int times)
 
     if (now->task == PREDICT)
         for (i = 0; i < times; i++)
-            predict(i & calls);
-    else if (now->task == STEP)
+            predict(i & calls, y);
+    else if (learns(now))
         for (i = 0; i < times; i++)
             step(i & calls);
     else if (now->task == PRODUCTS)
@@ -142,6 +176,10 @@ static void release(void)
 {
     moe_close(&m);
     free(y);
+    free(panels);
+    free(act[0]);
+    free(act[1]);
+    panels = act[0] = act[1] = NULL;
 }
 
 const Peer peer_moe = {"moe.h", 0, start, prepare, result, run, release};

@@ -128,7 +128,7 @@ static double trial(Side *side, Choice choice)
 static void choose(Side *side)
 {
     const Workload *w = side->model.w;
-    const int ways = w->task == STEP ? 12 : 2;
+    const int ways = learns(w) ? 12 : 2;
     Choice at, best = {GEMV, GEMV, GER};
     double least = 0;
     int i;
@@ -154,7 +154,7 @@ static void describe(Side *side)
     static const char *const weights[] = {"sger", "sgemm", "a loop"};
     const Choice *at = &side->use;
 
-    if (side->model.w->task == STEP)
+    if (learns(side->model.w))
         snprintf(side->form, sizeof side->form,
                  "%s forward, %s for inputs, %s for weights",
                  one[at->forward], one[at->inputs], weights[at->weights]);
@@ -164,7 +164,7 @@ static void describe(Side *side)
 
 static const char *prepare_side(Side *side, const Workload *w)
 {
-    if ((w->task != PREDICT && w->task != STEP) || w->layers < 2)
+    if ((w->task != PREDICT && !learns(w)) || (learns(w) && w->layers < 2))
         return NULL;
     model_open(&side->model, w);
     if (w->rows > 1)
@@ -182,7 +182,7 @@ static void result_side(Side *side, float *out)
 
 static const char *prepare(const Workload *w)
 {
-    return prepare_side(&open_gradient, w);
+    return w->task == LEARN ? NULL : prepare_side(&open_gradient, w);
 }
 
 static void result(float *out)
@@ -207,7 +207,7 @@ static const char *start_fused(void)
 
 static const char *prepare_fused(const Workload *w)
 {
-    return w->task == STEP ? prepare_side(&fused, w) : NULL;
+    return learns(w) ? prepare_side(&fused, w) : NULL;
 }
 
 static void result_fused(float *out)

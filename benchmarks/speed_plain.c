@@ -148,7 +148,7 @@ static const char *start(void)
 static const char *prepare(const Workload *w)
 {
     now = w;
-    if (w->task == PREDICT || w->task == STEP)
+    if (w->task == PREDICT || learns(w))
         model_open(&model, w);
     else
         mapped = floats((size_t)w->cases);
@@ -162,14 +162,14 @@ static void call(int i)
     else if (is_paper(now))
         paper_step(&model);
     else
-        model_call(&model, i, 0);
+        model_call(&model, i, now->task == LEARN);
 }
 
 static void result(float *out)
 {
-    if (now->task == PREDICT || now->task == STEP) {
+    if (now->task == PREDICT || learns(now)) {
         call(0);
-        if (now->task == STEP)
+        if (learns(now))
             memcpy(out, model.params, now->count * sizeof *out);
         else
             model_result(&model, 0, out);
@@ -190,7 +190,7 @@ static double run(int times)
 
 static void release(void)
 {
-    if (now->task == PREDICT || now->task == STEP)
+    if (now->task == PREDICT || learns(now))
         model_close(&model);
     else
         free(mapped);

@@ -90,11 +90,11 @@ static const char *prepare(const Workload *w)
     const char *form;
     int l;
 
-    if (w->task != PREDICT && w->task != STEP)
+    if (w->task != PREDICT && !learns(w))
         return NULL;
     now = w;
-    fprintf(to_child, "prepare %s %d %d %d %d %g %d", w->task == STEP
-            ? "step" : "predict", w->experts, w->top_k, w->rows, w->cases,
+    fprintf(to_child, "prepare %s %d %d %d %d %g %d", learns(w) ? "step"
+            : "predict", w->experts, w->top_k, w->rows, w->cases,
             (double)RATE, w->inputs);
     for (l = 0; l < w->layers; l++)
         fprintf(to_child, " %d", w->layer[l].out);
@@ -111,7 +111,7 @@ static const char *prepare(const Workload *w)
 
 static void result(float *out)
 {
-    size_t count = now->task == STEP ? now->count
+    size_t count = learns(now) ? now->count
                  : (size_t)now->cases * (size_t)now->outputs;
 
     ask("result");

@@ -29,8 +29,8 @@ static const Work works[] = {
     {"8 x 64-128-64 step b256", 8, 0, WIDTH, 128, WIDTH, 256, 1},
     {"8 x 64-128-64 predict b2048", 8, 0, WIDTH, 128, WIDTH, 2048, 0},
     {"8 x 64-128-64 step b2048", 8, 0, WIDTH, 128, WIDTH, 2048, 1},
-    {"sparse 2 of 64 predict b2048", 64, 2, WIDTH, 128, WIDTH, 2048, 0},
-    {"sparse 2 of 64 step b2048", 64, 2, WIDTH, 128, WIDTH, 2048, 1},
+    {"top-2 of 64 predict b2048", 64, 2, WIDTH, 128, WIDTH, 2048, 0},
+    {"top-2 of 64 step b2048", 64, 2, WIDTH, 128, WIDTH, 2048, 1},
     {"2-6-4 predict b1", 1, 0, 2, 6, 4, 1, 0},
     {"64-128-64 predict b1", 1, 0, WIDTH, 128, WIDTH, 1, 0},
     {"4 x 2-1 (1991) step b400", 4, 0, 2, 0, 1, 400, 1}
@@ -98,13 +98,13 @@ static int measure(const Work *w, int threads)
     config.inputs = w->inputs;
     config.hidden[0] = w->hidden;
     config.outputs = w->outputs;
-    config.rows = w->n;
-    config.use = w->step ? MOE_USE_LEARN : MOE_USE_PREDICT;
+    config.block = w->n;
+    config.mode = w->step ? MOE_MODE_GRADIENT : MOE_MODE_PREDICT;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
         return 1;
-    gate = moe_find(&config, w->experts, 0);
+    gate = moe_layer_at(&config, w->experts, 0);
     for (j = 0; j < (size_t)gate.in * (size_t)gate.out; j++)
-        m.own[gate.weight + j] = moei_uniform(&state);
+        m.weights[gate.weight + j] = moei_uniform(&state);
     set_threads(1);
     run(&m, w, 1);
     times = 1 + (int)(SAMPLE_NS / run(&m, w, 1));

@@ -20,7 +20,7 @@ enum { CASES = 1024, EXPERTS = 8, CHOSEN = 2, BAD_SEED = 49, START = 20,
        EPOCHS = 300, REVIVE_EVERY = 10 };
 enum { NOTHING, BALANCE, BALANCE_RATE, REVIVAL, RUNS };
 static const char *const name[RUNS] = {
-    "nothing done", "balance loss, balance = 0.5",
+    "nothing done", "balance_loss = 0.5",
     "loss-free, balance_rate = 0.01", "revival every 10 epochs"
 };
 static float x[2 * CASES], d[CASES];
@@ -45,7 +45,7 @@ static float log_of(int n)
 
 /* What a report says about the gate, and what to do: one sentence.  top_k: as
    in the configuration, 0 when all experts run; only a choice of some can be
-   balanced, by balance_rate or balance. */
+   balanced, by balance_rate or balance_loss. */
 static const char *diagnose(const moe_report *r, int experts, int top_k)
 {
     int i, sparse = top_k % experts != 0, choices = sparse ? top_k : experts;
@@ -80,14 +80,14 @@ static float chance(uint64_t *seed)
 }
 
 /* to[i] = from[i], disturbed by so much of itself */
-static void copy_part(moe_real *own, size_t to, size_t from, size_t count,
+static void copy_part(moe_real *weights, size_t to, size_t from, size_t count,
                       float disturb, uint64_t *seed)
 {
     size_t i;
 
     for (i = 0; i < count; i++)
-        own[to + i] = own[from + i]
-                    * (1 + (moe_real)(disturb * chance(seed)));
+        weights[to + i] = weights[from + i]
+                        * (1 + (moe_real)(disturb * chance(seed)));
 }
 
 /* A dead expert becomes a copy of the busiest: its weights, slightly disturbed
@@ -101,24 +101,26 @@ static void revive(moe *m, int dead, int busiest, uint64_t seed)
     const moe_config *c = &m->config;
     const moe_real log_2 = (moe_real)0.69314718;
     const float little = 0.01f;
-    moe_real *balance = m->own + m->trained_count - (size_t)c->experts;
-    moe_layer at, from, gate = moe_find(c, c->experts, 0);
+    moe_real *balance = m->weights + m->trained_count - (size_t)c->experts;
+    moe_layer at, from, gate = moe_layer_at(c, c->experts, 0);
     int l, j;
 
-    for (l = 0; (at = moe_find(c, dead, l)).out > 0; l++) {
-        from = moe_find(c, busiest, l);
-        copy_part(m->own, at.bias, from.bias, (size_t)at.out, little, &seed);
-        copy_part(m->own, at.weight, from.weight,
+    for (l = 0; (at = moe_layer_at(c, dead, l)).out > 0; l++) {
+        from = moe_layer_at(c, busiest, l);
+        copy_part(m->weights, at.bias, from.bias, (size_t)at.out, little,
+                  &seed);
+        copy_part(m->weights, at.weight, from.weight,
                   (size_t)at.in * (size_t)at.out, little, &seed);
     }
-    for (l = 1; (at = moe_find(c, c->experts, l)).out > 0; l++)
+    for (l = 1; (at = moe_layer_at(c, c->experts, l)).out > 0; l++)
         gate = at;                                  /* its last layer */
-    m->own[gate.bias + (size_t)busiest] -= log_2;
-    m->own[gate.bias + (size_t)dead] = m->own[gate.bias + (size_t)busiest];
+    m->weights[gate.bias + (size_t)busiest] -= log_2;
+    m->weights[gate.bias + (size_t)dead] =
+        m->weights[gate.bias + (size_t)busiest];
     for (j = 0; j < gate.in; j++) {
         size_t row = gate.weight + (size_t)j * (size_t)gate.out;
 
-        copy_part(m->own, row + (size_t)dead, row + (size_t)busiest, 1,
+        copy_part(m->weights, row + (size_t)dead, row + (size_t)busiest, 1,
                   little, &seed);
     }
     balance[dead] = balance[busiest];
@@ -131,7 +133,7 @@ static void revive_all(moe *m, const moe_report *r, uint64_t seed)
     moe_real *won = (moe_real *)malloc((size_t)all * sizeof *won);
 
     for (i = 0; i < all && won != NULL; i++)
-        won[i] = r->won[i];
+        won[i] = r->load[i];
     for (i = 0; i < all && won != NULL; i++) {
         if (won[i] > 0)
             continue;
@@ -177,7 +179,7 @@ static void make_cases(void)
 static void check(moe_status status, const moe *m)
 {
     if (status != MOE_OK) {
-        printf("%s\n", m->why);
+        printf("%s\n", m->error);
         exit(1);
     }
 }
@@ -234,7 +236,7 @@ static void keep_shares(float *to, const moe_report *r)
     int i;
 
     for (i = 0; i < EXPERTS; i++)
-        to[i] = r->won[i];
+        to[i] = r->load[i];
 }
 
 /* The seed is the same for all, so what collapsed is too. */
@@ -245,7 +247,7 @@ static void go_on(int run)
 
     open_mixture(&m, CHOSEN);
     collapse(&m);
-    m.config.balance = run == BALANCE ? 0.5f : 0;
+    m.config.balance_loss = run == BALANCE ? 0.5f : 0;
     printf("%s\n", name[run]);
     for (epoch = 0; epoch <= EPOCHS; epoch++) {
         moe_report r = look(&m);
@@ -267,8 +269,8 @@ static void open_dense_copy(moe *dense, const moe *m)
     size_t i;
 
     open_mixture(dense, 0);
-    for (i = 0; i < dense->value_count; i++)
-        dense->own[i] = m->own[i];
+    for (i = 0; i < dense->param_count; i++)
+        dense->weights[i] = m->weights[i];
 }
 
 /* Revive one expert from the busiest, in a dense copy of the collapsed one. */
@@ -284,8 +286,8 @@ static void show_what_revival_changes(void)
     collapse(&m);
     r = look(&m);
     for (n = 0; n < EXPERTS; n++) {
-        dead = r.won[n] < r.won[dead] ? n : dead;
-        busiest = r.won[n] > r.won[busiest] ? n : busiest;
+        dead = r.load[n] < r.load[dead] ? n : dead;
+        busiest = r.load[n] > r.load[busiest] ? n : busiest;
     }
     open_dense_copy(&dense, &m);
     moe_predict(&dense, x, CASES, before);

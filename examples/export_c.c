@@ -17,7 +17,7 @@
      moe_attach(&m, &net_config, net_weights, memory, sizeof memory);
 
    and nothing that reads or writes files is left in the program.  The device
-   works on one case at a time; give another number of rows as a third word.
+   works on one case at a time; give another block as a third word.
 
    Public domain or MIT, as you choose. */
 #include <ctype.h>
@@ -33,10 +33,10 @@ static void print_weights(const moe *m, const char *name)
     size_t i;
 
     printf("static const float %s_weights[%lu] = {", name,
-           (unsigned long)m->value_count);
-    for (i = 0; i < m->value_count; i++)
+           (unsigned long)m->param_count);
+    for (i = 0; i < m->param_count; i++)
         printf("%s%.8ef%s", i % 5 == 0 ? "\n    " : " ", (double)m->params[i],
-               i + 1 < m->value_count ? "," : "\n");
+               i + 1 < m->param_count ? "," : "\n");
     printf("};\n\n");
 }
 
@@ -54,15 +54,15 @@ static void print_config(const moe_config *c, const char *name)
            c->inputs, c->outputs, c->experts, c->top_k);
     printf("    {%d, %d, %d, %d}, {%d, %d, %d, %d},     /* hidden */\n",
            h[0], h[1], h[2], h[3], g[0], g[1], g[2], g[3]);
-    printf("    {%d, %d}, {%d, %d},     /* what is seen */\n",
-           c->expert_sees.first, c->expert_sees.count, c->gate_sees.first,
-           c->gate_sees.count);
+    printf("    {%d, %d}, {%d, %d},     /* columns of x */\n",
+           c->expert_inputs.first, c->expert_inputs.count, c->gate_inputs.first,
+           c->gate_inputs.count);
     printf("    MOE_ACT_%s, MOE_OUT_%s, MOE_LOSS_%s,\n",
            activation[c->activation], output[c->output], loss[c->loss]);
-    printf("    %.8ef, %.8ef,     /* sigma, balance */\n", (double)c->sigma,
-           (double)c->balance);
-    printf("    %d, 0, MOE_USE_PREDICT, 0     /* rows, simd, use, seed */\n",
-           c->rows);
+    printf("    %.8ef, %.8ef,     /* sigma, balance_loss */\n",
+           (double)c->sigma, (double)c->balance_loss);
+    printf("    %d, 0, MOE_MODE_PREDICT, 0     /* block, simd, mode, seed */\n",
+           c->block);
     printf("};\n");
 }
 
@@ -81,18 +81,18 @@ int main(int count, char **word)
     moe m;
 
     if (count < 3 || count > 4) {
-        fprintf(stderr, "usage: export_c model name [rows] > name.c\n");
+        fprintf(stderr, "usage: export_c model name [block] > name.c\n");
         return 2;
     }
     if (moe_load(&m, word[1], NULL) != MOE_OK) {
-        fprintf(stderr, "%s: %s\n", word[1], m.why);
+        fprintf(stderr, "%s: %s\n", word[1], m.error);
         return 1;
     }
     config = m.config;
-    config.rows = count > 3 ? atoi(word[3]) : 1;
+    config.block = count > 3 ? atoi(word[3]) : 1;
     config.simd = 0;
     if (moe_work_bytes(&config) == 0) {
-        fprintf(stderr, "rows must be 1..%d\n", MOE_MAX_SIZE);
+        fprintf(stderr, "block must be 1..%d\n", MOE_MAX_SIZE);
         return 2;
     }
     printf("/* Written by export_c.c of moe.h from a model file. */\n");

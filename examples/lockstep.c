@@ -108,9 +108,8 @@ static int32_t frame(moe *m, const moe_training *sgd)
     run();
     d[0] = (float)step.x / 32;
     d[1] = (float)step.y / 32;
-    moe_gradient(m, &one);
-    if (moe_step(m, sgd, 1) != MOE_OK)
-        printf("%s\n", m->why);
+    if (moe_learn(m, &one, sgd) != 0)
+        printf("a case was left out\n");
     off_x = (int32_t)(y[0] * 32) - step.x;
     off_y = (int32_t)(y[1] * 32) - step.y;
     return off_x * off_x + off_y * off_y;
@@ -142,9 +141,9 @@ static moe_status open_with(moe *m, int simd)
     config.experts = 4;
     config.hidden[0] = 12;
     config.gate_hidden[0] = 8;
-    config.rows = 1;
+    config.block = 1;
     config.loss = MOE_LOSS_EXPECTED;
-    config.use = MOE_USE_LEARN;
+    config.mode = MOE_MODE_LEARN;
     config.seed = 7;
     config.simd = simd;
     return moe_open(m, &config, NULL, 0);
@@ -159,10 +158,9 @@ int main(int count, char **arguments)
     moe m;
 
     if (open_with(&m, count > 1 ? atoi(arguments[1]) : 0) != MOE_OK) {
-        printf("%s\n", m.why);
+        printf("%s\n", m.error);
         return 1;
     }
-    sgd.optimizer = MOE_SGD;
     sgd.rate = 0.02f;
     sgd.clip = 1;
     runner.x = runner.y = FIELD / 3;

@@ -50,8 +50,8 @@ static int train(const char *path)
     config.activation = MOE_ACT_TANH;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
         moe_train(&m, &data, NULL, NULL, &report) != MOE_OK)
-        return failed(m.why);
-    status = moe_save(&m, MOE_USE_PREDICT, path);
+        return failed(m.error);
+    status = moe_save(&m, MOE_MODE_PREDICT, path);
     printf("squared error %.4f\n", (double)report.squared_error);
     moe_close(&m);
     return status == MOE_OK ? 0 : failed(moe_status_text(status));
@@ -64,7 +64,7 @@ static int predict(const char *path)
     int j = 0;
 
     if (moe_load(&m, path, NULL) != MOE_OK)
-        return failed(m.why);
+        return failed(m.error);
     while (scanf("%f", &x[j]) == 1) {
         if (++j < m.config.inputs)
             continue;

@@ -131,14 +131,14 @@ int main(int argc, char **argv)
     config.inputs = config.outputs = 1;
     config.experts = EXPERTS;            /* no hidden units: straight lines */
     config.sigma = 0.5f;             /* an error of half d's own deviation */
-    config.rows = MOST_CASES;        /* so that m.p, m.o and m.y show all */
+    config.block = MOST_CASES;        /* so that m.p, m.o and m.y show all */
     training.epochs = 3000;
     training.batch = MOE_ALL;
     training.rate = 0.03f;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
         moe_train(&m, &data, NULL, &training, NULL) != MOE_OK ||
         moe_evaluate(&m, &data, &report) != MOE_OK) {
-        printf("%s\n", m.why);
+        printf("%s\n", m.error);
         return 1;
     }
     for (i = 0; i < EXPERTS; i++)

@@ -63,7 +63,7 @@ static void open_all(void)
     int j;
 
     for (j = 0; j <= own; j++) {
-        moe_config config = {.inputs = I, .experts = 1, .rows = BATCH};
+        moe_config config = {.inputs = I, .experts = 1, .block = BATCH};
         config.outputs = j < own ? 1 : E;
         config.hidden[0] = j < own ? HIDDEN : 0;
         config.seed = (uint64_t)(j < own ? rank * own + j : E);

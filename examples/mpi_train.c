@@ -109,7 +109,7 @@ static double step(moe *m, int first, int n)
                       MPI_COMM_WORLD) != MPI_SUCCESS)
         fail("MPI_Allreduce", "has another rank died?");
     if (moe_step(m, NULL, 1 / (moe_real)n) != MOE_OK)
-        fail("moe_step", m->why);
+        fail("moe_step", m->error);
     return E;
 }
 
@@ -117,7 +117,7 @@ static double step(moe *m, int first, int n)
 static uint64_t hash(const moe *m)
 {
     const unsigned char *byte = (const unsigned char *)m->params;
-    size_t left = m->value_count * sizeof *m->params;
+    size_t left = m->param_count * sizeof *m->params;
     uint64_t h[2] = {14695981039346656037u, 0}, least[2];
 
     while (left-- > 0)
@@ -138,8 +138,8 @@ static void start(moe *m, const moe_data *train)
     FILE *file = fopen(checkpoint, "rb");
 
     if (file != NULL ? fclose(file) || moe_load(m, checkpoint, NULL)
-                     : moe_open(m, &config, NULL, 0) || moe_measure(m, train))
-        fail(file ? checkpoint : "moe_open", m->why);
+                   : moe_open(m, &config, NULL, 0) || moe_fit_scales(m, train))
+        fail(file ? checkpoint : "moe_open", m->error);
     sum = (moe_real *)malloc(m->trained_count * sizeof *sum);
     if (sum == NULL || m->config.inputs != I || m->config.outputs != 1)
         fail(checkpoint, "another model, or no memory");
@@ -159,7 +159,7 @@ static void train_epoch(moe *m, int n)
     if (++m->epoch % EVERY != 0)
         return;
     if (hash(m) && rank == 0 && *checkpoint
-        && moe_save(m, MOE_USE_TRAIN, checkpoint) != MOE_OK)
+        && moe_save(m, MOE_MODE_TRAIN, checkpoint) != MOE_OK)
         fail(checkpoint, "cannot be written");
     MPI_Barrier(MPI_COMM_WORLD);
     prepare_farewell(*checkpoint ? m->epoch : 0);

@@ -34,10 +34,10 @@ static void open_with(moe *m, int loss)
     config.inputs = 2;
     config.outputs = 1;
     config.experts = EXPERTS;
-    config.rows = CASES;                /* so that m->o and m->y show all */
+    config.block = CASES;                /* so that m->o and m->y show all */
     config.loss = (moe_loss)loss;
     if (moe_open(m, &config, NULL, 0) != MOE_OK) {
-        printf("%s\n", m->why);
+        printf("%s\n", m->error);
         exit(1);
     }
 }

@@ -108,13 +108,13 @@ int main(void)
     config.inputs = config.outputs = 1;
     config.experts = EXPERTS;                  /* straight lines by default */
     config.sigma = 0.3f;        /* an expert's error, d's deviation being 1 */
-    config.rows = CASES;         /* so that m.p, m.o and m.y show all cases */
+    config.block = CASES;         /* so that m.p, m.o and m.y show all cases */
     training.epochs = 1000;
     training.rate = 0.01f;
     training.progress = show_progress;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
         moe_train(&m, &data, NULL, &training, NULL) != MOE_OK) {
-        printf("%s\n", m.why);
+        printf("%s\n", m.error);
         return 1;
     }
     moe_forward(&m, t, CASES);

@@ -151,19 +151,19 @@ static int teach(moe *m, const struct net *net, const struct task *task,
     config.loss = net->loss;
     config.seed = t.seed = random_state = seed;
     if (moe_open(m, &config, NULL, 0) != MOE_OK)
-        stop(m->why);
+        stop(m->error);
     if (task->range > 0) {
-        gate = moe_find(&config, net->experts, 0);
+        gate = moe_layer_at(&config, net->experts, 0);
         end = gate.out > 0 ? gate.bias : m->trained_count;
         for (i = 0; i < end; i++)                 /* the gate's are 0 already */
-            m->own[i] = task->range * uniform();
+            m->weights[i] = task->range * uniform();
         t.optimizer = MOE_SGD;
         t.keep_units = 1;
     }
     t.batch = task->step > 0 ? MOE_ALL : 0;
     t.target = task->target;
     if (moe_train(m, &data, NULL, &t, &report) != MOE_OK)
-        stop(m->why);
+        stop(m->error);
     return report.squared_error <= t.target ? report.epoch : 0;
 }
 
@@ -307,7 +307,7 @@ static void draw_line(const double w[3], double width, int what)
 /* w = bias and weights of a unit; -= those of another, if it is not -1. */
 static void get_unit(const moe *m, int net, int unit, int other, double w[3])
 {
-    moe_layer l = moe_find(&m->config, net, 0);
+    moe_layer l = moe_layer_at(&m->config, net, 0);
     const float *b = m->params + l.bias, *v = m->params + l.weight;
     const float *row[3] = {b, v, v + l.out};
     int k;

@@ -24,12 +24,11 @@ one_program() {
 }
 
 # A line counts as run, and a branch as taken, if one program did so.  A line
-# of the numbers and kernels has branches for every instruction set, of which
+# of the numbers and loops has branches for every instruction set, of which
 # a processor takes one: the other rooms have a count of their own.
 merge() {
-    numbers=$(sed -n '/^\/\* 4  /=' ../moe.h)
-    layout=$(sed -n '/^\/\* 6  /=' ../moe.h)
-    (set +f; awk -F: -v numbers="$numbers" -v layout="$layout" '
+    numbers=$(sed -n '/^\/\* 13  /=' ../moe.h)
+    (set +f; awk -F: -v numbers="$numbers" '
         /^ *-: *0:Source:/ { here = $4 ~ /moe\.h$/; next }
         !here { next }
         /^branch/ {
@@ -54,7 +53,7 @@ merge() {
         END {
             for (i in lines) { all++; if (i in ran) some++ }
             for (i in branches) {
-                outside = i + 0 < numbers || i + 0 >= layout
+                outside = i + 0 < numbers
                 forks++
                 forks_outside += outside
                 if (i in taken) { gone++; gone_outside += outside }
@@ -68,7 +67,7 @@ merge() {
             }
             percent("total lines of moe.h", some, all)
             percent("total branches of moe.h", gone, forks)
-            percent("total branches but for rooms 4 and 5", gone_outside,
+            percent("total branches but for rooms 13 and 14", gone_outside,
                     forks_outside)
         }' "$work"/*.gcov)
 }

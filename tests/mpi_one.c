@@ -11,15 +11,15 @@ static void copy_layers(moe *m, int e, const moe *from)
     int l;
 
     for (l = 0; l <= MOE_MAX_HIDDEN; l++) {
-        moe_layer to = moe_find(&m->config, e, l);
-        moe_layer at = moe_find(&from->config, 0, l);
+        moe_layer to = moe_layer_at(&m->config, e, l);
+        moe_layer at = moe_layer_at(&from->config, 0, l);
 
         if (to.in != at.in || to.out != at.out)
-            fail("moe_find", "the layers are not alike");
-        memcpy(m->own + to.bias, from->own + at.bias,
-               (size_t)to.out * sizeof *m->own);
-        memcpy(m->own + to.weight, from->own + at.weight,
-               (size_t)(to.in * to.out) * sizeof *m->own);
+            fail("moe_layer_at", "the layers are not alike");
+        memcpy(m->weights + to.bias, from->weights + at.bias,
+               (size_t)to.out * sizeof *m->weights);
+        memcpy(m->weights + to.weight, from->weights + at.weight,
+               (size_t)(to.in * to.out) * sizeof *m->weights);
     }
 }
 

@@ -46,15 +46,15 @@ static int run(int experts, int top_k, int hidden, int n, moe_output output,
     config.experts = experts;
     config.top_k = top_k;
     config.hidden[0] = hidden;
-    config.rows = n;
+    config.block = n;
     config.output = output;
     config.loss = loss;
-    config.balance = top_k > 0 ? (moe_real)0.1 : 0;
+    config.balance_loss = top_k > 0 ? (moe_real)0.1 : 0;
     data.n = n;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
         return 1;
-    gate = moe_find(&config, experts, 0);
-    fill(m.own + gate.weight, (size_t)gate.in * (size_t)gate.out);
+    gate = moe_layer_at(&config, experts, 0);
+    fill(m.weights + gate.weight, (size_t)gate.in * (size_t)gate.out);
     for (t = 0; t < 3; t++) {
         moe_predict(&m, x, n, y);
         add(y, (size_t)n * WIDTH);
@@ -66,7 +66,7 @@ static int run(int experts, int top_k, int hidden, int n, moe_output output,
         if (moe_step(&m, NULL, 1 / (moe_real)n) != MOE_OK)
             return 1;
     }
-    add(m.own, m.value_count);
+    add(m.weights, m.param_count);
     moe_close(&m);
     return 0;
 }

@@ -129,7 +129,7 @@ static moe_config config_of(const problem *p, int simd, int rows)
     config.activation = p->activation;
     config.output = p->output;
     config.loss = p->loss;
-    config.rows = rows;
+    config.block = rows;
     config.simd = simd;
     config.seed = 7;
     return config;
@@ -167,7 +167,7 @@ static int step(moe *m, const problem *p, uint64_t *hash)
         *hash = hash_of(*hash, &E, 1);
         holds = moe_step(m, &t, 1 / (moe_real)n) == MOE_OK;
     }
-    *hash = hash_of(*hash, m->own, m->value_count);
+    *hash = hash_of(*hash, m->weights, m->param_count);
     return holds;
 }
 
@@ -189,8 +189,8 @@ static int train(moe *m, const problem *p, uint64_t *hash)
     said[5] = report.imbalance;
     *hash = hash_of(*hash, said, 6);
     *hash = hash_of(*hash, report.usage, (size_t)p->experts);
-    *hash = hash_of(*hash, report.won, (size_t)p->experts);
-    *hash = hash_of(*hash, m->own, m->value_count);
+    *hash = hash_of(*hash, report.load, (size_t)p->experts);
+    *hash = hash_of(*hash, m->weights, m->param_count);
     return holds;
 }
 
@@ -223,13 +223,13 @@ static int run(const problem *p, int simd, int rows, uint64_t *hash)
     moe m;
 
     if (moe_open(&m, &config, NULL, 0) != MOE_OK) {
-        printf("%s\n", m.why);
+        printf("%s\n", m.error);
         return 0;
     }
-    holds = moe_measure(&m, &data) == MOE_OK && step(&m, p, hash)
+    holds = moe_fit_scales(&m, &data) == MOE_OK && step(&m, p, hash)
          && train(&m, p, hash) && predict(&m, p, hash);
-    if (!holds && m.why)
-        printf("%s\n", m.why);
+    if (!holds && m.error)
+        printf("%s\n", m.error);
     moe_close(&m);
     return holds;
 }
@@ -247,7 +247,7 @@ static int agree(int which, int few, uint64_t *hash)
             moe_config config = config_of(p, widths[i], block_rows[k]);
             uint64_t other = start;
 
-            if (moe_check(&config, NULL) != MOE_OK)
+            if (moe_check_config(&config, NULL) != MOE_OK)
                 continue;
             holds = run(p, widths[i], block_rows[k], &other);
             if (*hash == start)
@@ -273,7 +273,7 @@ static int refused(unsigned bits)
     _mm_setcsr(usual | bits);
     status = moe_open(&m, &config, NULL, 0);
     _mm_setcsr(usual);
-    if (status == MOE_ERR_STATE && m.why && strstr(m.why, "subnormal"))
+    if (status == MOE_ERR_STATE && m.error && strstr(m.error, "subnormal"))
         return 1;
     printf("control bits %x: %s\n", bits, moe_status_text(status));
     moe_close(&m);

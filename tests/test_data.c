@@ -167,12 +167,12 @@ static moe_report train(const moe_config *config, const moe_data *data,
     if (moe_open(&m, config, NULL, 0) != MOE_OK)
         exit(1);
     CHECK_THAT(moe_train(&m, data, valid, t, NULL) == MOE_OK, "%s",
-               m.why ? m.why : "");
+               m.error ? m.error : "");
     epochs = m.epoch;
     CHECK(moe_evaluate(&m, unseen, &report) == MOE_OK);
     moe_close(&m);
     report.epoch = epochs;
-    report.usage = report.won = NULL;
+    report.usage = report.load = NULL;
     return report;
 }
 

@@ -28,7 +28,7 @@ static moe_config make_config(int inputs, int outputs, int experts)
     config.inputs = inputs;
     config.outputs = outputs;
     config.experts = experts;
-    config.rows = 8;
+    config.block = 8;
     return config;
 }
 
@@ -55,7 +55,7 @@ static void stir(moe *m)
     size_t i;
 
     for (i = 0; i < m->trained_count; i++)
-        m->own[i] += (moe_real)(0.5 * uniform());
+        m->weights[i] += (moe_real)(0.5 * uniform());
 }
 
 static void fill(moe_real *a, int count)
@@ -78,6 +78,17 @@ static double largest_difference(const moe_real *a, const moe_real *b,
 }
 
 /* ---- what the public arrays show --------------------------------------- */
+
+/* s, p, o, y of the cases whose h a gradient of data shows: its last ones. */
+static int show_last(moe *m, const moe_data *data)
+{
+    const int rows = m->rows, block = m->config.block;
+
+    CHECK(rows >= 1 && rows <= (data->n - 1) % block + 1);
+    CHECK(moe_forward(m, data->x + (data->n - rows) * m->config.inputs, rows)
+          == rows);
+    return rows;
+}
 
 /* p = softmax(s) and sums to 1; y = sum_i p_i o_i. */
 static void check_arrays(const moe *m)
@@ -161,20 +172,21 @@ static void test_arrays(void)
     config.sigma = (moe_real)0.5;
     open_or_exit(&m, &config);
     stir(&m);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
-    CHECK(m.config.sigma == (moe_real)0.5 && m.config.rows == 8);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
+    CHECK(m.config.sigma == (moe_real)0.5 && m.config.block == 8);
     for (n = 1; n <= CASES; n += 4) {
         int rows = (n - 1) % 8 + 1, first = n - rows;
 
         moe_predict(&m, x, n, y);
-        CHECK(m.rows == rows);
+        CHECK(moe_forward(&m, x + first * 3, rows) == rows && m.rows == rows);
         CHECK(!memcmp(m.y, y + first * 2,
                       (size_t)rows * 2 * sizeof(moe_real)));
         check_arrays(&m);
 
         data.n = n;
         moe_gradient(&m, &data);
-        CHECK(m.rows == rows);
+        rows = show_last(&m, &data);
+        first = n - rows;
         check_arrays(&m);
         check_posteriors(&m, d + first * 2);
         CHECK(largest_difference(m.y, y + first * 2, rows * 2) < 1e-5);
@@ -220,7 +232,7 @@ static void test_one_expert(void)
     open_or_exit(&m, &config);
     stir(&m);
     moe_gradient(&m, &data);
-    CHECK(m.rows == (CASES - 1) % 8 + 1);
+    show_last(&m, &data);
     for (b = 0; b < m.rows; b++) {
         CHECK(m.p[b] == 1 && m.h[b] == 1 && m.s[b] == 0);
         CHECK(m.y[b] == m.o[b]);
@@ -243,12 +255,11 @@ static void test_block_sizes(void)
     for (i = 0; i < 5; i++) {
         moe m;
 
-        config.rows = rows[i];
+        config.block = rows[i];
         open_or_exit(&m, &config);
         random_state = 5;
         stir(&m);
         moe_predict(&m, x, CASES, y[i]);
-        CHECK(m.rows == (CASES - 1) % rows[i] + 1);
         CHECK_THAT(largest_difference(y[i], y[0], CASES * 2) < 1e-5,
                    "rows %d", rows[i]);
         moe_close(&m);
@@ -271,7 +282,7 @@ static void check_aliasing(int inputs, int outputs)
     fill(x, CASES * inputs);
     for (n = 1; n <= CASES; n++) {
         size_t bytes = (size_t)(n * outputs) * sizeof(moe_real);
-        int first;
+        int rows = n < 8 ? n : 8;
 
         moe_predict(&m, x, n, y);
         memset(both, 0, sizeof both);
@@ -279,10 +290,8 @@ static void check_aliasing(int inputs, int outputs)
         moe_predict(&m, both, n, both);
         CHECK_THAT(memcmp(both, y, bytes) == 0, "%d -> %d, n = %d", inputs,
                    outputs, n);
-        first = (n - m.rows) * outputs;
-        CHECK(m.rows == (n - 1) % 8 + 1);
-        CHECK(memcmp(m.y, y + first, bytes - (size_t)first
-                     * sizeof(moe_real)) == 0);
+        CHECK(moe_forward(&m, x, n) == rows && m.rows == rows);
+        CHECK(largest_difference(m.y, y, rows * outputs) < 1e-5);
         check_arrays(&m);
     }
     moe_close(&m);
@@ -314,6 +323,7 @@ static void check_finite(moe *m, const moe_data *data, const char *what)
     sum = moe_gradient(m, data);
     CHECK_THAT(is_finite(sum), "%s, loss %d, output %d: sum %g", what, loss,
                output, (double)sum);
+    show_last(m, data);
     CHECK(all_finite(m->p, (size_t)(m->rows * E)));
     CHECK(all_finite(m->h, (size_t)(m->rows * E)));
     CHECK(all_finite(m->s, (size_t)(m->rows * E)));
@@ -355,15 +365,15 @@ static void check_gate_extreme(moe_loss loss, moe_output output)
     for (i = 0; i < CASES * 3; i++)
         d[i] = (moe_real)(i % 3 == i / 3 % 3);
     open_or_exit(&m, &config);
-    gate = moe_find(&config, 4, 0);
+    gate = moe_layer_at(&config, 4, 0);
     for (i = 0; i < gate.in * gate.out; i++)
-        m.own[gate.weight + (size_t)i] = (moe_real)((i % 3 - 1) * 1e30);
+        m.weights[gate.weight + (size_t)i] = (moe_real)((i % 3 - 1) * 1e30);
     check_finite(&m, &data, "gate weights of 1e30");
     check_sums(&m);
     for (i = 0; i < gate.in * gate.out; i++)
-        m.own[gate.weight + (size_t)i] = 0;
+        m.weights[gate.weight + (size_t)i] = 0;
     for (i = 0; i < gate.out; i++)
-        m.own[gate.bias + (size_t)i] = (moe_real)(i == 2 ? 1e30 : -1e30);
+        m.weights[gate.bias + (size_t)i] = (moe_real)(i == 2 ? 1e30 : -1e30);
     check_finite(&m, &data, "gate biases of 1e30");
     check_sums(&m);
     CHECK(m.p[2] == 1 && m.p[0] == 0);
@@ -435,7 +445,7 @@ static void test_enormous_training(void)
     t.epochs = 100;
     open_or_exit(&m, &config);
     CHECK(moe_train(&m, &data, NULL, &t, &report) == MOE_OK);
-    CHECK(all_finite(m.params, m.value_count));
+    CHECK(all_finite(m.params, m.param_count));
     CHECK_THAT(report.squared_error < (moe_real)0.05, "squared error %g",
                (double)report.squared_error);
     moe_close(&m);
@@ -466,7 +476,7 @@ static void check_one_class(moe_loss loss)
     CHECK_THAT(fabs((double)report.loss) < 1e-6, "loss %g",
                (double)report.loss);
     CHECK(report.accuracy == 1 && report.squared_error < (moe_real)1e-6);
-    CHECK(all_finite(m.params, m.value_count));
+    CHECK(all_finite(m.params, m.param_count));
     moe_close(&m);
 }
 

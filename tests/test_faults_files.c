@@ -83,8 +83,8 @@ static void open_model(void)
     size_t i;
 
     CHECK(moe_open(&model, &c, NULL, 0) == MOE_OK);
-    for (i = 0; i < model.value_count; i++)
-        model.own[i] = (moe_real)((float)(i % 29) / 16 - (float)i / 64 + 3);
+    for (i = 0; i < model.param_count; i++)
+        model.weights[i] = (moe_real)((float)(i % 29) / 16 - (float)i / 64 + 3);
 }
 
 /* ---- a header, in pieces ------------------------------------------------ */
@@ -273,21 +273,21 @@ static void check_same_weights(const moe *m, const char *what)
 {
     size_t i;
 
-    CHECK_THAT(m->value_count == model.value_count, "%s", what);
-    for (i = 0; i < m->value_count; i++)
+    CHECK_THAT(m->param_count == model.param_count, "%s", what);
+    for (i = 0; i < m->param_count; i++)
         if (bits_of(m->params[i]) != bits_of(model.params[i]))
             break;
-    CHECK_THAT(i == m->value_count, "%s: number %d", what, (int)i);
+    CHECK_THAT(i == m->param_count, "%s: number %d", what, (int)i);
 }
 
 static void accepts(const file *f, const char *what)
 {
     moe m;
     moe_config c;
-    moe_status status = moe_load_from(&m, f->at, f->bytes, NULL, NULL, 0);
+    moe_status status = moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0);
 
-    CHECK_THAT(moe_file_config(&c, f->at, f->bytes) == MOE_OK, "%s", what);
-    CHECK_THAT(status == MOE_OK, "%s: %s", what, m.why);
+    CHECK_THAT(moe_read_config(&c, f->at, f->bytes) == MOE_OK, "%s", what);
+    CHECK_THAT(status == MOE_OK, "%s: %s", what, m.error);
     if (status == MOE_OK)
         check_same_weights(&m, what);
     moe_close(&m);
@@ -442,7 +442,7 @@ static void check_many(void)
     say("}");
     f = file_of(8 + length + (size_t)bytes);
     put_header(&f);
-    for (i = 0; i < (int)model.value_count; i++)
+    for (i = 0; i < (int)model.param_count; i++)
         put_number(f.at + 8 + length + begin[0] + 4 * i,
                    bits_of(model.params[i]));
     accepts(&f, "nine thousand tensors of others");
@@ -456,13 +456,13 @@ static void refuses(const file *f, const char *word, const char *what)
     moe m;
     moe_config c;
     int before = live;
-    moe_status status = moe_load_from(&m, f->at, f->bytes, NULL, NULL, 0);
+    moe_status status = moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0);
 
     CHECK_THAT(status == MOE_ERR_FORMAT, "%s: status %d", what, (int)status);
-    CHECK_THAT(m.why != NULL && strstr(m.why, word) != NULL, "%s: %s", what,
-               m.why ? m.why : "no sentence");
+    CHECK_THAT(m.error != NULL && strstr(m.error, word) != NULL, "%s: %s", what,
+               m.error ? m.error : "no sentence");
     CHECK(m.params == NULL && m.heap == NULL && live == before);
-    CHECK_THAT(moe_file_config(&c, f->at, f->bytes) == MOE_ERR_FORMAT,
+    CHECK_THAT(moe_read_config(&c, f->at, f->bytes) == MOE_ERR_FORMAT,
                "%s: has a configuration", what);
     moe_close(&m);
 }
@@ -663,12 +663,12 @@ static void check_not_finite(void)
     int i;
 
     s.data_step = 3;
-    for (i = 0; i < (int)model.value_count; i++) {
+    for (i = 0; i < (int)model.param_count; i++) {
         f = styled(&s);
         put_number(f.at + 8 + length + 4 * i, i % 2 ? 0x7f800000 : 0xffc00000);
-        CHECK(moe_load_from(&m, f.at, f.bytes, NULL, NULL, 0) ==
+        CHECK(moe_load_memory(&m, f.at, f.bytes, NULL, NULL, 0) ==
               MOE_ERR_FORMAT);
-        CHECK_THAT(strstr(m.why, "finite") != NULL, "%s", m.why);
+        CHECK_THAT(strstr(m.error, "finite") != NULL, "%s", m.error);
         free(f.at);
     }
 }
@@ -680,8 +680,8 @@ static moe_status view(file *f, const char **why)
     moe m;
     moe_status status;
 
-    status = moe_view(&m, f->at, f->bytes, NULL, NULL, 0);
-    *why = m.why;
+    status = moe_load_in_place(&m, f->at, f->bytes, NULL, NULL, 0);
+    *why = m.error;
     if (status == MOE_OK)
         check_same_weights(&m, "in place");
     moe_close(&m);
@@ -744,8 +744,8 @@ static void check_without_balance(void)
     s.leave_out = 9;
     CHECK(strcmp(ours[8].name, "gate.balance") == 0);
     f = styled(&s);
-    CHECK(moe_load_from(&m, f.at, f.bytes, NULL, NULL, 0) == MOE_OK);
-    for (i = 0; m.params != NULL && i < m.value_count; i++)
+    CHECK(moe_load_memory(&m, f.at, f.bytes, NULL, NULL, 0) == MOE_OK);
+    for (i = 0; m.params != NULL && i < m.param_count; i++)
         CHECK(bits_of(m.params[i]) ==
               (i >= balance && i < balance + 3 ? 0
                                                : bits_of(model.params[i])));
@@ -760,31 +760,31 @@ static void check_rows(void)
     moe_config c;
     moe m;
     file f;
-    size_t bytes = moe_save_bytes(&model, MOE_USE_PREDICT);
+    size_t bytes = moe_save_bytes(&model, MOE_MODE_PREDICT);
 
     f = file_of(bytes);
-    CHECK(moe_save_to(&model, MOE_USE_PREDICT, f.at, bytes) == MOE_OK);
+    CHECK(moe_save_memory(&model, MOE_MODE_PREDICT, f.at, bytes) == MOE_OK);
     memcpy(text, f.at + 8, bytes - 8);
     text[bytes - 8] = 0;
     CHECK_THAT(strstr(text, "rows") == NULL, "%.300s", text);
     free(f.at);
     f = edited("\"seed\":", "\"rows\":\"32767\",\"seed\":");
-    CHECK(moe_file_config(&c, f.at, f.bytes) == MOE_OK);
-    CHECK_THAT(c.rows == 0 || c.rows == 64, "%d", c.rows);
-    c.use = MOE_USE_PREDICT;
+    CHECK(moe_read_config(&c, f.at, f.bytes) == MOE_OK);
+    CHECK_THAT(c.block == 0 || c.block == 64, "%d", c.block);
+    c.mode = MOE_MODE_PREDICT;
     most_asked = 0;
-    CHECK(moe_load_from(&m, f.at, f.bytes, NULL, NULL, 0) == MOE_OK);
-    CHECK(m.config.rows == 64);
+    CHECK(moe_load_memory(&m, f.at, f.bytes, NULL, NULL, 0) == MOE_OK);
+    CHECK(m.config.block == 64);
     CHECK_THAT(most_asked <= moe_bytes(&c) + 64, "%d bytes", (int)most_asked);
     CHECK(most_asked < 64 * 1024);
     moe_close(&m);
-    c.rows = 5;
-    CHECK(moe_load_from(&m, f.at, f.bytes, &c, NULL, 0) == MOE_OK);
-    CHECK(m.config.rows == 5);
+    c.block = 5;
+    CHECK(moe_load_memory(&m, f.at, f.bytes, &c, NULL, 0) == MOE_OK);
+    CHECK(m.config.block == 5);
     moe_close(&m);
-    c.rows = 0;
-    CHECK(moe_load_from(&m, f.at, f.bytes, &c, NULL, 0) == MOE_OK);
-    CHECK(m.config.rows == 64);
+    c.block = 0;
+    CHECK(moe_load_memory(&m, f.at, f.bytes, &c, NULL, 0) == MOE_OK);
+    CHECK(m.config.block == 64);
     moe_close(&m);
     free(f.at);
     f = edited("\"seed\":", "\"rows\":\"any\",\"seed\":");
@@ -828,10 +828,10 @@ static void check_old(file f, const float *due, int epochs)
     moe_config c;
     moe m;
 
-    CHECK(moe_file_config(&c, f.at, f.bytes) == MOE_OK);
-    CHECK(c.use == (epochs > 0 ? MOE_USE_TRAIN : MOE_USE_PREDICT));
-    CHECK(moe_load_from(&m, f.at, f.bytes, NULL, NULL, 0) == MOE_OK);
-    CHECK(m.epoch == epochs && m.config.rows == 64);
+    CHECK(moe_read_config(&c, f.at, f.bytes) == MOE_OK);
+    CHECK(c.mode == (epochs > 0 ? MOE_MODE_TRAIN : MOE_MODE_PREDICT));
+    CHECK(moe_load_memory(&m, f.at, f.bytes, NULL, NULL, 0) == MOE_OK);
+    CHECK(m.epoch == epochs && m.config.block == 64);
     if (m.params != NULL)
         check_predicts(&m, due);
     if (epochs > 0 && m.params != NULL) {
@@ -903,7 +903,7 @@ static void check_loads(const char *name)
     moe m;
     moe_status status = moe_load(&m, path_of(name), NULL);
 
-    CHECK_THAT(status == MOE_OK, "%s: %s", name, m.why);
+    CHECK_THAT(status == MOE_OK, "%s: %s", name, m.error);
     if (status == MOE_OK)
         check_same_weights(&m, name);
     moe_close(&m);
@@ -917,9 +917,9 @@ static void check_names(void)
     CHECK(symlink(path_of("precious"), path_of("a.moe.tmp")) == 0);
     write_bytes("b.moe.tmp", "mine", 4);
     CHECK(mkdir(path_of("c.moe.tmp"), 0700) == 0);
-    CHECK(moe_save(&model, MOE_USE_PREDICT, path_of("a.moe")) == MOE_OK);
-    CHECK(moe_save(&model, MOE_USE_PREDICT, path_of("b.moe")) == MOE_OK);
-    CHECK(moe_save(&model, MOE_USE_PREDICT, path_of("c.moe")) == MOE_OK);
+    CHECK(moe_save(&model, MOE_MODE_PREDICT, path_of("a.moe")) == MOE_OK);
+    CHECK(moe_save(&model, MOE_MODE_PREDICT, path_of("b.moe")) == MOE_OK);
+    CHECK(moe_save(&model, MOE_MODE_PREDICT, path_of("c.moe")) == MOE_OK);
     CHECK(holds_text("precious", "not yours"));
     CHECK(holds_text("b.moe.tmp", "mine"));
     check_loads("a.moe");
@@ -935,13 +935,13 @@ static void check_permissions(void)
 {
     struct stat s;
 
-    CHECK(moe_save(&model, MOE_USE_PREDICT, path_of("d.moe")) == MOE_OK);
+    CHECK(moe_save(&model, MOE_MODE_PREDICT, path_of("d.moe")) == MOE_OK);
     CHECK(chmod(path_of("d.moe"), 0600) == 0);
-    CHECK(moe_save(&model, MOE_USE_PREDICT, path_of("d.moe")) == MOE_OK);
+    CHECK(moe_save(&model, MOE_MODE_PREDICT, path_of("d.moe")) == MOE_OK);
     CHECK(stat(path_of("d.moe"), &s) == 0);
     CHECK_THAT((s.st_mode & 0777) == 0600, "%o", (unsigned)s.st_mode);
     CHECK(chmod(path_of("d.moe"), 0664) == 0);
-    CHECK(moe_save(&model, MOE_USE_PREDICT, path_of("d.moe")) == MOE_OK);
+    CHECK(moe_save(&model, MOE_MODE_PREDICT, path_of("d.moe")) == MOE_OK);
     CHECK(stat(path_of("d.moe"), &s) == 0);
     CHECK_THAT((s.st_mode & 0777) == 0664, "%o", (unsigned)s.st_mode);
 }
@@ -965,7 +965,7 @@ static void check_sparse(void)
             most_asked = 0;
             CHECK(moe_load(&m, path_of("e.moe"), NULL) == MOE_ERR_FORMAT);
             CHECK_THAT(most_asked < 2u << 20, "%.0f bytes", (double)most_asked);
-            CHECK(m.why != NULL && m.params == NULL);
+            CHECK(m.error != NULL && m.params == NULL);
         }
         CHECK(remove(path_of("e.moe")) == 0);
     }
@@ -995,7 +995,7 @@ static void check_pipe(void)
         alarm(60);
         status = moe_load(&m, path_of("pipe"), NULL);
         CHECK_THAT(status == (k ? MOE_ERR_FORMAT : MOE_OK), "%d: %s",
-                   (int)status, m.why);
+                   (int)status, m.error);
         if (status == MOE_OK)
             check_same_weights(&m, "through a pipe");
         moe_close(&m);
@@ -1018,11 +1018,11 @@ static void check_short(void)
         write_bytes("f.moe", f.at, n);
         CHECK(moe_load(&m, path_of("f.moe"), NULL) ==
               (n == f.bytes ? MOE_OK : MOE_ERR_FORMAT));
-        CHECK(n == f.bytes || m.why != NULL);
+        CHECK(n == f.bytes || m.error != NULL);
         moe_close(&m);
     }
-    CHECK(moe_load(&m, folder, NULL) == MOE_ERR_IO && m.why != NULL);
-    CHECK(moe_load(&m, path_of("none"), NULL) == MOE_ERR_IO && m.why != NULL);
+    CHECK(moe_load(&m, folder, NULL) == MOE_ERR_IO && m.error != NULL);
+    CHECK(moe_load(&m, path_of("none"), NULL) == MOE_ERR_IO && m.error != NULL);
     free(f.at);
     CHECK(remove(path_of("f.moe")) == 0);
 }

@@ -131,8 +131,8 @@ static int says(const char *why, const char *word)
 }
 
 #define SAYS(m, word) \
-    CHECK_THAT(says((m).why, word), "\"%s\" has no \"%s\"", \
-               (m).why ? (m).why : "NULL", word)
+    CHECK_THAT(says((m).error, word), "\"%s\" has no \"%s\"", \
+               (m).error ? (m).error : "NULL", word)
 
 /* So many reals, for the address sanitizer not one more. */
 static moe_real *reals(size_t count)
@@ -203,7 +203,7 @@ static void test_backward(void)
     int k;
 
     for (k = 0; k < 2; k++) {
-        config.rows = rows[k];
+        config.block = rows[k];
         if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
             return;
         check_no_backward(&m, "opening");
@@ -219,7 +219,7 @@ static void test_backward(void)
         check_backward(&m, CASES);
         moe_gradient(&m, &data);
         check_no_backward(&m, "moe_gradient");
-        CHECK(moe_measure(&m, &data) == MOE_OK);
+        CHECK(moe_fit_scales(&m, &data) == MOE_OK);
         check_backward(&m, CASES);
         CHECK(moe_step(&m, NULL, (moe_real)0.01) == MOE_OK);
         check_no_backward(&m, "moe_step");
@@ -246,24 +246,24 @@ static void test_own_config(void)
 
     config.hidden[0] = 5;
     config.top_k = 2;
-    config.rows = 8;
+    config.block = 8;
     config.seed = 7;
-    config.expert_sees.first = 1;
+    config.expert_inputs.first = 1;
     if (!CHECK(moe_open(&m, &config, memory, sizeof memory) == MOE_OK)
-            || !CHECK(m.value_count <= 256))
+            || !CHECK(m.param_count <= 256))
         return;
     moe_predict(&m, x, CASES, y);
     CHECK(moe_open(&m, &m.config, memory, sizeof memory) == MOE_OK);
-    CHECK(m.config.inputs == 3 && m.config.rows == 8 && m.config.top_k == 2);
+    CHECK(m.config.inputs == 3 && m.config.block == 8 && m.config.top_k == 2);
     CHECK(m.config.seed == 7 && m.config.hidden[0] == 5);
     moe_predict(&m, x, CASES, again);
     CHECK_THAT(same_reals(y, again, CASES), "the same seed, weights, answers");
-    memcpy(weights, m.own, m.value_count * sizeof *weights);
-    m.config.rows = 3;
+    memcpy(weights, m.weights, m.param_count * sizeof *weights);
+    m.config.block = 3;
     CHECK(moe_attach(&m, &m.config, weights, work, sizeof work) == MOE_OK);
-    CHECK(m.config.rows == 3 && m.params == weights && m.own == NULL);
+    CHECK(m.config.block == 3 && m.params == weights && m.weights == NULL);
     moe_predict(&m, x, CASES, again);
-    CHECK_THAT(m.rows == 1, "67 cases in blocks of 3");
+    CHECK_THAT(moe_forward(&m, x, CASES) == 3, "67 cases in blocks of 3");
     CHECK(moe_attach(&other, &m.config, weights, more, sizeof more) == MOE_OK);
     moe_predict(&other, x, CASES, again);
     CHECK(moe_open(&other, &m.config, memory, sizeof memory) == MOE_OK);
@@ -276,12 +276,12 @@ static void test_own_config(void)
 
 typedef void change(moe_config *c);
 
-static void fewer_rows(moe_config *c) { c->rows = 1; }
-static void more_rows(moe_config *c) { c->rows = 5000; }
-static void no_rows(moe_config *c) { c->rows = 0; }
-static void to_train(moe_config *c) { c->use = MOE_USE_TRAIN; }
-static void to_learn(moe_config *c) { c->use = MOE_USE_LEARN; }
-static void to_predict(moe_config *c) { c->use = MOE_USE_PREDICT; }
+static void fewer_rows(moe_config *c) { c->block = 1; }
+static void more_rows(moe_config *c) { c->block = 5000; }
+static void no_rows(moe_config *c) { c->block = 0; }
+static void to_train(moe_config *c) { c->mode = MOE_MODE_TRAIN; }
+static void to_learn(moe_config *c) { c->mode = MOE_MODE_GRADIENT; }
+static void to_predict(moe_config *c) { c->mode = MOE_MODE_PREDICT; }
 static void more_inputs(moe_config *c) { c->inputs = 300; }
 static void more_outputs(moe_config *c) { c->outputs = 300; }
 static void more_experts(moe_config *c) { c->experts = 300; }
@@ -291,8 +291,8 @@ static void all_chosen(moe_config *c) { c->top_k = 0; }
 static void more_chosen(moe_config *c) { c->top_k = 3000; }
 static void more_hidden(moe_config *c) { c->hidden[0] = c->hidden[1] = 99; }
 static void wide_gate(moe_config *c) { c->gate_hidden[0] = 999; }
-static void other_part(moe_config *c) { c->expert_sees.first = 77; }
-static void other_gate(moe_config *c) { c->gate_sees.count = -5; }
+static void other_part(moe_config *c) { c->expert_inputs.first = 77; }
+static void other_gate(moe_config *c) { c->gate_inputs.count = -5; }
 static void other_units(moe_config *c) { c->activation = MOE_ACT_SILU; }
 static void softmax(moe_config *c) { c->output = MOE_OUT_SOFTMAX; }
 static void other_set(moe_config *c) { c->simd = 77; }
@@ -304,14 +304,14 @@ static change *const changes[] = {
     other_set, no_experts, no_rows
 };
 
-static moe_config sparse_config(moe_use use)
+static moe_config sparse_config(moe_mode use)
 {
     moe_config config = config_of(3, 2, 4);
 
     config.hidden[0] = 3;
     config.top_k = 2;
-    config.rows = 8;
-    config.use = use;
+    config.block = 8;
+    config.mode = use;
     return config;
 }
 
@@ -326,7 +326,7 @@ static unsigned char *exact_memory(const moe_config *config)
 
 /* What a moe does, as numbers: answers, gradients, a report, weights; and the
    bytes of a file. */
-static size_t use_all(moe *m, moe_use use, moe_real *to)
+static size_t use_all(moe *m, moe_mode use, moe_real *to)
 {
     moe_data data = data_of(CASES);
     moe_training t = training_of(2);
@@ -338,8 +338,8 @@ static size_t use_all(moe *m, moe_use use, moe_real *to)
     *at++ = (moe_real)moe_forward(m, x, CASES);
     for (i = 0; i < m->rows * 2; i++)
         *at++ = m->y[i];
-    *at++ = (moe_real)moe_save_bytes(m, MOE_USE_PREDICT);
-    if (use == MOE_USE_PREDICT) {
+    *at++ = (moe_real)moe_save_bytes(m, MOE_MODE_PREDICT);
+    if (use == MOE_MODE_PREDICT) {
         *at++ = (moe_real)moe_step(m, NULL, 1);
         return (size_t)(at - to);
     }
@@ -351,13 +351,13 @@ static size_t use_all(moe *m, moe_use use, moe_real *to)
     *at++ = (moe_real)moe_evaluate(m, &data, &report);
     *at++ = report.loss;
     for (i = 0; i < 4; i++)
-        *at++ = report.usage[i] + report.won[i];
+        *at++ = report.usage[i] + report.load[i];
     *at++ = (moe_real)moe_train(m, &data, &data, &t, NULL);
-    memcpy(at, m->own, m->value_count * sizeof *at);
-    return (size_t)(at - to) + m->value_count;
+    memcpy(at, m->weights, m->param_count * sizeof *at);
+    return (size_t)(at - to) + m->param_count;
 }
 
-static void check_change(moe_use use, size_t which)
+static void check_change(moe_mode use, size_t which)
 {
     static moe_real before[MOST], after[MOST];
     moe_config config = sparse_config(use);
@@ -382,16 +382,16 @@ static void test_changed_sizes(void)
     size_t k;
 
     for (k = 0; k < sizeof changes / sizeof *changes; k++) {
-        check_change(MOE_USE_PREDICT, k);
-        check_change(MOE_USE_LEARN, k);
-        check_change(MOE_USE_TRAIN, k);
+        check_change(MOE_MODE_PREDICT, k);
+        check_change(MOE_MODE_GRADIENT, k);
+        check_change(MOE_MODE_TRAIN, k);
     }
 }
 
 /* loss, sigma and balance may be changed, and then matter. */
 static void test_changed_settings(void)
 {
-    moe_config config = sparse_config(MOE_USE_LEARN);
+    moe_config config = sparse_config(MOE_MODE_GRADIENT);
     moe_data data = data_of(CASES);
     moe_real *grads, E;
     size_t bytes;
@@ -404,10 +404,10 @@ static void test_changed_settings(void)
     E = moe_gradient(&m, &data);
     memcpy(grads, m.grads, bytes);
     memset(m.grads, 0, bytes);
-    m.config.balance = 1;
+    m.config.balance_loss = 1;
     moe_gradient(&m, &data);
     CHECK_THAT(!same_reals(grads, m.grads, m.trained_count), "balance");
-    m.config.balance = 0;
+    m.config.balance_loss = 0;
     m.config.sigma = (moe_real)0.5;
     CHECK_THAT(moe_gradient(&m, &data) > E, "sigma");
     m.config.sigma = 1;
@@ -422,7 +422,7 @@ static void test_changed_settings(void)
 #define CLOSED(call) \
     CHECK_THAT((call) == MOE_ERR_STATE, "%s", #call); \
     SAYS(m, "this moe is closed"); \
-    m.why = NULL
+    m.error = NULL
 
 static void test_closed(void)
 {
@@ -450,11 +450,11 @@ static void test_closed(void)
     CLOSED(moe_train(&m, &data, NULL, &t, NULL));
     CLOSED(moe_step(&m, &t, 1));
     CLOSED(moe_evaluate(&m, &data, &report));
-    CLOSED(moe_measure(&m, &data));
+    CLOSED(moe_fit_scales(&m, &data));
     CLOSED(moe_step(&m, NULL, 1));
-    CLOSED(moe_save(&m, MOE_USE_PREDICT, "never.written"));
-    CHECK(moe_save_bytes(&m, MOE_USE_PREDICT) == 0);
-    CHECK(moe_save_to(&m, MOE_USE_PREDICT, y, sizeof y) == MOE_ERR_STATE);
+    CLOSED(moe_save(&m, MOE_MODE_PREDICT, "never.written"));
+    CHECK(moe_save_bytes(&m, MOE_MODE_PREDICT) == 0);
+    CHECK(moe_save_memory(&m, MOE_MODE_PREDICT, y, sizeof y) == MOE_ERR_STATE);
     CHECK(mistakes == 4);
 }
 
@@ -481,7 +481,7 @@ static void test_mistakes(void)
     CHECK_THAT(moe_step(&m, NULL, 1) == MOE_ERR_DIVERGED,
                "a gradient of nothing is no gradient");
     moe_close(&m);
-    config.use = MOE_USE_PREDICT;
+    config.mode = MOE_MODE_PREDICT;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     CHECK(is_nan(moe_gradient(&m, &data)) && mistakes == 7);
     moe_backward(&m, y, NULL);
@@ -566,32 +566,32 @@ static void test_why(void)
 
     if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
         return;
-    CHECK(m.why != NULL && strcmp(m.why, "ok") == 0);
+    CHECK(m.error != NULL && strcmp(m.error, "ok") == 0);
     t.rate = -1;
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_ERR_CONFIG);
     SAYS(m, "rate");
     moe_predict(&m, x, 1, y);
     SAYS(m, "rate");
-    CHECK(moe_measure(&m, &data) == MOE_OK && strcmp(m.why, "ok") == 0);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK && strcmp(m.error, "ok") == 0);
     CHECK(moe_step(&m, &t, 1) == MOE_ERR_CONFIG);
     SAYS(m, "rate");
     CHECK(moe_evaluate(&m, &data, NULL) == MOE_OK);
-    CHECK_THAT(strcmp(m.why, "ok") == 0, "what was wrong is over");
+    CHECK_THAT(strcmp(m.error, "ok") == 0, "what was wrong is over");
     t.rate = 0;
     t.progress = stop;
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_STOPPED);
     SAYS(m, "stopped");
     moe_gradient(&m, &data);
     CHECK(moe_step(&m, &t, (moe_real)0.01) == MOE_OK);
-    CHECK(m.why != NULL && strcmp(m.why, "ok") == 0);
+    CHECK(m.error != NULL && strcmp(m.error, "ok") == 0);
     t.progress = NULL;
     m.grads[0] = (moe_real)NAN;
     CHECK(moe_step(&m, &t, 1) == MOE_ERR_DIVERGED);
     SAYS(m, "finite");
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
-    CHECK(m.why != NULL && strcmp(m.why, "ok") == 0);
+    CHECK(m.error != NULL && strcmp(m.error, "ok") == 0);
     CHECK(moe_attach(&other, &config, m.params, NULL, 0) == MOE_OK);
-    CHECK(other.why != NULL && strcmp(other.why, "ok") == 0);
+    CHECK(other.error != NULL && strcmp(other.error, "ok") == 0);
     moe_close(&other);
     moe_close(&m);
 }
@@ -619,26 +619,26 @@ static void make_folder(void)
 /* Which step failed is told; the next success says "ok" again. */
 static void check_saving(moe *m)
 {
-    CHECK(moe_save(m, MOE_USE_TRAIN, path_of("none/a")) == MOE_ERR_IO);
+    CHECK(moe_save(m, MOE_MODE_TRAIN, path_of("none/a")) == MOE_ERR_IO);
     SAYS(*m, "open");
-    CHECK(moe_save(m, MOE_USE_TRAIN, path_of("a")) == MOE_OK);
-    CHECK(m->why != NULL && strcmp(m->why, "ok") == 0);
+    CHECK(moe_save(m, MOE_MODE_TRAIN, path_of("a")) == MOE_OK);
+    CHECK(m->error != NULL && strcmp(m->error, "ok") == 0);
     no_write = 1;
-    CHECK(moe_save(m, MOE_USE_TRAIN, path_of("a")) == MOE_ERR_IO);
+    CHECK(moe_save(m, MOE_MODE_TRAIN, path_of("a")) == MOE_ERR_IO);
     SAYS(*m, "writ");
     no_write = 0;
     no_rename = 1;
-    CHECK(moe_save(m, MOE_USE_TRAIN, path_of("a")) == MOE_ERR_IO);
+    CHECK(moe_save(m, MOE_MODE_TRAIN, path_of("a")) == MOE_ERR_IO);
     SAYS(*m, "renam");
     no_rename = 0;
-    CHECK(moe_save(m, MOE_USE_TRAIN, NULL) == MOE_ERR_NULL);
+    CHECK(moe_save(m, MOE_MODE_TRAIN, NULL) == MOE_ERR_NULL);
     SAYS(*m, "path");
     m->config.sigma = -1;
-    CHECK(moe_save(m, MOE_USE_TRAIN, path_of("a")) == MOE_ERR_CONFIG);
+    CHECK(moe_save(m, MOE_MODE_TRAIN, path_of("a")) == MOE_ERR_CONFIG);
     SAYS(*m, "sigma");
     m->config.sigma = 1;
-    m->own[0] = (moe_real)NAN;
-    CHECK(moe_save(m, MOE_USE_TRAIN, path_of("a")) == MOE_ERR_DIVERGED);
+    m->weights[0] = (moe_real)NAN;
+    CHECK(moe_save(m, MOE_MODE_TRAIN, path_of("a")) == MOE_ERR_DIVERGED);
     SAYS(*m, "finite");
 }
 
@@ -657,7 +657,7 @@ static void check_loading(void)
     CHECK(moe_load(&m, NULL, NULL) == MOE_ERR_NULL);
     SAYS(m, "path");
     if (CHECK(moe_load(&m, path_of("a"), NULL) == MOE_OK))
-        CHECK(m.why != NULL && strcmp(m.why, "ok") == 0);
+        CHECK(m.error != NULL && strcmp(m.error, "ok") == 0);
     moe_close(&m);
 }
 
@@ -672,10 +672,10 @@ static void test_paths(void)
     check_saving(&m);
     moe_close(&m);
     check_loading();
-    config.use = MOE_USE_LEARN;
+    config.mode = MOE_MODE_GRADIENT;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
-    CHECK(moe_save(&m, MOE_USE_TRAIN, path_of("a")) == MOE_ERR_STATE);
-    SAYS(m, "MOE_USE_TRAIN");
+    CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("a")) == MOE_ERR_STATE);
+    SAYS(m, "MOE_MODE_TRAIN");
     moe_close(&m);
     remove(path_of("a"));
     CHECK_THAT(rmdir(folder) == 0, "nothing is left in %s", folder);
@@ -692,15 +692,15 @@ static unsigned char *file_of(const moe *m, size_t *bytes)
 {
     unsigned char *file;
 
-    *bytes = moe_save_bytes(m, MOE_USE_PREDICT);
+    *bytes = moe_save_bytes(m, MOE_MODE_PREDICT);
     file = (unsigned char *)malloc(*bytes > 0 ? *bytes : 1);
     if (file == NULL)
         exit(1);
-    CHECK(moe_save_to(m, MOE_USE_PREDICT, file, *bytes) == MOE_OK);
+    CHECK(moe_save_memory(m, MOE_MODE_PREDICT, file, *bytes) == MOE_OK);
     return file;
 }
 
-/* Who loads with NULL never wrote MOE_USE_PREDICT: what to pass is said. */
+/* Who loads with NULL never wrote MOE_MODE_PREDICT: what to pass is said. */
 static void test_load_and_train(void)
 {
     moe_config config = config_of(3, 2, 2);
@@ -714,19 +714,19 @@ static void test_load_and_train(void)
         return;
     file = file_of(&m, &bytes);
     moe_close(&m);
-    CHECK(moe_load_from(&m, file, bytes, NULL, NULL, 0) == MOE_OK);
+    CHECK(moe_load_memory(&m, file, bytes, NULL, NULL, 0) == MOE_OK);
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_ERR_STATE);
     SAYS(m, "config");
-    SAYS(m, "MOE_USE_TRAIN");
+    SAYS(m, "MOE_MODE_TRAIN");
     CHECK(moe_step(&m, NULL, 1) == MOE_ERR_STATE);
     SAYS(m, "config");
     CHECK(moe_evaluate(&m, &data, NULL) == MOE_ERR_STATE);
     SAYS(m, "config");
-    SAYS(m, "MOE_USE_LEARN");
+    SAYS(m, "MOE_MODE_GRADIENT");
     moe_close(&m);
     memset(&config, 0, sizeof config);
-    config.use = MOE_USE_TRAIN;
-    CHECK(moe_load_from(&m, file, bytes, &config, NULL, 0) == MOE_OK);
+    config.mode = MOE_MODE_TRAIN;
+    CHECK(moe_load_memory(&m, file, bytes, &config, NULL, 0) == MOE_OK);
     CHECK_THAT(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK,
                "what the sentence advises works");
     moe_close(&m);
@@ -739,11 +739,11 @@ static void check_numbers(const moe *m, size_t given, size_t needed)
 
     sprintf(number[0], " %lu ", (unsigned long)given);
     sprintf(number[1], " %lu", (unsigned long)needed);
-    CHECK_THAT(says(m->why, number[0]) && says(m->why, number[1]),
+    CHECK_THAT(says(m->error, number[0]) && says(m->error, number[1]),
                "%lu of %lu: \"%s\"", (unsigned long)given,
-               (unsigned long)needed, m->why ? m->why : "NULL");
-    CHECK_THAT(says(m->why, "bytes") && says(m->why, "small"), "\"%s\"",
-               m->why ? m->why : "NULL");
+               (unsigned long)needed, m->error ? m->error : "NULL");
+    CHECK_THAT(says(m->error, "bytes") && says(m->error, "small"), "\"%s\"",
+               m->error ? m->error : "NULL");
 }
 
 static void test_small_memory(void)
@@ -753,7 +753,7 @@ static void test_small_memory(void)
     size_t need, work;
     moe m;
 
-    config.rows = 4;
+    config.block = 4;
     need = moe_bytes(&config);
     work = moe_work_bytes(&config);
     CHECK(need < sizeof memory && work < need);
@@ -765,7 +765,7 @@ static void test_small_memory(void)
     CHECK(moe_attach(&m, &config, weights, memory, 10) == MOE_ERR_MEMORY);
     check_numbers(&m, 10, work);
     SAYS(m, "moe_work_bytes");
-    CHECK(m.params == NULL && m.value_count == 0);
+    CHECK(m.params == NULL && m.param_count == 0);
     moe_close(&m);
 }
 
@@ -871,9 +871,9 @@ static void test_one_layout(void)
         if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
             return;
         count = config.top_k > 0 ? count : m.trained_count;
-        CHECK_THAT(m.trained_count == count && m.value_count == count + 10,
+        CHECK_THAT(m.trained_count == count && m.param_count == count + 10,
                    "top_k %d", config.top_k);
-        CHECK(all_zero(m.own + m.trained_count - 4, 4));
+        CHECK(all_zero(m.weights + m.trained_count - 4, 4));
         moe_close(&m);
     }
     CHECK(count == 4 * (2 + 3 * 2) + 4 + 3 * 4 + 4);
@@ -894,7 +894,9 @@ static void check_answers(moe *m, const char *how)
     for (i = 0; i < POINTS; i++)
         most = fmax(most, fabs((double)(y[i] - at_d[i])));
     CHECK_THAT(most <= 0.011, "%s: off by %g", how, most);
-    CHECK_THAT(m->config.top_k == 1 && m->chosen[0] != m->chosen[m->rows - 1],
+    CHECK(moe_forward(m, at_x, POINTS) == POINTS);
+    CHECK_THAT(m->config.top_k == 1
+               && m->selected[0] != m->selected[m->rows - 1],
                "%s: one for each case, both in use", how);
 }
 
@@ -905,10 +907,10 @@ static void open_dense(moe *m, uint64_t seed)
     moe_training t = training_of(1000);
 
     config.seed = seed;
-    config.rows = POINTS;
+    config.block = POINTS;
     CHECK(moe_open(m, &config, NULL, 0) == MOE_OK);
     CHECK(moe_train(m, &data, NULL, &t, NULL) == MOE_OK);
-    CHECK_THAT(all_zero(m->own + m->trained_count - 2, 2),
+    CHECK_THAT(all_zero(m->weights + m->trained_count - 2, 2),
                "nothing is balanced where all experts run");
 }
 
@@ -927,24 +929,25 @@ static void check_road(uint64_t seed)
     check_answers(&one, "attached");
     moe_close(&one);
     CHECK(moe_open(&one, &config, NULL, 0) == MOE_OK);
-    memcpy(one.own, dense.own, dense.value_count * sizeof *one.own);
+    memcpy(one.weights, dense.weights, dense.param_count * sizeof *one.weights);
     check_answers(&one, "opened over a copy");
     moe_close(&one);
     file = file_of(&dense, &bytes);
     memset(&config, 0, sizeof config);
     config.top_k = 1;
-    config.rows = POINTS;
-    config.use = MOE_USE_PREDICT;
-    CHECK(moe_load_from(&one, file, bytes, &config, NULL, 0) == MOE_OK);
+    config.block = POINTS;
+    config.mode = MOE_MODE_PREDICT;
+    CHECK(moe_load_memory(&one, file, bytes, &config, NULL, 0) == MOE_OK);
     check_answers(&one, "loaded");
     moe_close(&one);
     if (IS_FLOAT
-            && moe_view(&one, file, bytes, &config, NULL, 0) == MOE_OK) {
+            && moe_load_in_place(&one, file, bytes, &config, NULL, 0)
+               == MOE_OK) {
         check_answers(&one, "viewed");
         moe_close(&one);
     }
     config.top_k = 3;
-    CHECK(moe_load_from(&one, file, bytes, &config, NULL, 0)
+    CHECK(moe_load_memory(&one, file, bytes, &config, NULL, 0)
           == MOE_ERR_CONFIG);
     SAYS(one, "top_k");
     moe_close(&dense);
@@ -962,32 +965,32 @@ static void test_one_road(void)
 /* The other way: a sparse model with a balance loss, loaded with all. */
 static void test_all_again(void)
 {
-    moe_config config = sparse_config(MOE_USE_TRAIN), wanted;
+    moe_config config = sparse_config(MOE_MODE_TRAIN), wanted;
     moe_data data = data_of(CASES);
     moe_training t = training_of(1);
     unsigned char *file;
     size_t bytes;
     moe m;
 
-    config.balance = (moe_real)0.01;
+    config.balance_loss = (moe_real)0.01;
     if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
         return;
     file = file_of(&m, &bytes);
     moe_close(&m);
     memset(&wanted, 0, sizeof wanted);
-    CHECK(moe_load_from(&m, file, bytes, &wanted, NULL, 0) == MOE_OK);
-    CHECK_THAT(m.config.top_k == 2 && m.config.balance > 0,
+    CHECK(moe_load_memory(&m, file, bytes, &wanted, NULL, 0) == MOE_OK);
+    CHECK_THAT(m.config.top_k == 2 && m.config.balance_loss > 0,
                "top_k 0: the file's");
     moe_close(&m);
     wanted.top_k = 4;
-    if (CHECK(moe_load_from(&m, file, bytes, &wanted, NULL, 0) == MOE_OK)) {
-        CHECK(m.config.top_k == 4 && !(m.config.balance > 0));
+    if (CHECK(moe_load_memory(&m, file, bytes, &wanted, NULL, 0) == MOE_OK)) {
+        CHECK(m.config.top_k == 4 && !(m.config.balance_loss > 0));
         CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
         moe_close(&m);
     }
     wanted.top_k = 3;
-    if (CHECK(moe_load_from(&m, file, bytes, &wanted, NULL, 0) == MOE_OK)) {
-        CHECK(m.config.top_k == 3 && m.config.balance > 0);
+    if (CHECK(moe_load_memory(&m, file, bytes, &wanted, NULL, 0) == MOE_OK)) {
+        CHECK(m.config.top_k == 3 && m.config.balance_loss > 0);
         moe_close(&m);
     }
     free(file);
@@ -1066,8 +1069,9 @@ static void check_old(const moe *m)
 {
     static const moe_real due[14] = {1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 1, 0, 1};
 
-    CHECK(m->trained_count == 10 && m->value_count == 14);
-    CHECK_THAT(same_reals(m->own, due, 14), "the weights, zeros, the scales");
+    CHECK(m->trained_count == 10 && m->param_count == 14);
+    CHECK_THAT(same_reals(m->weights, due, 14),
+               "the weights, zeros, the scales");
 }
 
 static void test_old_files(void)
@@ -1081,29 +1085,29 @@ static void test_old_files(void)
 
     write_old(&old.f, 0);
     memset(&config, 0, sizeof config);
-    config.use = MOE_USE_TRAIN;
-    if (CHECK(moe_load_from(&m, old.f.at, old.f.bytes, &config, NULL, 0)
+    config.mode = MOE_MODE_TRAIN;
+    if (CHECK(moe_load_memory(&m, old.f.at, old.f.bytes, &config, NULL, 0)
               == MOE_OK)) {
         check_old(&m);
         CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
         moe_close(&m);
     }
     config.top_k = 1;
-    if (CHECK(moe_load_from(&m, old.f.at, old.f.bytes, &config, NULL, 0)
+    if (CHECK(moe_load_memory(&m, old.f.at, old.f.bytes, &config, NULL, 0)
               == MOE_OK)) {
         check_old(&m);
         moe_predict(&m, at_x + POINTS - 1, 1, y);
-        CHECK_THAT(m.chosen[0] == 1 && fabs((double)y[0] - 6) < 1e-6,
+        CHECK_THAT(m.selected[0] == 1 && fabs((double)y[0] - 6) < 1e-6,
                    "x = 1: logits 12 and 14, so 2 + 4 x");
         moe_close(&m);
     }
-    CHECK(moe_view(&m, old.f.at, old.f.bytes, NULL, NULL, 0)
+    CHECK(moe_load_in_place(&m, old.f.at, old.f.bytes, NULL, NULL, 0)
           == MOE_ERR_STATE);
-    CHECK(m.params == NULL && m.why != NULL);
+    CHECK(m.params == NULL && m.error != NULL);
     if (IS_FLOAT)
         SAYS(m, "gate.balance");
     write_old(&old.f, 1);
-    if (CHECK(moe_load_from(&m, old.f.at, old.f.bytes, NULL, NULL, 0)
+    if (CHECK(moe_load_memory(&m, old.f.at, old.f.bytes, NULL, NULL, 0)
               == MOE_OK)) {
         check_old(&m);
         CHECK(m.epoch == 5);
@@ -1113,7 +1117,7 @@ static void test_old_files(void)
         moe_close(&m);
     }
     old.f.at[old.f.bytes - 17] ^= 0x80;     /* the last second moment */
-    CHECK(moe_load_from(&m, old.f.at, old.f.bytes, NULL, NULL, 0)
+    CHECK(moe_load_memory(&m, old.f.at, old.f.bytes, NULL, NULL, 0)
           == MOE_ERR_FORMAT);
     SAYS(m, "second moment");
 }

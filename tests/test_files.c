@@ -75,7 +75,7 @@ static moe_config config_of(int kind)
     c.outputs = 2;
     c.experts = kind == 1 ? 1 : 4;
     c.seed = 18446744073709551615u - (unsigned)kind;
-    c.rows = 7;
+    c.block = 7;
     if (kind >= 2 && kind != 7) {
         c.hidden[0] = 5;
         c.gate_hidden[0] = 4;
@@ -84,15 +84,15 @@ static moe_config config_of(int kind)
     if (kind == 3 || kind == 4 || kind == 6)
         c.top_k = 2;
     if (kind == 4)
-        c.balance = (moe_real)0.01f;
+        c.balance_loss = (moe_real)0.01f;
     if (kind == 5) {
         c.output = MOE_OUT_SOFTMAX;
         c.activation = MOE_ACT_SILU;
         c.loss = MOE_LOSS_EXPECTED;
     }
     if (kind == 6) {
-        c.expert_sees.first = 1;
-        c.gate_sees.count = 1;
+        c.expert_inputs.first = 1;
+        c.gate_inputs.count = 1;
         c.activation = MOE_ACT_TANH;
         c.output = MOE_OUT_LOGISTIC;
         c.loss = MOE_LOSS_BLEND;
@@ -141,16 +141,16 @@ static void open_trained(moe *m, int kind)
     if (moe_open(m, &c, NULL, 0) != MOE_OK ||
         moe_train(m, &data, NULL, &t, NULL) != MOE_OK)
         exit(1);
-    for (i = 0; i < m->value_count; i++)
-        m->own[i] = (moe_real)(float)m->own[i];
+    for (i = 0; i < m->param_count; i++)
+        m->weights[i] = (moe_real)(float)m->weights[i];
 }
 
-static file saved(const moe *m, moe_use keep)
+static file saved(const moe *m, moe_mode keep)
 {
     file f = file_of(moe_save_bytes(m, keep));
 
     CHECK(f.bytes > 0);
-    CHECK(moe_save_to(m, keep, f.at, f.bytes) == MOE_OK);
+    CHECK(moe_save_memory(m, keep, f.at, f.bytes) == MOE_OK);
     return f;
 }
 
@@ -177,11 +177,14 @@ static int same_config(const moe_config *a, const moe_config *b)
            a->experts == b->experts && a->top_k == b->top_k &&
            memcmp(a->hidden, b->hidden, sizeof a->hidden) == 0 &&
            memcmp(a->gate_hidden, b->gate_hidden, sizeof a->hidden) == 0 &&
-           memcmp(&a->expert_sees, &b->expert_sees, sizeof a->gate_sees) == 0 &&
-           memcmp(&a->gate_sees, &b->gate_sees, sizeof a->gate_sees) == 0 &&
+           memcmp(&a->expert_inputs, &b->expert_inputs,
+                  sizeof a->gate_inputs) == 0 &&
+           memcmp(&a->gate_inputs, &b->gate_inputs,
+                  sizeof a->gate_inputs) == 0 &&
            a->activation == b->activation && a->output == b->output &&
            a->loss == b->loss && same_reals(&a->sigma, &b->sigma, 1) &&
-           same_reals(&a->balance, &b->balance, 1) && a->rows == b->rows &&
+           same_reals(&a->balance_loss, &b->balance_loss, 1) &&
+           a->block == b->block &&
            a->seed == b->seed;
 }
 
@@ -204,13 +207,13 @@ static int says(const file *f, const char *text)
     return 0;
 }
 
-static void check_layout(const file *f, moe_use keep)
+static void check_layout(const file *f, moe_mode keep)
 {
     size_t header = header_of(f);
 
     CHECK(header % 64 == 0);
     CHECK(memcmp(f->at + 8, "{\"__metadata__\":{", 17) == 0);
-    CHECK((keep == MOE_USE_TRAIN) == says(f, "\"training.best\":"));
+    CHECK((keep == MOE_MODE_TRAIN) == says(f, "\"training.best\":"));
 }
 
 /* Own weights, weights in place, and another's over those. */
@@ -219,55 +222,56 @@ static void check_loads(const file *f, moe *m)
     moe loaded, viewed, attached;
     moe_config c, wanted;
 
-    CHECK(moe_file_config(&c, f->at, f->bytes) == MOE_OK);
-    CHECK(c.rows == 64);        /* a file has none */
-    c.rows = m->config.rows;
+    CHECK(moe_read_config(&c, f->at, f->bytes) == MOE_OK);
+    CHECK(c.block == 64);        /* a file has none */
+    c.block = m->config.block;
     CHECK(same_config(&c, &m->config));
-    CHECK(moe_load_from(&loaded, f->at, f->bytes, &c, NULL, 0) == MOE_OK);
+    CHECK(moe_load_memory(&loaded, f->at, f->bytes, &c, NULL, 0) == MOE_OK);
     CHECK(same_config(&loaded.config, &m->config));
-    CHECK(loaded.config.use == c.use);
-    CHECK(loaded.value_count == m->value_count &&
-          same_reals(loaded.own, m->own, m->value_count));
+    CHECK(loaded.config.mode == c.mode);
+    CHECK(loaded.param_count == m->param_count &&
+          same_reals(loaded.weights, m->weights, m->param_count));
     check_predicts_as(&loaded, m);
     memset(&wanted, 0, sizeof wanted);
-    wanted.rows = 3;
+    wanted.block = 3;
     wanted.simd = 1;
-    if (moe_view(&viewed, f->at, f->bytes, &wanted, NULL, 0) == MOE_OK) {
-        CHECK(IS_FLOAT && viewed.own == NULL && viewed.grads == NULL);
+    if (moe_load_in_place(&viewed, f->at, f->bytes, &wanted, NULL, 0) ==
+        MOE_OK) {
+        CHECK(IS_FLOAT && viewed.weights == NULL && viewed.grads == NULL);
         CHECK((const void *)viewed.params == (void *)(f->at + header_of(f)));
-        CHECK(viewed.config.rows == 3 && viewed.config.simd == 1);
-        CHECK(viewed.config.use == MOE_USE_PREDICT);
+        CHECK(viewed.config.block == 3 && viewed.config.simd == 1);
+        CHECK(viewed.config.mode == MOE_MODE_PREDICT);
         CHECK(moe_attach(&attached, &c, viewed.params, NULL, 0) == MOE_OK);
         check_predicts_as(&attached, &loaded);
         moe_close(&attached);
         moe_close(&viewed);
     } else {
-        CHECK(!IS_FLOAT && viewed.why != NULL && viewed.params == NULL);
+        CHECK(!IS_FLOAT && viewed.error != NULL && viewed.params == NULL);
     }
     moe_close(&loaded);
 }
 
-static void check_sizes(const moe *m, moe_use keep)
+static void check_sizes(const moe *m, moe_mode keep)
 {
     file f = saved(m, keep), small = file_of(f.bytes - 1);
 
-    CHECK(moe_save_to(m, keep, small.at, small.bytes) == MOE_ERR_MEMORY);
-    CHECK(moe_save_to(m, keep, NULL, f.bytes) == MOE_ERR_NULL);
+    CHECK(moe_save_memory(m, keep, small.at, small.bytes) == MOE_ERR_MEMORY);
+    CHECK(moe_save_memory(m, keep, NULL, f.bytes) == MOE_ERR_NULL);
     CHECK(f.bytes - header_of(&f) ==
-          4 * (m->value_count +
-               (keep == MOE_USE_TRAIN ? 3 * m->trained_count + 4 : 0)));
+          4 * (m->param_count +
+               (keep == MOE_MODE_TRAIN ? 3 * m->trained_count + 4 : 0)));
     check_layout(&f, keep);
     free(small.at);
     free(f.at);
 }
 
 /* A file of a file is the same file, checkpoint or not. */
-static void check_again(const file *f, moe_use keep)
+static void check_again(const file *f, moe_mode keep)
 {
     moe m;
     file again;
 
-    CHECK(moe_load_from(&m, f->at, f->bytes, NULL, NULL, 0) == MOE_OK);
+    CHECK(moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0) == MOE_OK);
     again = saved(&m, keep);
     CHECK(again.bytes == f->bytes && memcmp(again.at, f->at, f->bytes) == 0);
     free(again.at);
@@ -282,23 +286,24 @@ static void check_round_trips(void)
     for (kind = 0; kind < KINDS; kind++) {
         file weights, checkpoint, apart;
         open_trained(&m, kind);
-        weights = saved(&m, MOE_USE_PREDICT);
-        checkpoint = saved(&m, MOE_USE_TRAIN);
+        weights = saved(&m, MOE_MODE_PREDICT);
+        checkpoint = saved(&m, MOE_MODE_TRAIN);
         check_loads(&weights, &m);
         check_loads(&checkpoint, &m);
-        check_again(&weights, MOE_USE_LEARN);
-        check_again(&checkpoint, MOE_USE_TRAIN);
-        check_sizes(&m, MOE_USE_PREDICT);
-        check_sizes(&m, MOE_USE_TRAIN);
+        check_again(&weights, MOE_MODE_GRADIENT);
+        check_again(&checkpoint, MOE_MODE_TRAIN);
+        check_sizes(&m, MOE_MODE_PREDICT);
+        check_sizes(&m, MOE_MODE_TRAIN);
         apart = file_of(weights.bytes + 1);     /* not aligned: loads */
         memcpy(apart.at + 1, weights.at, weights.bytes);
         moe_close(&m);
-        CHECK(moe_load_from(&m, apart.at + 1, weights.bytes, NULL, NULL, 0) ==
+        CHECK(moe_load_memory(&m, apart.at + 1, weights.bytes, NULL, NULL, 0) ==
               MOE_OK);
         moe_close(&m);
-        CHECK(moe_view(&m, apart.at + 1, weights.bytes, NULL, NULL, 0) ==
+        CHECK(moe_load_in_place(&m, apart.at + 1, weights.bytes, NULL, NULL,
+                                0) ==
               MOE_ERR_STATE);
-        CHECK(m.why != NULL && m.params == NULL && m.heap == NULL);
+        CHECK(m.error != NULL && m.params == NULL && m.heap == NULL);
         free(apart.at);
         free(weights.at);
         free(checkpoint.at);
@@ -333,9 +338,9 @@ static void check_words(void)
     for (k = 0; k < sizeof due / sizeof due[0]; k++) {
         file f;
         open_trained(&m, due[k].kind);
-        f = saved(&m, MOE_USE_PREDICT);
+        f = saved(&m, MOE_MODE_PREDICT);
         CHECK_THAT(says(&f, due[k].text), "no %s", due[k].text);
-        for (i = 0; i < m.value_count; i++) {
+        for (i = 0; i < m.param_count; i++) {
             const unsigned char *at = f.at + header_of(&f) + 4 * i;
             union { float real; uint32_t bits; } word;
             word.real = (float)m.params[i];
@@ -358,47 +363,51 @@ static void check_wishes(void)
     size_t bytes;
 
     open_trained(&m, 4);
-    f = saved(&m, MOE_USE_TRAIN);
-    CHECK(moe_file_config(&c, f.at, f.bytes) == MOE_OK);
-    CHECK(c.use == MOE_USE_TRAIN && c.rows == 64 && c.simd == 0);
-    c.use = MOE_USE_LEARN;
-    c.rows = 2;
+    f = saved(&m, MOE_MODE_TRAIN);
+    CHECK(moe_read_config(&c, f.at, f.bytes) == MOE_OK);
+    CHECK(c.mode == MOE_MODE_TRAIN && c.block == 64 && c.simd == 0);
+    c.mode = MOE_MODE_GRADIENT;
+    c.block = 2;
     bytes = moe_bytes(&c);
     memory = (moe_real *)malloc(bytes);
     asked = 0;
-    CHECK(moe_load_from(&learner, f.at, f.bytes, &c, memory, bytes - 1) ==
+    CHECK(moe_load_memory(&learner, f.at, f.bytes, &c, memory, bytes - 1) ==
           MOE_ERR_MEMORY);
-    CHECK(moe_load_from(&learner, f.at, f.bytes, &c, memory, bytes) == MOE_OK);
+    CHECK(moe_load_memory(&learner, f.at, f.bytes, &c, memory, bytes) ==
+          MOE_OK);
     CHECK(asked == 0);
-    CHECK(learner.config.use == MOE_USE_LEARN && learner.config.rows == 2);
-    CHECK(moe_measure(&learner, &data) == MOE_ERR_STATE);
-    CHECK(moe_save_bytes(&learner, MOE_USE_TRAIN) == 0);
-    CHECK(moe_save_to(&learner, MOE_USE_TRAIN, f.at, f.bytes) ==
+    CHECK(learner.config.mode == MOE_MODE_GRADIENT);
+    CHECK(learner.config.block == 2);
+    CHECK(moe_fit_scales(&learner, &data) == MOE_ERR_STATE);
+    CHECK(moe_save_bytes(&learner, MOE_MODE_TRAIN) == 0);
+    CHECK(moe_save_memory(&learner, MOE_MODE_TRAIN, f.at, f.bytes) ==
           MOE_ERR_STATE);
-    c.rows = -1;
-    CHECK(moe_load_from(&learner, f.at, f.bytes, &c, NULL, 0) ==
+    c.block = -1;
+    CHECK(moe_load_memory(&learner, f.at, f.bytes, &c, NULL, 0) ==
           MOE_ERR_CONFIG);
-    c.rows = 0;
-    CHECK(moe_load_from(&learner, f.at, f.bytes, &c, NULL, 0) == MOE_OK);
-    CHECK(learner.config.rows == 64);
+    c.block = 0;
+    CHECK(moe_load_memory(&learner, f.at, f.bytes, &c, NULL, 0) == MOE_OK);
+    CHECK(learner.config.block == 64);
     moe_close(&learner);
-    c.rows = 1;
+    c.block = 1;
     c.simd = 77;
-    CHECK(moe_load_from(&learner, f.at, f.bytes, &c, NULL, 0) ==
+    CHECK(moe_load_memory(&learner, f.at, f.bytes, &c, NULL, 0) ==
           MOE_ERR_CONFIG);
-    CHECK(moe_load_from(&learner, NULL, 8, NULL, NULL, 0) == MOE_ERR_NULL);
-    CHECK(moe_load_from(NULL, f.at, f.bytes, NULL, NULL, 0) == MOE_ERR_NULL);
-    CHECK(moe_view(NULL, f.at, f.bytes, NULL, NULL, 0) == MOE_ERR_NULL);
-    CHECK(moe_file_config(NULL, f.at, f.bytes) == MOE_ERR_NULL);
-    CHECK(moe_file_config(&c, NULL, f.bytes) == MOE_ERR_NULL);
-    CHECK(moe_save_to(NULL, MOE_USE_TRAIN, f.at, f.bytes) == MOE_ERR_NULL);
-    m.own[3] = MOEI_INFINITY;
-    CHECK(moe_save_to(&m, MOE_USE_TRAIN, f.at, f.bytes) == MOE_ERR_DIVERGED);
-    m.own[3] = 0;
+    CHECK(moe_load_memory(&learner, NULL, 8, NULL, NULL, 0) == MOE_ERR_NULL);
+    CHECK(moe_load_memory(NULL, f.at, f.bytes, NULL, NULL, 0) == MOE_ERR_NULL);
+    CHECK(moe_load_in_place(NULL, f.at, f.bytes, NULL, NULL, 0) ==
+          MOE_ERR_NULL);
+    CHECK(moe_read_config(NULL, f.at, f.bytes) == MOE_ERR_NULL);
+    CHECK(moe_read_config(&c, NULL, f.bytes) == MOE_ERR_NULL);
+    CHECK(moe_save_memory(NULL, MOE_MODE_TRAIN, f.at, f.bytes) == MOE_ERR_NULL);
+    m.weights[3] = MOEI_INFINITY;
+    CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, f.at, f.bytes) ==
+          MOE_ERR_DIVERGED);
+    m.weights[3] = 0;
     m.config.sigma = -1;
-    CHECK(moe_save_to(&m, MOE_USE_TRAIN, f.at, f.bytes) == MOE_ERR_CONFIG);
+    CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, f.at, f.bytes) == MOE_ERR_CONFIG);
     moe_close(&m);
-    CHECK(moe_save_to(&m, MOE_USE_TRAIN, f.at, f.bytes) == MOE_ERR_STATE);
+    CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, f.at, f.bytes) == MOE_ERR_STATE);
     free(memory);
     free(f.at);
     CHECK(live == 0);
@@ -413,7 +422,7 @@ static int save_at(const moe_report *report, void *user)
     stop *s = (stop *)user;
 
     if (report->epoch == s->epoch)
-        s->f = saved(s->m, MOE_USE_TRAIN);
+        s->f = saved(s->m, MOE_MODE_TRAIN);
     return 0;
 }
 
@@ -421,9 +430,10 @@ static void check_same_state(const moe *a, const moe *b)
 {
     int i;
 
-    CHECK(same_reals(a->own, b->own, a->value_count));
+    CHECK(same_reals(a->weights, b->weights, a->param_count));
     for (i = 0; i < 3; i++)
-        CHECK(same_reals(a->kept[i], b->kept[i], a->trained_count));
+        CHECK(same_reals(moei_stored(a, i), moei_stored(b, i),
+                         a->trained_count));
     CHECK(a->epoch == b->epoch && a->steps == b->steps);
     CHECK(same_reals(a->beta_power, b->beta_power, 2));
 }
@@ -450,7 +460,7 @@ static void check_resumes(int kind, const moe_training *settings,
     CHECK(moe_train(&m, &data, validation, &t, &whole) == MOE_OK);
     t.epochs = 10 - before;
     t.progress = NULL;
-    CHECK(moe_load_from(&later, s.f.at, s.f.bytes, &c, NULL, 0) == MOE_OK);
+    CHECK(moe_load_memory(&later, s.f.at, s.f.bytes, &c, NULL, 0) == MOE_OK);
     CHECK(later.epoch == before);
     CHECK(moe_train(&later, &data, validation, &t, &resumed) == MOE_OK);
     check_same_state(&m, &later);
@@ -519,9 +529,10 @@ static void check_plateau(void)
     CHECK(moe_train(&m, &data, &validation, &t, NULL) == MOE_OK);
     t.epochs = 11;
     t.progress = NULL;
-    CHECK(moe_load_from(&later, s.f.at, s.f.bytes, &c, NULL, 0) == MOE_OK);
-    CHECK(later.waiting > 10 && later.rate_factor < 1);
-    CHECK(!same_reals(later.own, later.kept[MOEI_BEST], later.trained_count));
+    CHECK(moe_load_memory(&later, s.f.at, s.f.bytes, &c, NULL, 0) == MOE_OK);
+    CHECK(later.epochs_since_best > 10 && later.rate_factor < 1);
+    CHECK(!same_reals(later.weights, moei_stored(&later, MOEI_BEST),
+                      later.trained_count));
     CHECK(moe_train(&later, &data, &validation, &t, NULL) == MOE_OK);
     if (IS_FLOAT)
         check_same_state(&m, &later);
@@ -545,13 +556,14 @@ static const char *refused(const file *f)
     asked = 0;
     memset(&c, 7, sizeof c);
     before = c;
-    status = moe_view(&m, f->at, f->bytes, NULL, NULL, 0);
+    status = moe_load_in_place(&m, f->at, f->bytes, NULL, NULL, 0);
     CHECK(status == MOE_ERR_FORMAT || (!IS_FLOAT && status == MOE_ERR_STATE));
-    CHECK(m.params == NULL && m.heap == NULL && m.why != NULL);
-    CHECK(moe_load_from(&m, f->at, f->bytes, NULL, NULL, 0) == MOE_ERR_FORMAT);
-    why = m.why;
+    CHECK(m.params == NULL && m.heap == NULL && m.error != NULL);
+    CHECK(moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0) ==
+          MOE_ERR_FORMAT);
+    why = m.error;
     CHECK(m.params == NULL && m.heap == NULL && why != NULL && live == had);
-    if (moe_file_config(&c, f->at, f->bytes) != MOE_OK)
+    if (moe_read_config(&c, f->at, f->bytes) != MOE_OK)
         CHECK(asked == 0 && memcmp(&c, &before, sizeof c) == 0);
     return why ? why : "";
 }
@@ -560,7 +572,7 @@ static int all_finite(const moe *m)
 {
     size_t i;
 
-    for (i = 0; i < m->value_count; i++)
+    for (i = 0; i < m->param_count; i++)
         if (m->params[i] - m->params[i] != 0)
             return 0;
     return 1;
@@ -570,14 +582,14 @@ static int all_finite(const moe *m)
 static int survives(const file *f)
 {
     moe m;
-    moe_status status = moe_load_from(&m, f->at, f->bytes, NULL, NULL, 0);
+    moe_status status = moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0);
 
     if (status == MOE_ERR_FORMAT) {
-        CHECK(m.why != NULL && m.params == NULL);
+        CHECK(m.error != NULL && m.params == NULL);
         return 0;
     }
     CHECK(status == MOE_OK && all_finite(&m));
-    CHECK(moe_check(&m.config, NULL) == MOE_OK);
+    CHECK(moe_check_config(&m.config, NULL) == MOE_OK);
     moe_close(&m);
     return 1;
 }
@@ -589,7 +601,7 @@ static void check_truncation(const file *f)
     for (n = 0; n < f->bytes; n++) {
         file part = file_copy(f, n);
         refused(&part);
-        CHECK(moe_file_config(NULL, part.at, n) == MOE_ERR_NULL);
+        CHECK(moe_read_config(NULL, part.at, n) == MOE_ERR_NULL);
         free(part.at);
     }
 }
@@ -666,8 +678,8 @@ static void accepts(const file *f, const char *find, const char *put)
     file e = edited(f, find, put);
     moe m;
 
-    CHECK_THAT(moe_load_from(&m, e.at, e.bytes, NULL, NULL, 0) == MOE_OK,
-               "%s for %s: %s", put, find, m.why);
+    CHECK_THAT(moe_load_memory(&m, e.at, e.bytes, NULL, NULL, 0) == MOE_OK,
+               "%s for %s: %s", put, find, m.error);
     moe_close(&m);
     free(e.at);
 }
@@ -845,7 +857,7 @@ static void check_hostile(void)
     moe m;
 
     open_trained(&m, 4);
-    checkpoint = saved(&m, MOE_USE_TRAIN);
+    checkpoint = saved(&m, MOE_MODE_TRAIN);
     check_metadata(&checkpoint);
     check_tensors(&checkpoint);
     check_lengths(&checkpoint);
@@ -854,8 +866,8 @@ static void check_hostile(void)
     check_flips(&checkpoint);
     moe_close(&m);
     open_trained(&m, 0);
-    small = saved(&m, MOE_USE_TRAIN);
-    plain = saved(&m, MOE_USE_PREDICT);
+    small = saved(&m, MOE_MODE_TRAIN);
+    plain = saved(&m, MOE_MODE_PREDICT);
     refuses(&plain, "\"seed\"", "\"training\":\"3\",\"seed\"", "missing");
     accepts(&small, "\"training\":", "\"untraining\":");
     check_truncation(&small);
@@ -894,8 +906,8 @@ static void check_loads_path(const char *name, moe *m)
     moe loaded;
 
     CHECK(moe_load(&loaded, path_of(name), NULL) == MOE_OK);
-    CHECK(loaded.own != NULL &&
-          same_reals(loaded.own, m->own, m->value_count));
+    CHECK(loaded.weights != NULL &&
+          same_reals(loaded.weights, m->weights, m->param_count));
     moe_close(&loaded);
 }
 
@@ -915,24 +927,24 @@ static void check_paths(void)
     open_trained(&m, 2);
     open_trained(&other, 5);
     was = live;
-    CHECK(moe_save(&m, MOE_USE_TRAIN, path_of("a.moe")) == MOE_OK);
+    CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("a.moe")) == MOE_OK);
     check_loads_path("a.moe", &m);
-    CHECK(moe_save(&other, MOE_USE_PREDICT, path_of("a.moe")) == MOE_OK);
+    CHECK(moe_save(&other, MOE_MODE_PREDICT, path_of("a.moe")) == MOE_OK);
     check_loads_path("a.moe", &other);
     CHECK(!exists("a.moe.tmp"));
     CHECK(moe_load(&loaded, path_of("none.moe"), NULL) == MOE_ERR_IO);
-    CHECK(loaded.why != NULL && loaded.params == NULL);
+    CHECK(loaded.error != NULL && loaded.params == NULL);
     CHECK(moe_load(&loaded, NULL, NULL) == MOE_ERR_NULL);
     CHECK(moe_load(NULL, path_of("a.moe"), NULL) == MOE_ERR_NULL);
-    CHECK(moe_save(&m, MOE_USE_TRAIN, NULL) == MOE_ERR_NULL);
-    CHECK(moe_save(NULL, MOE_USE_TRAIN, path_of("a.moe")) == MOE_ERR_NULL);
-    CHECK(moe_save(&m, MOE_USE_TRAIN, path_of("none/a.moe")) == MOE_ERR_IO);
+    CHECK(moe_save(&m, MOE_MODE_TRAIN, NULL) == MOE_ERR_NULL);
+    CHECK(moe_save(NULL, MOE_MODE_TRAIN, path_of("a.moe")) == MOE_ERR_NULL);
+    CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("none/a.moe")) == MOE_ERR_IO);
     write_file("empty.moe", "", 0);
     CHECK(moe_load(&loaded, path_of("empty.moe"), NULL) == MOE_ERR_FORMAT);
     remove(path_of("empty.moe"));
     CHECK(live == was);
     moe_close(&m);
-    CHECK(moe_save(&m, MOE_USE_TRAIN, path_of("a.moe")) == MOE_ERR_STATE);
+    CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("a.moe")) == MOE_ERR_STATE);
     check_loads_path("a.moe", &other);
     moe_close(&other);
     remove(path_of("a.moe"));
@@ -948,24 +960,24 @@ static void check_failing_writes(void)
     moe m, loaded;
 
     open_trained(&m, 2);
-    CHECK(moe_save(&m, MOE_USE_TRAIN, path_of("b.moe")) == MOE_OK);
+    CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("b.moe")) == MOE_OK);
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old);
     limit = old;
     limit.rlim_cur = 100;
     setrlimit(RLIMIT_FSIZE, &limit);
-    CHECK(moe_save(&m, MOE_USE_PREDICT, path_of("b.moe")) == MOE_ERR_IO);
-    CHECK(moe_save(&m, MOE_USE_PREDICT, path_of("c.moe")) == MOE_ERR_IO);
+    CHECK(moe_save(&m, MOE_MODE_PREDICT, path_of("b.moe")) == MOE_ERR_IO);
+    CHECK(moe_save(&m, MOE_MODE_PREDICT, path_of("c.moe")) == MOE_ERR_IO);
     setrlimit(RLIMIT_FSIZE, &old);
     CHECK(!exists("b.moe.tmp") && !exists("c.moe") && !exists("c.moe.tmp"));
     check_loads_path("b.moe", &m);
     CHECK(moe_load(&loaded, folder, NULL) == MOE_ERR_IO);
     CHECK(mkdir(path_of("d.moe"), 0700) == 0);
-    CHECK(moe_save(&m, MOE_USE_PREDICT, path_of("d.moe")) == MOE_ERR_IO);
+    CHECK(moe_save(&m, MOE_MODE_PREDICT, path_of("d.moe")) == MOE_ERR_IO);
     CHECK(!exists("d.moe.tmp"));
     CHECK(rmdir(path_of("d.moe")) == 0);
     CHECK(mkdir(path_of("b.moe.tmp"), 0700) == 0);
-    CHECK(moe_save(&m, MOE_USE_PREDICT, path_of("b.moe")) == MOE_OK);
+    CHECK(moe_save(&m, MOE_MODE_PREDICT, path_of("b.moe")) == MOE_OK);
     CHECK(rmdir(path_of("b.moe.tmp")) == 0);     /* it was left alone */
     check_loads_path("b.moe", &m);
     moe_close(&m);
@@ -997,20 +1009,20 @@ static void check_killed(void)
     open_trained(&other, 5);
     for (round = 0; round < 20; round++) {
         pid_t child;
-        CHECK(moe_save(&m, MOE_USE_TRAIN, path_of("b.moe")) == MOE_OK);
+        CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("b.moe")) == MOE_OK);
         fflush(stdout);
         child = fork();
         if (child == 0)
             for (;;) {
-                moe_save(&other, MOE_USE_TRAIN, path_of("b.moe"));
-                moe_save(&m, MOE_USE_TRAIN, path_of("b.moe"));
+                moe_save(&other, MOE_MODE_TRAIN, path_of("b.moe"));
+                moe_save(&m, MOE_MODE_TRAIN, path_of("b.moe"));
             }
         moment.tv_nsec = round * 300000L;
         nanosleep(&moment, NULL);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         CHECK(moe_load(&loaded, path_of("b.moe"), NULL) == MOE_OK);
-        olds += loaded.value_count == m.value_count;
+        olds += loaded.param_count == m.param_count;
         moe_close(&loaded);
     }
     CHECK(olds > 0);

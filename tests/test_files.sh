@@ -46,14 +46,14 @@ int main(int count, char **word)
     c.gate_hidden[0] = model == 2 ? 3 : 0;
     c.activation = model == 3 ? MOE_ACT_SILU : MOE_ACT_TANH;
     c.output = model == 3 ? MOE_OUT_SOFTMAX : MOE_OUT_LINEAR;
-    c.expert_sees.first = model == 2;
+    c.expert_inputs.first = model == 2;
     data.n = 30;
     data.x = x;
     data.d = d;
     t.epochs = 5;
     if (count < 2 || moe_open(&m, &c, NULL, 0) != MOE_OK ||
         moe_train(&m, &data, NULL, &t, NULL) != MOE_OK ||
-        moe_save(&m, MOE_USE_TRAIN, word[1]) != MOE_OK)
+        moe_save(&m, MOE_MODE_TRAIN, word[1]) != MOE_OK)
         return 1;
     show(&m);
     moe_close(&m);
@@ -132,7 +132,7 @@ same() {
 }
 
 file_code() {
-    nm "$1" | grep -i ' [a-z] .*\(moe_save\|moe_load\|moe_view\|fopen\)'
+    nm "$1" | grep -i ' [a-z] .*\(moe_save\|moe_load\|fopen\)'
     [ $? = 1 ]
 }
 
@@ -201,7 +201,7 @@ static int save_again(const char *path, int inputs)
     if (moe_open(&m, &c, NULL, 0) != MOE_OK)
         return 1;
     for (i = 0; i < 2000; i++)
-        failed += moe_save(&m, MOE_USE_TRAIN, path) != MOE_OK;
+        failed += moe_save(&m, MOE_MODE_TRAIN, path) != MOE_OK;
     moe_close(&m);
     printf("%d saves failed\n", failed);
     return failed;
@@ -214,7 +214,7 @@ static int load_again(const char *path)
 
     for (i = 0; i < 600; i++) {
         if (moe_load(&m, path, NULL) != MOE_OK) {
-            printf("%s\n", m.why);
+            printf("%s\n", m.error);
             failed++;
         } else if (m.config.inputs == 10 || m.config.inputs == 1000) {
             seen[m.config.inputs == 10]++;

@@ -27,7 +27,7 @@ typedef struct shape {
     const char *name;
     int inputs, outputs, experts;
     int hidden[2], gate_hidden[2];
-    moe_span expert_sees, gate_sees;
+    moe_span expert_inputs, gate_inputs;
     int rows, n;
 } shape;
 
@@ -78,13 +78,13 @@ static moe_config config_of(const shape *s, moe_activation activation,
     config.experts = s->experts;
     memcpy(config.hidden, s->hidden, sizeof s->hidden);
     memcpy(config.gate_hidden, s->gate_hidden, sizeof s->gate_hidden);
-    config.expert_sees = s->expert_sees;
-    config.gate_sees = s->gate_sees;
+    config.expert_inputs = s->expert_inputs;
+    config.gate_inputs = s->gate_inputs;
     config.activation = activation;
     config.output = output;
     config.sigma = 0.75;
-    config.rows = s->rows;
-    config.use = MOE_USE_LEARN;
+    config.block = s->rows;
+    config.mode = MOE_MODE_GRADIENT;
     return config;
 }
 
@@ -137,16 +137,16 @@ static int open_problem(problem *q, const shape *s, moe_activation activation,
     fill_data(q, labelled);
     for (expert = 0; expert <= s->experts; expert++) {
         for (layer = 0; layer < 3; layer++) {
-            moe_layer l = moe_find(&config, expert, layer);
+            moe_layer l = moe_layer_at(&config, expert, layer);
             int k;
 
             for (k = 0; k < l.out; k++)
-                q->m.own[l.bias + (size_t)k] = 0.5 * noise();
+                q->m.weights[l.bias + (size_t)k] = 0.5 * noise();
             for (k = 0; k < l.in * l.out; k++)
-                q->m.own[l.weight + (size_t)k] = 2 * noise() / sqrt(l.in);
+                q->m.weights[l.weight + (size_t)k] = 2 * noise() / sqrt(l.in);
         }
     }
-    if (moe_measure(&q->m, &q->data) != MOE_OK)
+    if (moe_fit_scales(&q->m, &q->data) != MOE_OK)
         return 0;
     q->data.n = s->n;
     return 1;
@@ -222,7 +222,7 @@ static void check_derivatives(problem *q, const char *what,
 
 /* Every bias and weight array that exists gets some gradient (but that the
    units of relu may all be off for a single case), and the layers that
-   moe_find tells are all there is. */
+   moe_layer_at tells are all there is. */
 static void check_every_tensor(const problem *q)
 {
     const moe *m = &q->m;
@@ -232,7 +232,7 @@ static void check_every_tensor(const problem *q)
 
     for (expert = 0; expert <= q->s->experts; expert++) {
         for (layer = 0; layer < 3; layer++) {
-            moe_layer l = moe_find(&m->config, expert, layer);
+            moe_layer l = moe_layer_at(&m->config, expert, layer);
             size_t weights = (size_t)l.in * (size_t)l.out;
 
             found += (size_t)l.out + weights;
@@ -289,7 +289,7 @@ static void check_loss(problem *q, moe_loss loss)
     if (CHECK(claimed != NULL)) {
         memcpy(claimed, m->grads, bytes);
         check_every_tensor(q);
-        check_derivatives(q, "gradient", evaluated_loss, m->own, claimed,
+        check_derivatives(q, "gradient", evaluated_loss, m->weights, claimed,
                           m->trained_count);
         check_accumulation(q, claimed);
     }
@@ -315,7 +315,7 @@ static double own_error(problem *q)
 /* Columns that neither the experts nor the gate are given. */
 static int unseen(const shape *s, int column)
 {
-    const moe_span *e = &s->expert_sees, *g = &s->gate_sees;
+    const moe_span *e = &s->expert_inputs, *g = &s->gate_inputs;
     int expert_end = e->count ? e->first + e->count : s->inputs;
     int gate_end = g->count ? g->first + g->count : s->inputs;
 
@@ -348,7 +348,7 @@ static void check_own_error(problem *q)
                     * largest(claimed, m->trained_count))
                 doubled = 0;
         CHECK(doubled);
-        check_derivatives(q, "own error", own_error, m->own, claimed,
+        check_derivatives(q, "own error", own_error, m->weights, claimed,
                           m->trained_count);
         check_derivatives(q, "dE/dx", own_error, q->x, dE_dx,
                           (size_t)(rows * q->s->inputs));

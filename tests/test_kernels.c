@@ -1,8 +1,9 @@
-/* test_kernels.c - every loop of the kernels, in every instruction set that
-   this machine has, against plain sums in double: all sizes, so that every
-   last vector is met, and all ways in which operands may stand.
+/* test_kernels.c - every loop of struct moei_loops, in every instruction set
+   that this machine has, against plain sums in double: all sizes, so that every
+   last vector is met, one case, some row by row, and panels of them.
    part_kernels_*.c include this file once more in double, and in both widths
-   with MOE_SAME_BITS: all sets and layouts must give the same bits then. */
+   with MOE_SAME_BITS: all sets and arrangements must give the same
+   bits then. */
 #if defined(__unix__) || defined(__APPLE__)
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE         /* for MAP_ANON under -std=c99 */
@@ -49,31 +50,9 @@
 #else
 #define SAME_BITS 0
 #endif
-
-/* Reals before and behind every array, an odd number so that nothing is
-   aligned; none where AddressSanitizer watches its ends.  Elsewhere, if there
-   are pages that can be forbidden, one begins where the array ends: it catches
-   also what a sanitizer does not see, the loads of masked vectors. */
-#if defined(__SANITIZE_ADDRESS__)
-#define FENCE 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FENCE 0
-#endif
-#endif
-#ifdef FENCE
-#undef HAS_PAGES
-#else
-#define FENCE 19
-#endif
-#ifdef HAS_PAGES
-#define BEHIND 0
-#else
-#define BEHIND FENCE
-#endif
-
-#define MOST 20000              /* elements of a matrix */
 #define COUNT(array) ((int)(sizeof array / sizeof *array))
+
+enum { MOST_CASES = 64, MOST = 140 * MOST_CASES };
 
 static uint64_t random_state = 1991;
 
@@ -91,952 +70,680 @@ static moe_real any_real(void)
     return (moe_real)(u < 0 ? u * 0.875 - 0.125 : u * 0.875 + 0.125);
 }
 
-/* -------------------------------------------------------------- matrices */
-
-/* How a matrix stands, or what it is instead of one. */
-enum { BY_ROWS, BY_COLUMNS, ROW, COLUMN, NUMBER, STANDINGS };
-static const char *const standing_name[] = {"rows", "columns", "row", "column",
-                                            "number"};
-
-/* A matrix in memory of its own, which ends with its last element.  All that
-   is not an element of it is a HOLE: a number that no kernel may make. */
-typedef struct grid {
-    moei_view view;
-    moe_real *memory;
-    size_t reals;
-} grid;
-
-static moe_real *element(const grid *g, int i, int j)
+static void fill(moe_real *a, int count)
 {
-    int row = g->view.list ? (int)g->view.list[i] : i;
-
-    return moei_writable(g->view) + (ptrdiff_t)row * g->view.row
-         + (ptrdiff_t)j * g->view.col;
+    while (count-- > 0)
+        *a++ = any_real();
 }
 
-static moei_view view_of(int standing, int m, int n, int gap)
-{
-    switch (standing) {
-    case BY_ROWS:    return moei_view_of(NULL, n + gap, 1, m, n);
-    case BY_COLUMNS: return moei_view_of(NULL, 1, m + gap, m, n);
-    case ROW:        return moei_view_of(NULL, 0, 1 + gap, 1, n);
-    case COLUMN:     return moei_view_of(NULL, 1 + gap, 0, m, 1);
-    default:         return moei_view_of(NULL, 0, 0, 1, 1);
-    }
-}
+/* ---------------------------------------------------------------- memory */
+/* Arrays that end right before a page that is forbidden, or begin right after
+   one: the loads and stores of masked vectors are seen, too.  Where there are
+   no such pages, they are alone in memory of malloc. */
+enum { SLOTS = 8, SLOT = 1 << 17, PAGE = 1 << 16 };     /* bytes */
+static int at_end;              /* which of the two */
+static char *slot[SLOTS];
 
-#ifdef HAS_PAGES
-/* As many arrays as are needed at a time, each before a forbidden page. */
-enum { SLOTS = 32, SLOT = 1 << 18, PAGE = 1 << 16 };    /* bytes */
-static struct { char *at; int taken; } slot[SLOTS];
-
-static moe_real *take(size_t reals)
-{
-    int i = 0;
-
-    while (i < SLOTS && slot[i].taken)
-        i++;
-    if (i == SLOTS || reals * sizeof(moe_real) > SLOT)
-        return NULL;
-    if (slot[i].at == NULL) {
-        void *at = mmap(NULL, SLOT + PAGE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANON, -1, 0);
-
-        if (at == MAP_FAILED || mprotect((char *)at + SLOT, PAGE, PROT_NONE))
-            return NULL;
-        slot[i].at = (char *)at;
-    }
-    slot[i].taken = 1;
-    return (moe_real *)(void *)(slot[i].at + SLOT) - reals;
-}
-
-static void put_back(moe_real *memory)
+static void open_slots(void)
 {
     int i;
 
-    for (i = 0; i < SLOTS; i++)
-        if (slot[i].at != NULL && (char *)memory >= slot[i].at
-            && (char *)memory < slot[i].at + SLOT)
-            slot[i].taken = 0;
-}
+    for (i = 0; i < SLOTS && slot[i] == NULL; i++) {
+#ifdef HAS_PAGES
+        void *at = mmap(NULL, SLOT + 2 * PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANON, -1, 0);
+
+        if (at == MAP_FAILED || mprotect(at, PAGE, PROT_NONE)
+            || mprotect((char *)at + PAGE + SLOT, PAGE, PROT_NONE))
+            exit(1);
+        slot[i] = (char *)at + PAGE;
 #else
-static moe_real *take(size_t reals)
-{
-    return (moe_real *)malloc(reals * sizeof(moe_real));
-}
-
-static void put_back(moe_real *memory)
-{
-    free(memory);
-}
+        slot[i] = (char *)malloc(SLOT);
+        if (slot[i] == NULL)
+            exit(1);
 #endif
+    }
+}
 
-/* All holes, what will be elements too.  gap: reals that are left out between
-   rows, columns, or elements of a vector. */
-static grid new_grid(int standing, int m, int n, int gap)
+/* Slot i, all holes: numbers that no loop may make. */
+static moe_real *array(int i, int count)
 {
     const moe_real hole = moei_from_bits(HOLE);
-    grid g;
-    size_t i;
+    moe_real *at = (moe_real *)(void *)slot[i];
+    int k;
 
-    g.view = view_of(standing, m, n, gap);
-    g.reals = (size_t)(g.view.m - 1) * (size_t)g.view.row
-            + (size_t)(g.view.n - 1) * (size_t)g.view.col + 1 + FENCE + BEHIND;
-    g.memory = take(g.reals);
-    if (g.memory == NULL)
+    if ((size_t)count * sizeof(moe_real) > SLOT)
         exit(1);
-    for (i = 0; i < g.reals; i++)
-        g.memory[i] = hole;
-    g.view.at = g.memory + FENCE;
-    return g;
+    at += at_end ? SLOT / sizeof(moe_real) - (size_t)count : 0;
+    for (k = 0; k < count; k++)
+        at[k] = hole;
+    return at;
 }
 
-/* The same, but often some rows of more, in any order; list has room for all
-   of them, LISTED at most. */
-enum { LISTED = 64 };
-
-static grid new_list(int standing, int m, int n, int gap, int32_t *list)
+static moe_real *copied(int i, const moe_real *from, int count)
 {
-    int vector = standing == ROW || standing == NUMBER;
-    int i, k, rows = m + any(4);
-    grid g;
+    moe_real *at = array(i, count);
 
-    if (vector || rows > LISTED || any(3))
-        return new_grid(standing, m, n, gap);
-    for (i = 0; i < rows; i++) {
-        k = any(i + 1);
-        list[i] = list[k];
-        list[k] = i;
+    memcpy(at, from, (size_t)count * sizeof *at);
+    return at;
+}
+
+/* ---------------------------------------------------------- arrangements */
+/* n cases in arrays (F,N), or with N = 1 row by row.  A set goes through all
+   that the header gives it: few cases, and all of the plain set, with N = 1. */
+typedef struct arrangement { int set, n, N; } arrangement;
+
+static const moei_loops *loops_of(const arrangement *a)
+{
+    return moei_sets[a->set];
+}
+
+static int at(const arrangement *a, int F, int c, int k)
+{
+    return a->N == 1 ? c * F + k : k * a->N + c;
+}
+
+static int reals(const arrangement *a, int F)
+{
+    return F * (a->N == 1 ? a->n : a->N);
+}
+
+/* Rows (n,F) to an array, whose columns beyond n are holes. */
+static moe_real *arranged(int i, const arrangement *a, int F,
+                          const moe_real *rows)
+{
+    moe_real *to = array(i, reals(a, F));
+    int c, k;
+
+    for (c = 0; c < a->n; c++)
+        for (k = 0; k < F; k++)
+            to[at(a, F, c, k)] = rows[c * F + k];
+    return to;
+}
+
+static const int cases[] = {1, 2, 3, 5, 11, 12, 15, 16, 17, 32, 40, 48, 64};
+
+/* The next of all sets and arrangements of n cases; whether there is one. */
+static int next(arrangement *a, int n)
+{
+    if (a->n == 0) {
+        a->n = n;
+        a->set = -1;
+        a->N = 0;
     }
-    g = new_grid(standing, rows, n, gap);
-    g.view = moei_listed(g.view, list, m);
-    return g;
-}
-
-/* Its elements from values, row by row. */
-static void set_grid(const grid *g, const moe_real *values)
-{
-    int i, j;
-
-    for (i = 0; i < g->view.m; i++)
-        for (j = 0; j < g->view.n; j++)
-            *element(g, i, j) = *values++;
-}
-
-static grid filled_grid(int standing, int m, int n, int gap,
-                        const moe_real *values)
-{
-    grid g = new_grid(standing, m, n, gap);
-
-    set_grid(&g, values);
-    return g;
-}
-
-/* Its elements into values, row by row.  Whether all else is still holes. */
-static int read_grid(const grid *g, moe_real *values)
-{
-    size_t i, holes = 0;
-    int r, c;
-
-    for (r = 0; r < g->view.m; r++)
-        for (c = 0; c < g->view.n; c++)
-            *values++ = *element(g, r, c);
-    for (i = 0; i < g->reals; i++)
-        holes += moei_to_bits(g->memory[i]) == HOLE;
-    return holes == g->reals - (size_t)g->view.m * (size_t)g->view.n;
-}
-
-static int take_grid(const grid *g, moe_real *values)
-{
-    int holds = read_grid(g, values);
-
-    put_back(g->memory);
-    return holds;
-}
-
-/* Gaps are none or a few, alike often. */
-static int any_gap(void)
-{
-    return any(2) * (1 + any(4));
+    if (a->set >= 0 && a->N == 1 && n > 1 && moei_sets[a->set]->bits > 1) {
+        a->N = (n + 15) & ~15;
+        return 1;
+    }
+    a->N = 1;
+    return ++a->set < moei_count_sets();
 }
 
 /* -------------------------------------------------------------- judgement */
-
-/* What should come out, row by row, and how far off it may be; what did come
-   out; and what came out first, whose bits are to be met. */
+/* What should come out and how far off it may be, what did come out, and what
+   came out first, whose bits are to be met. */
 static double want[MOST], bound[MOST];
 static moe_real got[MOST], first[MOST];
 static int is_first;
 
-static void expect(int at, double value, double error)
+static void expect(int i, double value, double error)
 {
-    want[at] = value;
-    bound[at] = error;
+    want[i] = value;
+    bound[i] = error;
 }
 
-static int is_right(int at)
+static int is_right(int i)
 {
-    double is = (double)got[at];
+    double is = (double)got[i];
 
-    return is == want[at] || fabs(is - want[at]) <= bound[at]
-        || (isnan(is) && isnan(want[at]));
+    return is == want[i] || fabs(is - want[i]) <= bound[i]
+        || (isnan(is) && isnan(want[i]));
 }
 
-static int is_same(int count)
+static void judge(const char *name, int count, const arrangement *a, int in,
+                  int out)
 {
+    const size_t bytes = (size_t)count * sizeof *got;
+    int i = 0, same;
+
     if (is_first)
-        memcpy(first, got, (size_t)count * sizeof *got);
+        memcpy(first, got, bytes);
     is_first = 0;
-    return memcmp(first, got, (size_t)count * sizeof *got) == 0;
+    same = !SAME_BITS || memcmp(first, got, bytes) == 0;
+    while (i < count && is_right(i))
+        i++;
+    if (!CHECK(i == count && same) && check_failed <= 20) {
+        printf("    %s %s: %d bits, n %d, N %d, in %d, out %d%s\n", WIDTH,
+               name, loops_of(a)->bits, a->n, a->N, in, out,
+               same ? "" : ", other bits");
+        if (i < count)
+            printf("    element %d: %.9g for %.9g +- %.1e\n", i,
+                   (double)got[i], want[i], bound[i]);
+    }
 }
 
-/* Judge got (count): near to what is wanted, and the same bits as before. */
-static void judge(const char *name, int count, int whole, const char *what)
+/* Of an array: (n,F) into got, and judged. */
+static void judge_rows(const char *name, const moe_real *y,
+                       const arrangement *a, int F, int in, int out)
 {
-    int at = 0, same = !SAME_BITS || is_same(count);
+    int c, k;
 
-    while (at < count && is_right(at))
-        at++;
-    if (!CHECK(at == count && whole && same) && check_failed <= 20)
-        printf("    %s %s%s: %s\n", WIDTH, name,
-               at < count ? "" : whole ? ", other bits" : ", wrote beyond",
-               what);
-    if (at < count && check_failed <= 20)
-        printf("    element %d: %.9g for %.9g +- %.1e\n", at, (double)got[at],
-               want[at], bound[at]);
+    for (c = 0; c < a->n; c++)
+        for (k = 0; k < F; k++)
+            got[c * F + k] = y[at(a, F, c, k)];
+    judge(name, a->n * F, a, in, out);
 }
 
-static char said[200];
-#define SAY(...) snprintf(said, sizeof said, __VA_ARGS__)
-
-/* ---------------------------------------------------------------- product */
-
-/* C = then(S + A B).  s: how S stands, ITSELF if it is C, BESIDE if it stands
-   like C.  A may be the ones. */
-enum { BESIDE = BY_ROWS, ITSELF = STANDINGS };
-
-typedef struct product {
-    moei_map_op then;
-    int m, n, k, s, ones;
-    grid A[2], B[2];            /* by rows, by columns */
-    moe_real a[MOST], b[MOST], c[MOST];
-} product;
-
-static double activation(moei_map_op op, double x)
-{
-    return op == MOEI_TANH ? tanh(x) : op == MOEI_RELU && x < 0 ? 0 : x;
-}
+/* --------------------------------------------------------------- products */
+static moe_real x[MOST], dy[MOST], w[MOST], b[MOST];
 
 /* Each of k products and k sums rounds by half an epsilon of what was added up
-   so far, at most the sum of all sizes; tanh is off by 2 ulp more, and makes
-   nothing larger. */
-static void expect_product(const product *p)
+   so far, at most the sum of all sizes. */
+static void expect_sum(int i, double start, const moe_real *p, int p_step,
+                       const moe_real *q, int q_step, int k, int relu)
 {
-    int i, j, l;
+    double sum = start, size = fabs(start);
+    int l;
 
-    for (i = 0; i < p->m; i++)
-        for (j = 0; j < p->n; j++) {
-            int s_at = p->s == NUMBER ? 0 : p->s == ROW ? j
-                     : p->s == COLUMN ? i : i * p->n + j;
-            double sum = (double)p->c[s_at], size = fabs(sum);
+    for (l = 0; l < k; l++) {
+        double term = (double)p[l * p_step] * (double)q[l * q_step];
 
-            for (l = 0; l < p->k; l++) {
-                double term = (double)p->a[i * p->k + l]
-                            * (double)p->b[l * p->n + j];
-                sum += term;
-                size += fabs(term);
+        sum += term;
+        size += fabs(term);
+    }
+    expect(i, relu && sum < 0 ? 0 : sum, (k + 1) * EPSILON * size);
+}
+
+static void check_forward(int n, int in, int out)
+{
+    arrangement a = {0, 0, 0};
+    int c, j, relu = any(2);
+
+    for (c = 0; c < n; c++)
+        for (j = 0; j < out; j++)
+            expect_sum(c * out + j, (double)b[j], x + c * in, 1, w + j, out,
+                       in, relu);
+    for (is_first = 1; next(&a, n);) {
+        moe_real *y = array(4, reals(&a, out));
+
+        loops_of(&a)->forward(n, a.N, in, out, arranged(0, &a, in, x),
+                              copied(1, b, out), copied(2, w, in * out), relu,
+                              y);
+        judge_rows("forward", y, &a, out, in, out);
+    }
+}
+
+static void check_inputs(int n, int in, int out)
+{
+    arrangement a = {0, 0, 0};
+    int c, i;
+
+    for (c = 0; c < n; c++)
+        for (i = 0; i < in; i++)
+            expect_sum(c * in + i, 0, dy + c * out, 1, w + i * out, 1, out, 0);
+    for (is_first = 1; next(&a, n);) {
+        moe_real *dx = array(4, reals(&a, in));
+
+        loops_of(&a)->inputs(n, a.N, in, out, arranged(0, &a, out, dy),
+                             copied(2, w, in * out), dx);
+        judge_rows("inputs", dx, &a, in, in, out);
+    }
+}
+
+/* The plain set is given case by case. */
+static void run_weights(const arrangement *a, int in, int out, int add)
+{
+    moe_real *db = copied(4, b, out), *dw = copied(5, w, in * out);
+    moe_real *X = arranged(0, a, in, x), *D = arranged(1, a, out, dy);
+    moe_real *room = array(6, a->N * out);
+    int c, plain = loops_of(a)->bits == 1;
+
+    if (!add) {
+        array(4, out);
+        array(5, in * out);
+    }
+    if (!plain)
+        loops_of(a)->weights(a->n, a->N, in, out, X, D, add, db, dw, room);
+    for (c = 0; c < a->n && plain; c++)
+        loops_of(a)->weights(1, 1, in, out, X + c * in, D + c * out,
+                             add || c > 0, db, dw, room);
+    memcpy(got, db, (size_t)out * sizeof *got);
+    memcpy(got + out, dw, (size_t)(in * out) * sizeof *got);
+}
+
+static void check_weights(int n, int in, int out)
+{
+    static const moe_real one = 1;
+    arrangement a = {0, 0, 0};
+    int i, j, add = any(2);
+
+    for (j = 0; j < out; j++)
+        expect_sum(j, add ? (double)b[j] : 0, &one, 0, dy + j, out, n, 0);
+    for (i = 0; i < in; i++)
+        for (j = 0; j < out; j++)
+            expect_sum(out + i * out + j, add ? (double)w[i * out + j] : 0,
+                       x + i, in, dy + j, out, n, 0);
+    for (is_first = 1; next(&a, n);) {
+        run_weights(&a, in, out, add);
+        judge("weights", out + in * out, &a, in, out);
+    }
+}
+
+static void check_outer(int in, int out)
+{
+    arrangement a = {0, 0, 0};
+    const moe_real scale = any_real();
+    int i, j, add = any(2), ones = in == 1 && any(2);
+
+    for (i = 0; i < in; i++)
+        for (j = 0; j < out; j++) {
+            double term = (ones ? 1 : (double)x[i]) * (double)scale
+                        * (double)dy[j];
+            double from = add ? (double)w[i * out + j] : 0;
+
+            expect(i * out + j, from + term,
+                   2 * EPSILON * (fabs(from) + fabs(term)));
+        }
+    for (is_first = 1; next(&a, 1);) {
+        moe_real *dw = copied(4, w, in * out);
+
+        if (!add)
+            array(4, in * out);
+        loops_of(&a)->outer(in, out, ones ? NULL : copied(0, x, in),
+                            copied(1, dy, out), scale, add, dw);
+        memcpy(got, dw, (size_t)(in * out) * sizeof *got);
+        judge("outer", in * out, &a, in, out);
+    }
+}
+
+static void check_product(int n, int in, int out)
+{
+    if ((in + 1) * out > MOST || MOST_CASES * out > MOST
+        || MOST_CASES * in > MOST)
+        exit(1);
+    fill(x, n * in);
+    fill(dy, n * out);
+    fill(w, in * out);
+    fill(b, out);
+    at_end = !at_end;
+    check_forward(n, in, out);
+    check_inputs(n, in, out);
+    check_weights(n, in, out);
+    check_outer(in, out);
+}
+
+/* Every width with a few of the other side, and depths beyond MOEI_DEEP. */
+static void check_products(void)
+{
+    static const int others[] = {1, 2, 3, 4, 5, 7, 8, 9, 16, 33, 70};
+    int size, i;
+
+    for (size = 1; size <= 70; size++)
+        for (i = any(3); i < COUNT(others); i += 1 + any(4)) {
+            check_product(cases[any(COUNT(cases))], size, others[i]);
+            check_product(cases[any(COUNT(cases))], others[i], size);
+        }
+    for (i = 0; i < COUNT(cases); i++) {
+        check_product(cases[i], 128, 3);
+        check_product(cases[i], 129, 17);
+        check_product(cases[i], 5, 129);
+        check_product(cases[i], 1 + any(70), 1 + any(70));
+    }
+}
+
+/* -------------------------------------------------- features by cases */
+static void check_scale(int n, int rows)
+{
+    arrangement a = {0, 0, 0};
+    int c, k, how;
+
+    for (how = MOEI_SCALE_IN; how <= MOEI_DIVIDE_IN; how++) {
+        for (c = 0; c < n; c++)
+            for (k = 0; k < rows; k++) {
+                double v = (double)x[c * rows + k], s = (double)b[k];
+                double f = (double)w[k], moved = v - s;
+                double y = how == MOEI_SCALE_OUT ? s + f * v
+                         : how == MOEI_SCALE_IN ? moved * f : moved / f;
+
+                expect(c * rows + k, y, 3 * EPSILON
+                       * (how == MOEI_SCALE_OUT ? fabs(s) + fabs(f * v)
+                                                : fabs(y)));
             }
-            expect(i * p->n + j, activation(p->then, sum),
-                   (p->k + 1) * EPSILON * size + 2 * EPSILON);
+        a.n = 0;
+        for (is_first = 1; next(&a, n);) {
+            moe_real *y = arranged(0, &a, rows, x);
+            const moe_real *shift = copied(1, b, rows);
+            const moe_real *factor = copied(2, w, rows);
+
+            for (c = 0; c < (a.N == 1 ? n : 1); c++)
+                loops_of(&a)->scale((moei_scaling)how, a.N, rows, y + c * rows,
+                                    shift, factor, y + c * rows);
+            judge_rows("scale", y, &a, rows, rows, how);
+        }
+    }
+}
+
+static void check_blend(int n, int rows)
+{
+    arrangement a = {0, 0, 0};
+    int c, k, add = any(2);
+
+    for (c = 0; c < n; c++)
+        for (k = 0; k < rows; k++)
+            expect_sum(c * rows + k, add ? (double)dy[c * rows + k] : 0,
+                       w + c, 0, x + c * rows + k, 0, 1, 0);
+    for (is_first = 1; next(&a, n);) {
+        moe_real *y = arranged(4, &a, rows, dy);
+
+        if (!add)
+            array(4, reals(&a, rows));
+        loops_of(&a)->blend(n, a.N, rows, add, arranged(0, &a, 1, w),
+                            arranged(1, &a, rows, x), y);
+        judge_rows("blend", y, &a, rows, rows, 0);
+    }
+}
+
+static void check_dot(int n, int rows)
+{
+    arrangement a = {0, 0, 0};
+    int c;
+
+    for (c = 0; c < n; c++)
+        expect_sum(c, 0, x + c * rows, 1, dy + c * rows, 1, rows, 0);
+    for (is_first = 1; next(&a, n);) {
+        moe_real *e = array(4, reals(&a, 1));
+
+        loops_of(&a)->dot(n, a.N, rows, arranged(0, &a, rows, x),
+                          arranged(1, &a, rows, dy), e);
+        judge_rows("dot", e, &a, 1, rows, 0);
+    }
+}
+
+static double cut(double s)
+{
+    const double most = (double)MOEI_LARGEST;
+
+    return s > most ? most : s < -most ? -most : s;
+}
+
+/* The logits are rounded when the largest is taken out: by half an epsilon of
+   what is left, which exp makes a share of p; exp and log are off by 2 ulp. */
+static void expect_softmax(int c, int n, int rows)
+{
+    const moe_real *s = x + c * rows;
+    double top = cut((double)s[0]), sum = 0;
+    int k;
+
+    for (k = 1; k < rows; k++)
+        top = fmax(top, cut((double)s[k]));
+    for (k = 0; k < rows; k++)
+        sum += exp(cut((double)s[k]) - top);
+    for (k = 0; k < rows; k++) {
+        double left = cut((double)s[k]) - top, p = exp(left) / sum;
+        double off = EPSILON * (fabs(left) + rows + 8);
+
+        expect(c * rows + k, p, p * off + DENORMAL);
+        expect(n * rows + c * rows + k, left - log(sum), off);
+    }
+    expect(2 * n * rows + c, top + log(sum),
+           EPSILON * (fabs(top) + rows + 8));
+}
+
+static void run_softmax(const arrangement *a, int rows)
+{
+    moe_real *s = arranged(0, a, rows, x), *p = array(1, reals(a, rows));
+    moe_real *log_p = array(2, reals(a, rows)), *lse = array(4, reals(a, 1));
+    int c, k, n = a->n, turn = any(3);
+
+    p = turn == 0 ? s : p;
+    log_p = turn == 1 ? s : log_p;
+    loops_of(a)->softmax(n, a->N, rows, s, p, log_p, lse);
+    for (c = 0; c < n; c++) {
+        for (k = 0; k < rows; k++) {
+            got[c * rows + k] = p[at(a, rows, c, k)];
+            got[n * rows + c * rows + k] = log_p[at(a, rows, c, k)];
+        }
+        got[2 * n * rows + c] = lse[c];
+    }
+    judge("softmax", (2 * rows + 1) * n, a, rows, turn);
+    s = arranged(0, a, rows, x);
+    loops_of(a)->softmax(n, a->N, rows, s, s, NULL, array(4, reals(a, 1)));
+    for (c = 0; c < n; c++)
+        for (k = 0; k < rows; k++)
+            got[c * rows + k] = s[at(a, rows, c, k)];
+    judge("softmax alone", (2 * rows + 1) * n, a, rows, 0);
+}
+
+static void check_softmax(int n, int rows)
+{
+    static const double far[] = {0, 1, 5, 30, 1e3, 1e20, 1e30, 3e38};
+    arrangement a = {0, 0, 0};
+    int i;
+
+    for (i = 0; i < n * rows; i++)
+        x[i] *= (moe_real)far[any(any(3) ? 4 : COUNT(far))];
+    for (i = 0; i < n; i++)
+        expect_softmax(i, n, rows);
+    for (is_first = 1; next(&a, n);)
+        run_softmax(&a, rows);
+}
+
+static void check_panels(void)
+{
+    int rows, i;
+
+    for (rows = 1; rows <= 68; rows++)
+        for (i = any(3); i < COUNT(cases); i += 1 + any(5)) {
+            fill(x, cases[i] * rows);
+            fill(dy, cases[i] * rows);
+            fill(w, MOST_CASES + rows);
+            fill(b, rows);
+            at_end = !at_end;
+            check_scale(cases[i], rows);
+            check_blend(cases[i], rows);
+            check_dot(cases[i], rows);
+            check_softmax(cases[i], rows);
         }
 }
 
-static void fill_product(product *p)
+/* -------------------------------------------------------- number by number */
+static double function(int f, double a)
+{
+    double g = 1 / (1 + exp(-a));
+
+    return f == MOEI_EXP ? exp(a) : f == MOEI_LOG ? log(a)
+         : f == MOE_ACT_TANH ? tanh(a) : f == MOE_ACT_LOGISTIC ? g
+         : f == MOE_ACT_ELU ? (a > 0 ? a : expm1(a)) : a * g;
+}
+
+/* f' by y = f(a), but of silu by a; and the size of what it is made of. */
+static double slope(int f, double y, double *size)
+{
+    double g = 1 / (1 + exp(-y));
+
+    *size = 2 + fabs(y) * (1 + fabs(y));
+    return f == MOE_ACT_TANH ? 1 - y * y : f == MOE_ACT_LOGISTIC ? y * (1 - y)
+         : f == MOE_ACT_ELU ? (y > 0 ? 1 : y + 1)
+         : f == MOE_ACT_RELU ? (y > 0) : g * (1 + y * (1 - g));
+}
+
+/* 4 ulp: test_numbers.c is stricter; here it is all counts. */
+static void check_map(int f, int count)
+{
+    arrangement a = {0, 0, 0};
+    int i;
+
+    for (i = 0; i < count; i++) {
+        x[i] *= f == MOEI_LOG ? x[i] * 20 : 10;
+        expect(i, function(f, (double)x[i]),
+               4 * EPSILON * fabs(function(f, (double)x[i])) + DENORMAL);
+    }
+    for (is_first = 1; next(&a, 1);) {
+        moe_real *y = copied(0, x, count);
+
+        loops_of(&a)->apply(f, count, y);
+        memcpy(got, y, (size_t)count * sizeof *got);
+        judge("apply", count, &a, f, count);
+    }
+}
+
+static void check_slope(int f, int count)
+{
+    arrangement a = {0, 0, 0};
+    int i;
+
+    for (i = 0; i < count; i++) {
+        double size, by = slope(f, (double)x[i], &size);
+
+        expect(i, by * (double)dy[i], 4 * EPSILON * size);
+    }
+    for (is_first = 1; next(&a, 1);) {
+        moe_real *to = copied(1, dy, count);
+
+        loops_of(&a)->slope(f, count, copied(0, x, count), to);
+        memcpy(got, to, (size_t)count * sizeof *got);
+        judge("slope", count, &a, f, count);
+    }
+}
+
+static void check_subtract(int count)
+{
+    arrangement a = {0, 0, 0};
+    int i;
+
+    for (i = 0; i < count; i++)
+        expect(i, (double)x[i] - (double)dy[i],
+               EPSILON * fabs((double)x[i] - (double)dy[i]));
+    for (is_first = 1; next(&a, 1);) {
+        moe_real *to = copied(1, dy, count);
+
+        loops_of(&a)->subtract(count, copied(0, x, count), to, to);
+        memcpy(got, to, (size_t)count * sizeof *got);
+        judge("subtract", count, &a, count, 0);
+    }
+}
+
+/* One that is just too large, or none, at any place. */
+static void check_are_below(int count)
+{
+    static const int exponents[] = {-3, 0, 30, MOEI_BIAS, MOEI_BIAS + 1};
+    const int exponent = exponents[any(COUNT(exponents))], sign = any(2);
+    const moei_bits limit = (moei_bits)(exponent + MOEI_BIAS) << MOEI_FRACTION;
+    arrangement a = {0, 0, 0};
+    moe_real large = moei_from_bits(limit), small = moei_from_bits(limit - 1);
+    int i, place = any(count);
+
+    if (exponent > MOEI_BIAS && any(2))
+        large = moei_from_bits(HOLE);
+    for (i = 0; i < count; i++)
+        x[i] = any(2) ? small : any(2) ? -small : 0;
+    while (next(&a, 1)) {
+        moe_real *at_x = copied(0, x, count);
+
+        CHECK(loops_of(&a)->are_below(exponent, (size_t)count, at_x));
+        CHECK(loops_of(&a)->are_below(exponent, 0, at_x));
+        at_x[place] = sign ? -large : large;
+        CHECK_THAT(!loops_of(&a)->are_below(exponent, (size_t)count, at_x),
+                   "%d bits, %d of %d", loops_of(&a)->bits, place, count);
+    }
+}
+
+/* w, v and u after a step, one after the other, by the formulas in double. */
+static void expect_update(const moei_rule *r, int n)
 {
     int i;
 
-    for (i = 0; i < p->m * p->k; i++)
-        p->a[i] = p->ones ? 1 : any_real();
-    for (i = 0; i < p->k * p->n; i++)
-        p->b[i] = any_real();
-    for (i = 0; i < p->m * p->n; i++)
-        p->c[i] = any_real();
-    for (i = 0; i < 2; i++) {
-        p->A[i] = filled_grid(i, p->m, p->k, any_gap(), p->a);
-        p->B[i] = filled_grid(i, p->k, p->n, any_gap(), p->b);
-    }
-}
-
-static grid product_start(const product *p, int standing, int gap)
-{
-    return p->s == ITSELF || p->s == BESIDE
-         ? filled_grid(standing, p->m, p->n, gap, p->c)
-         : filled_grid(p->s, p->m, p->n, 0, p->c);
-}
-
-/* One call: the layouts are the bits of `layout`. */
-static void run_product(const product *p, int layout, int set)
-{
-    int standing = layout & 1, gap = any_gap(), whole;
-    grid S = product_start(p, standing, gap);
-    grid C = p->s == ITSELF ? S : new_grid(standing, p->m, p->n, gap);
-    moei_view A = p->ones ? MOEI_ONES(p->k) : p->A[layout >> 1 & 1].view;
-    moe m;
-
-    memset(&m, 0, sizeof m);
-    m.set = set;
-    moei_product(&m, p->then, C.view, S.view, A, p->B[layout >> 2 & 1].view);
-    if (S.memory != C.memory)
-        put_back(S.memory);
-    whole = take_grid(&C, got);
-    SAY("%d bits, m %d, n %d, k %d, C by %s, A by %s, B by %s,"
-        " S %d, then %d", moei_set[set]->bits, p->m, p->n, p->k,
-        standing_name[standing], p->ones ? "ones"
-        : standing_name[layout >> 1 & 1], standing_name[layout >> 2 & 1],
-        p->s, (int)p->then);
-    judge("product", p->m * p->n, whole, said);
-}
-
-/* Every layout in every set.  A matrix S stands as C does. */
-static void check_product(int m, int n, int k, int ones)
-{
-    static const moei_map_op then[] = {MOEI_COPY, MOEI_RELU, MOEI_TANH};
-    static const int starts[] = {BESIDE, ROW, COLUMN, NUMBER, ITSELF};
-    static product p;
-    int layout, set, i;
-
-    p.m = m;
-    p.n = n;
-    p.k = k;
-    p.ones = ones;
-    p.s = starts[any(COUNT(starts))];
-    p.then = then[any(COUNT(then))];
-    fill_product(&p);
-    expect_product(&p);
-    is_first = 1;
-    for (layout = 0; layout < (ones ? 2 : 8); layout++)
-        for (set = 0; set < moei_count_sets(); set++)
-            run_product(&p, layout, set);
-    for (i = 0; i < 2; i++) {
-        put_back(p.A[i].memory);
-        put_back(p.B[i].memory);
-    }
-}
-
-static const int beyond[] = {64, 65, 128, 130, 257, 300};
-#define SIZES (40 + COUNT(beyond))
-
-/* 1 to 40, and a few beyond. */
-static int size_of(int i)
-{
-    return i < 40 ? i + 1 : beyond[i - 40];
-}
-
-/* Every size in every place, where the other two take a few; of their pairs
-   each size meets one in five. */
-static void check_products(void)
-{
-    static const int other[] = {1, 3, 7, 17, 33};
-    int i, j;
-
-    for (i = 0; i < SIZES; i++)
-        for (j = 0; j < COUNT(other); j++) {
-            int size = size_of(i), by = other[j];
-            int with = other[(i + 2 * j) % COUNT(other)];
-
-            check_product(size, by, with, 0);
-            check_product(by, size, with, 0);
-            check_product(by, with, size, 0);
-            check_product(1, size_of(i), other[j], 1);
-            check_product(1, other[j], size_of(i), 1);
-        }
-    check_product(33, 520, 3, 0);       /* rows that stand far apart */
-    check_product(40, 40, 40, 0);
-    check_product(70, 70, 140, 0);
-}
-
-/* -------------------------------------------------------------------- map */
-
-enum { OPS = MOEI_SILU_SLOPE + 1 };
-
-/* How many operands an op has. */
-static int operands(moei_map_op op)
-{
-    switch (op) {
-    case MOEI_COPY: case MOEI_LOG: case MOEI_RELU: case MOEI_TANH:
-    case MOEI_LOGISTIC: case MOEI_ELU: case MOEI_SILU:
-        return 1;
-    case MOEI_MUL_ADD: case MOEI_SUB_MUL: case MOEI_SUB_DIV:
-    case MOEI_EQUAL: case MOEI_AT_LEAST:
-        return 3;
-    default:
-        return 2;
-    }
-}
-
-static double logistic(double x)
-{
-    return 1 / (1 + exp(-x));
-}
-
-static double op_value(moei_map_op op, double a, double b, double c)
-{
-    switch (op) {
-    case MOEI_COPY:     return a;
-    case MOEI_ADD:      return a + b;
-    case MOEI_SUB:      return a - b;
-    case MOEI_MUL:      return a * b;
-    case MOEI_MUL_ADD:  return a * b + c;
-    case MOEI_SUB_MUL:  return (a - b) * c;
-    case MOEI_SUB_DIV:  return (a - b) / c;
-    case MOEI_MAX2:     return a < b ? b : a;
-    case MOEI_MIN:      return a > b ? b : a;
-    case MOEI_EQUAL:    return a == b ? c : 0;
-    case MOEI_AT_LEAST: return a >= b ? c : 0;
-    case MOEI_EXP:      return exp(a - b);
-    case MOEI_LOG:      return log(a);
-    case MOEI_RELU:     return a < 0 ? 0 : a;
-    case MOEI_TANH:     return tanh(a);
-    case MOEI_LOGISTIC: return logistic(a);
-    case MOEI_ELU:      return a > 0 ? a : expm1(a);
-    case MOEI_SILU:     return a * logistic(a);
-    case MOEI_RELU_SLOPE:     return b > 0 ? a : 0;
-    case MOEI_TANH_SLOPE:     return a * (1 - b * b);
-    case MOEI_LOGISTIC_SLOPE: return a * (b * (1 - b));
-    case MOEI_ELU_SLOPE:      return b > 0 ? a : a * (b + 1);
-    case MOEI_SILU_SLOPE:
-        return a * logistic(b) * (1 + b * (1 - logistic(b)));
-    }
-    return 0;
-}
-
-/* How far off it may be, in epsilons.  One rounding is half of one, and half
-   the reference's; exp, log and tanh are within 2 ulp and hand on a relative
-   error of half of |a - b| from the rounding of their argument; the logistic
-   function is within 3 ulp, and its slope adds up terms of at most 1 + |b|. */
-static double op_error(moei_map_op op, double a, double b, double c)
-{
-    double value = fabs(op_value(op, a, b, c));
-
-    switch (op) {
-    case MOEI_COPY: case MOEI_MAX2: case MOEI_MIN: case MOEI_EQUAL:
-    case MOEI_AT_LEAST: case MOEI_RELU: case MOEI_RELU_SLOPE:
-        return 0;
-    case MOEI_MUL_ADD:
-        return fabs(a * b) + value;
-    case MOEI_EXP:
-        return (fabs(a - b) + 3) * value;
-    case MOEI_TANH_SLOPE:
-        return 3 * fabs(a) * (1 + b * b);
-    case MOEI_SILU_SLOPE:
-        return 8 * fabs(a) * (1 + fabs(b));
-    case MOEI_SILU:
-        return 5 * value;
-    default:
-        return 4 * value;
-    }
-}
-
-/* Y = op(A, B, C); standing of each, and `same`: which operand Y is, or none
-   (3). */
-typedef struct map {
-    moei_map_op op;
-    int m, n, y, standing[3], same;
-    moe_real values[3][MOST];
-} map;
-
-static double operand(const map *p, int which, int i, int j)
-{
-    const moe_real *values = p->values[which];
-
-    switch (which == p->same ? p->y : p->standing[which]) {
-    case ROW:    return (double)values[j];
-    case COLUMN: return (double)values[i];
-    case NUMBER: return (double)values[0];
-    default:     return (double)values[i * p->n + j];
-    }
-}
-
-static void expect_map(const map *p)
-{
-    int i, j;
-
-    for (i = 0; i < p->m; i++)
-        for (j = 0; j < p->n; j++) {
-            double a = operand(p, 0, i, j), b = operand(p, 1, i, j);
-            double c = operand(p, 2, i, j);
-
-            expect(i * p->n + j, op_value(p->op, a, b, c),
-                   op_error(p->op, a, b, c) * EPSILON);
-        }
-}
-
-static void run_map(const map *p, const grid *given, int set)
-{
-    int32_t list[LISTED];
-    grid Y = new_list(p->y, p->m, p->n, any_gap(), list);
-    moei_view v[4];
-    int i, whole;
-
-    if (p->same < 3)
-        set_grid(&Y, p->values[p->same]);
-    v[0] = Y.view;
-    for (i = 0; i < 3; i++)
-        v[i + 1] = i == p->same ? Y.view : given[i].view;
-    moei_share_map(moei_set[set], p->op, v);
-    whole = take_grid(&Y, got);
-    SAY("%d bits, op %d, m %d, n %d, Y by %s%d, %s, %s, %s",
-        moei_set[set]->bits, (int)p->op, p->m, p->n, standing_name[p->y],
-        p->same, standing_name[p->standing[0]],
-        standing_name[p->standing[1]], standing_name[p->standing[2]]);
-    judge("map", p->m * p->n, whole, said);
-}
-
-/* A few values come often, so that some are equal. */
-static void check_map(map *p)
-{
-    int32_t list[3][LISTED];
-    grid given[3];
-    int i, k, set;
-
-    for (k = 0; k < 3; k++) {
-        for (i = 0; i < p->m * p->n; i++)
-            p->values[k][i] = any(4) ? any_real() : (moe_real)0.5;
-        given[k] = new_list(p->standing[k], p->m, p->n, any_gap(), list[k]);
-        set_grid(&given[k], p->values[k]);
-    }
-    expect_map(p);
-    is_first = 1;
-    for (set = 0; set < moei_count_sets(); set++)
-        run_map(p, given, set);
-    for (k = 0; k < 3; k++)
-        put_back(given[k].memory);
-}
-
-/* Every op and every standing of its operands in one size. */
-static void check_standings(map *p, int m, int n)
-{
-    int op, kinds, k;
-
-    p->m = m;
-    p->n = n;
-    p->same = 3;
-    for (op = 0; op < OPS; op++)
-        for (kinds = 0; kinds < 2 * STANDINGS * STANDINGS * STANDINGS;
-             kinds++) {
-            int rest = kinds / 2, used = operands((moei_map_op)op);
-
-            p->op = (moei_map_op)op;
-            p->y = kinds % 2;
-            for (k = 0; k < 3; k++, rest /= STANDINGS)
-                p->standing[k] = k < used ? rest % STANDINGS : NUMBER;
-            if (used == 3 ? any(8) == 0 : kinds < 2 * (used == 1 ? 5 : 25))
-                check_map(p);
-        }
-}
-
-/* One size, anything else by chance; Y is often one of the operands. */
-static void check_any_map(map *p, int m, int n)
-{
-    int k;
-
-    p->m = m;
-    p->n = n;
-    p->op = (moei_map_op)any(OPS);
-    p->y = any(2);
-    for (k = 0; k < 3; k++)
-        p->standing[k] = any(STANDINGS);
-    p->same = any(2) ? 3 : any(operands(p->op));
-    check_map(p);
-}
-
-static void check_maps(void)
-{
-    static map p;
-    int m, n, i;
-
-    check_standings(&p, 3, 5);
-    check_standings(&p, 18, 3);
-    check_standings(&p, 5, 37);
-    for (m = 1; m <= 40; m++)
-        for (n = 1; n <= 40; n++)
-            for (i = 0; i < 3; i++)
-                check_any_map(&p, m, n);
-    for (i = 0; i < 60; i++) {
-        n = 1 + any(20);
-        check_any_map(&p, beyond[i % COUNT(beyond)], n);
-        check_any_map(&p, n, beyond[i % COUNT(beyond)]);
-    }
-}
-
-/* Beyond the largest number is infinity; the logistic function may be 0 where
-   it is subnormal. */
-static void expect_special(int at, moei_map_op op, double a, double b)
-{
-    const double most = (double)moei_from_bits(MOEI_INFINITY_BITS - 1);
-    double value = op_value(op, a, b, 1);
-    double small = 4 * DENORMAL;
-
-    if (op == MOEI_LOGISTIC || op == MOEI_SILU)
-        small = (double)moei_power_of_2(1 - MOEI_BIAS) * (1 + fabs(a));
-    expect(at, value > most ? HUGE_VAL : value < -most ? -HUGE_VAL : value,
-           op_error(op, a, b, 1) * EPSILON + small);
-}
-
-/* Zeros, infinities, what is not a number, what is subnormal, and the ends of
-   exp: not-a-numbers stay so, and no set treats them otherwise. */
-static void check_special(moei_map_op op)
-{
-    const moe_real inf = MOEI_INFINITY, least = moei_from_bits(1);
-    const moe_real value[] = {
-        0, -(moe_real)0.0, 1, -1, inf, -inf, MOEI_NAN, least, -least,
-        moei_power_of_2(1 - MOEI_BIAS), MOEI_LARGEST, -MOEI_LARGEST,
-        MOEI_EXP_MIN, MOEI_EXP_MAX, MOEI_EXP_MIN + 1, 20, -20};
-    enum { N = sizeof value / sizeof *value };
-    grid A = filled_grid(ROW, 1, N, 0, value);
-    grid B = filled_grid(COLUMN, N, 1, 0, value);
-    grid C = filled_grid(NUMBER, 1, 1, 0, value + 2);
-    int set, i, whole;
-
-    for (i = 0; i < N * N; i++)
-        expect_special(i, op, (double)value[i % N], (double)value[i / N]);
-    is_first = 1;
-    for (set = 0; set < moei_count_sets(); set++) {
-        grid Y = new_grid(BY_ROWS, N, N, 0);
-
-        moei_view v[4] = {Y.view, A.view, B.view, C.view};
-
-        moei_share_map(moei_set[set], op, v);
-        whole = take_grid(&Y, got);
-        for (i = 0; i < N * N; i++)     /* one is as good as another */
-            got[i] = isnan(got[i]) ? MOEI_NAN : got[i];
-        SAY("op %d, %d bits", (int)op, moei_set[set]->bits);
-        judge("special", N * N, whole, said);
-    }
-    put_back(A.memory);
-    put_back(B.memory);
-    put_back(C.memory);
-}
-
-static void check_specials(void)
-{
-    static const moei_map_op ops[] = {
-        MOEI_COPY, MOEI_ADD, MOEI_SUB, MOEI_MUL, MOEI_MAX2, MOEI_MIN,
-        MOEI_EQUAL, MOEI_AT_LEAST, MOEI_EXP, MOEI_LOG, MOEI_RELU,
-        MOEI_TANH, MOEI_LOGISTIC, MOEI_ELU, MOEI_SILU, MOEI_RELU_SLOPE};
-    int k;
-
-    for (k = 0; k < COUNT(ops); k++)
-        check_special(ops[k]);
-}
-
-/* ----------------------------------------------------------------- reduce */
-
-typedef struct reduce {
-    moei_reduce_op op;
-    int m, n, b;                /* b: how B stands; ITSELF if it is A */
-    moe_real values[2][MOST];
-} reduce;
-
-/* n terms of at most three roundings each, added up with n more, each at most
-   half an epsilon of the sum of all sizes. */
-static void expect_reduce(const reduce *p)
-{
-    int i, j;
-
-    for (i = 0; i < p->m; i++) {
-        double sum = p->op == MOEI_MAX ? -HUGE_VAL : 0, size = 0;
-
-        for (j = 0; j < p->n; j++) {
-            int at = i * p->n + j;
-            double a = (double)p->values[0][at], b = p->b == ITSELF ? a
-                     : (double)p->values[1][p->b == NUMBER ? 0 : at];
-            double term = p->op == MOEI_SUM ? a : p->op == MOEI_DOT ? a * b
-                        : (a - b) * (a - b);
-
-            sum = p->op != MOEI_MAX ? sum + term : fmax(sum, a);
-            size += fabs(term);
-        }
-        expect(i, sum, p->op == MOEI_MAX ? 0 : (p->n + 3) * EPSILON * size);
-    }
-}
-
-/* One row by columns may look like one by rows: then A and B do so both. */
-static void run_reduce(const reduce *p, int standing, int set)
-{
-    int gap = any_gap();
-    grid A = filled_grid(standing, p->m, p->n, gap, p->values[0]);
-    grid B = filled_grid(p->b == NUMBER ? NUMBER : standing, p->m, p->n,
-                         p->m == 1 ? gap : any_gap(), p->values[1]);
-    grid y = new_grid(p->m == 1 ? NUMBER : COLUMN, p->m, 1, any_gap());
-    moei_job job = {(int)p->op, -1, 0};
-    moei_view v[4] = {y.view, A.view, p->b == ITSELF ? A.view : B.view,
-                      moei_zero};
-    int whole;
-
-    moei_set[set]->reduce(&job, v);
-    whole = take_grid(&y, got);
-    put_back(A.memory);
-    put_back(B.memory);
-    SAY("%d bits, op %d, m %d, n %d, by %s, B %d",
-        moei_set[set]->bits, (int)p->op, p->m, p->n,
-        standing_name[standing], p->b);
-    judge("reduce", p->m, whole, said);
-}
-
-/* All layouts and sets.  B is a matrix like A, A, or 0. */
-static void check_reduce(int m, int n)
-{
-    static const int kinds[][2] = {
-        {MOEI_MAX, ITSELF}, {MOEI_SUM, ITSELF}, {MOEI_DOT, ITSELF},
-        {MOEI_DOT, BESIDE}, {MOEI_DOT, NUMBER}, {MOEI_SQUARE, BESIDE},
-        {MOEI_SQUARE, NUMBER}};
-    static reduce p;
-    int i, standing, set;
-
-    p.m = m;
-    p.n = n;
-    for (i = 0; i < COUNT(kinds); i++) {
-        int k;
-
-        p.op = (moei_reduce_op)kinds[i][0];
-        p.b = kinds[i][1];
-        for (k = 0; k < m * n; k++) {
-            p.values[0][k] = any_real();
-            p.values[1][k] = p.b == NUMBER ? 0 : any_real();
-        }
-        expect_reduce(&p);
-        is_first = 1;
-        for (standing = 0; standing < 2; standing++)
-            for (set = 0; set < moei_count_sets(); set++)
-                run_reduce(&p, standing, set);
-    }
-}
-
-/* ---------------------------------------------------------------- softmax */
-
-static double cut(double x)
-{
-    double most = (double)MOEI_LARGEST;
-
-    return x > most ? most : x < -most ? -most : x;
-}
-
-/* Where row i of P, log P and lse stands in what is wanted. */
-static int softmax_at(int m, int n, int row, int which)
-{
-    return which == 2 ? 2 * m * n + row : which * m * n + row * n;
-}
-
-/* x - top is off by half of its epsilons, which exp hands on, itself within
-   2 ulp; as |x| e^x is below 1, the sum is off by less than 2 epsilons for each
-   term, n more for adding up, and its logarithm by as much. */
-static void expect_softmax(int m, int n, const moe_real *x)
-{
-    int i, j;
-
-    for (i = 0; i < m; i++, x += n) {
-        int p = softmax_at(m, n, i, 0), log_p = softmax_at(m, n, i, 1);
-        double top = -HUGE_VAL, sum = 0, lse, off = 3 * n + 8;
-
-        for (j = 0; j < n; j++)
-            top = fmax(top, cut((double)x[j]));
-        for (j = 0; j < n; j++)
-            sum += exp(cut((double)x[j]) - top);
-        lse = top + log(sum);
-        expect(softmax_at(m, n, i, 2), lse, EPSILON * (fabs(lse) + off));
-        for (j = 0; j < n; j++) {
-            double a = cut((double)x[j]) - top, part = exp(a) / sum;
-
-            expect(log_p + j, a - log(sum), EPSILON * (fabs(a) + off));
-            expect(p + j, part,
-                   EPSILON * part * (fabs(a) + off) + 4 * DENORMAL);
-        }
-    }
-}
-
-static void run_softmax(int m, int n, const moe_real *x, int standing, int in_x,
-                        int set)
-{
-    grid X = filled_grid(standing, m, n, any_gap(), x);
-    grid P = new_grid(standing, m, n, any_gap());
-    grid L = in_x ? X : new_grid(standing, m, n, any_gap());
-    grid lse = new_grid(COLUMN, m, 1, 0);
-    moei_job job = {0, -1, 0};
-    moei_view v[4] = {P.view, L.view, lse.view, X.view};
-    int whole;
-
-    moei_set[set]->softmax(&job, v);
-    if (!in_x)
-        put_back(X.memory);
-    whole = take_grid(&P, got + softmax_at(m, n, 0, 0));
-    whole &= take_grid(&L, got + softmax_at(m, n, 0, 1));
-    whole &= take_grid(&lse, got + softmax_at(m, n, 0, 2));
-    SAY("%d bits, m %d, n %d, by %s%s", moei_set[set]->bits, m, n,
-        standing_name[standing], in_x ? ", in place" : "");
-    judge("softmax", 2 * m * n + m, whole, said);
-}
-
-/* Logits of ordinary size, large ones, or ones beyond all bounds. */
-static void check_softmax(int m, int n)
-{
-    static const moe_real sizes[] = {2, 2, 30, (moe_real)1e32};
-    static moe_real x[MOST];
-    moe_real size = sizes[any(COUNT(sizes))];
-    int i, standing, in_x, set;
-
-    for (i = 0; i < m * n; i++)
-        x[i] = size * any_real();
-    expect_softmax(m, n, x);
-    is_first = 1;
-    for (standing = 0; standing < 2; standing++)
-        for (in_x = 0; in_x < 2; in_x++)
-            for (set = 0; set < moei_count_sets(); set++)
-                run_softmax(m, n, x, standing, in_x, set);
-}
-
-static void check_rows(void)
-{
-    static const int other[] = {1, 5, 18};
-    int i, j;
-
-    for (i = 0; i < SIZES; i++)
-        for (j = 0; j < COUNT(other); j++) {
-            check_reduce(size_of(i), other[j]);
-            check_reduce(other[j], size_of(i));
-            check_softmax(size_of(i), other[j]);
-            check_softmax(other[j], size_of(i));
-        }
-    check_reduce(150, 70);
-    check_softmax(70, 70);
-}
-
-/* ----------------------------------------------------------------- update */
-
-/* The arrays of a step: weights, gradients, two moments. */
-enum { W, G, V, U, ARRAYS };
-
-typedef struct update {
-    int n;
-    moei_rule rule;
-    moe_real values[ARRAYS][MOST / ARRAYS];
-} update;
-
-static void expect_arrays(const update *p, int i, double w, double w_error,
-                          double v, double v_error, double u)
-{
-    expect(W * p->n + i, w, w_error * EPSILON);
-    expect(G * p->n + i, 0, 0);
-    expect(V * p->n + i, v, v_error * EPSILON);
-    expect(U * p->n + i, u, 4 * EPSILON * u);
-}
-
-/* A moment is made by at most four operations on numbers no larger than the
-   sum of all sizes, and a step by six more. */
-static void expect_sgd(const update *p, int i)
-{
-    const moei_rule *r = &p->rule;
-    double w = (double)p->values[W][i], v = (double)p->values[V][i];
-    double u = (double)p->values[U][i], rate = (double)r->rate;
-    double g = (double)p->values[G][i] * (double)r->scale;
-    double decay = (double)r->decay * w, more = (double)r->momentum * v;
-    double size = fabs(g) + fabs(decay), step = g + decay;
-
-    if (r->op == MOEI_MOMENTUM) {
-        size += fabs(more);
-        v = step += more;
-    }
-    expect_arrays(p, i, w - rate * step, 10 * rate * size + fabs(w), v,
-                  r->op == MOEI_MOMENTUM ? 4 * size : 0, u);
-}
-
-/* The same; the root of the second moment takes half of that one's relative
-   error, and 2 ulp of its own. */
-static void expect_adam(const update *p, int i)
-{
-    const moei_rule *r = &p->rule;
-    double w = (double)p->values[W][i], v = (double)p->values[V][i];
-    double u = (double)p->values[U][i], rate = (double)r->rate;
-    double g = (double)p->values[G][i] * (double)r->scale, root;
-    double decay = (double)r->decay * w, size = fabs(v) + fabs(g);
-
-    v += (double)(1 - MOEI_BETA_1) * (g - v);
-    u += (double)(1 - MOEI_BETA_2) * (g * g - u);
-    root = sqrt(u * (double)r->second_scale) + (double)MOEI_EPSILON;
-    expect_arrays(p, i, w - (rate * v / root + decay),
-                  10 * (rate * size / root + fabs(decay)) + fabs(w), v,
-                  4 * size, u);
-}
-
-/* SGD has no moments at all, momentum has one. */
-static void run_update(const update *p, int set)
-{
-    const int used[] = {1, 1, p->rule.op != MOEI_SGD,
-                        p->rule.op == MOEI_ADAM};
-    grid array[ARRAYS];
-    int k, whole = 1;
-
-    for (k = 0; k < ARRAYS; k++)
-        array[k] = filled_grid(ROW, 1, p->n, 0, p->values[k]);
-    moei_set[set]->update((size_t)p->n, element(&array[W], 0, 0),
-                          element(&array[G], 0, 0),
-                          used[V] ? element(&array[V], 0, 0) : NULL,
-                          used[U] ? element(&array[U], 0, 0) : NULL, &p->rule);
-    for (k = 0; k < ARRAYS; k++)
-        whole &= take_grid(&array[k], got + k * p->n);
-    SAY("%d bits, op %d, n %d, decay %g", moei_set[set]->bits,
-        (int)p->rule.op, p->n, (double)p->rule.decay);
-    judge("update", ARRAYS * p->n, whole, said);
-}
-
-static void check_update(moei_update_op op, int n, int decay)
-{
-    static update p;
-    int i, k, set;
-
-    p.n = n;
-    p.rule.op = op;
-    p.rule.scale = (moe_real)0.3;
-    p.rule.rate = (moe_real)0.07;
-    p.rule.momentum = (moe_real)0.9;
-    p.rule.decay = decay ? (moe_real)0.011 : 0;
-    p.rule.second_scale = (moe_real)1.7;
     for (i = 0; i < n; i++) {
-        for (k = 0; k < ARRAYS; k++)
-            p.values[k][i] = any_real();
-        p.values[U][i] *= p.values[U][i];
-        if (op == MOEI_ADAM)
-            expect_adam(&p, i);
-        else
-            expect_sgd(&p, i);
+        double W = (double)w[i], g = (double)r->scale * (double)dy[i];
+        double v = (double)x[i], u = (double)b[i], rate = (double)r->rate;
+        double sum = fabs((double)r->momentum * v) + fabs(g)
+                   + fabs((double)r->decay * W), to;
+
+        if (r->moments < 2) {
+            v = (r->moments ? (double)r->momentum * v : 0) + g
+              + (double)r->decay * W;
+            to = W - rate * v;
+        } else {
+            sum = fabs(v) + fabs(g);
+            v += (1 - (double)MOEI_BETA_1) * (g - v);
+            u += (1 - (double)MOEI_BETA_2) * (g * g - u);
+            to = W - (rate * v / (sqrt(u * (double)r->second_scale) + 1e-8)
+                      + (double)r->decay * W);
+        }
+        expect(i, to, 8 * EPSILON * (fabs(W) + rate * sum * 4));
+        expect(n + i, r->moments ? v : (double)x[i], 4 * EPSILON * sum);
+        expect(2 * n + i, r->moments > 1 ? u : (double)b[i],
+               4 * EPSILON * (fabs(u) + g * g));
     }
-    is_first = 1;
-    for (set = 0; set < moei_count_sets(); set++)
-        run_update(&p, set);
 }
 
-static void check_updates(void)
+static void check_update(int moments, int n)
 {
-    int n;
+    arrangement a = {0, 0, 0};
+    moei_rule r = {0, 0, 0, 0, 0, 0};
+    int i;
 
-    for (n = 1; n <= 100; n++) {
-        check_update(MOEI_SGD, n, n % 2);
-        check_update(MOEI_MOMENTUM, n, n % 2);
-        check_update(MOEI_ADAM, n, n % 2);
+    r.moments = moments;
+    r.scale = (moe_real)0.25;
+    r.rate = (moe_real)0.3;
+    r.momentum = (moe_real)(moments == 1 ? 0.9 : 0);
+    r.decay = (moe_real)(any(2) ? 0.01 : 0);
+    r.second_scale = (moe_real)1.5;
+    for (i = 0; i < n; i++)
+        b[i] = (b[i] < 0 ? -b[i] : b[i]);
+    expect_update(&r, n);
+    for (is_first = 1; next(&a, 1);) {
+        moe_real *W = copied(0, w, n), *v = copied(1, x, n);
+        moe_real *u = copied(2, b, n);
+
+        loops_of(&a)->update(&r, (size_t)n, W, copied(4, dy, n),
+                             moments > 0 ? v : NULL, moments > 1 ? u : NULL);
+        memcpy(got, W, (size_t)n * sizeof *got);
+        memcpy(got + n, v, (size_t)n * sizeof *got);
+        memcpy(got + 2 * n, u, (size_t)n * sizeof *got);
+        judge("update", 3 * n, &a, moments, n);
     }
 }
 
-/* ------------------------------------------------------------------- sets */
+static void check_strips(void)
+{
+    static const int functions[] = {MOEI_EXP, MOEI_LOG, MOE_ACT_TANH,
+                                    MOE_ACT_LOGISTIC, MOE_ACT_ELU,
+                                    MOE_ACT_SILU};
+    int count, k, f;
+
+    for (count = 1; count <= 70; count++)
+        for (k = 0; k < 2; k++) {
+            at_end = k;
+            for (f = 0; f < COUNT(functions); f++) {
+                fill(x, count);
+                check_map(functions[f], count);
+            }
+            fill(dy, count);
+            for (f = MOE_ACT_RELU; f <= MOE_ACT_SILU; f++) {
+                fill(x, count);
+                check_slope(f, count);
+            }
+            check_subtract(count);
+            for (f = 0; f < 3; f++) {
+                fill(w, count);
+                fill(x, count);
+                fill(b, count);
+                check_update(f, count);
+            }
+            check_are_below(count);
+        }
+}
 
 /* Narrow to wide, each found by its width, the widest by 0. */
 static void check_sets(void)
 {
     int i, count = moei_count_sets();
 
-    CHECK(count >= 1 && count <= COUNT(moei_set) && moei_set[0]->bits == 1);
+    CHECK(count >= 1 && count <= COUNT(moei_sets));
     for (i = 0; i < count; i++) {
-        CHECK(moei_find_set(moei_set[i]->bits) == i);
-        CHECK(i == 0 || moei_set[i]->bits > moei_set[i - 1]->bits);
+        CHECK(moei_find_set(moei_sets[i]->bits) == i);
+        CHECK(i == 0 || moei_sets[i]->bits > moei_sets[i - 1]->bits);
     }
     CHECK(moei_find_set(0) == count - 1);
     CHECK(moei_find_set(3) == -1 && moei_find_set(-1) == -1);
@@ -1044,12 +751,11 @@ static void check_sets(void)
 
 static void check_kernels(void)
 {
+    open_slots();
     check_sets();
     check_products();
-    check_maps();
-    check_specials();
-    check_rows();
-    check_updates();
+    check_panels();
+    check_strips();
 }
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* test_memory.c - moe_bytes is exact: every call stays inside a buffer of
    that many bytes (the end of the buffer is the end of an allocation, for the
    address sanitizer, or is followed by marked bytes), the count is what the
-   documented arrays sum up to, and moe_find tiles the parameters. */
+   documented arrays sum up to, and moe_layer_at tiles the parameters. */
 #include <string.h>
 
 #define MOE_IMPLEMENTATION
@@ -106,10 +106,9 @@ static void use_prediction(moe *m)
     const moe_config *config = &m->config;
     moe_real *x = reals(CASES, config->inputs);
     moe_real *y = reals(CASES, config->outputs);
-    int rows, wanted = CASES < config->rows ? CASES : config->rows;
+    int rows, wanted = CASES < config->block ? CASES : config->block;
 
     moe_predict(m, x, CASES, y);
-    CHECK(m->rows == (CASES - 1) % config->rows + 1);
     rows = moe_forward(m, x, CASES);
     CHECK(rows == wanted && m->rows == wanted);
     free(x);
@@ -120,7 +119,7 @@ static void use_gradients(moe *m, const moe_data *data)
 {
     moe_training sgd;
     moe_report report;
-    moe_real *dE_dy = reals(m->config.rows, m->config.outputs);
+    moe_real *dE_dy = reals(m->config.block, m->config.outputs);
     moe_real *dE_dx;
     int rows = moe_forward(m, data->x, data->n);
 
@@ -164,10 +163,12 @@ static void use_everything(const moe_config *config, size_t tail)
 
     if (CHECK(moe_open(&m, config, memory, bytes) == MOE_OK)) {
         use_prediction(&m);
-        CHECK((m.grads == NULL) == (config->use == MOE_USE_PREDICT));
-        if (config->use != MOE_USE_PREDICT)
+        CHECK((m.grads == NULL) == (config->mode > MOE_MODE_GRADIENT));
+        if (config->mode != MOE_MODE_PREDICT)
+            CHECK(moe_learn(&m, &data, NULL) == 0);
+        if (config->mode <= MOE_MODE_GRADIENT)
             use_gradients(&m, &data);
-        if (config->use == MOE_USE_TRAIN)
+        if (config->mode == MOE_MODE_TRAIN)
             use_training(&m, &data);
         moe_close(&m);
     }
@@ -176,7 +177,7 @@ static void use_everything(const moe_config *config, size_t tail)
     free_data(&data);
 }
 
-/* Attached to exactly value_count const parameters. */
+/* Attached to exactly param_count const parameters. */
 static void use_attached(const moe_config *config, size_t tail)
 {
     arena a, b;
@@ -187,11 +188,11 @@ static void use_attached(const moe_config *config, size_t tail)
 
     if (!CHECK(moe_open(&source, config, NULL, 0) == MOE_OK))
         exit(1);
-    size = source.value_count * sizeof(moe_real);
+    size = source.param_count * sizeof(moe_real);
     weights = (moe_real *)arena_make(&b, size, tail);
     memcpy(weights, source.params, size);
     if (CHECK(moe_attach(&m, config, weights, memory, bytes) == MOE_OK)) {
-        CHECK(m.params == weights && m.own == NULL && m.grads == NULL);
+        CHECK(m.params == weights && m.weights == NULL && m.grads == NULL);
         use_prediction(&m);
         moe_close(&m);
     }
@@ -221,8 +222,8 @@ static moe_config shape(int which)
     memcpy(config.hidden, hidden[which], sizeof config.hidden);
     memcpy(config.gate_hidden, gate[which], sizeof config.gate_hidden);
     if (which % 2 == 1) {
-        config.expert_sees.first = 1;
-        config.gate_sees.count = 2;
+        config.expert_inputs.first = 1;
+        config.gate_inputs.count = 2;
     }
     return config;
 }
@@ -233,20 +234,20 @@ static void test_inside(void)
         {MOE_OUT_LINEAR, MOE_OUT_LOGISTIC, MOE_OUT_SOFTMAX};
     static const moe_loss losses[3] =
         {MOE_LOSS_MIXTURE, MOE_LOSS_EXPECTED, MOE_LOSS_BLEND};
-    static const moe_use uses[3] =
-        {MOE_USE_TRAIN, MOE_USE_LEARN, MOE_USE_PREDICT};
+    static const moe_mode uses[4] = {MOE_MODE_TRAIN, MOE_MODE_GRADIENT,
+                                     MOE_MODE_LEARN, MOE_MODE_PREDICT};
     static const int rows[4] = {1, 3, CASES, 16};
     int i, run;
 
     for (i = 0; i < SHAPES; i++)
-        for (run = 0; run < 108; run++) {
+        for (run = 0; run < 144; run++) {
             moe_config config = shape(i);
             size_t tail = run % 2 ? MARGIN : 0;
 
             config.output = outputs[run % 3];
             config.loss = losses[run / 3 % 3];
-            config.use = uses[run / 9 % 3];
-            config.rows = rows[run / 27 % 4];
+            config.mode = uses[run / 9 % 4];
+            config.block = rows[run / 36 % 4];
             config.activation = (moe_activation)(run % 5);
             use_everything(&config, tail);
             use_attached(&config, tail);
@@ -277,11 +278,11 @@ static int seen(moe_span span, int inputs)
    gate.balance. */
 static size_t trained(const moe_config *c)
 {
-    size_t count = net_size(seen(c->expert_sees, c->inputs), c->outputs,
+    size_t count = net_size(seen(c->expert_inputs, c->inputs), c->outputs,
                             c->hidden, c->experts);
 
     if (c->experts > 1)
-        count += net_size(seen(c->gate_sees, c->inputs), c->experts,
+        count += net_size(seen(c->gate_inputs, c->inputs), c->experts,
                           c->gate_hidden, 1) + (size_t)c->experts;
     return count;
 }
@@ -302,7 +303,7 @@ static void test_counts(void)
         if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
             continue;
         CHECK(m.trained_count == trained(&config));
-        CHECK(m.value_count == trained(&config) + scales(&config));
+        CHECK(m.param_count == trained(&config) + scales(&config));
         moe_close(&m);
     }
 }
@@ -315,7 +316,8 @@ static size_t lines(size_t count)
 
 /* Parameters, gradients, moments and best weights are as long as they must be
    for each to begin at a cache line, and the order of a block's cases is of
-   integers; the rest is work memory and covers the public arrays. */
+   whole numbers in the place of reals; the rest is work memory and covers the
+   public arrays. */
 static void test_bytes(void)
 {
     int i;
@@ -329,26 +331,26 @@ static void test_bytes(void)
         size_t train = moe_bytes(&config), learn, predict;
         size_t work = moe_work_bytes(&config);
 
-        config.use = MOE_USE_LEARN;
+        config.mode = MOE_MODE_GRADIENT;
         learn = moe_bytes(&config);
         CHECK(moe_work_bytes(&config) == work);
-        config.use = MOE_USE_PREDICT;
+        config.mode = MOE_MODE_PREDICT;
         predict = moe_bytes(&config);
         CHECK(moe_work_bytes(&config) == work);
 
         CHECK(train - learn == 3 * lines(trained(&config)) * sizeof(moe_real)
-                               + B * sizeof(int32_t));
+                               + B * sizeof(moe_real));
         CHECK(predict - work == lines(values) * sizeof(moe_real));
         CHECK(learn - predict >= (lines(trained(&config)) + B * E)
                                  * sizeof(moe_real));
         CHECK(work >= shown * sizeof(moe_real));
-        config.rows = 64;
+        config.block = 64;
         CHECK(moe_bytes(&config) == predict);
     }
 }
 
-/* Work memory grows by the same amount with every two rows (two, for 32-bit
-   integers may share a real). */
+/* Work memory grows with the rows, and by the same amount with every 64 of
+   them (in between arrays are padded to whole vectors). */
 static void test_rows(void)
 {
     int i, rows;
@@ -358,11 +360,18 @@ static void test_rows(void)
             moe_config config = shape(i);
             size_t one, two, three;
 
-            config.rows = rows;
+            config.block = rows;
             one = moe_bytes(&config);
-            config.rows = rows + 2;
+            config.block = rows + 2;
             two = moe_bytes(&config);
-            config.rows = rows + 4;
+            config.block = rows + 4;
+            three = moe_bytes(&config);
+            CHECK(one < two && two < three);
+            config.block = 64 * rows;
+            one = moe_bytes(&config);
+            config.block = 64 * (rows + 1);
+            two = moe_bytes(&config);
+            config.block = 64 * (rows + 2);
             three = moe_bytes(&config);
             CHECK(one < two && two - one == three - two);
         }
@@ -374,41 +383,63 @@ static void check_reals(size_t bytes, size_t reals)
                (unsigned long)bytes, (unsigned long)reals);
 }
 
-/* Reals that so many 32-bit integers take. */
-static size_t integers(size_t count)
-{
-    return (count * 4 + sizeof(moe_real) - 1) / sizeof(moe_real);
-}
-
 /* Counted by hand from the shapes in the header, for every target the same:
-   values, what else is as long as the trained parameters, each up to the end
-   of a cache line, the layers' arrays (copies,B,out), and the arrays of a block
-   for prediction and for learning.  Integers: where the cases of two experts
-   and of the gate begin, which experts each case has, and in moe_train the
-   order of the cases.  They change with the layout alone. */
+   parameters, gradients, two moments and best weights, each up to the end of a
+   cache line; what threads work with; the arrays of a block for prediction and
+   for learning.  A whole number takes the place of a real.  They change with
+   the layout alone. */
 static void test_literal_bytes(void)
 {
     moe_config config = make_config(3, 2, 2);
-    size_t one = integers(3) + integers(2) + integers(2);
-    size_t four = integers(3) + integers(2) + integers(8) + integers(4);
 
-    config.rows = 4;
-    check_reals(moe_bytes(&config), four + 48 + 4 * 32 + 24 + 84 + 100);
+    config.block = 4;
+    check_reals(moe_bytes(&config), 48 + 32 + 3 * 32 + 40 + 100 + 84);
     config.hidden[0] = 5;
     config.gate_hidden[0] = 3;
     config.activation = MOE_ACT_SILU;
     config.output = MOE_OUT_SOFTMAX;
-    check_reals(moe_bytes(&config), four + 96 + 4 * 96 + 144 + 84 + 112);
+    check_reals(moe_bytes(&config), 96 + 96 + 3 * 96 + 96 + 100 + 212);
     config = make_config(2, 1, 2);
-    config.rows = 1;
-    config.use = MOE_USE_LEARN;
-    check_reals(moe_bytes(&config), one + 32 + 16 + 4 + 16 + 43);
+    config.block = 1;
+    config.mode = MOE_MODE_GRADIENT;
+    check_reals(moe_bytes(&config), 32 + 16 + 4 + 14 + 37);
     config = make_config(1, 1, 2);
-    config.rows = 1;
-    check_reals(moe_work_bytes(&config), one + 4 + 15);
+    config.block = 1;
+    check_reals(moe_work_bytes(&config), 13);
 }
 
-/* ---- moe_find ---------------------------------------------------------- */
+/* ---- sizes known when compiled ------------------------------------------ */
+
+typedef char is_constant[MOE_LEARN_BYTES(16, 4, 4, 4, 32) > 0 ? 1 : -1];
+
+/* The constants are what the functions say, for every common shape. */
+static void test_constant_bytes(void)
+{
+    int I, O, E, K, hidden;
+
+    for (I = 1; I < 20; I += 3)
+        for (O = 1; O < 6; O++)
+            for (E = 1; E < 9; E++)
+                for (K = 1; K <= E; K++)
+                    for (hidden = 0; hidden < 40; hidden += 13) {
+                        moe_config config = make_config(I, O, E);
+
+                        config.top_k = K;
+                        config.hidden[0] = hidden;
+                        config.block = 1;
+                        config.mode = MOE_MODE_PREDICT;
+                        CHECK(moe_work_bytes(&config)
+                              == MOE_WORK_BYTES(I, O, E, K, hidden));
+                        CHECK(moe_bytes(&config)
+                              == MOE_PREDICT_BYTES(I, O, E, K, hidden));
+                        config.mode = MOE_MODE_LEARN;
+                        CHECK(moe_bytes(&config)
+                              == MOE_LEARN_BYTES(I, O, E, K, hidden));
+                    }
+    CHECK(sizeof(is_constant) == 1);
+}
+
+/* ---- moe_layer_at ------------------------------------------------------- */
 
 static int is_absent(moe_layer layer)
 {
@@ -432,7 +463,7 @@ static void check_net(const moe_config *config, int first, int copies,
         biases = (size_t)copies * (size_t)width;
         weights = (size_t)in * (size_t)width;
         for (i = 0; i < copies; i++) {
-            moe_layer found = moe_find(config, first + i, l);
+            moe_layer found = moe_layer_at(config, first + i, l);
 
             CHECK(found.in == in && found.out == width);
             CHECK(found.bias == *offset + (size_t)i * (size_t)width);
@@ -442,7 +473,7 @@ static void check_net(const moe_config *config, int first, int copies,
         in = width;
     }
     for (i = 0; i < copies; i++)
-        CHECK(is_absent(moe_find(config, first + i, l)));
+        CHECK(is_absent(moe_layer_at(config, first + i, l)));
 }
 
 static void test_find(void)
@@ -455,20 +486,21 @@ static void test_find(void)
         int experts = config.experts;
         size_t offset = 0;
 
-        check_net(&config, 0, experts, seen(config.expert_sees, config.inputs),
+        check_net(&config, 0, experts,
+                  seen(config.expert_inputs, config.inputs),
                   config.outputs, config.hidden, &offset);
         if (experts > 1)
             check_net(&config, experts, 1,
-                      seen(config.gate_sees, config.inputs), experts,
+                      seen(config.gate_inputs, config.inputs), experts,
                       config.gate_hidden, &offset);
         else
-            CHECK(is_absent(moe_find(&config, experts, 0)));
+            CHECK(is_absent(moe_layer_at(&config, experts, 0)));
         CHECK(offset + (experts > 1 ? (size_t)experts : 0)
               == trained(&config));
-        CHECK(is_absent(moe_find(&config, experts + 1, 0)));
-        CHECK(is_absent(moe_find(&config, -1, 0)));
-        CHECK(is_absent(moe_find(&config, 0, -1)));
-        CHECK(is_absent(moe_find(&config, 0, beyond)));
+        CHECK(is_absent(moe_layer_at(&config, experts + 1, 0)));
+        CHECK(is_absent(moe_layer_at(&config, -1, 0)));
+        CHECK(is_absent(moe_layer_at(&config, 0, -1)));
+        CHECK(is_absent(moe_layer_at(&config, 0, beyond)));
     }
 }
 
@@ -479,6 +511,7 @@ int main(void)
     test_bytes();
     test_rows();
     test_literal_bytes();
+    test_constant_bytes();
     test_find();
     return check_done();
 }

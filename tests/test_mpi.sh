@@ -184,7 +184,7 @@ later() {
 
 damaged() {
     head -c 300 "$work/killed.0.moe" >"$work/damaged.moe"
-    refuses "half a checkpoint is refused" 'rank .*header is longer' \
+    refuses "half a checkpoint is refused" 'rank .*ends too early' \
         ranks damaged 2 "$train" "$cases" 20 "$work/damaged.moe"
 }
 

@@ -1,5 +1,6 @@
-/* test_numbers.c - exp, log, tanh and sqrt of moe.h against libm in a wider
-   type, random numbers, and the order of cases.  part_numbers_double.c
+/* test_numbers.c - exp, log, tanh, sqrt and the activations of moe.h, in every
+   instruction set that this machine has, against libm in a wider type; random
+   numbers, and the order of cases.  part_numbers_double.c
    includes this file for the same in double.  MOE_LONG in the environment:
    exp at every one of the 2^32 floats, tanh at every one that matters. */
 #undef MOE_DOUBLE
@@ -42,57 +43,55 @@ typedef double wide;
 /* Half an ulp more where the reference is no wider than what it judges. */
 #define SPARE (sizeof(wide) > sizeof(moe_real) ? 0 : 0.5)
 
-/* A function, the ends of the interval where it is neither constant nor
-   plain, the most ulps it may be off, and the worst that was seen of it. */
+/* A function: what the sets apply, or of one number alone; the ends of the
+   interval where it is neither constant nor plain, the most ulps it may be off,
+   and the worst that was seen of it, and in which set. */
 typedef struct subject {
     const char *name;
-    moe_real (*ours)(moe_real);
+    int applied;
+    moe_real (*alone)(moe_real);
     wide (*exact)(wide);
     double from, to;
     double bound, worst;
     moe_real worst_at;
+    int worst_set;
 } subject;
 
-static moe_real our_exp(moe_real x) { return moei_exp(x); }
-static moe_real our_log(moe_real x) { return moei_log(x); }
-static moe_real our_tanh(moe_real x) { return moei_tanh(x); }
-static moe_real our_sqrt(moe_real x) { return moei_sqrt(x); }
-
-/* What elu and the logistic function are made of.  The latter rounds three
-   times, exp among them, and may be 0 where it is subnormal. */
-static moe_real our_elu(moe_real x)
-{
-    return x > 0 ? x : moei_exp_minus_1(x);
-}
+static moe_real exp_alone(moe_real x) { return moei_exp(x); }
+static moe_real log_alone(moe_real x) { return moei_log(x); }
+static moe_real sqrt_alone(moe_real x) { return moei_sqrt(x); }
 
 static wide exact_elu(wide x)
 {
     return x > 0 ? x : LIBM(expm1)(x);
 }
 
-static moe_real our_logistic(moe_real x)
-{
-    moe_real y = moei_logistic(x);
-
-    return y < SMALLEST ? 0 : y;
-}
-
 static wide exact_logistic(wide x)
 {
-    wide y = 1 / (1 + LIBM(exp)(-x));
-
-    return y < (wide)SMALLEST ? 0 : y;
+    return 1 / (1 + LIBM(exp)(-x));
 }
 
-enum { EXP, LOG, TANH, SQRT, ELU, LOGISTIC, SUBJECTS };
+static wide exact_silu(wide x)
+{
+    return x * exact_logistic(x);
+}
+
+/* The logistic function rounds three times, exp among them, and may be 0 where
+   it is subnormal; silu once more. */
+enum { EXP, LOG, TANH, ELU, LOGISTIC, SILU, SQRT, EXP_ALONE, LOG_ALONE,
+       SUBJECTS };
 
 static subject subjects[SUBJECTS] = {
-    {"exp", our_exp, LIBM(exp), -DIGITS * 2.0 - 710, 710, 2, 0.5, 0},
-    {"log", our_log, LIBM(log), 0.5, 2, 2, 0.5, 0},
-    {"tanh", our_tanh, LIBM(tanh), -25, 25, 2, 0.5, 0},
-    {"sqrt", our_sqrt, LIBM(sqrt), 0, 8, 2, 0.5, 0},
-    {"elu", our_elu, exact_elu, -40, 0, 2, 0.5, 0},
-    {"logistic", our_logistic, exact_logistic, -88, 40, 3, 0.5, 0}
+    {"exp", MOEI_EXP, NULL, LIBM(exp), -DIGITS * 2.0 - 710, 710, 2, 0.5, 0, 0},
+    {"log", MOEI_LOG, NULL, LIBM(log), 0.5, 2, 2, 0.5, 0, 0},
+    {"tanh", MOE_ACT_TANH, NULL, LIBM(tanh), -25, 25, 2, 0.5, 0, 0},
+    {"elu", MOE_ACT_ELU, NULL, exact_elu, -40, 0, 2, 0.5, 0, 0},
+    {"logistic", MOE_ACT_LOGISTIC, NULL, exact_logistic, -88, 40, 3, 0.5, 0, 0},
+    {"silu", MOE_ACT_SILU, NULL, exact_silu, -88, 40, 4, 0.5, 0, 0},
+    {"sqrt", 0, sqrt_alone, LIBM(sqrt), 0, 8, 2, 0.5, 0, 0},
+    {"exp alone", 0, exp_alone, LIBM(exp), -DIGITS * 2.0 - 710, 710, 2, 0.5, 0,
+     0},
+    {"log alone", 0, log_alone, LIBM(log), 0.5, 2, 2, 0.5, 0, 0}
 };
 
 static moe_real from_bits(uint64_t pattern)
@@ -138,10 +137,8 @@ static double ulps(moe_real got, wide exact)
     return (double)LIBM(fabs)(LIBM(ldexp)(value - exact, -exponent));
 }
 
-static void check_at(subject *f, moe_real x)
+static void judge(subject *f, moe_real x, moe_real got, wide exact, int set)
 {
-    moe_real got = f->ours(x);
-    wide exact = f->exact((wide)x);
     double off;
 
     if ((moe_real)exact == got)          /* correctly rounded: half an ulp */
@@ -150,7 +147,46 @@ static void check_at(subject *f, moe_real x)
     if (off > f->worst) {
         f->worst = off;
         f->worst_at = x;
+        f->worst_set = set;
     }
+}
+
+/* Numbers wait here until there are many: a length that ends within a strip. */
+enum { MANY = 1003 };
+static moe_real waiting[MANY];
+static int waiting_count;
+static long too_large;          /* logistic functions due to be subnormal */
+
+static void check_waiting(subject *f)
+{
+    moe_real y[MANY];
+    wide exact[MANY];
+    int i, set, skip;
+
+    for (i = 0; i < waiting_count; i++)
+        exact[i] = f->exact((wide)waiting[i]);
+    for (set = 0; set < (f->alone ? 1 : moei_count_sets()); set++) {
+        memcpy(y, waiting, sizeof y);
+        if (f->alone == NULL)
+            moei_sets[set]->apply(f->applied, waiting_count, y);
+        for (i = 0; i < waiting_count; i++) {
+            skip = (f == &subjects[LOGISTIC] || f == &subjects[SILU])
+                && exact_logistic((wide)waiting[i]) < (wide)SMALLEST;
+            if (skip)
+                too_large += f == &subjects[LOGISTIC] && y[i] > SMALLEST;
+            else
+                judge(f, waiting[i], f->alone ? f->alone(y[i]) : y[i],
+                      exact[i], set);
+        }
+    }
+    waiting_count = 0;
+}
+
+static void check_at(subject *f, moe_real x)
+{
+    waiting[waiting_count++] = x;
+    if (waiting_count == MANY)
+        check_waiting(f);
 }
 
 /* Bit patterns at equal distances: all exponents, both signs, subnormals,
@@ -224,9 +260,29 @@ static void check_accuracy(subject *f)
     sweep_interval(f, SWEEP / 4);
     sweep_random(f, SWEEP / 8);
     sweep_edges(f);
-    printf("%s %s: %.3f ulp at %.17g\n", WIDTH, f->name, f->worst,
-           (double)f->worst_at);
+    check_waiting(f);
+    printf("%s %s: %.3f ulp at %.17g, %d bits\n", WIDTH, f->name, f->worst,
+           (double)f->worst_at, moei_sets[f->worst_set]->bits);
     CHECK_THAT(f->worst <= f->bound + SPARE, "%s %s", WIDTH, f->name);
+    CHECK(too_large == 0);
+}
+
+/* A number alone, by the set at hand. */
+static int set_at_hand;
+
+static moe_real applied(int f, moe_real x)
+{
+    moei_sets[set_at_hand]->apply(f, 1, &x);
+    return x;
+}
+
+static moe_real our_exp(moe_real x) { return applied(MOEI_EXP, x); }
+static moe_real our_log(moe_real x) { return applied(MOEI_LOG, x); }
+static moe_real our_tanh(moe_real x) { return applied(MOE_ACT_TANH, x); }
+static moe_real our_elu(moe_real x) { return applied(MOE_ACT_ELU, x); }
+static moe_real our_logistic(moe_real x)
+{
+    return applied(MOE_ACT_LOGISTIC, x);
 }
 
 static void check_specials(void)
@@ -234,24 +290,24 @@ static void check_specials(void)
     const moe_real inf = (moe_real)HUGE_VAL, nan = inf - inf, zero = 0;
     const moe_real least = from_bits(1);
 
-    CHECK(same_bits(moei_exp(0), 1) && same_bits(moei_exp(-zero), 1));
-    CHECK(moei_exp(inf) == inf && same_bits(moei_exp(-inf), 0));
-    CHECK(moei_exp(LARGEST) == inf && same_bits(moei_exp(-LARGEST), 0));
-    CHECK(moei_exp(least) == 1 && moei_exp(-least) == 1);
-    CHECK(isnan(moei_exp(nan)));
-    CHECK(same_bits(moei_log(1), 0));
-    CHECK(moei_log(0) == -inf && moei_log(-zero) == -inf);
-    CHECK(moei_log(inf) == inf && isnan(moei_log(nan)));
-    CHECK(isnan(moei_log(-1)) && isnan(moei_log(-inf)));
-    CHECK(isnan(moei_log(-least)) && isnan(moei_log(-SMALLEST)));
-    CHECK(same_bits(moei_tanh(0), 0) && same_bits(moei_tanh(-zero), -zero));
-    CHECK(moei_tanh(inf) == 1 && moei_tanh(-inf) == -1);
-    CHECK(moei_tanh(LARGEST) == 1 && moei_tanh(-LARGEST) == -1);
-    CHECK(same_bits(moei_tanh(least), least));
-    CHECK(isnan(moei_tanh(nan)));
+    CHECK(same_bits(our_exp(0), 1) && same_bits(our_exp(-zero), 1));
+    CHECK(our_exp(inf) == inf && same_bits(our_exp(-inf), 0));
+    CHECK(our_exp(LARGEST) == inf && same_bits(our_exp(-LARGEST), 0));
+    CHECK(our_exp(least) == 1 && our_exp(-least) == 1);
+    CHECK(isnan(our_exp(nan)));
+    CHECK(same_bits(our_log(1), 0));
+    CHECK(our_log(0) == -inf && our_log(-zero) == -inf);
+    CHECK(our_log(inf) == inf && isnan(our_log(nan)));
+    CHECK(isnan(our_log(-1)) && isnan(our_log(-inf)));
+    CHECK(isnan(our_log(-least)) && isnan(our_log(-SMALLEST)));
+    CHECK(same_bits(our_tanh(0), 0) && same_bits(our_tanh(-zero), -zero));
+    CHECK(our_tanh(inf) == 1 && our_tanh(-inf) == -1);
+    CHECK(our_tanh(LARGEST) == 1 && our_tanh(-LARGEST) == -1);
+    CHECK(same_bits(our_tanh(least), least));
+    CHECK(isnan(our_tanh(nan)));
     CHECK(same_bits(our_elu(-inf), -1) && isnan(our_elu(nan)));
-    CHECK(moei_logistic(inf) == 1 && same_bits(moei_logistic(-inf), 0));
-    CHECK(moei_logistic(0) == (moe_real)0.5 && isnan(moei_logistic(nan)));
+    CHECK(our_logistic(inf) == 1 && same_bits(our_logistic(-inf), 0));
+    CHECK(our_logistic(0) == (moe_real)0.5 && isnan(our_logistic(nan)));
     CHECK(same_bits(moei_sqrt(0), 0) && moei_sqrt(-zero) == 0);
     CHECK(moei_sqrt(inf) == inf && isnan(moei_sqrt(nan)));
     CHECK(isnan(moei_sqrt(-1)) && isnan(moei_sqrt(-inf)));
@@ -266,11 +322,11 @@ static void check_symmetries(void)
     for (k = 0; k < 100000; k++) {
         double part = (double)(random_bits() >> 11) / 9007199254740992.0;
         moe_real x = (moe_real)ldexp(part, k % 64 - 56);
-        moe_real up = moei_tanh(x), left = moei_logistic(-x);
+        moe_real up = our_tanh(x), left = our_logistic(-x);
 
-        odd &= same_bits(moei_tanh(-x), -up);
+        odd &= same_bits(our_tanh(-x), -up);
         within &= up >= 0 && up <= 1 && left >= 0 && left <= (moe_real)0.5;
-        within &= moei_logistic(x) >= (moe_real)0.5 && moei_logistic(x) <= 1;
+        within &= our_logistic(x) >= (moe_real)0.5 && our_logistic(x) <= 1;
     }
     CHECK(odd);
     CHECK(within);
@@ -280,8 +336,11 @@ static void check_width(void)
 {
     int k;
 
-    check_specials();
-    check_symmetries();
+    for (k = 0; k < moei_count_sets(); k++) {
+        set_at_hand = k;
+        check_specials();
+        check_symmetries();
+    }
     for (k = 0; k < SUBJECTS; k++)
         check_accuracy(&subjects[k]);
 }
@@ -330,9 +389,11 @@ static void sweep_all(void)
         else
             check_at(&subjects[EXP], x);
     }
+    check_waiting(&subjects[EXP]);
     CHECK(wrong == 0);
     for (bits = 0x38800000; bits < 0x41800000; bits++)
         check_at(&subjects[TANH], from_bits(bits));
+    check_waiting(&subjects[TANH]);
 }
 
 /* Uniform in [-1,1): range, mean, variance, neighbours, and ten equal bins,

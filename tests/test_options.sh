@@ -47,8 +47,8 @@ static int use_predict(void)
     memset(&config, 0, sizeof config);
     config.inputs = config.outputs = 1;
     config.experts = 2;
-    config.rows = 2;
-    if (moe_find(&config, 2, 0).weight != 6 ||
+    config.block = 2;
+    if (moe_layer_at(&config, 2, 0).weight != 6 ||
         moe_work_bytes(&config) > sizeof memory ||
         moe_attach(&m, &config, weights, memory, sizeof memory) != MOE_OK)
         return 0;
@@ -87,7 +87,7 @@ static int use_training(void)
     t.epochs = 10;
     done = moe_bytes(&config) <= sizeof memory &&
            moe_open(&m, &config, memory, sizeof memory) == MOE_OK &&
-           moe_measure(&m, &data) == MOE_OK &&
+           moe_fit_scales(&m, &data) == MOE_OK &&
            moe_evaluate(&m, &data, &before) == MOE_OK &&
            moe_train(&m, &data, NULL, &t, &after) == MOE_OK &&
            moe_evaluate(&m, &data, &after) == MOE_OK &&
@@ -115,32 +115,33 @@ static int use_files(void)
     memset(&config, 0, sizeof config);
     config.inputs = config.outputs = 1;
     config.experts = 2;
-    config.rows = 1;
-    config.use = MOE_USE_PREDICT;
+    config.block = 1;
+    config.mode = MOE_MODE_PREDICT;
     if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
         return 0;
 #ifdef MOE_PREDICT_ONLY
-    if (m.own[2] != 0 || m.own[3] != 0)
+    if (m.weights[2] != 0 || m.weights[3] != 0)
         return 0;
-    m.own[2] = 1;
-    m.own[3] = 2;
+    m.weights[2] = 1;
+    m.weights[3] = 2;
 #else
-    if (m.own[2] == 0 || m.own[3] == 0)
+    if (m.weights[2] == 0 || m.weights[3] == 0)
         return 0;
 #endif
-    bytes = moe_save_bytes(&m, MOE_USE_PREDICT);
+    bytes = moe_save_bytes(&m, MOE_MODE_PREDICT);
     loaded = bytes > 0 && bytes <= sizeof room &&
-             moe_save_to(&m, MOE_USE_PREDICT, room, bytes) == MOE_OK &&
-             moe_file_config(&config, room, bytes) == MOE_OK &&
-             moe_load_from(&other, room, bytes, &config, memory + 2048,
+             moe_save_memory(&m, MOE_MODE_PREDICT, room, bytes) == MOE_OK &&
+             moe_read_config(&config, room, bytes) == MOE_OK &&
+             moe_load_memory(&other, room, bytes, &config, memory + 2048,
                            sizeof memory / 2) == MOE_OK;
 #ifndef MOE_NO_STDIO
     {
-        moe_status status = moe_save(&m, MOE_USE_PREDICT, "use.moe");
+        moe_status status = moe_save(&m, MOE_MODE_PREDICT, "use.moe");
 #ifdef MOE_NO_MALLOC
         saved = status == MOE_ERR_MEMORY &&
-                moe_load(&other, "use.c", NULL) != MOE_OK && other.why != NULL;
-        moe_load_from(&other, room, bytes, &config, memory + 2048,
+                moe_load(&other, "use.c", NULL) != MOE_OK &&
+                other.error != NULL;
+        moe_load_memory(&other, room, bytes, &config, memory + 2048,
                       sizeof memory / 2);
 #else
         moe_close(&other);
@@ -291,7 +292,8 @@ combinations() {
             for code in '' ';-DMOE_PREDICT_ONLY'; do
                 for memory in '' ';-DMOE_NO_MALLOC' \
                     ';-DMOE_MALLOC(n)=malloc(n);-DMOE_FREE(p)=free(p)'; do
-                    for rest in '' ';-DMOE_ASSERT(e)=' ';-DMOE_NO_STDIO'; do
+                    for rest in '' ';-DMOE_ASSERT(e)=' ';-DMOE_NO_STDIO' \
+                        ';-DMOE_NO_TEXT'; do
                         echo "$linkage$width$code$memory$rest"
                     done
                 done
@@ -387,7 +389,7 @@ fread|fwrite|fflush|fgetc|getc|ferror|stat|chmod|remove|rename|strlen"
     holds "$what: and then assert is not called" not \
         needs "$dir/own.o" '__assert.*'
     none "$what: all that is visible is moe_..." foreign "$dir/full.o"
-    for name in train step gradient backward measure evaluate; do
+    for name in train step gradient backward fit_scales evaluate learn; do
         holds "$what: moe_$name is there" defines "$dir/full.o" "moe_$name"
         holds "$what: MOE_PREDICT_ONLY leaves moe_$name out" not \
             defines "$dir/predict.o" "moe_$name"
@@ -397,7 +399,8 @@ fread|fwrite|fflush|fgetc|getc|ferror|stat|chmod|remove|rename|strlen"
         holds "$what: MOE_NO_STDIO leaves moe_$name out" not \
             defines "$dir/bare.o" "moe_$name"
     done
-    for name in save_bytes save_to load_from view file_config; do
+    for name in save_bytes save_memory load_memory load_in_place \
+        read_config; do
         holds "$what: moe_$name is there without stdio" \
             defines "$dir/bare.o" "moe_$name"
     done

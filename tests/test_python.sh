@@ -34,7 +34,7 @@ int main(int count, char **argument)
     config.hidden[0] = 7;
     config.gate_hidden[0] = 5;
     config.gate_hidden[1] = 6;
-    config.gate_sees.first = 1;
+    config.gate_inputs.first = 1;
     config.output = MOE_OUT_SOFTMAX;
     t.epochs = 3;
     for (i = 0; i < 64; i++) {
@@ -43,7 +43,7 @@ int main(int count, char **argument)
     }
     return count != 2 || moe_open(&m, &config, NULL, 0) != MOE_OK
         || moe_train(&m, &data, NULL, &t, NULL) != MOE_OK
-        || moe_save(&m, MOE_USE_TRAIN, argument[1]) != MOE_OK;
+        || moe_save(&m, MOE_MODE_TRAIN, argument[1]) != MOE_OK;
 }
 END_OF_C
 holds "a checkpoint is written" sh -c "${CC:-cc} -I. $work/checkpoint.c \

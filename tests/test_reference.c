@@ -12,7 +12,7 @@ typedef struct reference_case {
     const char *name;
     int inputs, outputs, experts;
     int hidden[2], gate_hidden[2];
-    moe_span expert_sees, gate_sees;
+    moe_span expert_inputs, gate_inputs;
     moe_activation activation;
     moe_output output;
     moe_loss loss;
@@ -79,17 +79,17 @@ static moe_config config_of(const reference_case *c)
     config.experts = c->experts;
     memcpy(config.hidden, c->hidden, sizeof c->hidden);
     memcpy(config.gate_hidden, c->gate_hidden, sizeof c->gate_hidden);
-    config.expert_sees = c->expert_sees;
-    config.gate_sees = c->gate_sees;
+    config.expert_inputs = c->expert_inputs;
+    config.gate_inputs = c->gate_inputs;
     config.activation = c->activation;
     config.output = c->output;
     config.loss = c->loss;
     config.sigma = (moe_real)c->sigma;
-    config.rows = c->rows;
+    config.block = c->rows;
     return config;
 }
 
-/* The arrays that a forward or a gradient leaves, for rows from first on. */
+/* The arrays that a forward leaves, for rows from first on. */
 static void compare_rows(const reference_case *c, const moe *m, int first)
 {
     size_t experts = (size_t)c->experts, outputs = (size_t)c->outputs;
@@ -114,9 +114,9 @@ static void fill_params(const reference_case *c, moe *m)
     size_t i, from = m->trained_count - balance_of(c);
 
     for (i = 0; i < from; i++)
-        m->own[i] = (moe_real)c->params[i];
-    for (i = m->trained_count; i < m->value_count; i++)
-        m->own[i] = (moe_real)c->params[i - balance_of(c)];
+        m->weights[i] = (moe_real)c->params[i];
+    for (i = m->trained_count; i < m->param_count; i++)
+        m->weights[i] = (moe_real)c->params[i - balance_of(c)];
 }
 
 static void clear_grads(moe *m)
@@ -159,12 +159,13 @@ static void check_whole(const reference_case *c, moe *m,
     clear_grads(m);
     sum[0] = moe_gradient(m, data);
     last = c->n - m->rows;
-    CHECK(m->rows == (c->n - 1) % c->rows + 1);
-    compare_rows(c, m, last);
+    CHECK(m->rows >= 1 && m->rows <= (c->n - 1) % c->rows + 1);
     compare(c, "h", m->h, c->h + last * c->experts,
             (size_t)(m->rows * c->experts));
     compare(c, "gradient", m->grads, c->grads,
             m->trained_count - balance_of(c));
+    CHECK(moe_forward(m, data->x + last * c->inputs, c->n - last) > 0);
+    compare_rows(c, m, last);
     CHECK(moe_evaluate(m, data, &report) == MOE_OK);
     sum[1] = report.loss * (moe_real)c->n;
     compare(c, "loss", &sum[0], &c->loss_sum, 1);

@@ -44,8 +44,8 @@ static int names(const char *why, const char *word)
 
 static int is_closed(const moe *m)
 {
-    return !m->params && !m->own && !m->grads && !m->s && !m->p && !m->o &&
-           !m->y && !m->h && !m->value_count && !m->trained_count &&
+    return !m->params && !m->weights && !m->grads && !m->s && !m->p && !m->o &&
+           !m->y && !m->h && !m->param_count && !m->trained_count &&
            !m->rows && !m->epoch;
 }
 
@@ -82,24 +82,24 @@ static void refuse_config(const moe_config *config, const char *what,
 {
     static moe_real weights[MAX_REALS], room[MAX_REALS];
     const char *why = NULL;
-    moe_status status = moe_check(config, &why);
+    moe_status status = moe_check_config(config, &why);
     moe m;
 
     CHECK_THAT(status == MOE_ERR_CONFIG, "%s: %s", what,
                moe_status_text(status));
     CHECK_THAT(names(why, word), "%s: \"%s\"", what, why ? why : "");
-    CHECK(moe_check(config, NULL) == MOE_ERR_CONFIG);
-    CHECK(moe_find(config, 0, 0).out == 0);
+    CHECK(moe_check_config(config, NULL) == MOE_ERR_CONFIG);
+    CHECK(moe_layer_at(config, 0, 0).out == 0);
     CHECK(moe_bytes(config) == 0 && moe_work_bytes(config) == 0);
 
     spoil(&m);
     CHECK(moe_open(&m, config, NULL, 0) == MOE_ERR_CONFIG);
-    CHECK(is_closed(&m) && names(m.why, word));
+    CHECK(is_closed(&m) && names(m.error, word));
     close_twice(&m);
     spoil(&m);
     CHECK(moe_attach(&m, config, weights, room, sizeof room)
           == MOE_ERR_CONFIG);
-    CHECK(is_closed(&m) && names(m.why, word));
+    CHECK(is_closed(&m) && names(m.error, word));
     close_twice(&m);
     CHECK(live_blocks == 0);
 }
@@ -116,7 +116,7 @@ static void refuse_config(const moe_config *config, const char *what,
         moe_config c = small_config();                         \
         const char *why = "";                                  \
         change;                                                \
-        CHECK_THAT(moe_check(&c, &why) == MOE_OK, "%s", why);  \
+        CHECK_THAT(moe_check_config(&c, &why) == MOE_OK, "%s", why);  \
         CHECK(moe_bytes(&c) > 0 && moe_work_bytes(&c) > 0);    \
     } while (0)
 
@@ -133,14 +133,14 @@ static void test_sizes(void)
     REFUSE_CONFIG(c.experts = 0, "experts");
     REFUSE_CONFIG(c.experts = -1, "experts");
     REFUSE_CONFIG(c.experts = MOE_MAX_SIZE + 1, "experts");
-    REFUSE_CONFIG(c.rows = -1, "rows");
-    REFUSE_CONFIG(c.rows = MOE_MAX_SIZE + 1, "rows");
-    REFUSE_CONFIG(c.rows = INT_MIN, "rows");
+    REFUSE_CONFIG(c.block = -1, "block");
+    REFUSE_CONFIG(c.block = MOE_MAX_SIZE + 1, "block");
+    REFUSE_CONFIG(c.block = INT_MIN, "block");
     ACCEPT_CONFIG(c.inputs = MOE_MAX_SIZE);
     ACCEPT_CONFIG(c.outputs = MOE_MAX_SIZE);
     ACCEPT_CONFIG(c.experts = MOE_MAX_SIZE);
     ACCEPT_CONFIG(c.experts = 1);
-    ACCEPT_CONFIG(c.rows = MOE_MAX_SIZE);
+    ACCEPT_CONFIG(c.block = MOE_MAX_SIZE);
 }
 
 static void test_hidden(void)
@@ -164,24 +164,24 @@ static void test_hidden(void)
 
 static void test_spans(void)
 {
-    REFUSE_CONFIG(c.expert_sees.first = -1, "expert_sees");
-    REFUSE_CONFIG(c.expert_sees.count = -1, "expert_sees");
-    REFUSE_CONFIG(c.expert_sees.count = INPUTS + 1, "expert_sees");
-    REFUSE_CONFIG(c.expert_sees.first = INPUTS, "expert_sees");
-    REFUSE_CONFIG((c.expert_sees.first = 2, c.expert_sees.count = 2),
-                  "expert_sees");
-    REFUSE_CONFIG((c.expert_sees.first = INT_MAX,
-                   c.expert_sees.count = INT_MAX), "expert_sees");
-    REFUSE_CONFIG((c.expert_sees.first = 1,
-                   c.expert_sees.count = INT_MAX), "expert_sees");
-    REFUSE_CONFIG(c.gate_sees.first = -1, "gate_sees");
-    REFUSE_CONFIG(c.gate_sees.count = INT_MIN, "gate_sees");
-    REFUSE_CONFIG(c.gate_sees.first = INPUTS, "gate_sees");
-    REFUSE_CONFIG(c.gate_sees.first = INT_MAX, "gate_sees");
-    REFUSE_CONFIG(c.gate_sees.count = INPUTS + 1, "gate_sees");
-    ACCEPT_CONFIG(c.gate_sees.first = INPUTS - 1);
-    ACCEPT_CONFIG((c.expert_sees.first = 1, c.expert_sees.count = 2));
-    ACCEPT_CONFIG(c.expert_sees.count = INPUTS);
+    REFUSE_CONFIG(c.expert_inputs.first = -1, "expert_inputs");
+    REFUSE_CONFIG(c.expert_inputs.count = -1, "expert_inputs");
+    REFUSE_CONFIG(c.expert_inputs.count = INPUTS + 1, "expert_inputs");
+    REFUSE_CONFIG(c.expert_inputs.first = INPUTS, "expert_inputs");
+    REFUSE_CONFIG((c.expert_inputs.first = 2, c.expert_inputs.count = 2),
+                  "expert_inputs");
+    REFUSE_CONFIG((c.expert_inputs.first = INT_MAX,
+                   c.expert_inputs.count = INT_MAX), "expert_inputs");
+    REFUSE_CONFIG((c.expert_inputs.first = 1,
+                   c.expert_inputs.count = INT_MAX), "expert_inputs");
+    REFUSE_CONFIG(c.gate_inputs.first = -1, "gate_inputs");
+    REFUSE_CONFIG(c.gate_inputs.count = INT_MIN, "gate_inputs");
+    REFUSE_CONFIG(c.gate_inputs.first = INPUTS, "gate_inputs");
+    REFUSE_CONFIG(c.gate_inputs.first = INT_MAX, "gate_inputs");
+    REFUSE_CONFIG(c.gate_inputs.count = INPUTS + 1, "gate_inputs");
+    ACCEPT_CONFIG(c.gate_inputs.first = INPUTS - 1);
+    ACCEPT_CONFIG((c.expert_inputs.first = 1, c.expert_inputs.count = 2));
+    ACCEPT_CONFIG(c.expert_inputs.count = INPUTS);
 }
 
 /* An integer that is none of the values, put where an enum is. */
@@ -198,12 +198,13 @@ static void test_enums(void)
     REFUSE_CONFIG(put(&c.output, INT_MIN), "output");
     REFUSE_CONFIG(put(&c.loss, 3), "loss");
     REFUSE_CONFIG(put(&c.loss, INT_MAX), "loss");
-    REFUSE_CONFIG(put(&c.use, 3), "use");
-    REFUSE_CONFIG(put(&c.use, -1), "use");
+    REFUSE_CONFIG(put(&c.mode, 4), "mode");
+    REFUSE_CONFIG(put(&c.mode, -1), "mode");
     ACCEPT_CONFIG(put(&c.activation, 4));
     ACCEPT_CONFIG(put(&c.output, 2));
     ACCEPT_CONFIG(put(&c.loss, 2));
-    ACCEPT_CONFIG(put(&c.use, 2));
+    ACCEPT_CONFIG(put(&c.mode, 2));
+    ACCEPT_CONFIG(put(&c.mode, 3));
 }
 
 static void test_sigma(void)
@@ -230,19 +231,19 @@ static void test_too_large(void)
     config.inputs = config.outputs = config.experts = MOE_MAX_SIZE;
     for (i = 0; i < MOE_MAX_HIDDEN; i++)
         config.hidden[i] = config.gate_hidden[i] = MOE_MAX_SIZE;
-    config.rows = MOE_MAX_SIZE;
+    config.block = MOE_MAX_SIZE;
     if (need > (double)(size_t)-1) {
-        CHECK(moe_check(&config, &why) == MOE_ERR_CONFIG && why != NULL);
+        CHECK(moe_check_config(&config, &why) == MOE_ERR_CONFIG && why != NULL);
         CHECK(moe_bytes(&config) == 0);
     } else {
-        CHECK(moe_check(&config, &why) == MOE_OK);
+        CHECK(moe_check_config(&config, &why) == MOE_OK);
         CHECK((double)moe_bytes(&config) > need);
     }
     CHECK(moe_open(&m, &config, room, sizeof room) != MOE_OK);
     CHECK(is_closed(&m));
     close_twice(&m);
     config = small_config();
-    config.rows = 1;
+    config.block = 1;
     for (i = 1; i < 40; i++) {
         config.experts = i;
         config.inputs = config.outputs = MOE_MAX_SIZE;
@@ -256,7 +257,7 @@ static void test_too_large(void)
 static void check_closed_why(moe *m, const char *word)
 {
     CHECK(is_closed(m));
-    CHECK_THAT(names(m->why, word), "\"%s\"", m->why ? m->why : "");
+    CHECK_THAT(names(m->error, word), "\"%s\"", m->error ? m->error : "");
     close_twice(m);
     CHECK(live_blocks == 0);
 }
@@ -269,7 +270,7 @@ static void test_memory(void)
     unsigned char *odd = (unsigned char *)room + 1;
     moe m;
 
-    config.rows = 4;
+    config.block = 4;
     bytes = moe_bytes(&config);
     work = moe_work_bytes(&config);
     if (!CHECK(bytes > 0 && bytes <= sizeof room && work < bytes))
@@ -311,7 +312,7 @@ static void test_no_memory(void)
     close_twice(&m);
     CHECK(live_blocks == 0);
     CHECK(moe_attach(&m, &config, weights, NULL, 0) == MOE_OK);
-    CHECK(live_blocks == 1 && m.own == NULL && m.params == weights);
+    CHECK(live_blocks == 1 && m.weights == NULL && m.params == weights);
     close_twice(&m);
     CHECK(live_blocks == 0);
     memset(&m, 0, sizeof m);
@@ -377,20 +378,23 @@ static void fill_fixture(void)
     f.t.epochs = 1;
 }
 
-static void begin(moe_output output, moe_use use)
+static moe_config opened;       /* what f.m.config was before it was changed */
+
+static void begin(moe_output output, moe_mode use)
 {
     moe_config config = small_config();
 
     fill_fixture();
     config.output = output;
-    config.use = use;
+    config.mode = use;
     config.hidden[0] = 2;
-    config.rows = 4;
+    config.block = 4;
     if (moe_open(&f.m, &config, memory, sizeof memory) != MOE_OK)
         exit(1);
-    if (use == MOE_USE_TRAIN && moe_train(&f.m, &f.data, NULL, &f.t, NULL))
+    opened = f.m.config;
+    if (use == MOE_MODE_TRAIN && moe_train(&f.m, &f.data, NULL, &f.t, NULL))
         exit(1);
-    if (use != MOE_USE_PREDICT)
+    if (use != MOE_MODE_PREDICT)
         moe_gradient(&f.m, &f.data);
 }
 
@@ -408,10 +412,10 @@ static moe_real kept_memory[MAX_REALS], kept_params[MAX_REALS];
 /* Remember f.m as it is, and all of its memory. */
 static void keep(void)
 {
-    f.m.why = NULL;
+    f.m.error = NULL;
     kept = f.m;
     memcpy(kept_memory, memory, sizeof memory);
-    gather_array(f.m.params, f.m.value_count, kept_params);
+    gather_array(f.m.params, f.m.param_count, kept_params);
 }
 
 static void go_back(void)
@@ -431,8 +435,8 @@ static int unchanged(void)
     size_t count = f.m.grads ? f.m.trained_count : 0;
 
     return f.m.epoch == kept.epoch && f.m.params == kept.params &&
-           f.m.own == kept.own && f.m.grads == kept.grads &&
-           same_reals(f.m.params, kept_params, kept.value_count) &&
+           f.m.weights == kept.weights && f.m.grads == kept.grads &&
+           same_reals(f.m.params, kept_params, kept.param_count) &&
            same_reals(memory + at, kept_memory + at, count);
 }
 
@@ -441,14 +445,16 @@ static int unchanged(void)
 static int goes_on(void)
 {
     static moe_real after[MAX_REALS];
-    size_t count = f.m.value_count;
+    size_t count = f.m.param_count;
     moe_status status;
 
-    if (!f.m.grads || f.m.params != f.m.own)
+    if (!f.m.grads || f.m.params != f.m.weights)
         return 1;
+    f.m.config = opened;        /* a step refuses a bad loss or sigma, too */
     status = moe_step(&f.m, NULL, 1);
     gather_array(f.m.params, count, after);
     go_back();
+    f.m.config = opened;
     return moe_step(&f.m, NULL, 1) == status && status == MOE_OK &&
            same_reals(f.m.params, after, count) &&
            !same_reals(f.m.params, kept_params, count);
@@ -458,8 +464,8 @@ static void check_refusal(moe_status status, moe_status wanted,
                           const char *what, const char *word)
 {
     CHECK_THAT(status == wanted, "%s: %s", what, moe_status_text(status));
-    CHECK_THAT(names(f.m.why, word), "%s: \"%s\"", what,
-               f.m.why ? f.m.why : "");
+    CHECK_THAT(names(f.m.error, word), "%s: \"%s\"", what,
+               f.m.error ? f.m.error : "");
     CHECK_THAT(unchanged(), "%s", what);
     CHECK_THAT(goes_on(), "%s", what);
 }
@@ -483,14 +489,14 @@ static void check_refusal(moe_status status, moe_status wanted,
 /* moe_train and moe_step read the same settings of a step. */
 #define REFUSE_STEP(change, word)                                          \
     do {                                                                   \
-        REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_TRAIN, change, TRAIN,            \
+        REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_TRAIN, change, TRAIN,            \
                   MOE_ERR_CONFIG, word);                                   \
-        REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_TRAIN, change, STEP,             \
+        REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_TRAIN, change, STEP,             \
                   MOE_ERR_CONFIG, word);                                   \
     } while (0)
 
 #define REFUSE_TRAINING(change, word)                                      \
-    REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_TRAIN, change, TRAIN,                \
+    REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_TRAIN, change, TRAIN,                \
               MOE_ERR_CONFIG, word)
 
 static void test_step_settings(void)
@@ -522,7 +528,7 @@ static void test_training_settings(void)
     REFUSE_TRAINING(f.t.batch = INT_MIN, "batch");
     REFUSE_TRAINING(f.t.patience = -2, "patience");
     REFUSE_TRAINING(f.t.patience = 5, "patience");
-    REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_TRAIN, f.t.patience = -2, TRAIN_VALID,
+    REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_TRAIN, f.t.patience = -2, TRAIN_VALID,
               MOE_ERR_CONFIG, "patience");
 }
 
@@ -546,17 +552,17 @@ static void check_place(int row, int column, const char *what)
 /* Training and evaluation both find the number, and tell where. */
 #define REFUSE_DATA(output, change, word, row, column)                     \
     do {                                                                   \
-        REFUSE_IN(output, MOE_USE_TRAIN, change, TRAIN, MOE_ERR_DATA,      \
+        REFUSE_IN(output, MOE_MODE_TRAIN, change, TRAIN, MOE_ERR_DATA,      \
                   word);                                                   \
         check_place(row, column, #change);                                 \
-        REFUSE_IN(output, MOE_USE_TRAIN, change, EVALUATE, MOE_ERR_DATA,   \
+        REFUSE_IN(output, MOE_MODE_TRAIN, change, EVALUATE, MOE_ERR_DATA,   \
                   word);                                                   \
         check_place(row, column, #change);                                 \
     } while (0)
 
 #define REFUSE_VALID(output, change, word, row, column)                    \
     do {                                                                   \
-        REFUSE_IN(output, MOE_USE_TRAIN, change, TRAIN_VALID,              \
+        REFUSE_IN(output, MOE_MODE_TRAIN, change, TRAIN_VALID,              \
                   MOE_ERR_DATA, word);                                     \
         check_place(row, column, #change);                                 \
     } while (0)
@@ -633,7 +639,7 @@ static void test_arrays(void)
 /* ---- pointers ---------------------------------------------------------- */
 
 #define REFUSE_NULL(change, call, word)                                    \
-    REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_TRAIN, change, call, MOE_ERR_NULL,   \
+    REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_TRAIN, change, call, MOE_ERR_NULL,   \
               word)
 
 static void test_null_data(void)
@@ -646,8 +652,8 @@ static void test_null_data(void)
     REFUSE_NULL(f.valid.d = NULL, TRAIN_VALID, "labels");
     REFUSE_NULL((void)0, moe_train(&f.m, NULL, NULL, NULL, NULL), "data");
     REFUSE_NULL((void)0, moe_evaluate(&f.m, NULL, &f.report), "data");
-    REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_LEARN, (void)0,
-              moe_measure(&f.m, NULL), MOE_ERR_NULL, "data");
+    REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_GRADIENT, (void)0,
+              moe_fit_scales(&f.m, NULL), MOE_ERR_NULL, "data");
 }
 
 static void test_null(void)
@@ -657,10 +663,10 @@ static void test_null(void)
     const char *why = NULL;
     moe m;
 
-    CHECK(moe_check(NULL, &why) == MOE_ERR_NULL && names(why, "config"));
-    CHECK(moe_check(NULL, NULL) == MOE_ERR_NULL);
+    CHECK(moe_check_config(NULL, &why) == MOE_ERR_NULL && names(why, "config"));
+    CHECK(moe_check_config(NULL, NULL) == MOE_ERR_NULL);
     CHECK(moe_bytes(NULL) == 0 && moe_work_bytes(NULL) == 0);
-    CHECK(moe_find(NULL, 0, 0).out == 0);
+    CHECK(moe_layer_at(NULL, 0, 0).out == 0);
     CHECK(moe_open(NULL, &config, NULL, 0) == MOE_ERR_NULL);
     CHECK(moe_attach(NULL, &config, weights, NULL, 0) == MOE_ERR_NULL);
     spoil(&m);
@@ -675,13 +681,13 @@ static void test_null(void)
     fill_fixture();
     CHECK(moe_train(NULL, &f.data, NULL, NULL, NULL) == MOE_ERR_NULL);
     CHECK(moe_evaluate(NULL, &f.data, NULL) == MOE_ERR_NULL);
-    CHECK(moe_measure(NULL, &f.data) == MOE_ERR_NULL);
+    CHECK(moe_fit_scales(NULL, &f.data) == MOE_ERR_NULL);
     CHECK(moe_step(NULL, NULL, 1) == MOE_ERR_NULL);
 }
 
 /* ---- what a moe was not opened for ------------------------------------- */
 
-#define MEASURE moe_measure(&f.m, &f.data)
+#define MEASURE moe_fit_scales(&f.m, &f.data)
 #define STEP_DEFAULT moe_step(&f.m, NULL, 1)
 
 #define REFUSE_STATE(use, change, call, word) \
@@ -694,7 +700,7 @@ static void attach_instead(void)
 {
     moe_config config = f.m.config;
 
-    gather_array(f.m.params, f.m.value_count, elsewhere);
+    gather_array(f.m.params, f.m.param_count, elsewhere);
     moe_close(&f.m);
     if (moe_attach(&f.m, &config, elsewhere, NULL, 0) != MOE_OK)
         exit(1);
@@ -702,57 +708,57 @@ static void attach_instead(void)
 
 static void look_elsewhere(void)
 {
-    gather_array(f.m.params, f.m.value_count, elsewhere);
+    gather_array(f.m.params, f.m.param_count, elsewhere);
     f.m.params = elsewhere;
 }
 
 static void test_const_weights(void)
 {
-    REFUSE_STATE(MOE_USE_TRAIN, attach_instead(), TRAIN, "const");
-    REFUSE_STATE(MOE_USE_TRAIN, attach_instead(), MEASURE, "const");
-    REFUSE_STATE(MOE_USE_TRAIN, attach_instead(), STEP, "const");
-    REFUSE_STATE(MOE_USE_TRAIN, attach_instead(), EVALUATE, "MOE_USE");
-    REFUSE_STATE(MOE_USE_TRAIN, look_elsewhere(), TRAIN, "own");
-    REFUSE_STATE(MOE_USE_TRAIN, look_elsewhere(), STEP, "own");
-    REFUSE_STATE(MOE_USE_LEARN, look_elsewhere(), MEASURE, "own");
+    REFUSE_STATE(MOE_MODE_TRAIN, attach_instead(), TRAIN, "const");
+    REFUSE_STATE(MOE_MODE_TRAIN, attach_instead(), MEASURE, "const");
+    REFUSE_STATE(MOE_MODE_TRAIN, attach_instead(), STEP, "const");
+    REFUSE_STATE(MOE_MODE_TRAIN, attach_instead(), EVALUATE, "const");
+    REFUSE_STATE(MOE_MODE_TRAIN, look_elsewhere(), TRAIN, "weights");
+    REFUSE_STATE(MOE_MODE_TRAIN, look_elsewhere(), STEP, "weights");
+    REFUSE_STATE(MOE_MODE_GRADIENT, look_elsewhere(), MEASURE, "weights");
 }
 
 static void test_use(void)
 {
-    REFUSE_STATE(MOE_USE_PREDICT, (void)0, TRAIN, "MOE_USE_PREDICT");
-    REFUSE_STATE(MOE_USE_PREDICT, (void)0, MEASURE, "MOE_USE_PREDICT");
-    REFUSE_STATE(MOE_USE_PREDICT, (void)0, STEP, "MOE_USE_PREDICT");
-    REFUSE_STATE(MOE_USE_PREDICT, (void)0, EVALUATE, "MOE_USE_TRAIN");
-    REFUSE_STATE(MOE_USE_LEARN, (void)0, TRAIN, "MOE_USE_TRAIN");
-    REFUSE_STATE(MOE_USE_LEARN, (void)0, STEP, "Adam");
-    REFUSE_STATE(MOE_USE_LEARN, (f.t.optimizer = MOE_SGD,
+    REFUSE_STATE(MOE_MODE_PREDICT, (void)0, TRAIN, "MOE_MODE_TRAIN");
+    REFUSE_STATE(MOE_MODE_PREDICT, (void)0, MEASURE, "MOE_MODE_LEARN");
+    REFUSE_STATE(MOE_MODE_PREDICT, (void)0, STEP, "MOE_MODE_GRADIENT");
+    REFUSE_STATE(MOE_MODE_PREDICT, (void)0, EVALUATE, "MOE_MODE_TRAIN");
+    REFUSE_STATE(MOE_MODE_GRADIENT, (void)0, TRAIN, "MOE_MODE_TRAIN");
+    REFUSE_STATE(MOE_MODE_GRADIENT, (void)0, STEP, "Adam");
+    REFUSE_STATE(MOE_MODE_GRADIENT, (f.t.optimizer = MOE_SGD,
                                  f.t.momentum = (moe_real)0.5), STEP,
                  "momentum");
-    REFUSE_STATE(MOE_USE_TRAIN, (void)0, MEASURE, "scales");
-    REFUSE_STATE(MOE_USE_LEARN,
+    REFUSE_STATE(MOE_MODE_TRAIN, (void)0, MEASURE, "scales");
+    REFUSE_STATE(MOE_MODE_GRADIENT,
                  (STEP_DEFAULT, moe_gradient(&f.m, &f.data)), MEASURE,
                  "scales");
-    REFUSE_STATE(MOE_USE_TRAIN, moe_close(&f.m), TRAIN, "closed");
-    REFUSE_STATE(MOE_USE_TRAIN, moe_close(&f.m), MEASURE, "closed");
-    REFUSE_STATE(MOE_USE_TRAIN, moe_close(&f.m), STEP, "closed");
-    REFUSE_STATE(MOE_USE_TRAIN, moe_close(&f.m), EVALUATE, "");
+    REFUSE_STATE(MOE_MODE_TRAIN, moe_close(&f.m), TRAIN, "closed");
+    REFUSE_STATE(MOE_MODE_TRAIN, moe_close(&f.m), MEASURE, "closed");
+    REFUSE_STATE(MOE_MODE_TRAIN, moe_close(&f.m), STEP, "closed");
+    REFUSE_STATE(MOE_MODE_TRAIN, moe_close(&f.m), EVALUATE, "");
 }
 
 /* The smaller use still does what it is for, and a bad gradient or number
    for the step is refused as by the larger. */
 static void test_learning(void)
 {
-    begin(MOE_OUT_LINEAR, MOE_USE_LEARN);
+    begin(MOE_OUT_LINEAR, MOE_MODE_GRADIENT);
     CHECK(MEASURE == MOE_OK && EVALUATE == MOE_OK);
     CHECK(STEP_DEFAULT == MOE_OK);
     f.t.optimizer = MOE_SGD;
     CHECK(STEP == MOE_OK);
     moe_close(&f.m);
-    REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_LEARN, (void)0,
+    REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_GRADIENT, (void)0,
               moe_step(&f.m, NULL, not_a_number), MOE_ERR_CONFIG, "scale");
-    REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_TRAIN, (void)0,
+    REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_TRAIN, (void)0,
               moe_step(&f.m, NULL, infinite), MOE_ERR_CONFIG, "scale");
-    REFUSE_IN(MOE_OUT_LINEAR, MOE_USE_LEARN, f.x[4] = not_a_number, MEASURE,
+    REFUSE_IN(MOE_OUT_LINEAR, MOE_MODE_GRADIENT, f.x[4] = not_a_number, MEASURE,
               MOE_ERR_DATA, "x");
 }
 
@@ -765,7 +771,7 @@ static void test_sound(void)
     int i;
 
     for (i = 0; i < 3; i++) {
-        begin(outputs[i], MOE_USE_TRAIN);
+        begin(outputs[i], MOE_MODE_TRAIN);
         f.t.rate = -1;
         CHECK(TRAIN == MOE_ERR_CONFIG);
         f.t.rate = 0;
@@ -774,7 +780,7 @@ static void test_sound(void)
         CHECK(EVALUATE == MOE_OK && STEP == MOE_OK);
         moe_close(&f.m);
     }
-    begin(MOE_OUT_SOFTMAX, MOE_USE_TRAIN);
+    begin(MOE_OUT_SOFTMAX, MOE_MODE_TRAIN);
     use_labels();
     CHECK(TRAIN_VALID == MOE_OK && EVALUATE == MOE_OK);
     CHECK(moe_train(&f.m, &f.data, NULL, NULL, NULL) == MOE_OK);

@@ -82,7 +82,7 @@ static const moe_real *x_factor(const moe *m)
 
 static size_t scale_bytes(const moe *m)
 {
-    return (m->value_count - m->trained_count) * sizeof(moe_real);
+    return (m->param_count - m->trained_count) * sizeof(moe_real);
 }
 
 /* ---- measuring --------------------------------------------------------- */
@@ -94,7 +94,7 @@ static void test_before_measuring(void)
     int i;
 
     open_or_exit(&m, &config);
-    CHECK(m.value_count - m.trained_count == 10);
+    CHECK(m.param_count - m.trained_count == 10);
     for (i = 0; i < 2; i++)
         CHECK(d_shift(&m)[i] == 0 && d_factor(&m)[i] == 1);
     for (i = 0; i < 3; i++)
@@ -144,7 +144,7 @@ static void test_pressure(void)
     data = make_data(MANY, x, x);
     moments(x, MANY, 1, &mean, &deviation);
     open_or_exit(&m, &config);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK_THAT(fabs((double)x_shift(&m)[0] - mean) < 0.01,
                "mean %.4f for %.4f", (double)x_shift(&m)[0], mean);
     CHECK_THAT(relative(1 / (double)x_factor(&m)[0], deviation) < 1e-3,
@@ -175,7 +175,7 @@ static void test_columns(void)
     for (i = 0; i < CASES; i++)
         d[i] = (moe_real)uniform();
     open_or_exit(&m, &config);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     for (i = 0; i < COLUMNS; i++) {
         double mean, deviation;
 
@@ -236,7 +236,7 @@ static void test_classes(void)
     }
     config.output = MOE_OUT_LOGISTIC;
     open_or_exit(&m, &config);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK(d_shift(&m)[0] == 0 && d_factor(&m)[0] == 1);
     CHECK(fabs((double)x_shift(&m)[0] - 40) < 1 && x_factor(&m)[0] != 1);
     moe_close(&m);
@@ -246,7 +246,7 @@ static void test_classes(void)
     data.d = NULL;
     data.labels = labels;
     open_or_exit(&m, &config);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     for (i = 0; i < 3; i++)
         CHECK(d_shift(&m)[i] == 0 && d_factor(&m)[i] == 1);
     CHECK(fabs((double)x_shift(&m)[0] - 40) < 1);
@@ -295,6 +295,7 @@ static void test_user_units(void)
     CHECK_THAT(relative((double)report.squared_error, squares) < 1e-3,
                "squared error %g for %g", (double)report.squared_error,
                squares);
+    CHECK(moe_forward(&m, x, CASES) > 0);
     for (i = 0; i < 4 * m.rows; i++)
         CHECK(m.o[i] > 500 && m.o[i] < 1500);
     moe_close(&m);
@@ -354,8 +355,9 @@ static void test_formula(void)
     x[0] = 5;
     z[0] = (x[0] - scale[4]) * scale[5];
     moe_predict(&m, z, 1, plain);
-    memcpy(m.own + m.trained_count, scale, sizeof scale);
+    memcpy(m.weights + m.trained_count, scale, sizeof scale);
     moe_predict(&m, x, 1, y);
+    CHECK(moe_forward(&m, x, 1) == 1);
     for (i = 0; i < 2; i++) {
         double wanted = (double)(scale[i] + scale[2 + i] * plain[i]);
 
@@ -382,7 +384,7 @@ static void test_single_case(void)
     config.hidden[0] = 4;
     open_or_exit(&m, &config);
     CHECK(moe_train(&m, &data, &data, &t, &report) == MOE_OK);
-    for (i = 0; i < m.value_count; i++)
+    for (i = 0; i < m.param_count; i++)
         CHECK(is_finite(m.params[i]));
     CHECK(is_finite(report.loss) && is_finite(report.valid_loss));
     CHECK(is_finite(report.gate_entropy) && is_finite(report.imbalance));
@@ -410,7 +412,7 @@ static void test_keep_units(void)
     t.keep_units = 0;
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     CHECK(x_shift(&m)[0] == 0 && x_factor(&m)[0] == 1);
-    CHECK(moe_measure(&m, &data) == MOE_ERR_STATE);
+    CHECK(moe_fit_scales(&m, &data) == MOE_ERR_STATE);
     moe_close(&m);
 }
 
@@ -428,7 +430,7 @@ static void test_later_calls(void)
     make_problem(other_x, other_d, -10, 1, 3, 30);
     open_or_exit(&measured, &config);
     open_or_exit(&trained, &config);
-    CHECK(moe_measure(&measured, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&measured, &data) == MOE_OK);
     CHECK(moe_train(&trained, &data, NULL, &t, NULL) == MOE_OK);
     CHECK(scale_bytes(&trained) == sizeof scale);
     memcpy(scale, d_shift(&measured), sizeof scale);
@@ -455,14 +457,14 @@ static void test_measure_again(void)
     make_problem(x, d, 30, 2, 9, 4);
     make_problem(other_x, other_d, -10, 1, 3, 30);
     open_or_exit(&m, &config);
-    CHECK(moe_measure(&m, &other) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &other) == MOE_OK);
     CHECK(fabs((double)x_shift(&m)[0] + 10) < 0.2);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK(fabs((double)x_shift(&m)[0] - 30) < 0.4);
     CHECK(moe_gradient(&m, &data) > 0);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK(moe_step(&m, NULL, 1) == MOE_OK);
-    CHECK(moe_measure(&m, &data) == MOE_ERR_STATE);
+    CHECK(moe_fit_scales(&m, &data) == MOE_ERR_STATE);
     moe_close(&m);
 }
 

@@ -101,7 +101,7 @@ static moe_config config_of(const problem *p, int simd)
     memcpy(config.gate_hidden, p->gate_hidden, sizeof p->gate_hidden);
     config.activation = p->activation;
     config.output = p->output;
-    config.rows = p->rows;
+    config.block = p->rows;
     config.simd = simd;
     return config;
 }
@@ -148,7 +148,7 @@ static void keep(result *to, double bound, const moe_real *from, size_t count)
     to->bound[to->count++] = bound;
 }
 
-/* The arrays of the last block. */
+/* The arrays of a block. */
 static void keep_arrays(result *to, const moe *m)
 {
     size_t rows = (size_t)m->rows, E = (size_t)m->config.experts;
@@ -174,6 +174,12 @@ static void forward(moe *m, result *to)
     keep_arrays(to, m);
 }
 
+/* Those of the last case: sets differ in how many they have at hand. */
+static const moe_real *last_posteriors(const moe *m)
+{
+    return m->h + (m->rows - 1) * m->config.experts;
+}
+
 /* The gradients of the three losses, and of an error of the user's own. */
 static void backward(moe *m, result *to)
 {
@@ -188,7 +194,7 @@ static void backward(moe *m, result *to)
         E = moe_gradient(m, &data);
         keep(to, ONCE, &E, 1);
         keep(to, ONCE, m->grads, m->trained_count);
-        keep(to, ONCE, m->h, (size_t)(m->rows * m->config.experts));
+        keep(to, ONCE, last_posteriors(m), (size_t)m->config.experts);
         memset(m->grads, 0, m->trained_count * sizeof *m->grads);
     }
     m->config.loss = MOE_LOSS_MIXTURE;
@@ -222,7 +228,7 @@ static int train(moe *m, moe_optimizer optimizer, double momentum, result *to)
     keep(to, TRAINED, &after, 1);
     keep(to, TRAINED, y, (size_t)(CASES * m->config.outputs));
     if (optimizer == MOE_SGD)
-        keep(to, TRAINED, m->own, m->trained_count);
+        keep(to, TRAINED, m->weights, m->trained_count);
     return after < before;
 }
 
@@ -235,8 +241,8 @@ static int open_with_weights(moe *m, const problem *p, int simd)
     if (moe_open(m, &config, NULL, 0) != MOE_OK
         || m->trained_count > MOST_VALUES)
         return 0;
-    memcpy(m->own, weights, m->trained_count * sizeof *weights);
-    return moe_measure(m, &data) == MOE_OK;
+    memcpy(m->weights, weights, m->trained_count * sizeof *weights);
+    return moe_fit_scales(m, &data) == MOE_OK;
 }
 
 /* SGD goes with momentum if the problem has hidden layers. */
@@ -297,7 +303,7 @@ static int is_here(int simd)
 {
     moe_config config = config_of(&problems[0], simd);
 
-    return moe_check(&config, NULL) == MOE_OK;
+    return moe_check_config(&config, NULL) == MOE_OK;
 }
 
 static void check_problem(const problem *p)
@@ -322,13 +328,13 @@ static void check_refused(int simd)
     const char *why = NULL;
     moe m;
 
-    CHECK(moe_check(&config, &why) == MOE_ERR_CONFIG);
+    CHECK(moe_check_config(&config, &why) == MOE_ERR_CONFIG);
     CHECK_THAT(why != NULL && strstr(why, "simd") != NULL, "%d", simd);
     CHECK(moe_bytes(&config) == 0 && moe_work_bytes(&config) == 0);
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_ERR_CONFIG);
-    CHECK(m.why == why && m.params == NULL);
+    CHECK(m.error == why && m.params == NULL);
     CHECK(moe_attach(&m, &config, weights, NULL, 0) == MOE_ERR_CONFIG);
-    CHECK(m.why == why && m.params == NULL);
+    CHECK(m.error == why && m.params == NULL);
 }
 
 /* A configuration of 0 takes as much memory as any, and opens the widest. */

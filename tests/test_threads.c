@@ -34,7 +34,7 @@ static moe_config shared_config(void)
     config.hidden[0] = 7;
     config.gate_hidden[0] = 6;
     config.activation = MOE_ACT_TANH;
-    config.rows = 16;
+    config.block = 16;
     return config;
 }
 
@@ -56,7 +56,7 @@ static size_t make_weights(uint64_t seed, moe_real *weights)
     config.seed = seed;
     if (!CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK))
         return 0;
-    count = m.value_count;
+    count = m.param_count;
     if (!CHECK(count <= MAX_VALUES))
         count = 0;
     for (i = 0; i < count; i++)
@@ -142,7 +142,7 @@ static void test_repointing(void)
             moe_predict(&m, x, CASES, y);
             CHECK(memcmp(y, own[i].y, sizeof y) == 0);
         }
-    CHECK(m.own == NULL);
+    CHECK(m.weights == NULL);
     moe_close(&m);
 }
 
@@ -161,7 +161,7 @@ static void test_repointing_own(void)
     m.params = other;
     moe_predict(&m, x, CASES, y);
     CHECK(memcmp(y, first, sizeof y) != 0);
-    m.params = m.own;
+    m.params = m.weights;
     moe_predict(&m, x, CASES, y);
     CHECK(memcmp(y, first, sizeof y) == 0);
     moe_close(&m);

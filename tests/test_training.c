@@ -44,7 +44,7 @@ static moe_config make_config(int experts)
     config.inputs = INPUTS;
     config.outputs = 1;
     config.experts = experts;
-    config.rows = 16;
+    config.block = 16;
     return config;
 }
 
@@ -73,14 +73,14 @@ static void open_or_exit(moe *m, const moe_config *config)
 {
     if (!CHECK(moe_open(m, config, NULL, 0) == MOE_OK))
         exit(check_done());
-    if (!CHECK(m->value_count <= MAX_VALUES))
+    if (!CHECK(m->param_count <= MAX_VALUES))
         exit(check_done());
 }
 
 static int same_params(const moe *a, const moe *b)
 {
-    return a->value_count == b->value_count &&
-           !memcmp(a->params, b->params, a->value_count * sizeof(moe_real));
+    return a->param_count == b->param_count &&
+           !memcmp(a->params, b->params, a->param_count * sizeof(moe_real));
 }
 
 static int all_zero(const moe_real *a, size_t count)
@@ -91,6 +91,17 @@ static int all_zero(const moe_real *a, size_t count)
         if (a[i] != 0)
             return 0;
     return 1;
+}
+
+/* After a step grads count as 0: the next gradient, of no case here, writes
+   over them. */
+static int counts_as_zero(moe *m)
+{
+    static const moe_real target[1] = {0};
+    moe_data none = {0, NULL, target, NULL};
+
+    return !(moe_gradient(m, &none) != 0)
+        && all_zero(m->grads, m->trained_count);
 }
 
 static double relative(double a, double b)
@@ -124,18 +135,18 @@ static void test_start(void)
     config.gate_hidden[0] = 20;
     open_or_exit(&m, &config);
     for (i = 0; i < 2; i++) {
-        a = moe_find(&config, 0, i);
-        b = moe_find(&config, 1, i);
+        a = moe_layer_at(&config, 0, i);
+        b = moe_layer_at(&config, 1, i);
         check_range(&m, a);
         check_range(&m, b);
         CHECK(memcmp(m.params + a.weight, m.params + b.weight,
                      (size_t)(a.in * a.out) * sizeof(moe_real)) != 0);
     }
-    check_range(&m, moe_find(&config, 3, 0));
-    gate = moe_find(&config, 3, 1);
+    check_range(&m, moe_layer_at(&config, 3, 0));
+    gate = moe_layer_at(&config, 3, 1);
     CHECK(all_zero(m.params + gate.weight, (size_t)(gate.in * gate.out)));
     CHECK(all_zero(m.params + gate.bias, (size_t)gate.out));
-    CHECK(all_zero(m.grads, m.trained_count));
+    CHECK(counts_as_zero(&m));
     CHECK(m.epoch == 0);
     CHECK(moe_forward(&m, x, 16) == 16);
     for (i = 0; i < 16 * 3; i++)
@@ -151,10 +162,10 @@ static void check_report(const moe_report *report, int experts)
     int i;
 
     for (i = 0; i < experts; i++) {
-        CHECK(report->usage[i] >= 0 && report->won[i] >= 0);
+        CHECK(report->usage[i] >= 0 && report->load[i] >= 0);
         usage += (double)report->usage[i];
-        won += (double)report->won[i];
-        largest = fmax(largest, (double)report->won[i]);
+        won += (double)report->load[i];
+        largest = fmax(largest, (double)report->load[i]);
     }
     CHECK_THAT(fabs(usage - 1) < 1e-5, "usage sums to %.7f", usage);
     CHECK_THAT(fabs(won - 1) < 1e-5, "won sums to %.7f", won);
@@ -175,7 +186,7 @@ static void check_learns(moe_training t, moe_loss loss, double share)
 
     config.loss = loss;
     open_or_exit(&m, &config);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK(moe_evaluate(&m, &data, &start) == MOE_OK);
     check_report(&start, 4);
     first = start.squared_error;
@@ -361,12 +372,12 @@ static void test_full_batch(void)
     open_or_exit(&by_call, &config);
     open_or_exit(&by_hand, &config);
     CHECK(moe_train(&by_call, &data, NULL, &t, &report) == MOE_OK);
-    CHECK(moe_measure(&by_hand, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&by_hand, &data) == MOE_OK);
     sum = moe_gradient(&by_hand, &data);
     CHECK(moe_step(&by_hand, &t, (moe_real)1 / CASES) == MOE_OK);
     CHECK(same_params(&by_call, &by_hand));
-    CHECK(all_zero(by_call.grads, by_call.trained_count));
-    CHECK(all_zero(by_hand.grads, by_hand.trained_count));
+    CHECK(counts_as_zero(&by_call));
+    CHECK(counts_as_zero(&by_hand));
     CHECK_THAT(relative((double)report.loss, (double)sum / CASES) < 1e-5,
                "loss %g, gradient returned %g", (double)report.loss,
                (double)sum);
@@ -434,7 +445,7 @@ static void check_every_case_once(int n, int batch)
     t.rate = (moe_real)(1e-4 * batch);
     t.keep_units = 1;
     open_or_exit(&m, &config);
-    layer = moe_find(&config, 0, 0);
+    layer = moe_layer_at(&config, 0, 0);
     memcpy(start, m.params, m.trained_count * sizeof(moe_real));
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     for (i = 0; i < n; i++) {
@@ -474,9 +485,9 @@ static void open_for_steps(moe *m)
     config.hidden[0] = 3;
     open_or_exit(m, &config);
     for (i = 0; i < m->trained_count; i++) {
-        m->own[i] = (moe_real)(i % 2 ? 0.5 + 0.4 * uniform()
+        m->weights[i] = (moe_real)(i % 2 ? 0.5 + 0.4 * uniform()
                                      : -0.5 + 0.4 * uniform());
-        start_of[i] = m->own[i];
+        start_of[i] = m->weights[i];
         gradient_of[i] = (moe_real)uniform();
     }
 }
@@ -513,7 +524,7 @@ static void test_momentum(void)
     for (step = 1; step <= 4; step++) {
         give_gradient(&m, step);
         CHECK(moe_step(&m, &t, (moe_real)0.5) == MOE_OK);
-        CHECK(all_zero(m.grads, m.trained_count));
+        CHECK(counts_as_zero(&m));
         for (i = 0; i < moved_count(&m); i++) {
             v[i] = 0.8 * v[i] + 0.5 * step * (double)gradient_of[i];
             w[i] -= 0.1 * v[i];
@@ -585,7 +596,7 @@ static void test_plain_step(void)
     moe m;
     size_t i;
 
-    config.use = MOE_USE_LEARN;
+    config.mode = MOE_MODE_GRADIENT;
     open_or_exit(&m, &config);
     for (i = 0; i < m.trained_count; i++) {
         start_of[i] = m.params[i];
@@ -593,7 +604,7 @@ static void test_plain_step(void)
     }
     give_gradient(&m, 1);
     CHECK(moe_step(&m, NULL, 2) == MOE_OK);
-    CHECK(all_zero(m.grads, m.trained_count));
+    CHECK(counts_as_zero(&m));
     give_gradient(&m, 1);
     t.rate = (moe_real)0.3;
     CHECK(moe_step(&m, &t, 1) == MOE_OK);
@@ -633,7 +644,7 @@ static void mark_weights(const moe *m, char *is_weight)
     memset(is_weight, 0, MAX_VALUES);
     for (e = 0; e <= m->config.experts; e++)
         for (l = 0; l <= MOE_MAX_HIDDEN; l++) {
-            moe_layer layer = moe_find(&m->config, e, l);
+            moe_layer layer = moe_layer_at(&m->config, e, l);
 
             memset(is_weight + layer.weight, 1,
                    (size_t)(layer.in * layer.out));
@@ -939,13 +950,13 @@ static void check_divergence(moe_optimizer optimizer, moe_loss loss,
     config.hidden[0] = 4;
     t.rate = (moe_real)rate;
     open_or_exit(&m, &config);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK(moe_evaluate(&m, &data, &report) == MOE_OK);
     start = report.loss;
     CHECK(moe_train(&m, &data, NULL, &t, &report) == MOE_ERR_DIVERGED);
-    CHECK(m.why != NULL && m.why[0] != 0);
-    CHECK(all_finite(m.params, m.value_count));
-    CHECK(all_zero(m.grads, m.trained_count));
+    CHECK(m.error != NULL && m.error[0] != 0);
+    CHECK(all_finite(m.params, m.param_count));
+    CHECK(counts_as_zero(&m));
     CHECK(moe_evaluate(&m, &data, &report) == MOE_OK);
     CHECK_THAT(report.loss <= start * (moe_real)1.00001,
                "optimizer %d, loss %d, rate %g: from %g to %g",
@@ -976,7 +987,7 @@ static void test_last_step(void)
     open_or_exit(&m, &config);
     CHECK(moe_train(&m, &data, NULL, &t, NULL) ==
           (sizeof(moe_real) == sizeof(float) ? MOE_ERR_DIVERGED : MOE_OK));
-    CHECK(all_finite(m.params, m.value_count));
+    CHECK(all_finite(m.params, m.param_count));
     moe_close(&m);
 }
 
@@ -984,15 +995,15 @@ static void test_last_step(void)
 static void check_step_refuses(moe *m)
 {
     static moe_real kept[MAX_VALUES];
-    size_t bytes = m->value_count * sizeof(moe_real);
+    size_t bytes = m->param_count * sizeof(moe_real);
     moe_status status;
 
     memcpy(kept, m->params, bytes);
     status = moe_step(m, NULL, 1);
     CHECK_THAT(status == MOE_ERR_DIVERGED, "%s", moe_status_text(status));
-    CHECK(m->why != NULL && strstr(m->why, "finite") != NULL);
+    CHECK(m->error != NULL && strstr(m->error, "finite") != NULL);
     CHECK(!memcmp(kept, m->params, bytes));
-    CHECK(all_zero(m->grads, m->trained_count));
+    CHECK(counts_as_zero(m));
 }
 
 static void good_step(moe *m)

@@ -74,7 +74,7 @@ static moe_config config_of(const widths_problem *problem)
     config.output = (moe_output)problem->output;
     config.loss = (moe_loss)problem->loss;
     config.sigma = (moe_real)problem->sigma;
-    config.rows = problem->rows;
+    config.block = problem->rows;
     return config;
 }
 
@@ -104,11 +104,12 @@ static void measure_once(moe *m, const moe_data *data, widths_result *result)
     size_t outputs = (size_t)m->config.outputs;
     moe_real loss = moe_gradient(m, data);
 
-    rows = (size_t)m->rows;
+    rows = (size_t)moe_forward(m, data->x + (data->n - m->rows)
+                                            * m->config.inputs, m->rows);
     keep(&result->loss, &loss, 1);
     keep(&result->grads, m->grads, m->trained_count);
     keep(&result->scales, m->params + m->trained_count,
-         m->value_count - m->trained_count);
+         m->param_count - m->trained_count);
     keep(&result->s, m->s, rows * experts);
     keep(&result->p, m->p, rows * experts);
     keep(&result->o, m->o, rows * experts * outputs);
@@ -155,10 +156,10 @@ int widths_run(const widths_problem *problem, const float *weights,
     data.d = problem->labelled ? NULL : d;
     data.labels = problem->labelled ? labels : NULL;
     if (moe_open(&m, &config, NULL, 0) == MOE_OK
-            && m.value_count <= MOST_VALUES) {
+            && m.param_count <= MOST_VALUES) {
         for (i = 0; i < m.trained_count; i++)
-            m.own[i] = (moe_real)weights[i];
-        if (moe_measure(&m, &data) == MOE_OK) {
+            m.weights[i] = (moe_real)weights[i];
+        if (moe_fit_scales(&m, &data) == MOE_OK) {
             measure_once(&m, &data, result);
             holds = train(&m, &data, problem->optimizer, result);
         }

@@ -69,7 +69,7 @@ float *page_p(void) { return cell_p; }
 float *page_o(void) { return cell_o; }
 unsigned char *page_best(void) { return cell_best; }
 int page_side(void) { return SIDE; }
-const char *page_why(void) { return m.why ? m.why : ""; }
+const char *page_why(void) { return m.error ? m.error : ""; }
 
 /* ---- data ---------------------------------------------------------------- */
 
@@ -201,7 +201,7 @@ static void keep(const moe_report *r)
     said[5] = (float)r->dead;
     for (i = 0; i < m.config.experts; i++) {
         said[6 + i] = r->usage[i];
-        said[6 + MOST_EXPERTS + i] = r->won[i];
+        said[6 + MOST_EXPERTS + i] = r->load[i];
     }
 }
 
@@ -256,7 +256,7 @@ static void map_cell(int cell, int row)
             best = i;
     }
     for (i = 0; i < K; i++)
-        cell_o[m.chosen[row * K + i] * CELLS + cell] = m.o[row * K + i];
+        cell_o[m.selected[row * K + i] * CELLS + cell] = m.o[row * K + i];
     cell_best[cell] = (unsigned char)best;
     cell_p[cell] = m.p[row * E + best];
     cell_y[cell] = m.y[row];
@@ -284,11 +284,11 @@ void page_map(int from, int cells)
    the first experts by 6 nats wherever x is; 2 of them, or 1 if 1 runs. */
 void page_collapse(void)
 {
-    moe_layer gate = moe_find(&m.config, m.config.experts, 0);
+    moe_layer gate = moe_layer_at(&m.config, m.config.experts, 0);
     int i;
 
     for (i = 0; i < gate.out && i < (m.config.top_k == 1 ? 1 : 2); i++)
-        m.own[gate.bias + (size_t)i] += 6;
+        m.weights[gate.bias + (size_t)i] += 6;
 }
 
 static void copy_part(size_t to, size_t from, size_t values)
@@ -296,7 +296,7 @@ static void copy_part(size_t to, size_t from, size_t values)
     size_t i;
 
     for (i = 0; i < values; i++)
-        m.own[to + i] = m.own[from + i] * (1 + 0.01f * chance());
+        m.weights[to + i] = m.weights[from + i] * (1 + 0.01f * chance());
 }
 
 /* A dead expert becomes a slightly disturbed copy of the busiest; with both
@@ -304,22 +304,22 @@ static void copy_part(size_t to, size_t from, size_t values)
 static void revive(int dead, int busiest)
 {
     size_t to = (size_t)dead, from = (size_t)busiest, j, row;
-    moe_layer a, b, gate = moe_find(&m.config, m.config.experts, 0);
+    moe_layer a, b, gate = moe_layer_at(&m.config, m.config.experts, 0);
     int l;
 
-    for (l = 0; (a = moe_find(&m.config, dead, l)).out > 0; l++) {
-        b = moe_find(&m.config, busiest, l);
+    for (l = 0; (a = moe_layer_at(&m.config, dead, l)).out > 0; l++) {
+        b = moe_layer_at(&m.config, busiest, l);
         copy_part(a.bias, b.bias, (size_t)a.out);
         copy_part(a.weight, b.weight, (size_t)a.in * (size_t)a.out);
     }
-    m.own[gate.bias + from] -= 0.69314718f;
-    m.own[gate.bias + to] = m.own[gate.bias + from];
+    m.weights[gate.bias + from] -= 0.69314718f;
+    m.weights[gate.bias + to] = m.weights[gate.bias + from];
     for (j = 0; j < (size_t)gate.in; j++) {
         row = gate.weight + j * (size_t)gate.out;
         copy_part(row + to, row + from, 1);
     }
     row = m.trained_count - (size_t)m.config.experts;      /* gate.balance */
-    m.own[row + to] = m.own[row + from];
+    m.weights[row + to] = m.weights[row + from];
 }
 
 /* All that are silent and first nowhere, each from what is the busiest by then;
@@ -353,8 +353,8 @@ uint32_t page_hash(void)
     size_t i;
     int k;
 
-    for (i = 0; i < m.value_count; i++) {
-        word.real = m.own[i];
+    for (i = 0; i < m.param_count; i++) {
+        word.real = m.weights[i];
         for (k = 0; k < 32; k += 8)
             hash = (hash ^ (word.bits >> k & 0xff)) * 16777619u;
     }

@@ -28,7 +28,7 @@ static int all_finite(const moe *m)
 {
     size_t i;
 
-    for (i = 0; i < m->value_count; i++)
+    for (i = 0; i < m->param_count; i++)
         if (!(m->params[i] - m->params[i] == 0))
             return 0;
     return 1;
@@ -70,15 +70,15 @@ static void train(moe *m)
 }
 
 /* What was read can be written, and is then a file again. */
-static void save(const moe *m, moe_use keep)
+static void save(const moe *m, moe_mode keep)
 {
     size_t bytes = moe_save_bytes(m, keep);
     void *file = malloc(bytes + 1);
     moe_config config;
 
     MUST(file != NULL && bytes > 0);
-    MUST(moe_save_to(m, keep, file, bytes) == MOE_OK);
-    MUST(moe_file_config(&config, file, bytes) == MOE_OK);
+    MUST(moe_save_memory(m, keep, file, bytes) == MOE_OK);
+    MUST(moe_read_config(&config, file, bytes) == MOE_OK);
     free(file);
 }
 
@@ -95,29 +95,29 @@ static void load(const void *file, size_t bytes, moe_config config)
 {
     moe m;
     moe_status status;
-    moe_use keep = config.use;
+    moe_mode keep = config.mode;
 
-    config.rows = 1;
-    status = moe_load_from(&m, file, bytes, &config, NULL, 0);
+    config.block = 1;
+    status = moe_load_memory(&m, file, bytes, &config, NULL, 0);
     if (status == MOE_OK) {
         MUST(all_finite(&m) && m.epoch >= 0);
         MUST(tiles((const unsigned char *)file, bytes) || escaped(file));
         save(&m, keep);
         predict(&m);
         moe_close(&m);
-        config.use = MOE_USE_TRAIN;
-        MUST(moe_load_from(&m, file, bytes, &config, NULL, 0) == MOE_OK);
+        config.mode = MOE_MODE_TRAIN;
+        MUST(moe_load_memory(&m, file, bytes, &config, NULL, 0) == MOE_OK);
         train(&m);
         moe_close(&m);
-        config.use = MOE_USE_PREDICT;
-        status = moe_view(&m, file, bytes, &config, NULL, 0);
+        config.mode = MOE_MODE_PREDICT;
+        status = moe_load_in_place(&m, file, bytes, &config, NULL, 0);
         MUST(status == MOE_OK || status == MOE_ERR_STATE);
         if (status == MOE_OK) {
             MUST(all_finite(&m));
             predict(&m);
         }
     } else {
-        MUST(status == MOE_ERR_FORMAT && m.why != NULL && m.heap == NULL);
+        MUST(status == MOE_ERR_FORMAT && m.error != NULL && m.heap == NULL);
     }
     moe_close(&m);
 }
@@ -135,17 +135,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(file != NULL);
     file = size > 0 ? realloc(file, size) : file;
     memcpy(file, data, size);
-    if (moe_file_config(&config, file, size) == MOE_OK) {
-        MUST(moe_check(&config, NULL) == MOE_OK);
+    if (moe_read_config(&config, file, size) == MOE_OK) {
+        MUST(moe_check_config(&config, NULL) == MOE_OK);
         wide = config;
-        wide.use = MOE_USE_TRAIN;
-        wide.rows = 1;
+        wide.mode = MOE_MODE_TRAIN;
+        wide.block = 1;
         if (moe_bytes(&wide) > 0 && moe_bytes(&wide) <= LARGEST)
             load(file, size, config);
     } else {
-        MUST(moe_load_from(&m, file, size, NULL, NULL, 0) == MOE_ERR_FORMAT);
-        MUST(moe_view(&m, file, size, NULL, NULL, 0) == MOE_ERR_FORMAT);
-        MUST(m.why != NULL && m.heap == NULL && m.params == NULL);
+        MUST(moe_load_memory(&m, file, size, NULL, NULL, 0) == MOE_ERR_FORMAT);
+        MUST(moe_load_in_place(&m, file, size, NULL, NULL, 0)
+             == MOE_ERR_FORMAT);
+        MUST(m.error != NULL && m.heap == NULL && m.params == NULL);
     }
     free(file);
     return 0;
@@ -177,7 +178,7 @@ int main(int count, char **name)
         size = mutate(room, size, sizeof room, (unsigned)run);
         LLVMFuzzerTestOneInput(room, size);
         if (size > 0 && size < sizeof seed[0] && run % 4096 < 3000 &&
-            moe_file_config(&c, room, size) == MOE_OK) {
+            moe_read_config(&c, room, size) == MOE_OK) {
             memcpy(seed[run % (unsigned)n], room, size);
             bytes[run % (unsigned)n] = size;
             kept++;
@@ -233,7 +234,7 @@ int main(int count, char **name)
 #endif
 
 #ifdef FUZZ_SEEDS
-static void write_seed(const moe_config *config, moe_use keep,
+static void write_seed(const moe_config *config, moe_mode keep,
                        const char *folder, int number)
 {
     char path[1000];
@@ -241,7 +242,7 @@ static void write_seed(const moe_config *config, moe_use keep,
 
     sprintf(path, "%.900s/seed%d.moe", folder, number);
     MUST(moe_open(&m, config, NULL, 0) == MOE_OK);
-    if (keep == MOE_USE_TRAIN)
+    if (keep == MOE_MODE_TRAIN)
         train(&m);
     MUST(moe_save(&m, keep, path) == MOE_OK);
     moe_close(&m);
@@ -254,25 +255,25 @@ int main(int count, char **name)
 
     MUST(count == 2);
     memset(&c, 0, sizeof c);
-    c.inputs = c.outputs = c.experts = c.rows = 1;
-    write_seed(&c, MOE_USE_PREDICT, name[1], 1);
-    write_seed(&c, MOE_USE_TRAIN, name[1], 2);
+    c.inputs = c.outputs = c.experts = c.block = 1;
+    write_seed(&c, MOE_MODE_PREDICT, name[1], 1);
+    write_seed(&c, MOE_MODE_TRAIN, name[1], 2);
     c.experts = 3;
     c.inputs = 2;
     c.top_k = 2;
-    c.balance = (moe_real)0.01;
-    write_seed(&c, MOE_USE_TRAIN, name[1], 3);
+    c.balance_loss = (moe_real)0.01;
+    write_seed(&c, MOE_MODE_TRAIN, name[1], 3);
     c.hidden[0] = c.hidden[1] = 2;
     c.gate_hidden[0] = 2;
-    c.expert_sees.first = 1;
-    c.gate_sees.count = 1;
+    c.expert_inputs.first = 1;
+    c.gate_inputs.count = 1;
     c.activation = MOE_ACT_SILU;
     c.output = MOE_OUT_SOFTMAX;
     c.outputs = 2;
     c.loss = MOE_LOSS_BLEND;
     c.seed = 12345;
-    write_seed(&c, MOE_USE_PREDICT, name[1], 4);
-    write_seed(&c, MOE_USE_TRAIN, name[1], 5);
+    write_seed(&c, MOE_MODE_PREDICT, name[1], 4);
+    write_seed(&c, MOE_MODE_TRAIN, name[1], 5);
     return 0;
 }
 #endif

@@ -11,25 +11,29 @@ typedef struct model {
     int inputs, hidden, outputs, experts;
 } model;
 
-/* Parameters in flash; learning on one case at a time; and moe_train. */
+/* Parameters in flash; learning case by case with moe_learn, and with a
+   gradient and steps; and moe_train. */
 static void show(const model *of)
 {
     moe_config config;
-    size_t work, learn;
+    size_t work, learn, gradient;
 
     memset(&config, 0, sizeof config);
     config.inputs = of->inputs;
     config.hidden[0] = of->hidden;
     config.outputs = of->outputs;
     config.experts = of->experts;
-    config.rows = 1;
+    config.block = 1;
     work = moe_work_bytes(&config);
-    config.use = MOE_USE_LEARN;
+    config.mode = MOE_MODE_LEARN;
     learn = moe_bytes(&config);
-    config.use = MOE_USE_TRAIN;
-    config.rows = 0;
-    printf("| %s | %lu | %lu | %lu |\n", of->name, (unsigned long)work,
-           (unsigned long)learn, (unsigned long)moe_bytes(&config));
+    config.mode = MOE_MODE_GRADIENT;
+    gradient = moe_bytes(&config);
+    config.mode = MOE_MODE_TRAIN;
+    config.block = 0;
+    printf("| %s | %lu | %lu | %lu | %lu |\n", of->name, (unsigned long)work,
+           (unsigned long)learn, (unsigned long)gradient,
+           (unsigned long)moe_bytes(&config));
 }
 
 int main(void)

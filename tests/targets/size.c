@@ -1,14 +1,17 @@
 /* size.c - what sizes.sh measures.  PARTS says which functions are used:
      1  moe_open, moe_attach, moe_predict, with MOE_PREDICT_ONLY
-     2  and moe_train, moe_gradient, moe_step
+     2  these and moe_learn
      3  everything but model files
      4  and these, in memory
-   With TIMES it is a program: 4 experts of 16-32-4 predict TIMES cases, and
-   with PARTS 2 learn as many, and it says how deep the stack has been. */
+   All without sentences (MOE_NO_TEXT) and asserts.  With TIMES it is a program:
+   a model predicts TIMES cases, with PARTS 2 learns as many, and with PARTS 3
+   trains as often, and it says how deep the stack has been.  EXPERTS of
+   IN-HIDDEN-OUT, of which TOP_K run; HIDDEN 0: linear experts. */
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #define MOE_NO_MALLOC
 #define MOE_NO_STDIO
+#define MOE_NO_TEXT
 #define MOE_ASSERT(e) ((void)0)
 #if PARTS == 1
 #define MOE_PREDICT_ONLY
@@ -22,16 +25,17 @@ extern const any used[];
 const any used[] = {
     (any)moe_open, (any)moe_attach, (any)moe_predict,
 #if PARTS >= 2
-    (any)moe_train, (any)moe_gradient, (any)moe_step,
+    (any)moe_learn,
 #endif
 #if PARTS >= 3
-    (any)moe_status_text, (any)moe_check, (any)moe_bytes, (any)moe_work_bytes,
-    (any)moe_close, (any)moe_find, (any)moe_forward, (any)moe_measure,
+    (any)moe_train, (any)moe_gradient, (any)moe_step, (any)moe_status_text,
+    (any)moe_check_config, (any)moe_bytes, (any)moe_work_bytes, (any)moe_close,
+    (any)moe_layer_at, (any)moe_forward, (any)moe_fit_scales,
     (any)moe_evaluate, (any)moe_backward,
 #endif
 #if PARTS >= 4
-    (any)moe_file_config, (any)moe_view, (any)moe_load_from,
-    (any)moe_save_bytes, (any)moe_save_to,
+    (any)moe_read_config, (any)moe_load_in_place, (any)moe_load_memory,
+    (any)moe_save_bytes, (any)moe_save_memory,
 #endif
 };
 
@@ -44,19 +48,30 @@ void target_put(int c);
 static void target_put(int c) { putchar(c); }
 #endif
 
-/* The boards have 64 KB. */
-enum { DEEP = 20000, PAINT = 0xa5, IN = 16, OUT = 4 };
-
-/* Weights, and in learning all: rows 1.  PARTS 2 keeps them small, for 16 KB
-   of RAM. */
-#if PARTS == 1
-enum { EXPERTS = 4, HIDDEN = 32 };
-static const moe_real weights[2828] = {(moe_real)0.5};
-#else
-enum { EXPERTS = 2, HIDDEN = 4 };
-static const moe_real *const weights = NULL;
+#ifndef EXPERTS
+#if PARTS < 3
+#define EXPERTS 4
+#define HIDDEN 32
+#else                           /* what training needs of 64 KB is less then */
+#define EXPERTS 2
+#define HIDDEN 4
 #endif
+#define IN 16
+#define OUT 4
+#endif
+#ifndef TOP_K
+#define TOP_K 0
+#endif
+
+/* The boards have 64 KB. */
+enum { DEEP = 12000, PAINT = 0xa5 };
+
+#if PARTS == 1
+static const moe_real weights[2828] = {(moe_real)0.5};
 static moe_real memory[1200];
+#else
+static moe_real memory[PARTS == 2 ? 4000 : 1400];
+#endif
 static moe m;
 
 static void put_number(unsigned long n)
@@ -86,37 +101,52 @@ static moe_config config_of(void)
 {
     moe_config config;
 
-    moei_wipe(&config, sizeof config);
+    moei_zero_bytes(&config, sizeof config);
     config.inputs = IN;
     config.outputs = OUT;
     config.experts = EXPERTS;
+    config.top_k = TOP_K;
     config.hidden[0] = HIDDEN;
-    config.rows = 1;
+    config.block = 1;
+#if PARTS == 2
+    config.mode = MOE_MODE_LEARN;
+#endif
     return config;
 }
 
+/* The input is not zero, nor all alike. */
 static __attribute__((noinline)) int work(void)
 {
     static moe_real x[IN], y[OUT];
     moe_config config = config_of();
     int i;
 
+    for (i = 0; i < IN; i++)
+        x[i] = (moe_real)(i % 3) - (moe_real)0.5;
 #if PARTS == 1
     if (moe_attach(&m, &config, weights, memory, sizeof memory) != MOE_OK)
         return 1;
     for (i = 0; i < TIMES; i++)
         moe_predict(&m, x, 1, y);
 #else
-    moe_data data = {1, x, y, NULL};
+    moe_data data;
     moe_training t;
 
-    (void)weights;
-    moei_wipe(&t, sizeof t);
+    moei_zero_bytes(&data, sizeof data);
+    data.n = 1;
+    data.x = x;
+    data.d = y;
+    moei_zero_bytes(&t, sizeof t);
+    t.rate = (moe_real)0.01;
     t.epochs = 2;
     if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
         return 1;
     for (i = 0; i < TIMES; i++)
+#if PARTS == 2
+        if (moe_learn(&m, &data, &t) != 0)
+#else
         if (moe_train(&m, &data, NULL, &t, NULL) != MOE_OK)
+#endif
             return 1;
 #endif
     return 0;

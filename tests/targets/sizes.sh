@@ -19,26 +19,26 @@ compiler_of() {
     esac
 }
 
-# code TARGET PARTS: code and constants + the sentences, of what is used.
+# code TARGET PARTS: code and constants of what is used.
 code() {
     set -- $(compiler_of "$1") -Os "-DPARTS=$2" -ffunction-sections \
         -fdata-sections $source -r -nostdlib -Wl,--gc-sections,-u,used \
         -o "$work/x.o"
     if have "$1" && "$@" 2>"$work/said"; then
         "${1%gcc}size" -A "$work/x.o" | awk '
-            /^\.rodata.*\.str/ { sentences += $2; next }
             /^\.(text|rodata|data|progmem)/ { code += $2 }
-            END { printf "%d + %d", code, sentences }'
+            END { printf "%d", code }'
     else
         printf -- '-'
     fi
 }
 
-# program TARGET PARTS TIMES LEVEL: runs it, if that is known how to.
+# program TARGET PARTS TIMES FLAGS...: runs it, if that is known how to.
 program() {
-    target=$1
-    set -- $(compiler_of "$1") "$4" "-DPARTS=$2" "-DTIMES=$3" $source \
-        -o "$work/program"
+    target=$1 parts=$2 times=$3
+    shift 3
+    set -- $(compiler_of "$target") "$@" "-DPARTS=$parts" "-DTIMES=$times" \
+        $source -o "$work/program"
     have "$1" || return 0
     case $target in
     x86-64) "$@" && within 30 "$work/program" ;;
@@ -55,48 +55,78 @@ program() {
 
 stack() {
     plugin=
-    program "$1" "$2" 2 -Os >"$work/said"
+    program "$1" "$2" 2 -Os >"$work/said" 2>"$work/why"
     grep -xE '[0-9]+' "$work/said" || echo -
 }
 
-# Of 101 predictions less those of one, a hundredth.
+# structure TARGET: the bytes of a moe.
+structure() {
+    set -- $(compiler_of "$1") -Os -DPARTS=3 -DTIMES=1 -DTARGET_BARE -c \
+        $source -o "$work/x.o"
+    nm=${1%gcc}nm
+    if have "$1" && "$@" 2>"$work/said"; then
+        "$nm" -S "$work/x.o" | awk '$NF == "m" { print $2 }' | {
+            read -r bytes && echo $((0x$bytes))
+        }
+    else
+        echo -
+    fi
+}
+
+# instructions PARTS FLAGS...: of 101 cases less those of one, a hundredth.
 instructions() {
+    parts=$1
+    shift
     gcc -shared -fPIC targets/count.c -o "$work/count.so" &&
         plugin="-plugin $work/count.so"
     for times in 1 101; do
-        program M4F 1 $times -O2 | sed -n 's/^instructions //p'
+        program M4F "$parts" $times -O2 "$@" 2>/dev/null |
+            sed -n 's/^instructions //p'
     done | awk '{ of[NR] = $1 }
                 END { if (NR == 2) printf "%d", (of[2] - of[1]) / 100
                       else printf "-" }'
 }
 
+# row NAME PARTS SHAPE...: instructions, with products and sums fused and not
+row() {
+    name=$1 parts=$2
+    shift 2
+    echo "| $name | $(instructions "$parts" "$@") |" \
+        "$(instructions "$parts" -ffp-contract=off "$@") |"
+}
+
 table() {
     cat <<'END'
-Bytes at `-Os` with gcc, `MOE_STATIC` and `--gc-sections` (`make -C tests
-sizes`): code and constants + the sentences of `status` and `why`; the
-compiler's own arithmetic, where there is no FPU, is not counted. "Predict" is
-open, attach and predict, "learn" has gradient, step and train too. The stack is
-the deepest seen in a run by painting it: 4 experts of 16-32-4 predict, 2 of
-16-4-4 train.
+Bytes at `-Os` with gcc, `MOE_STATIC`, `MOE_NO_TEXT` and `--gc-sections` (`make
+-C tests sizes`): code and constants; the compiler's own arithmetic, where there
+is no FPU, is not counted. "Predict" is open, attach and predict. The stack is
+the deepest seen in a run by painting it: 4 experts of 16-32-4 predict and
+learn, 2 of 16-4-4 train.
 
-| | predict | and learn | all but files | and files | stack, predict | train |
-|---|--:|--:|--:|--:|--:|--:|
+| | predict | + learn | + train | + files | a `moe` | stack | learn | train |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|
 END
     for target in M0 M4F RV32 AVR x86-64; do
         echo "| $target | $(code $target 1) | $(code $target 2)" \
-            "| $(code $target 3) | $(code $target 4)" \
-            "| $(stack $target 1) | $(stack $target 2) |"
+            "| $(code $target 3) | $(code $target 4) | $(structure $target)" \
+            "| $(stack $target 1) | $(stack $target 2) | $(stack $target 3) |"
     done
     cat <<'END'
 
-| RAM, bytes | predict from flash | learn, case by case | `moe_train` |
-|---|--:|--:|--:|
+| RAM, bytes | predict from flash | `moe_learn` | a gradient | `moe_train` |
+|---|--:|--:|--:|--:|
 END
     gcc -std=c99 -O1 targets/ram.c -o "$work/ram" && "$work/ram"
-    echo
-    echo "One prediction of 4 experts of 16-32-4 takes $(instructions)" \
-        "instructions on a"
-    echo "Cortex-M4F at \`-O2\`."
+    cat <<'END'
+
+| Instructions of a Cortex-M4F at `-O2` | | `-ffp-contract=off` |
+|---|--:|--:|
+END
+    big='-DIN=16 -DHIDDEN=32 -DOUT=4 -DEXPERTS=4'
+    row 'predict, 4 x 16-32-4' 1 $big
+    row 'predict, 2 of 4 x 16-32-4' 1 $big -DTOP_K=2
+    row 'predict, 4 x 2-1' 1 -DIN=2 -DHIDDEN=0 -DOUT=1 -DEXPERTS=4
+    row 'learn a case, 4 x 16-32-4' 2 $big
 }
 
 table >"$work/table"

@@ -116,47 +116,47 @@ static int is_about(moe_real value, moe_real due)
     return near(value, due, size_of(due) * (moe_real)3e-7);
 }
 
+/* f(x), one of moe_activation or MOEI_EXP */
+static moe_real value_of(int f, moe_real x)
+{
+    moei_sets[0]->apply(f, 1, &x);
+    return x;
+}
+
 static void check_numbers(void)
 {
-    volatile moe_real zero = 0, tiny = moei_power_of_2(1 - MOEI_BIAS) / 64;
+    volatile moe_real zero = 0;
+    volatile moe_real tiny = moei_from_bits((moei_bits)1 << MOEI_FRACTION) / 64;
     moe_real none = MOEI_NAN, inf = MOEI_INFINITY;
 
-    CHECK(is_about(moei_exp(1), (moe_real)2.718281828));
-    CHECK(is_about(moei_exp((moe_real)0.34), (moe_real)1.404947591));
-    CHECK(is_about(moei_exp(-10), (moe_real)4.539992976e-5));
-    CHECK(is_about(moei_exp(zero), 1));
-    CHECK(is_about(moei_exp(-2000) + 1, 1) && moei_exp(2000) >= inf);
+    CHECK(is_about(value_of(MOEI_EXP, 1), (moe_real)2.718281828));
+    CHECK(is_about(value_of(MOEI_EXP, (moe_real)0.34), (moe_real)1.404947591));
+    CHECK(is_about(value_of(MOEI_EXP, -10), (moe_real)4.539992976e-5));
+    CHECK(is_about(value_of(MOEI_EXP, zero), 1));
+    CHECK(is_about(value_of(MOEI_EXP, -2000) + 1, 1));
+    CHECK(value_of(MOEI_EXP, 2000) >= inf);
     CHECK(is_about(moei_log(2), (moe_real)0.6931471806));
     CHECK(is_about(moei_log((moe_real)1e-30), (moe_real)-69.07755279));
     CHECK(moei_log(zero) <= -inf && !(moei_log(-1) < inf));
     CHECK(is_about(moei_log(tiny * 64) - moei_log(tiny),
                    (moe_real)4.158883083) || tiny <= 0);
-    CHECK(is_about(moei_tanh((moe_real)0.5), (moe_real)0.4621171573));
-    CHECK(is_about(moei_tanh(-30), -1));
+    CHECK(is_about(value_of(MOE_ACT_TANH, (moe_real)0.5),
+                   (moe_real)0.4621171573));
+    CHECK(is_about(value_of(MOE_ACT_TANH, -30), -1));
     CHECK(is_about(moei_sqrt(2), (moe_real)1.414213562));
     CHECK(is_about(moei_sqrt((moe_real)1e-30), (moe_real)1e-15));
-    CHECK(is_about(moei_logistic(zero), (moe_real)0.5));
-    CHECK(!(moei_exp(none) <= inf) && !(moei_tanh(none) <= inf));
+    CHECK(is_about(value_of(MOE_ACT_LOGISTIC, zero), (moe_real)0.5));
+    CHECK(!(value_of(MOEI_EXP, none) <= inf));
+    CHECK(!(value_of(MOE_ACT_TANH, none) <= inf));
     CHECK(!moei_is_finite(none) && !moei_is_finite(inf) && moei_is_finite(1));
 }
 
-/* ---------------------------------------------------------------- kernels */
+/* ------------------------------------------------------------------ loops */
 
-enum { PART = 368 };            /* reals of a matrix */
+enum { PART = 460 };            /* reals of an operand */
 static moe_real *const A = room, *const B = room + PART;
-static moe_real *const S = room + 2 * PART, *const C = room + 3 * PART;
-static moe_real *const plain = room + 4 * PART;
-
-/* (m,n), row by row or, turned, column by column. */
-static moei_view stand(const moe_real *at, int m, int n, int turned)
-{
-    return turned ? moei_view_of(at, 1, m, m, n) : moei_matrix(at, m, n);
-}
-
-static moe_real element(const moei_view *v, int i, int j)
-{
-    return v->at[(ptrdiff_t)i * v->row + (ptrdiff_t)j * v->col];
-}
+static moe_real *const C = room + 2 * PART, *const plain = room + 3 * PART;
+static moe_real scratch[MOEI_PANEL > 1 ? 400 : 1];
 
 /* What the plain loops gave, and all else: to the bit if that is promised. */
 static int agree(int count)
@@ -169,201 +169,190 @@ static int agree(int count)
     return k == count;
 }
 
-static void keep_plain(int set, int count)
+/* sum_i a_i b_i, whose terms stand so far apart */
+static moe_real sum_of(int count, const moe_real *a, int a_by,
+                       const moe_real *b, int b_by)
 {
+    moe_real sum = 0;
     int i;
 
-    for (i = 0; i < count && set == 0; i++)
-        plain[i] = C[i];
+    for (i = 0; i < count; i++)
+        sum += a[i * a_by] * b[i * b_by];
+    return sum;
 }
 
-/* C = max(0, S + A B) against the sum as one writes it down. */
-static int product_holds(const moei_view *c, const moei_view *s,
-                         const moei_view *a, const moei_view *b)
+/* y (out,N) of x (in,N) in B; biases, then weights (in,out), in A.  The plain
+   loops take one case at a time. */
+static void check_forward(const moei_loops *loops, int N, int in, int out)
 {
-    int i, j, l, right = 0;
+    moe_real one[40] = {0}, y[40];
+    int i, j, c, right = 0;
 
-    for (i = 0; i < c->m; i++)
-        for (j = 0; j < c->n; j++) {
-            moe_real sum = element(s, i, j);
+    fill(room, 2 * PART);
+    loops->forward(N, N, in, out, B, A, A + out, 1, C);
+    for (c = 0; c < N; c++) {
+        for (i = 0; i < in; i++)
+            one[i] = B[i * N + c];
+        moei_sets[0]->forward(1, 1, in, out, one, A, A + out, 1, y);
+        for (j = 0; j < out; j++) {
+            moe_real sum = A[j] + sum_of(in, one, 1, A + out + j, out);
 
-            for (l = 0; l < a->n; l++)
-                sum += element(a, i, l) * element(b, l, j);
-            right += near(element(c, i, j), sum < 0 ? 0 : sum,
+            plain[j * N + c] = y[j];
+            right += near(y[j], sum < 0 ? 0 : sum, (moe_real)1e-5);
+        }
+    }
+    CHECK(right == out * N);
+    CHECK(agree(out * N));
+}
+
+/* dx (in,N) of dy (out,N) in B; then dW (in,out) and db, of x behind dy. */
+static void check_backward(const moei_loops *loops, int N, int in, int out)
+{
+    const moe_real *dy = B, *x_of = B + out * N;
+    moe_real *db = plain;
+    int i, j, c, right = 0;
+
+    fill(room, 2 * PART);
+    loops->inputs(N, N, in, out, dy, A, C);
+    for (i = 0; i < in; i++)
+        for (c = 0; c < N; c++)
+            right += near(C[i * N + c], sum_of(out, A + i * out, 1, dy + c, N),
                           (moe_real)1e-5);
-        }
-    return right == c->m * c->n;
-}
-
-static void product(int set, moei_view c, moei_view s, moei_view a,
-                    moei_view b)
-{
-    static moe m;
-
-    m.set = set;
-    moei_product(&m, MOEI_RELU, c, s, a, b);
-}
-
-static void check_product(int set, int m, int k, int n)
-{
-    int turn;
-
-    for (turn = 0; turn < 8; turn++) {
-        moei_view c = stand(C, m, n, turn & 1), s = moei_row(S, n);
-        moei_view a = stand(A, m, k, turn >> 1 & 1);
-        moei_view b = stand(B, k, n, turn >> 2 & 1);
-
-        random_state = (uint32_t)turn;
-        fill(room, 3 * PART);
-        if (set > 0) {
-            product(0, c, s, a, b);
-            keep_plain(0, m * n);
-        }
-        product(set, c, s, a, b);
-        CHECK(product_holds(&c, &s, &a, &b));
-        CHECK(set == 0 || agree(m * n));
-    }
-}
-
-static void run(moei_loop *loop, int op, moei_view y, moei_view a, moei_view b,
-                moei_view c)
-{
-    moei_job job = {op, -1, 0};
-    moei_view v[4] = {y, a, b, c};
-
-    loop(&job, v);
-}
-
-static moe_real term(moei_reduce_op op, moe_real sum, moe_real a, moe_real b)
-{
-    return op == MOEI_MAX ? (a > sum ? a : sum) : op == MOEI_SUM ? sum + a
-         : op == MOEI_DOT ? sum + a * b : sum + (a - b) * (a - b);
-}
-
-static void check_reduce(int set, int m, int n, int turned)
-{
-    moei_view y = moei_cases(C, m);
-    moei_view a = stand(A, m, n, turned), b = stand(B, m, n, turned);
-    int op, i, j;
-
-    for (op = MOEI_MAX; op <= MOEI_SQUARE; op++) {
-        moei_reduce_op as = (moei_reduce_op)op;
-
-        fill(room, 2 * PART);
-        run(moei_set[0]->reduce, op, y, a, b, moei_zero);
-        keep_plain(0, m);
-        run(moei_set[set]->reduce, op, y, a, b, moei_zero);
-        CHECK(agree(m));
-        for (i = 0; i < m; i++) {
-            moe_real sum = op == MOEI_MAX ? -2 : 0;
-
-            for (j = 0; j < n; j++)
-                sum = term(as, sum, element(&a, i, j), element(&b, i, j));
-            CHECK(near(C[i], sum, (moe_real)1e-5));
-        }
-    }
-}
-
-/* Every elementwise function; operands between 1/4 and 9/4, for divisors and
-   logarithms. */
-static void check_map(int set, int m, int n, int turned)
-{
-    moei_view y = stand(C, m, n, turned), a = stand(A, m, n, turned);
-    moei_view b = stand(B, m, n, 0), c = moei_row(S, n);
-    int op, i;
-
-    fill(room, 3 * PART);
-    for (i = 0; i < 3 * PART; i++)
-        room[i] += (moe_real)1.25;
-    for (op = MOEI_COPY; op <= MOEI_SILU_SLOPE; op++) {
-        run(moei_set[0]->map, op, y, a, b, c);
-        keep_plain(0, m * n);
-        run(moei_set[set]->map, op, y, a, b, c);
-        CHECK(agree(m * n));
-    }
-    run(moei_set[set]->map, MOEI_MUL_ADD, y, a, b, c);
-    CHECK(near(element(&y, m - 1, n - 1), element(&a, m - 1, n - 1)
-               * element(&b, m - 1, n - 1) + S[n - 1], (moe_real)1e-6));
-}
-
-/* Rows sum to 1, the logarithms are theirs, and no logit is too large. */
-static void check_softmax(int set, int m, int n, int turned)
-{
-    moei_view p = stand(C, m, n, turned), l = stand(B, m, n, turned);
-    moei_view x = stand(A, m, n, turned), lse = moei_cases(S, m);
-    int i, j;
-
-    fill(A, m * n);
-    A[0] = (moe_real)1e30;
-    run(moei_set[0]->softmax, 0, p, l, lse, x);
-    keep_plain(0, m * n);
-    run(moei_set[set]->softmax, 0, p, l, lse, x);
-    CHECK(agree(m * n));
-    CHECK(near(C[0], 1, (moe_real)1e-6));
-    for (i = 0; i < m; i++) {
+    CHECK(right == in * N);
+    loops->weights(N, N, in, out, x_of, dy, 0, db, C, scratch);
+    for (right = 0, j = 0; j < out; j++) {
         moe_real sum = 0;
 
-        for (j = 0; j < n; j++)
-            sum += element(&p, i, j);
-        CHECK(near(sum, 1, (moe_real)1e-5));
-        CHECK(near(moei_exp(element(&l, i, n - 1)), element(&p, i, n - 1),
-                   (moe_real)1e-6));
+        for (c = 0; c < N; c++)
+            sum += dy[j * N + c];
+        right += near(db[j], sum, (moe_real)1e-5);
+        for (i = 0; i < in; i++)
+            right += near(C[i * out + j], sum_of(N, x_of + i * N, 1,
+                          dy + j * N, 1), (moe_real)1e-5);
+    }
+    CHECK(right == (in + 1) * out);
+}
+
+/* dW += scale x dy' of one case, straight into the weights. */
+static void check_outer(const moei_loops *loops, int in, int out)
+{
+    int i, right = 0;
+
+    fill(room, 3 * PART);
+    for (i = 0; i < in * out; i++)
+        plain[i] = C[i] + B[i / out] * A[i % out] / 4;
+    loops->outer(in, out, B, A, (moe_real)0.25, 1, C);
+    for (i = 0; i < in * out; i++)
+        right += near(C[i], plain[i], (moe_real)1e-6);
+    CHECK(right == in * out);
+}
+
+/* Every function, of arguments between 1/4 and 9/4, and every slope. */
+static void check_apply(const moei_loops *loops, int count)
+{
+    int f, i;
+
+    fill(room, 2 * PART);
+    for (i = 0; i < count; i++)
+        A[i] += (moe_real)1.25;
+    for (f = MOE_ACT_RELU; f <= MOEI_LOG; f++) {
+        moei_copy(C, A, (size_t)count);
+        moei_copy(plain, A, (size_t)count);
+        loops->apply(f, count, C);
+        moei_sets[0]->apply(f, count, plain);
+        CHECK(agree(count));
+        if (f > MOE_ACT_SILU)
+            continue;
+        moei_copy(C, B, (size_t)count);
+        moei_copy(plain, B, (size_t)count);
+        loops->slope(f, count, A, C);
+        moei_sets[0]->slope(f, count, A, plain);
+        CHECK(agree(count));
     }
 }
 
-/* w in C, g in S, the moments in A and B. */
-static void update(int set, int op, int n)
+/* p in C and log p in A; each case sums to 1, and no logit is too large. */
+static void check_softmax(const moei_loops *loops, int N, int rows)
 {
-    moei_rule rule = {MOEI_SGD, (moe_real)0.5, (moe_real)0.1, (moe_real)0.7,
+    moe_real one[40] = {0}, p[40], lse[64];
+    int i, c, right = 0;
+
+    fill(B, PART);
+    B[0] = (moe_real)1e30;
+    loops->softmax(N, N, rows, B, C, A, lse);
+    for (c = 0; c < N; c++) {
+        moe_real sum = 0;
+
+        for (i = 0; i < rows; i++)
+            one[i] = B[i * N + c];
+        moei_sets[0]->softmax(1, 1, rows, one, p, NULL, lse);
+        for (i = 0; i < rows; i++) {
+            plain[i * N + c] = p[i];
+            sum += p[i];
+        }
+        right += near(sum, 1, (moe_real)1e-5)
+              && near(value_of(MOEI_EXP, A[(rows - 1) * N + c]), p[rows - 1],
+                      (moe_real)1e-6);
+    }
+    CHECK(agree(rows * N));
+    CHECK(right == N);
+    CHECK(near(C[0], 1, (moe_real)1e-6));
+}
+
+/* w at w, g behind the moments in A and B */
+static void update(const moei_loops *loops, int moments, int n, moe_real *w)
+{
+    moei_rule rule = {0, (moe_real)0.5, (moe_real)0.1, (moe_real)0.7,
                       (moe_real)0.01, (moe_real)1.5};
     int i;
 
     random_state = 7;
-    fill(room, 4 * PART);
+    fill(room, 2 * PART);
+    fill(w, n);
     for (i = 0; i < n; i++)
         B[i] += 1;
-    rule.op = (moei_update_op)op;
-    moei_set[set]->update((size_t)n, C, S, A, B, &rule);
-    for (i = 0; i < n; i++)
-        CHECK(near(S[i], 0, 0));
+    rule.moments = moments;
+    loops->update(&rule, (size_t)n, w, A + n, moments > 0 ? A : NULL,
+                  moments > 1 ? B : NULL);
 }
 
-static void check_update(int set, int n)
+static void check_update(const moei_loops *loops, int n)
 {
-    int op;
+    const moei_rule sgd = {0, (moe_real)0.5, (moe_real)0.1, 0, (moe_real)0.01,
+                           1};
+    int moments;
 
-    for (op = MOEI_SGD; op <= MOEI_ADAM; op++) {
-        update(0, op, n);
-        keep_plain(0, n);
-        update(set, op, n);
+    for (moments = 0; moments <= 2; moments++) {
+        update(moei_sets[0], moments, n, plain);
+        update(loops, moments, n, C);
         CHECK(agree(n));
     }
     C[0] = 2;                               /* 2 - .1 (.5 * 3 + .01 * 2) */
-    S[0] = 3;
-    {
-        moei_rule sgd = {MOEI_SGD, (moe_real)0.5, (moe_real)0.1, 0,
-                         (moe_real)0.01, 1};
-        moei_set[set]->update(1, C, S, NULL, NULL, &sgd);
-    }
+    A[0] = 3;
+    loops->update(&sgd, 1, C, A, NULL, NULL);
     CHECK(is_about(C[0], (moe_real)1.848));
 }
 
-static void check_kernels(void)
+static void check_loops(void)
 {
-    static const unsigned char shape[][3] = {
-        {1, 5, 33}, {7, 3, 18}, {17, 9, 5}, {2, 20, 1}, {1, 18, 20}, {9, 1, 40}
+    static const unsigned char shape[][3] = {           /* N, in, out */
+        {1, 5, 33}, {1, 20, 7}, {16, 9, 5}, {32, 3, 5}, {16, 18, 9}, {16, 2, 20}
     };
     int set, i;
 
     for (set = 0; set < moei_count_sets(); set++)
         for (i = 0; i < 6; i++) {
-            int m = shape[i][0], k = shape[i][1], n = shape[i][2];
+            const moei_loops *loops = moei_sets[set];
+            int N = loops->bits > 1 ? shape[i][0] : 1;
+            int in = shape[i][1], out = shape[i][2];
 
-            check_product(set, m, k, n);
-            check_reduce(set, m, k, i & 1);
-            check_map(set, m, n, i & 1);
-            check_softmax(set, m, n, i & 1);
-            check_update(set, m * n);
+            random_state = (uint32_t)i;
+            check_forward(loops, N, in, out);
+            check_backward(loops, N, in, out);
+            check_outer(loops, in, out);
+            check_apply(loops, in * out);
+            check_softmax(loops, N, out);
+            check_update(loops, in * out);
         }
 }
 
@@ -387,11 +376,11 @@ static const problem problems[] = {
 };
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
-static moe_config config_of(const problem *p, int rows)
+static moe_config config_of(const problem *p, int block)
 {
     moe_config config;
 
-    moei_wipe(&config, sizeof config);
+    moei_zero_bytes(&config, sizeof config);
     config.inputs = INPUTS;
     config.outputs = OUTPUTS;
     config.experts = p->experts;
@@ -401,8 +390,8 @@ static moe_config config_of(const problem *p, int rows)
     config.activation = (moe_activation)p->activation;
     config.output = (moe_output)p->output;
     config.loss = (moe_loss)p->loss;
-    config.balance = p->more && p->top_k ? (moe_real)0.1 : 0;
-    config.rows = rows;
+    config.balance_loss = p->more && p->top_k ? (moe_real)0.1 : 0;
+    config.block = block;
     config.seed = 7;
     return config;
 }
@@ -413,7 +402,7 @@ static moe_data cases(int n)
     moe_data data;
     int i;
 
-    moei_wipe(&data, sizeof data);
+    moei_zero_bytes(&data, sizeof data);
     fill(x, n * INPUTS);
     for (i = 0; i < n; i++) {
         d[OUTPUTS * i] = uniform() < 0 ? (moe_real)0.25 : 1;
@@ -444,26 +433,62 @@ static void check_gradient(const problem *p, int output, int loss)
     config.output = (moe_output)output;
     config.loss = (moe_loss)loss;
     config.activation = MOE_ACT_TANH;
-    config.use = MOE_USE_LEARN;
-    config.balance = 0;
+    config.mode = MOE_MODE_GRADIENT;
+    config.balance_loss = 0;
     if (!open_in_room(&m, &config))
         return;
     random_state = 3;
     data = cases(7);
-    fill(m.own, (int)m.trained_count);
+    fill(m.weights, (int)m.trained_count);
     for (i = 0; i < m.trained_count; i += 7) {
-        moei_clear(m.grads, m.trained_count);
+        CHECK(moe_step(&m, NULL, 0) == MOE_OK);     /* grads = 0 */
         moe_gradient(&m, &data);
         claimed = m.grads[i];
-        m.own[i] += step;
+        m.weights[i] += step;
         up = moe_gradient(&m, &data);
-        m.own[i] -= 2 * step;
+        m.weights[i] -= 2 * step;
         down = moe_gradient(&m, &data);
-        m.own[i] += step;
+        m.weights[i] += step;
         most = size_of(claimed) > most ? size_of(claimed) : most;
         CHECK(near((up - down) / (2 * step), claimed, (moe_real)2e-3));
     }
     CHECK(most > (moe_real)0.05);
+}
+
+/* Learning one case is a step of its gradient. */
+static void check_learning(const problem *p)
+{
+    moe_config config = config_of(p, 1);
+    moe_real *const stepped = room + ROOM - PART;
+    moe_training t;
+    moe_data data;
+    size_t i, right = 0;
+    int learns;
+    moe m;
+
+    moei_zero_bytes(&t, sizeof t);
+    t.optimizer = MOE_SGD;
+    t.rate = (moe_real)0.125;
+    config.balance_loss = 0;
+    for (learns = 0; learns <= 1; learns++) {
+        config.mode = learns ? MOE_MODE_LEARN : MOE_MODE_GRADIENT;
+        if (!open_in_room(&m, &config))
+            return;
+        random_state = 5;
+        data = cases(1);
+        fill(m.weights, (int)m.trained_count);
+        if (learns) {
+            CHECK(moe_learn(&m, &data, &t) == 0);
+        } else {
+            moe_gradient(&m, &data);
+            CHECK(moe_step(&m, &t, 1) == MOE_OK);
+            CHECK(moe_bytes(&config) <= (ROOM - PART) * sizeof(moe_real));
+            moei_copy(stepped, m.weights, m.trained_count);
+        }
+    }
+    for (i = 0; i < m.trained_count; i++)
+        right += (size_t)near(m.weights[i], stepped[i], (moe_real)2e-6);
+    CHECK(right == m.trained_count);
 }
 
 /* Two laws, one on each side of x_0 = 0, learnt by moe_train. */
@@ -486,7 +511,7 @@ static void check_training(moe_real *error, moe_real *predicted)
         d[2 * i] = x[3 * i] < 0 ? x[3 * i + 1] : -x[3 * i + 1];
         d[2 * i + 1] = x[3 * i] + 2;
     }
-    moei_wipe(&training, sizeof training);
+    moei_zero_bytes(&training, sizeof training);
     training.epochs = 60;
     training.batch = 5;
     CHECK(moe_train(&m, &data, NULL, &training, &report) == MOE_OK);
@@ -512,7 +537,7 @@ static void check_refusals(void)
 #endif
     CHECK(moe_open(&m, &config, room, bytes - 1) == MOE_ERR_MEMORY);
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_ERR_MEMORY);
-    CHECK(m.why != NULL && m.params == NULL);
+    CHECK(m.error != NULL && m.params == NULL);
     for (by = 1; by < 4; by++) {
         unsigned char *off = (unsigned char *)room + by;
 
@@ -523,7 +548,7 @@ static void check_refusals(void)
     config.experts = 0;
     CHECK(moe_open(&m, &config, room, bytes) == MOE_ERR_CONFIG);
     CHECK(moe_bytes(&config) == 0);
-    config.rows = 1;
+    config.block = 1;
     config.hidden[0] = 0;
     config.inputs = config.outputs = sizeof bytes < 4 ? 256 : 32767;
     for (by = 1; by < 20; by++) {           /* nothing wraps round */
@@ -595,11 +620,12 @@ static uint64_t hash_of(uint64_t hash, const moe_real *values, size_t count)
     return hash;
 }
 
-/* 50 steps of ever other numbers of cases, then 250 predictions. */
-static uint64_t hash_of_model(const problem *p, int rows, int simd,
+/* 50 steps of ever other numbers of cases, 20 cases learnt one by one, then 250
+   predictions. */
+static uint64_t hash_of_model(const problem *p, int block, int simd,
                               uint64_t hash)
 {
-    moe_config config = config_of(p, rows);
+    moe_config config = config_of(p, block);
     moe_training t;
     moe_data data;
     moe_real y[10 * OUTPUTS];
@@ -609,7 +635,7 @@ static uint64_t hash_of_model(const problem *p, int rows, int simd,
     config.simd = simd;
     if (!open_in_room(&m, &config))
         return 0;
-    moei_wipe(&t, sizeof t);
+    moei_zero_bytes(&t, sizeof t);
     t.optimizer = (moe_optimizer)p->optimizer;
     t.momentum = p->more && t.optimizer == MOE_SGD ? (moe_real)0.7 : 0;
     t.weight_decay = p->more ? (moe_real)0.01 : 0;
@@ -617,13 +643,15 @@ static uint64_t hash_of_model(const problem *p, int rows, int simd,
     t.balance_rate = p->more && p->top_k ? (moe_real)0.01 : 0;
     random_state = 1991;
     data = cases(CASES);
-    CHECK(moe_measure(&m, &data) == MOE_OK);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     for (i = 0; i < 50; i++) {
         data = cases(1 + i % 7);
         moe_gradient(&m, &data);
         CHECK(moe_step(&m, &t, 1 / (moe_real)data.n) == MOE_OK);
     }
-    hash = hash_of(hash, m.own, m.value_count);
+    data = cases(CASES);
+    CHECK(moe_learn(&m, &data, &t) == 0);
+    hash = hash_of(hash, m.weights, m.param_count);
     for (i = 0; i < 25; i++) {
         fill(x, 10 * INPUTS);
         moe_predict(&m, x, 10, y);
@@ -632,16 +660,16 @@ static uint64_t hash_of_model(const problem *p, int rows, int simd,
     return hash;
 }
 
-/* Every set of kernels and every number of rows must give it. */
+/* Every set of loops and every block must give it. */
 static void hash_all(void)
 {
     uint64_t hash = 0xcbf29ce484222325u, next;
     int i, set;
 
     for (i = 0; i < PROBLEMS; i++) {
-        next = hash_of_model(&problems[i], 10, 1, hash);
+        next = hash_of_model(&problems[i], 1, 1, hash);
         for (set = 1; set < moei_count_sets(); set++)
-            CHECK(hash_of_model(&problems[i], 4, moei_set[set]->bits, hash)
+            CHECK(hash_of_model(&problems[i], 4, moei_sets[set]->bits, hash)
                   == next);
         hash = next;
     }
@@ -659,10 +687,12 @@ int main(void)
     int output, loss;
 
     check_numbers();
-    check_kernels();
+    check_loops();
     for (output = MOE_OUT_LINEAR; output <= MOE_OUT_SOFTMAX; output++)
         for (loss = MOE_LOSS_MIXTURE; loss <= MOE_LOSS_BLEND; loss++)
             check_gradient(&problems[output], output, loss);
+    for (output = 0; output < PROBLEMS; output++)
+        check_learning(&problems[output]);
     check_training(&error, &predicted);
     check_refusals();
     check_flush();

@@ -21,10 +21,10 @@ int NAME(void)
     moe_config config;
     moe m;
 
-    moei_wipe(&config, sizeof config);
+    moei_zero_bytes(&config, sizeof config);
     config.inputs = config.outputs = 1;
     config.experts = 2;
-    config.rows = 1;
+    config.block = 1;
     if (moe_attach(&m, &config, weights, memory, sizeof memory) != MOE_OK)
         return 0;
     moe_predict(&m, x, 1, y);

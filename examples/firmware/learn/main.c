@@ -3,7 +3,7 @@
 
    A motor's friction depends on which way it turns, and grows with wear.  The
    device predicts the torque for a speed and a load, sees what was needed, and
-   takes one step; two experts find the two directions. */
+   learns the case; two experts find the two directions. */
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #define MOE_NO_MALLOC
@@ -13,7 +13,7 @@
 #include "../board.h"
 
 enum { WINDOW = 2000, WINDOWS = 6, WORN = 3 };
-static float memory[118];       /* moe_bytes says how much is needed */
+static float memory[MOE_LEARN_BYTES(2, 1, 2, 2, 0) / sizeof(float)];
 static moe m;
 
 static float uniform(void)
@@ -40,9 +40,9 @@ static int start(void)
     config.inputs = 2;
     config.outputs = 1;
     config.experts = 2;
-    config.rows = 1;
+    config.block = 1;
     config.sigma = 0.3f;
-    config.use = MOE_USE_LEARN;         /* no moments, no second copy */
+    config.mode = MOE_MODE_LEARN;       /* no gradients, no moments */
     print("bytes ");
     print_number((long)moe_bytes(&config));
     print("\n");
@@ -59,9 +59,8 @@ static float live(const moe_training *sgd, int worn)
     x[1] = uniform();
     d[0] = torque(x, worn);
     moe_predict(&m, x, 1, y);
-    moe_gradient(&m, &one);
-    if (moe_step(&m, sgd, 1) != MOE_OK)
-        print(m.why);
+    if (moe_learn(&m, &one, sgd) != 0)
+        print("left out\n");
     return (y[0] - d[0]) * (y[0] - d[0]);
 }
 
@@ -72,10 +71,9 @@ int main(void)
     float error = 0;
     int w, n;
 
-    sgd.optimizer = MOE_SGD;
     sgd.rate = 0.05f;
     if (!start()) {
-        print(m.why);
+        print(m.error);
         return 1;
     }
     for (w = 0; w < WINDOWS; w++) {

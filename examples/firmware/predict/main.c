@@ -32,7 +32,7 @@ int main(void)
     wrong += !refused(&config);
     if (moe_attach(&m, &config, model, memory, WORK * sizeof(float))
         != MOE_OK) {
-        print(m.why);
+        print(m.error);
         return 1;
     }
     for (i = 0; i < CHECKS; i++) {

@@ -12,5 +12,5 @@ static void network(moe_config *config)
     config->hidden[0] = 6;
     config->activation = MOE_ACT_TANH;
     config->loss = MOE_LOSS_BLEND;
-    config->rows = 1;           /* work memory for one case at a time */
+    config->block = 1;           /* work memory for one case at a time */
 }

@@ -50,7 +50,7 @@ int main(void)
     training.epochs = 300;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
         moe_train(&m, &data, NULL, &training, &report) != MOE_OK) {
-        fprintf(stderr, "%s\n", m.why);
+        fprintf(stderr, "%s\n", m.error);
         return 1;
     }
     fprintf(stderr, "trained: error %.4f\n",
@@ -59,7 +59,7 @@ int main(void)
     printf("/* written by train.c */\n");
     printf("enum { WORK = %lu, CHECKS = %d };\n",
            (unsigned long)(moe_work_bytes(&config) / sizeof(float)), CHECKS);
-    write_reals("model", m.params, m.value_count);
+    write_reals("model", m.params, m.param_count);
     write_reals("case_x", x, 2 * CHECKS);
     write_reals("case_y", y, CHECKS);
     moe_close(&m);
