@@ -628,7 +628,7 @@ static uint64_t hash_of_model(const problem *p, int block, int simd,
     moe_config config = config_of(p, block);
     moe_training t;
     moe_data data;
-    moe_real y[10 * OUTPUTS];
+    moe_real y[10 * OUTPUTS] = {0};     /* MSan cannot see masked stores */
     int i;
     moe m;
 
