@@ -4020,7 +4020,7 @@ static void moei_expect(moei_file *t, int mark)
 }
 
 /* A character of UTF-8 whose first byte c is 128 or more. */
-static int moei_utf8(moei_file *t, int c)
+static int32_t moei_utf8(moei_file *t, int c)
 {
     int i, more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3, bad = c < 0xc2 || c > 0xf4;
     int32_t value = c & 0x3f >> more;
@@ -4033,14 +4033,15 @@ static int moei_utf8(moei_file *t, int c)
     if (bad || (more > 1 && value < (more > 2 ? 0x10000 : 0x800))
         || value > 0x10ffff || value >> 11 == 0xd800 >> 11)
         moei_fail(t, MOEI_NOT_JSON);
-    return (int)value;
+    return value;
 }
 
 /* What stands behind a backslash. */
-static int moei_escape(moei_file *t)
+static int32_t moei_escape(moei_file *t)
 {
     static const char escape[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
-    int i, value = 0, c = moei_byte(t);
+    int32_t value = 0;
+    int i, c = moei_byte(t);
 
     for (i = 0; escape[i] != 0; i++)
         if (c == escape[i])
@@ -4058,15 +4059,15 @@ static int moei_escape(moei_file *t)
 static void moei_read_string(moei_file *t, char *to)
 {
     size_t n = 0;
-    int c;
+    int32_t c;
 
     moei_expect(t, '"');
     t->hash = t->key;
     while (t->fault == NULL && (c = moei_byte(t)) != '"') {
         if (c < ' ')
             moei_fail(t, MOEI_NOT_JSON);
-        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_utf8(t, c);
-        t->hash = moei_mix(t->hash + (unsigned)c);
+        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_utf8(t, (int)c);
+        t->hash = moei_mix(t->hash + (uint32_t)c);
         to[n < sizeof t->text - 1 ? n++ : 0] = (char)(c < 127 ? c : '?');
         to[0] = (char)(c == 0 || n == sizeof t->text - 1 ? '?' : to[0]);
     }
