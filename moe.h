@@ -99,12 +99,12 @@
 
    Modes (config.mode).  Each can do what those above it can, and needs memory:
    so many bytes for 4 experts of 16-32-4 and block 1.
-     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,664
-     MOE_MODE_LEARN     moe_learn: the way back of one case            12,724
+     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,584
+     MOE_MODE_LEARN     moe_learn: the way back of one case            12,612
      MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
-                        moe_evaluate: a gradient                       24,056
+                        moe_evaluate: a gradient                       24,036
      MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
-                        moments and the best weights                   57,468
+                        moments and the best weights                   57,448
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
@@ -357,6 +357,7 @@ typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
 typedef struct moei_net {
     int16_t copies, layers, first;           /* first: its column of x       */
     int16_t width[MOE_MAX_HIDDEN + 2];       /* of x, of each layer's y      */
+    int32_t hidden;                          /* units of all hidden layers   */
     size_t at;                               /* of its first parameter       */
 } moei_net;
 
@@ -395,7 +396,7 @@ typedef struct moe {
     int8_t best_learnt;          /* 0: best weights are those before training*/
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
     int8_t set;                  /* of loops, by instruction set             */
-    int16_t thread_count;
+    int16_t thread_count, widest;            /* the widest layer             */
     moei_net expert, gate;
     int n, N, first;             /* cases at hand, the width of their arrays,
                                     where they begin in the block            */
@@ -406,7 +407,6 @@ typedef struct moe {
     moe_real *prop, *log_p, *error_of, *post;   /* (K,P)  p, log p, e, h     */
     moe_real *out, *log_o, *log_y;              /* of all runs; (2,O,P)      */
     moe_real *acts, *gate_acts;  /* of hidden layers, kept to learn          */
-    size_t act_features, gate_features;         /* numbers of a case there   */
     moe_real *scratch;           /* of each thread                           */
     size_t act_size, scratch_size;
     moe_real *run_list, *order;  /* whole numbers: of sorted cases; (B) of a
@@ -494,17 +494,17 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
      MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN */
 #define MOE_WORK_BYTES(I, O, E, K, hidden)                                   \
-    ((size_t)((hidden) + (I) + (O) + (E) + 2 * (K) + 2 * (O) * (K)           \
-              + ((E) > 1 ? (O) : 0) + ((K) < (E) ? 2 * (E) : 0))             \
-     * sizeof(moe_real))
+    ((size_t)((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
+              + ((K) < (E) ? 2 * (E) : 0)) * sizeof(moe_real))
 #define MOE_PREDICT_BYTES(I, O, E, K, hidden)                                \
     ((size_t)MOE_PARAM_LINES(I, O, E, hidden) * sizeof(moe_real)             \
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
      + (size_t)((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
-                + 3 * (K) + 1 + 2 * (O) + (K) * (hidden)                     \
-                + ((K) < (E) ? 3 * (E) : 0)) * sizeof(moe_real))
+                + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)            \
+                + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))                \
+     * sizeof(moe_real))
 #define MOE_PARAM_LINES(I, O, E, hidden)                                     \
     (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
                           : ((I) + 1) * (O))                                 \
@@ -1070,33 +1070,36 @@ static moe_layer moei_layer_of(const moei_net *net, int copy, int l)
 }
 
 /* A stack of layers: copies of it, side by side in params from *count on. */
-static MOEI_APART void moei_shape_net(moei_net *net, int copies,
+static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int copies,
                                       moe_span inputs, const int *hidden,
                                       int outputs, uint64_t *count)
 {
-    int l = 0, width;
+    int l = 0, width = inputs.count;
 
     net->copies = (int16_t)copies;
     net->first = (int16_t)inputs.first;
     net->at = (size_t)*count;
-    net->width[0] = (int16_t)inputs.count;
+    net->width[0] = (int16_t)width;
     do {
+        m->widest = (int16_t)moei_max(m->widest, width);
         width = l < MOE_MAX_HIDDEN ? hidden[l] : 0;
+        net->hidden += width;
         net->width[l + 1] = (int16_t)(width > 0 ? width : outputs);
         *count += (uint64_t)copies * moei_layer_size(net, l++);
     } while (width > 0);
+    m->widest = (int16_t)moei_max(m->widest, outputs);
     net->layers = (int16_t)l;
 }
 
-/* The shape of m; returns how many parameters, not cut to size_t. */
+/* The shape of m; config may be its own.  Returns how many parameters, not cut
+   to size_t. */
 MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
 {
-    const moe_config given = *config;       /* which may be m's own */
     moe_config *c = &m->config;
     uint64_t count = 0;
 
-    moei_zero_bytes(m, sizeof *m);
-    *c = given;
+    *c = *config;
+    moei_zero_bytes(c + 1, sizeof *m - sizeof *c);
     c->sigma = c->sigma > 0 ? c->sigma : 1;
     c->block = c->block > 0 ? c->block : 64;
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
@@ -1113,9 +1116,10 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
     m->activation = (int8_t)c->activation;
     m->output = (int8_t)c->output;
     m->set = (int8_t)moei_find_set(c->simd);
-    moei_shape_net(&m->expert, m->E, c->expert_inputs, c->hidden, m->O, &count);
+    moei_shape_net(m, &m->expert, m->E, c->expert_inputs, c->hidden, m->O,
+                   &count);
     if (m->E > 1) {
-        moei_shape_net(&m->gate, 1, c->gate_inputs, c->gate_hidden, m->E,
+        moei_shape_net(m, &m->gate, 1, c->gate_inputs, c->gate_hidden, m->E,
                        &count);
         count += (uint64_t)m->E;            /* gate.balance */
     }
@@ -1167,161 +1171,132 @@ static int moei_width(int n)
 }
 
 /* How often a hidden layer's width is kept: silu keeps a and y = f(a). */
-static int moei_kept(const moe *m)
+MOEI_INLINE size_t moei_kept(const moe *m)
 {
     return m->activation == MOE_ACT_SILU ? 2 : 1;
 }
 
-/* Numbers of a case in the layers of a net: what hidden ones keep, or dE/da of
-   all. */
-static int32_t moei_features(const moe *m, const moei_net *net, int deltas)
-{
-    const int32_t each = deltas ? 1 : moei_kept(m);
-    int32_t sum = 0;
-    int l;
-
-    for (l = 1; l < net->layers + deltas; l++)
-        sum += each * net->width[l];
-    return sum;
-}
-
-/* The widest layer, or `widest`. */
-static MOEI_APART int moei_widest(const moei_net *net, int widest)
-{
-    int l;
-
-    for (l = 0; l <= net->layers; l++)
-        widest = moei_max(widest, net->width[l]);
-    return widest;
-}
-
 /* Arrays are taken from memory one after the other; without any they are only
-   counted.  A whole number takes the place of a real. */
+   counted.  A whole number takes the place of a real.  No cases: NULL. */
 typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
 
-static moe_real *moei_take_all(moei_carver *from, uint64_t count)
+static MOEI_APART moe_real *moei_take(moei_carver *from, uint64_t features,
+                                      uint32_t cases)
 {
-    moe_real *at = from->memory ? from->memory + (size_t)from->used : NULL;
+    moe_real *at = from->memory && cases > 0 ? from->memory
+                                             + (size_t)from->used : NULL;
 
-    from->used += count;
+    from->used += features * cases;
     return at;
-}
-
-static moe_real *moei_take(moei_carver *from, int32_t features, uint32_t cases)
-{
-    return moei_take_all(from, (uint64_t)features * cases);
 }
 
 /* What one run after the other uses, each thread its own: dE/da when learning,
    hidden layers when predicting, room for transposing and for gathered rows.
    moe_learn has all of it for dE/da of one case. */
-static void moei_lay_out_scratch(moe *m, uint32_t P, int learn,
-                                 moei_carver *from)
+static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
 {
-    const size_t width = (size_t)(P < 64 ? P : 64);
-    const int32_t expert = moei_features(m, &m->expert, learn);
-    const int32_t gate = moei_features(m, &m->gate, learn);
-    const uint64_t one = learn ? (uint64_t)m->K * (uint64_t)expert
-                               + (uint64_t)gate : 0;
+    const size_t width = P < 64 ? P : 64, E = (size_t)m->E;
+    const size_t kept = learn ? 1 : moei_kept(m);
+    const size_t last = learn ? (size_t)m->O : 0, last_s = learn ? E : 0;
+    const size_t expert = kept * (size_t)m->expert.hidden + last;
+    const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s : 0;
+    const uint64_t one = learn ? (uint64_t)m->K * expert + gate : 0;
     uint64_t all;
 
     m->thread_count = (int16_t)(P == 1 ? 1 : moei_min(m->E, 8));
-    m->act_size = m->scratch_size
-                = width * (size_t)(expert > gate ? expert : gate);
+    m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
-        m->scratch_size += width
-            * moei_count(moei_widest(&m->gate, moei_widest(&m->expert, 0)));
+        m->scratch_size += width * (size_t)m->widest;
     if (P > 1 && (m->K < m->E || m->expert.width[0] < m->I
                   || (m->E > 1 && m->gate.width[0] < m->I)))
-        m->scratch_size += width * (moei_count(m->I) + moei_count(m->O)
-                                    + moei_count(m->E));
+        m->scratch_size += width * ((size_t)m->I + (size_t)m->O + E);
     all = (uint64_t)m->thread_count * m->scratch_size;
-    m->scratch = moei_take_all(from, all > one ? all : one);
-}
-
-static void moei_lay_out_learning(moe *m, uint32_t P, uint32_t runs,
-                                  moei_carver *from)
-{
-    const uint32_t B = (uint32_t)m->B;
-    const int sparse = m->K < m->E, softmax = m->output == MOE_OUT_SOFTMAX;
-
-    m->log_p = moei_take(from, m->K, P);
-    m->error_of = moei_take(from, m->K, P);
-    m->post = moei_take(from, m->K, P);
-    m->loss = moei_take(from, 1, P);
-    m->d = moei_take(from, m->O, P);
-    m->acts = moei_take(from, (int32_t)m->act_features, runs);
-    m->gate_acts = moei_take(from, (int32_t)m->gate_features, P);
-    m->h = sparse || P > 1 ? moei_take(from, m->E, B) : m->post;
-    if (sparse)
-        m->share = moei_take(from, m->E, 2);
-    m->log_y = moei_take(from, m->O, softmax ? 2 * P : P);
-    if (softmax)
-        m->log_o = moei_take(from, m->O, runs);
-    if (m->mode <= MOE_MODE_GRADIENT)
-        m->sum = moei_take(from, 8 * (int32_t)m->E + 12, 1);
-    if (m->mode == MOE_MODE_TRAIN)
-        m->order = moei_take(from, 1, B);
+    return all > one ? all : one;
 }
 
 /* Everything about m that follows from a checked configuration, with weights
    of its own or without; returns how many reals of memory it takes.
-   P: cases of a block, padded   runs: columns of all runs */
+   P: cases of a block, padded   runs: columns of all runs
+   `apart`: public arrays are not the private ones, for these stand otherwise,
+   or moe_backward may follow.  Where moe_learn is all that learns, errors are
+   where dE/ds of its one case will be. */
 MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
                                        int weights, moe_real *memory)
 {
     moei_carver carver = {memory, 0}, *from = &carver;
     const uint64_t params = moei_shape(m, config);
-    const int learn = weights && MOEI_LEARNS && m->mode != MOE_MODE_PREDICT;
-    const uint32_t E = (uint32_t)m->E, K = (uint32_t)m->K, B = (uint32_t)m->B;
+    const int learn = weights && MOEI_LEARNS && m->mode < MOE_MODE_PREDICT;
+    const int grads = learn && m->mode <= MOE_MODE_GRADIENT;
+    const int train = learn && m->mode == MOE_MODE_TRAIN;
+    const int softmax = learn && m->output == MOE_OUT_SOFTMAX;
+    const uint32_t I = (uint32_t)m->I, O = (uint32_t)m->O, E = (uint32_t)m->E;
+    const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
-    const uint32_t runs = K * P
-        + (sparse && P > 1 ? 15 * (E < K * P ? E : K * P) : 0);
+    const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
+    const uint32_t runs = K * P + sorted * 15 * (E < K * P ? E : K * P);
+    const uint64_t hidden = moei_kept(m) * (uint64_t)m->expert.hidden;
+    const uint64_t scratch = moei_scratch_count(m, P, learn);
 
-    if (weights)
-        m->weights = moei_take_all(from, moei_lines(params));
-    else
+    if (!weights)
         m->mode = m->config.mode = MOE_MODE_PREDICT;
-    if (learn && m->mode <= MOE_MODE_GRADIENT)
-        m->grads = moei_take_all(from, moei_lines(m->trained_count));
-    if (learn && m->mode == MOE_MODE_TRAIN)
-        m->stored = moei_take_all(from, 3 * moei_lines(m->trained_count));
-    m->act_features = (size_t)moei_features(m, &m->expert, 0);
-    m->gate_features = (size_t)moei_features(m, &m->gate, 0);
-    moei_lay_out_scratch(m, P, learn, from);
-    m->x = moei_take(from, m->I, P);
-    m->logits = moei_take(from, m->E, P);
-    m->prop = moei_take(from, m->K, P);
-    m->out = moei_take(from, m->O, runs);
-    m->blend = E > 1 ? moei_take(from, m->O, P) : m->out;
-    m->s = sparse || P > 1 ? moei_take(from, m->E, B) : m->logits;
-    m->p = sparse || P > 1 ? moei_take(from, m->E, B) : m->prop;
-    m->o = moei_take(from, m->O, K * B);
-    m->y = moei_take(from, m->O, B);
-    m->selected = moei_whole(moei_take(from, m->K, B));
-    if (sparse && P > 1)
-        m->run_list = moei_take(from, 1,
-                                2 * K * B + 3 * (E + K * B / 64 + 2));
-    if (learn)
-        moei_lay_out_learning(m, P, runs, from);
+    m->weights = moei_take(from, moei_lines(params), weights ? 1 : 0);
+    m->grads = moei_take(from, moei_lines(m->trained_count), grads ? 1 : 0);
+    m->stored = moei_take(from, moei_lines(m->trained_count), train ? 3 : 0);
+    m->scratch = moei_take(from, scratch, 1);
+    m->x = moei_take(from, I, P);
+    m->logits = moei_take(from, E, P);
+    m->prop = moei_take(from, K, P);
+    m->out = moei_take(from, O, runs);
+    m->blend = E > 1 ? moei_take(from, O, P) : m->out;
+    m->s = apart ? moei_take(from, E, B) : m->logits;
+    m->p = apart ? moei_take(from, E, B) : m->prop;
+    m->o = grads || P > 1 ? moei_take(from, O, K * B) : m->out;
+    m->y = grads || P > 1 || E == 1 ? moei_take(from, O, B) : m->blend;
+    m->selected = moei_whole(moei_take(from, K, B));
+    m->run_list = moei_take(from, 2 * K * B + 3 * (E + K * B / 64 + 2), sorted);
+    if (!learn)
+        return carver.used;
+    m->log_p = moei_take(from, K, P);
+    m->error_of = grads || sparse || E == 1 ? moei_take(from, K, P)
+                : m->scratch + K * ((uint32_t)m->expert.hidden + O)
+                  + m->gate.hidden;
+    m->post = moei_take(from, K, P);
+    m->loss = moei_take(from, 1, P);
+    m->d = moei_take(from, O, P);
+    m->acts = moei_take(from, hidden, runs);
+    m->gate_acts = moei_take(from, moei_kept(m) * (size_t)m->gate.hidden, P);
+    m->h = apart ? moei_take(from, E, B) : m->post;
+    m->share = moei_take(from, E, 2 * sparse);
+    m->log_y = softmax ? moei_take(from, O, 2 * P)
+             : grads ? moei_take(from, O, P) : m->scratch;
+    m->log_o = moei_take(from, O, softmax ? runs : 0);
+    m->sum = moei_take(from, 8 * E + 12, grads ? 1 : 0);
+    m->order = moei_take(from, 1, train ? B : 0);
     return carver.used;
 }
 
-static uint64_t moei_need(const moe_config *config, int weights)
+/* What a configuration needs in bytes, laid out in m without memory. */
+static uint64_t moei_need(moe *m, const moe_config *config, int weights)
 {
-    moe m;
+    return moei_lay_out(m, config, weights, NULL) * sizeof(moe_real);
+}
 
-    return moei_lay_out(&m, config, weights, NULL) * sizeof(moe_real);
+/* Why m cannot be of this configuration, or NULL.  m may be changed. */
+static const char *moei_fault(moe *m, const moe_config *config)
+{
+    const char *fault = config == NULL ? MOEI_TEXT("config is NULL")
+                                       : moei_config_fault(config);
+
+    return fault ? fault : moei_need(m, config, 1) > PTRDIFF_MAX
+         ? MOEI_TEXT("this is more memory than the machine can address") : NULL;
 }
 
 MOE_DEF moe_status moe_check_config(const moe_config *config,
                                     const char **error)
 {
-    const char *fault = config == NULL ? MOEI_TEXT("config is NULL")
-                                       : moei_config_fault(config);
+    moe m;
+    const char *fault = moei_fault(&m, config);
 
-    if (fault == NULL && moei_need(config, 1) > PTRDIFF_MAX)
-        fault = MOEI_TEXT("this is more memory than the machine can address");
     if (error != NULL)
         *error = fault ? fault : MOEI_TEXT("ok");
     return config == NULL ? MOE_ERR_NULL : fault ? MOE_ERR_CONFIG : MOE_OK;
@@ -1329,12 +1304,16 @@ MOE_DEF moe_status moe_check_config(const moe_config *config,
 
 MOE_DEF size_t moe_bytes(const moe_config *config)
 {
-    return moe_check_config(config, NULL) ? 0 : (size_t)moei_need(config, 1);
+    moe m;
+
+    return moei_fault(&m, config) ? 0 : (size_t)moei_need(&m, config, 1);
 }
 
 MOE_DEF size_t moe_work_bytes(const moe_config *config)
 {
-    return moe_check_config(config, NULL) ? 0 : (size_t)moei_need(config, 0);
+    moe m;
+
+    return moei_fault(&m, config) ? 0 : (size_t)moei_need(&m, config, 0);
 }
 
 MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
@@ -1343,9 +1322,8 @@ MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
     const moei_net *net;
     moe m;
 
-    if (moe_check_config(config, NULL) != MOE_OK)
+    if (moei_fault(&m, config) != NULL)
         return none;
-    moei_shape(&m, config);
     net = expert == m.E ? &m.gate : &m.expert;
     expert = expert == m.E ? 0 : expert;
     return moei_outside(expert, 0, net->copies - 1)
@@ -1450,14 +1428,13 @@ enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
                                        int weights, void *memory, size_t bytes)
 {
-    const char *error;
-    const moe_status status = moe_check_config(config, &error);
+    const char *error = moei_fault(m, config);
     void *heap = NULL;
     size_t need, i, P;
 
-    if (status != MOE_OK)
-        return moei_closed(m, status, error);
-    need = (size_t)moei_lay_out(m, config, weights, NULL) * sizeof(moe_real);
+    if (error != NULL)
+        return moei_closed(m, config ? MOE_ERR_CONFIG : MOE_ERR_NULL, error);
+    need = (size_t)moei_need(m, &m->config, weights);
     if (MOEI_IN_ORDER && !moei_fp_is_reproducible(m))
         return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("subnormal numbers are "
                            "flushed to zero, or products fused with sums"));
@@ -1558,30 +1535,21 @@ MOE_DEF void moe_close(moe *m)
 /* ======================================================================== */
 /* 5  NETWORK                                                               */
 /* ======================================================================== */
-/* A stack of layers, there and back, for a run: n cases of one copy of it, in
-   arrays (features, N).  N is 1 for a few cases, which stand one after the
-   other; else n rounded up to 16, and lanes run over cases. */
+/* A run: n cases of one copy of a net, in arrays (features, N).  N is 1 for a
+   few cases, which stand one after the other; else n rounded up to 16, and
+   lanes run over cases.  Experts and gate, all cases or sorted ones, there and
+   back: all that is computed is computed of runs. */
 typedef struct moei_run {
+    const moei_net *net;
     int copy, n, N;
-    size_t column;               /* where it begins in arrays of all runs    */
+    int first;                   /* of the cases at hand, that it begins with */
     int slot, step;              /* its case c is at slot + c step of tables */
     const int32_t *rows, *slots; /* which cases it has, and their places in
                                     tables; NULL: all, as they stand         */
+    moe_real *scratch;           /* its thread's                             */
+    moe_real *act, *out;         /* hidden layers; the last one's a, then o  */
+    moe_real *delta;             /* dE/da of all layers                      */
 } moei_run;
-
-/* y of hidden layer l of a run, in the memory of its layers; silu keeps a just
-   before it. */
-static moe_real *moei_act(const moe *m, const moei_net *net,
-                          const moei_run *run, int l, moe_real *act)
-{
-    const size_t columns = (size_t)(run->N > 1 ? run->N : run->n);
-    const size_t kept = (size_t)moei_kept(m) * columns;
-    int i;
-
-    for (i = 1; i <= l; i++)
-        act += kept * moei_count(net->width[i]);
-    return act + (kept - columns) * moei_count(net->width[l + 1]);
-}
 
 /* Numbers in an array of a run. */
 MOEI_INLINE int moei_size(const moei_run *run, int features)
@@ -1589,119 +1557,136 @@ MOEI_INLINE int moei_size(const moei_run *run, int features)
     return features * (run->N > 1 ? run->N : run->n);
 }
 
-/* a = W' x + b,  y = f(a),  layer by layer;  the last a goes to out.
-   x (in,N)   W (in,out)   b (out)   a, y (out,N)   act: of hidden layers */
-static void moei_net_forward(const moe *m, const moei_net *net,
-                             const moei_run *run, const moe_real *x,
-                             moe_real *act, moe_real *out)
+/* a = W' x + b,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
+   layers y stays in act, silu's a before it.
+   x (in,N)   W (in,out)   b (out)   a, y (out,N) */
+static void moei_net_forward(const moe *m, const moei_run *run,
+                             const moe_real *x)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const int last = net->layers - 1, f = (int)m->activation;
-    int l;
+    const moei_net *net = run->net;
+    const size_t copies = (size_t)net->copies, copy = (size_t)run->copy;
+    const int last = net->layers - 1, f = m->activation;
+    const moe_real *b = m->params + net->at, *W;
+    moe_real *y = run->act;
+    int l, in, out, size;
 
-    for (l = 0; l <= last; l++) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
-        const int size = moei_size(run, at.out);
-        moe_real *y = l < last ? moei_act(m, net, run, l, act) : out, *a = y;
-
-        if (l < last && f == MOE_ACT_SILU)
-            a -= size;
-        loops->forward(run->n, run->N, at.in, at.out, x, m->params + at.bias,
-                       m->params + at.weight, l < last && f == MOE_ACT_RELU, a);
-        if (a != y)
-            moei_copy(y, a, (size_t)size);
-        if (l < last && f != MOE_ACT_RELU)
+    for (l = 0; l < last; l++, x = y, y += size) {
+        in = net->width[l], out = net->width[l + 1];
+        size = moei_size(run, out);
+        W = b + copies * (size_t)out;
+        loops->forward(run->n, run->N, in, out, x, b + copy * (size_t)out,
+                       W + copy * (size_t)in * (size_t)out, f == MOE_ACT_RELU,
+                       y);
+        if (f == MOE_ACT_SILU)
+            moei_copy(y + size, y, (size_t)size), y += size;
+        if (f != MOE_ACT_RELU)
             loops->apply(f, size, y);
-        x = y;
+        b = W + copies * (size_t)in * (size_t)out;
     }
+    in = net->width[l], out = net->width[l + 1];
+    W = b + copies * (size_t)out + copy * (size_t)in * (size_t)out;
+    loops->forward(run->n, run->N, in, out, x, b + copy * (size_t)out, W, 0,
+                   run->out);
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* dE/da of layer l of a run. */
-static moe_real *moei_delta(const moei_net *net, const moei_run *run, int l,
-                            moe_real *delta)
-{
-    const size_t columns = (size_t)(run->N > 1 ? run->N : run->n);
-    int i;
+/* Layer l of a run for the way back: x, what its slope is read off (y, or a of
+   silu), dE/da, and where it is in params. */
+typedef struct moei_stage {
+    int in, out, size;           /* of x, of y; numbers of x                 */
+    size_t bias, weight;
+    const moe_real *x, *seen;    /* x and f'(x) of the layer before          */
+    moe_real *delta, *dE_dx;     /* dE/da, and dE/da of the layer before     */
+} moei_stage;
 
-    for (i = 1; i <= l; i++)
-        delta += columns * moei_count(net->width[i]);
-    return delta;
+static moei_stage moei_stage_of(const moe *m, const moei_run *run,
+                                const moe_real *x, int l)
+{
+    const moei_net *net = run->net;
+    const moe_layer at = moei_layer_of(net, run->copy, l);
+    moei_stage stage = {at.in, at.out, moei_size(run, at.in), at.bias,
+                        at.weight, x, NULL, run->delta, NULL};
+    const moe_real *act = run->act;
+    int i, size;
+
+    for (i = 1; i <= l; i++) {
+        size = moei_size(run, net->width[i]);
+        stage.seen = act;
+        act += moei_kept(m) * (size_t)size;
+        stage.x = act - size;
+        stage.dE_dx = stage.delta;
+        stage.delta += size;
+    }
+    return stage;
+}
+
+/* The last layer's dE/da, where it goes. */
+static moe_real *moei_last_delta(const moei_run *run)
+{
+    return run->delta + moei_size(run, 1) * (ptrdiff_t)run->net->hidden;
 }
 
 /* The way back: dE/dx = W dE/da, and dE/da of the layer before is dE/dx f'(a).
    The last layer's dE/da is there already. */
-static void moei_net_backward(const moe *m, const moei_net *net,
-                              const moei_run *run, moe_real *act,
-                              moe_real *delta)
+static void moei_net_backward(const moe *m, const moei_run *run)
 {
     const moei_loops *loops = moei_loops_of(m);
     int l;
 
-    for (l = net->layers - 1; l > 0; l--) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
-        const int size = moei_size(run, at.in);
-        const moe_real *y = moei_act(m, net, run, l - 1, act);
-        moe_real *dE_dx = moei_delta(net, run, l - 1, delta);
+    for (l = run->net->layers - 1; l > 0; l--) {
+        const moei_stage at = moei_stage_of(m, run, NULL, l);
 
-        loops->inputs(run->n, run->N, at.in, at.out,
-                      moei_delta(net, run, l, delta), m->params + at.weight,
-                      dE_dx);
-        loops->slope((int)m->activation, size,
-                     m->activation == MOE_ACT_SILU ? y - size : y, dE_dx);
+        loops->inputs(run->n, run->N, at.in, at.out, at.delta,
+                      m->params + at.weight, at.dE_dx);
+        loops->slope(m->activation, at.size, at.seen, at.dE_dx);
     }
 }
 
 /* dE/dW += x dE/da',  dE/db += dE/da summed over cases */
-static void moei_net_gradient(const moe *m, const moei_net *net,
-                              const moei_run *run, const moe_real *x,
-                              moe_real *act, moe_real *delta, moe_real *room)
+static void moei_net_gradient(const moe *m, const moei_run *run,
+                              const moe_real *x)
 {
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
+    for (l = 0; l < run->net->layers; l++) {
+        const moei_stage at = moei_stage_of(m, run, x, l);
 
-        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
-        moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, x,
-                                  moei_delta(net, run, l, delta), 1,
-                                  m->grads + at.bias, m->grads + at.weight,
-                                  room);
+        moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, at.x, at.delta,
+                                  1, m->grads + at.bias, m->grads + at.weight,
+                                  run->scratch + m->act_size);
     }
 }
 
 /* The same of one case, times step, straight into the weights. */
-static void moei_net_descend(const moe *m, const moei_net *net,
-                             const moei_run *run, const moe_real *x,
-                             moe_real *act, moe_real *delta, moe_real step)
+static void moei_net_descend(const moe *m, const moei_run *run,
+                             const moe_real *x, moe_real step)
 {
     const moei_loops *loops = moei_loops_of(m);
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
-        const moe_real *dE_da = moei_delta(net, run, l, delta);
+    for (l = 0; l < run->net->layers; l++) {
+        const moei_stage at = moei_stage_of(m, run, x, l);
 
-        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
-        loops->outer(1, at.out, NULL, dE_da, step, 1, m->weights + at.bias);
-        loops->outer(at.in, at.out, x, dE_da, step, 1, m->weights + at.weight);
+        loops->outer(1, at.out, NULL, at.delta, step, 1, m->weights + at.bias);
+        loops->outer(at.in, at.out, at.x, at.delta, step, 1,
+                     m->weights + at.weight);
     }
 }
 
 /* |dE/dparams|^2 of one case: the sum of (|x|^2 + 1) |dE/da|^2 over layers. */
-static moe_real moei_net_square(const moe *m, const moei_net *net,
-                                const moei_run *run, const moe_real *x,
-                                moe_real *act, moe_real *delta)
+static moe_real moei_net_square(const moe *m, const moei_run *run,
+                                const moe_real *x)
 {
+    const moei_loops *loops = moei_loops_of(m);
     moe_real sum = 0, of_x, of_delta;
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        const moe_real *dE_da = moei_delta(net, run, l, delta);
+    for (l = 0; l < run->net->layers; l++) {
+        const moei_stage at = moei_stage_of(m, run, x, l);
 
-        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
-        moei_loops_of(m)->dot(1, 1, net->width[l], x, x, &of_x);
-        moei_loops_of(m)->dot(1, 1, net->width[l + 1], dE_da, dE_da, &of_delta);
+        loops->dot(1, 1, at.in, at.x, at.x, &of_x);
+        loops->dot(1, 1, at.out, at.delta, at.delta, &of_delta);
         sum += (of_x + 1) * of_delta;
     }
     return sum;
@@ -1709,6 +1694,27 @@ static moe_real moei_net_square(const moe *m, const moei_net *net,
 #endif
 
 /* ------------------------------------------------------------- the runs */
+MOEI_INLINE int moei_is_dense(const moe *m)
+{
+    return m->K == m->E;
+}
+
+/* n cases are at hand, as many of `most` as the arrays hold, from case `first`
+   of the block on.  N: of a dense mixture arrays stand as in its experts' runs;
+   in a sparse one they stand case by case, N = 1. */
+static void moei_begin(moe *m, int first, int most)
+{
+    const int panel = moei_loops_of(m)->bits == 1 ? 1 : MOEI_PANEL;
+
+    m->first = first;
+    m->n = moei_min(most, m->B);
+    m->N = 1;
+    if (m->K == m->E || panel == 1) {
+        m->n = moei_min(m->n, panel);
+        m->N = moei_width(m->n);
+    }
+}
+
 /* A block array of F features where the cases at hand begin. */
 MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
 {
@@ -1722,11 +1728,6 @@ MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
                  : (size_t)c * (size_t)F + (size_t)k;
 }
 
-static int moei_is_dense(const moe *m)
-{
-    return m->K == m->E;
-}
-
 /* Behind the runs: the cases of all pairs, sorted by expert; their slots. */
 static int32_t *moei_rows_of(const moe *m, int slots)
 {
@@ -1738,27 +1739,53 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 
 /* Run r of the cases at hand: of expert r, if all have all cases; of choice r
    of one case; or of an expert and its cases, sorted. */
-static moei_run moei_run_of(const moe *m, int r)
+static moei_run moei_run_of(const moe *m, int r, int thread)
 {
-    moei_run run = {r, m->n, moei_width(m->n), 0, r, m->K, NULL, NULL};
+    const size_t hidden = (size_t)m->expert.hidden;
+    size_t column = (size_t)m->first * (size_t)m->K;
+    moei_run run = {&m->expert, r, m->n, m->N, 0, r, m->K, NULL, NULL, NULL,
+                    NULL, NULL, NULL};
 
-    if (MOEI_PANEL > 1 && !moei_is_dense(m) && m->n > 1) {
+    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
         run.N = moei_width(run.n);
-        run.column = (size_t)at[2];
         run.rows = moei_rows_of(m, 0) + at[1];
         run.slots = moei_rows_of(m, 1) + at[1];
-        return run;
+        column += (size_t)at[2];
+    } else {
+        column += (size_t)moei_size(&run, r);
+        if (m->K < m->E)
+            run.copy = (int)m->selected[m->first * m->K + r];
+        if (run.N > 1) {
+            run.slot = r * run.N;
+            run.step = 1;
+        }
     }
-    if (!moei_is_dense(m))
-        run.copy = (int)moei_selected(m)[r];
-    run.column = (size_t)moei_size(&run, r);
-    if (run.N > 1) {
-        run.slot = r * run.N;
-        run.step = 1;
-    }
+    run.scratch = m->scratch + (size_t)thread * m->scratch_size;
+    run.act = m->acts ? m->acts + column * hidden * moei_kept(m) : run.scratch;
+    run.out = m->out + column * (size_t)m->O;
+    run.delta = m->n > 1 ? run.scratch
+              : m->scratch + (size_t)r * (hidden + (size_t)m->O);
+    return run;
+}
+
+/* The gate's run from case `first` of those at hand on: a panel of them, which
+   is all of a dense mixture. */
+static moei_run moei_gate_run(const moe *m, int first)
+{
+    const size_t at = (size_t)m->first + (size_t)first;
+    const size_t hidden = (size_t)m->gate.hidden;
+    const int n = moei_min(m->n - first, MOEI_PANEL);
+    moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0, NULL, NULL,
+                    m->scratch, m->scratch, NULL, m->scratch};
+
+    if (m->gate_acts != NULL)
+        run.act = m->gate_acts + at * hidden * moei_kept(m);
+    run.out = m->logits + at * (size_t)m->E;
+    if (m->n == 1)                          /* behind those of the experts */
+        run.delta += (size_t)m->K * (size_t)(m->expert.hidden + m->O);
     return run;
 }
 
@@ -1772,56 +1799,53 @@ MOEI_INLINE size_t moei_slot(const moei_run *run, int c)
 
 MOEI_INLINE int moei_row(const moei_run *run, int c)
 {
-    return MOEI_PANEL > 1 && run->rows ? (int)run->rows[c] : c;
+    return MOEI_PANEL > 1 && run->rows ? (int)run->rows[c] : run->first + c;
 }
 
-/* A thread's memory: hidden layers or dE/da; then room for a transposed array;
-   then what was gathered, after so many features. */
-static moe_real *moei_scratch(const moe *m, int thread)
+/* A thread's room to transpose in, behind hidden layers or dE/da; behind it
+   what was gathered, after so many features. */
+static moe_real *moei_room(const moe *m, const moei_run *run, int features)
 {
-    return m->scratch + (size_t)thread * m->scratch_size;
-}
-
-static moe_real *moei_room(const moe *m, int thread, int features)
-{
-    return moei_scratch(m, thread) + m->act_size
+    return run->scratch + m->act_size
          + (size_t)moei_min(moei_padded(m->B), 64) * (size_t)features;
 }
 
-static moe_real *moei_gathered(const moe *m, int thread, int features)
-{
-    const int widest = moei_widest(&m->gate, moei_widest(&m->expert, 0));
-
-    return moei_room(m, thread, widest + features);
-}
-
-/* `count` of the F features of a block array, from `first` on, for the cases of
+/* `count` of the F features of a block array, from `from` on, for the cases of
    a run; where they do not stand so, they are gathered, after `before` features
    of others. */
-static const moe_real *moei_columns(const moe *m, const moei_run *run,
-                                    moe_real *array, int F, int first,
-                                    int count, int thread, int before)
+static const moe_real *moei_gather(const moe *m, const moei_run *run,
+                                   moe_real *array, int F, int from, int count,
+                                   int before)
 {
-    const moe_real *at = moei_from(m, array, (size_t)F);
+    const moe_real *at = array + (size_t)m->first * (size_t)F;
     moe_real *room;
     int c;
 
-    if (MOEI_PANEL == 1 || run->n == 1)
-        return at + (size_t)moei_row(run, 0) * (size_t)F + first;
-    if (run->rows == NULL && (run->N > 1 || count == F))
-        return at + (size_t)first * (size_t)run->N;
-    room = moei_gathered(m, thread, before);
+    if (MOEI_PANEL > 1 && m->N > 1)
+        return at + from * m->N;
+    if (MOEI_PANEL == 1 || run->n == 1
+        || (run->N == 1 && run->rows == NULL && count == F))
+        return at + moei_row(run, 0) * (ptrdiff_t)F + from;
+    room = moei_room(m, run, m->widest + before);
     if (run->N > 1)
-        moei_transpose(run->n, count, at + first, F, run->rows, room, run->N);
+        moei_transpose(run->n, count, at + from
+                       + (run->rows ? 0 : run->first * (ptrdiff_t)F), F,
+                       run->rows, room, run->N);
     for (c = 0; c < run->n && run->N == 1; c++)
         moei_copy(room + (size_t)c * (size_t)count,
-                  at + (size_t)moei_row(run, c) * (size_t)F + first,
-                  (size_t)count);
+                  at + moei_row(run, c) * (ptrdiff_t)F + from, (size_t)count);
     return room;
 }
 
+/* What a run's net is given. */
+static const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
+{
+    return moei_gather(m, run, m->x, m->I, run->net->first, run->net->width[0],
+                       0);
+}
+
 /* The numbers of a run's cases in a table, side by side in row. */
-static const moe_real *moei_weights(const moe *m, const moei_run *run,
+static const moe_real *moei_numbers(const moe *m, const moei_run *run,
                                     moe_real *table, moe_real *row)
 {
     const moe_real *at = moei_from(m, table, moei_count(m->K));
@@ -1834,36 +1858,15 @@ static const moe_real *moei_weights(const moe *m, const moei_run *run,
     return row;
 }
 
-static const moe_real *moei_inputs_of(const moe *m, const moei_net *net,
-                                      const moei_run *run, int thread)
-{
-    return moei_columns(m, run, m->x, m->I, net->first, net->width[0], thread,
-                        0);
-}
-
-static moe_real *moei_out(const moe *m, const moei_run *run)
-{
-    return moei_from(m, m->out, moei_count(m->O) * moei_count(m->K))
-         + run->column * moei_count(m->O);
-}
-
-/* The memory of a run's hidden layers: kept for the way back, or lent. */
-static moe_real *moei_acts(const moe *m, const moei_run *run, int thread)
-{
-    return m->acts == NULL ? moei_scratch(m, thread)
-         : moei_from(m, m->acts, moei_count(m->K) * m->act_features)
-           + run->column * m->act_features;
-}
-
 /* work(m, r, thread, how) for each run; threads share them, if they have work
    for longer than waking them takes.  No bit depends on how many. */
 typedef void moei_work(moe *m, int r, int thread, int how);
 
 static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 {
-    const uint64_t each = (uint64_t)(m->trained_count / moei_count(m->E));
-    const uint64_t all = each * (uint64_t)m->n * (uint64_t)m->K >> 18;
-    int r, threads = alone || all < 2 ? 1
+    const uint64_t all = (uint64_t)m->trained_count * (uint64_t)m->n
+                       * (uint64_t)m->K;
+    int r, threads = alone || all >> 19 < (uint64_t)m->E ? 1
            : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
 
     if (threads < 2)
@@ -1957,72 +1960,40 @@ static void moei_sort(moe *m)
     run[1] = pairs;
 }
 
-/* The gate's cases from c on, a panel of them: all at hand in a dense mixture.
-   Then `rows` is not needed: what stands case by case begins at `column`. */
-static moei_run moei_gate_run(const moe *m, int c)
+/* s of a panel; what lanes of cases have made is transposed, where s stands
+   case by case. */
+static void moei_gate_logits(moe *m, int first)
 {
-    const int n = moei_min(m->n - c, MOEI_PANEL);
-    moei_run run = {0, n, moei_width(n), (size_t)c, 0, 0, NULL, NULL};
+    moei_run run = moei_gate_run(m, first);
+    moe_real *s = run.out;
 
-    return run;
-}
-
-static const moe_real *moei_gate_inputs(const moe *m, const moei_run *run)
-{
-    const int stands = moei_is_dense(m) || run->N == 1;
-    moe_real *x = m->x + run->column * moei_count(m->I), *room;
-
-    if (stands)
-        return moei_columns(m, run, x, m->I, m->gate.first, m->gate.width[0],
-                            0, 0);
-    room = moei_gathered(m, 0, 0);
-    moei_transpose(run->n, m->gate.width[0], moei_from(m, x, moei_count(m->I))
-                   + m->gate.first, m->I, NULL, room, run->N);
-    return room;
-}
-
-static moe_real *moei_gate_acts(const moe *m, const moei_run *run)
-{
-    return m->gate_acts == NULL ? moei_scratch(m, 0)
-         : moei_from(m, m->gate_acts, m->gate_features)
-           + run->column * m->gate_features;
-}
-
-/* s of a panel; in a sparse mixture it stands case by case. */
-static void moei_gate_logits(moe *m, int c)
-{
-    const moei_run run = moei_gate_run(m, c);
-    const int turn = run.N > 1 && !moei_is_dense(m);
-    moe_real *s = moei_from(m, m->logits, moei_count(m->E))
-                + run.column * moei_count(m->E);
-    moe_real *out = turn ? moei_gathered(m, 0, m->I + m->O) : s;
-
-    moei_net_forward(m, &m->gate, &run, moei_gate_inputs(m, &run),
-                     moei_gate_acts(m, &run), out);
-    if (turn)
-        moei_transpose(m->E, run.n, out, run.N, NULL, s, m->E);
+    if (MOEI_PANEL > 1 && run.N > m->N)
+        run.out = moei_room(m, &run, m->widest + m->I + m->O);
+    moei_net_forward(m, &run, moei_inputs_of(m, &run));
+    if (run.out != s)
+        moei_transpose(m->E, run.n, run.out, run.N, NULL, s, m->E);
 }
 
 /* s, p and the runs of the cases at hand.  One expert alone has p = 1. */
 static void moei_gate_forward(moe *m)
 {
-    moe_real *p = moei_from(m, m->prop, moei_count(m->K)), lse[MOEI_PANEL];
-    moe_real *log_p = m->log_p ? moei_from(m, m->log_p, moei_count(m->K))
-                               : NULL;
+    const size_t K = (size_t)m->K, at = (size_t)m->first * K;
+    moe_real *p = m->prop + at, lse[MOEI_PANEL], *s = m->logits + at;
+    moe_real *log_p = m->log_p ? m->log_p + at : NULL;
     int c;
 
     m->runs = m->K;
-    for (c = 0; c < m->n && m->E > 1; c += MOEI_PANEL)
-        moei_gate_logits(m, c);
     if (m->E == 1)
         return;
-    if (!moei_is_dense(m))
-        moei_choose_experts(m, p);
+    for (c = 0; c < m->n; c += MOEI_PANEL)
+        moei_gate_logits(m, c);
+    if (m->K < m->E)
+        moei_choose_experts(m, s = p);
     for (c = 0; c < m->n; c += MOEI_PANEL)
         moei_loops_of(m)->softmax(moei_min(m->n - c, MOEI_PANEL), m->N, m->K,
-            (moei_is_dense(m) ? moei_from(m, m->logits, moei_count(m->E)) : p)
-            + c * m->K, p + c * m->K, log_p ? log_p + c * m->K : NULL, lse);
-    if (MOEI_PANEL > 1 && !moei_is_dense(m) && m->n > 1)
+                                  s + c * m->K, p + c * m->K,
+                                  log_p ? log_p + c * m->K : NULL, lse);
+    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1)
         moei_sort(m);
 }
 
@@ -2032,66 +2003,77 @@ static void moei_gate_forward(moe *m)
 /* The blend, the three losses and the posteriors, each there and back, in
    standardised units.  Tables hold p_i, e_i, h_i of a case's K experts. */
 
-/* o_i = expert i's network; softmax experts also keep log o_i. */
+/* Of softmax experts learning also keeps log o_i; else NULL. */
+static moe_real *moei_log_out(const moe *m, const moei_run *run)
+{
+    return m->log_o ? m->log_o + (run->out - m->out) : NULL;
+}
+
+/* o_i = expert i's network */
 static void moei_run_forward(moe *m, int r, int thread, int how)
 {
-    const moei_run run = moei_run_of(m, r);
-    moe_real *o = moei_out(m, &run), lse[MOEI_PANEL];
-    const moei_loops *loops = moei_loops_of(m);
+    const moei_run run = moei_run_of(m, r, thread);
+    moe_real lse[MOEI_PANEL];
 
     (void)how;
-    moei_net_forward(m, &m->expert, &run,
-                     moei_inputs_of(m, &m->expert, &run, thread),
-                     moei_acts(m, &run, thread), o);
+    moei_net_forward(m, &run, moei_inputs_of(m, &run));
     if (m->output == MOE_OUT_SOFTMAX)
-        loops->softmax(run.n, run.N, m->O, o, o,
-                       m->log_o ? m->log_o + (o - m->out) : NULL, lse);
+        moei_loops_of(m)->softmax(run.n, run.N, m->O, run.out, run.out,
+                                  moei_log_out(m, &run), lse);
     else if (m->output == MOE_OUT_LOGISTIC)
-        loops->apply(MOE_ACT_LOGISTIC, moei_size(&run, m->O), o);
+        moei_loops_of(m)->apply(MOE_ACT_LOGISTIC, moei_size(&run, m->O),
+                                run.out);
 }
 
-/* y += p_i o_i, where `first` begins it.   p (N)   o_i, y (O,N) */
-static void moei_blend_run(moe *m, const moei_run *run, int first)
+/* y += p_i o_i of sorted cases, case by case. */
+static void moei_blend_sorted(moe *m, const moei_run *run, moe_real *y)
 {
-    const moei_loops *loops = moei_loops_of(m);
-    moe_real *y = moei_from(m, m->blend, moei_count(m->O));
-    moe_real row[MOEI_PANEL], *o = moei_out(m, run);
-    const moe_real *p = moei_weights(m, run, m->prop, row);
+    moe_real row[MOEI_PANEL], *o = run->out;
+    const moe_real *p = moei_numbers(m, run, m->prop, row);
     int c;
 
-    if (run->rows == NULL) {
-        loops->blend(run->n, run->N, m->O, !first, p, o, y);
-        return;
+    if (run->N > 1) {
+        o = moei_room(m, run, 0);
+        moei_transpose(m->O, run->n, run->out, run->N, NULL, o, m->O);
     }
-    if (run->N > 1)
-        moei_transpose(m->O, run->n, o, run->N, NULL, moei_room(m, 0, 0), m->O);
-    o = run->N > 1 ? moei_room(m, 0, 0) : o;
     for (c = 0; c < run->n; c++, o += m->O)
-        loops->blend(1, 1, m->O, 1, p + c, o,
-                     y + (size_t)run->rows[c] * moei_count(m->O));
+        moei_loops_of(m)->blend(1, 1, m->O, 1, p + c, o,
+                                y + run->rows[c] * (ptrdiff_t)m->O);
 }
 
-/* s, p, o, y of the cases at hand. */
-static void moei_block_forward(moe *m)
+/* y = sum_i p_i o_i   p (N)   o_i, y (O,N) */
+static void moei_blend(moe *m)
 {
+    moe_real *y = m->blend + (size_t)m->first * (size_t)m->O;
+    moe_real row[MOEI_PANEL];
     int r;
 
+    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1)
+        moei_zero(y, (size_t)m->n * (size_t)m->O);
+    for (r = 0; r < m->runs; r++) {
+        const moei_run run = moei_run_of(m, r, 0);
+
+        if (MOEI_PANEL > 1 && run.rows != NULL)
+            moei_blend_sorted(m, &run, y);
+        else
+            moei_loops_of(m)->blend(run.n, run.N, m->O, r > 0,
+                                    moei_numbers(m, &run, m->prop, row),
+                                    run.out, y);
+    }
+}
+
+/* s, p, o, y of the cases at hand.  Of one expert y is o. */
+static void moei_block_forward(moe *m)
+{
     moei_gate_forward(m);
     moei_each_run(m, moei_run_forward, 0, 0);
-    if (m->E == 1)
-        return;                             /* y is o */
-    if (!moei_is_dense(m) && m->n > 1)
-        moei_zero(moei_from(m, m->blend, moei_count(m->O)),
-                  (size_t)m->n * moei_count(m->O));
-    for (r = 0; r < m->runs; r++) {
-        const moei_run run = moei_run_of(m, r);
-        moei_blend_run(m, &run, r == 0);
-    }
+    if (m->E > 1)
+        moei_blend(m);
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* A table, and d, of the cases at hand, and how many numbers a row of them is
-   times the features. */
+/* A table of the cases at hand, and how many numbers a row of it is times the
+   features. */
 static moe_real *moei_table(const moe *m, moe_real *table)
 {
     return moei_from(m, table, moei_count(m->K));
@@ -2102,15 +2084,19 @@ static int moei_all(const moe *m, int features)
     return features * (m->N > 1 ? m->N : m->n);
 }
 
-static const moe_real *moei_targets_of(const moe *m, const moei_run *run,
-                                       int thread)
+static const moe_real *moei_targets_of(const moe *m, const moei_run *run)
 {
-    return moei_columns(m, run, m->d, m->O, 0, m->O, thread, m->I);
+    return moei_gather(m, run, m->d, m->O, 0, m->O, m->I);
 }
 
-static moe_real *moei_log_out(const moe *m, const moei_run *run)
+/* Numbers of a run's cases to their places in a table. */
+static void moei_to_table(const moe *m, const moei_run *run,
+                          const moe_real *number, moe_real *table)
 {
-    return m->log_o + (moei_out(m, run) - m->out);
+    int c;
+
+    for (c = 0; c < run->n; c++)
+        moei_table(m, table)[moei_slot(run, c)] = number[c];
 }
 
 /* to (O,N) = factor w from, with w of the run's cases */
@@ -2122,7 +2108,7 @@ static void moei_weigh(moe *m, const moei_run *run, moe_real *w,
     int c;
 
     row[0] = 0;                             /* gcc cannot see that n > 0 */
-    of = moei_weights(m, run, w, row);
+    of = moei_numbers(m, run, w, row);
     for (c = 0; c < (run->N > 1 ? run->N : run->n); c++)
         row[c] = factor * of[c];
     moei_loops_of(m)->blend(run->n, run->N, m->O, 0, row, from, to);
@@ -2145,21 +2131,20 @@ static moe_real moei_cut(moe_real x)
 static void moei_run_error(moe *m, int r, int thread, int how)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const moei_run run = moei_run_of(m, r);
-    const moe_real *d = moei_targets_of(m, &run, thread), *off, *other;
+    const moei_run run = moei_run_of(m, r, thread);
+    const moe_real *d = moei_targets_of(m, &run);
     const int softmax = m->output == MOE_OUT_SOFTMAX;
-    moe_real *table = moei_table(m, m->error_of), e[MOEI_PANEL];
+    moe_real *off = run.delta, e[MOEI_PANEL];
     int c;
 
     (void)how;
-    off = softmax ? d : moei_scratch(m, thread);
-    other = softmax ? moei_log_out(m, &run) : off;
     if (!softmax)
-        loops->subtract(moei_size(&run, m->O), moei_out(m, &run), d,
-                        moei_scratch(m, thread));
-    loops->dot(run.n, run.N, m->O, off, other, e);
+        loops->subtract(moei_size(&run, m->O), run.out, d, off);
+    loops->dot(run.n, run.N, m->O, softmax ? d : off,
+               softmax ? moei_log_out(m, &run) : off, e);
     for (c = 0; c < run.n; c++)
-        table[moei_slot(&run, c)] = moei_cut(softmax ? -e[c] : e[c]);
+        e[c] = moei_cut(softmax ? -e[c] : e[c]);
+    moei_to_table(m, &run, e, m->error_of);
 }
 
 /* (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
@@ -2183,23 +2168,22 @@ static void moei_mixture_forward(moe *m)
         loss[i] = -loss[i];
 }
 
-/* (1.3)  dE/do_i = -h_i (d - o_i) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
-   (1.2)  dE/do_i = -2 p_i (d - o_i)            softmax: dE/da_i = p_i (o_i - d)
-   each expert by an error of its own, weighted by w = h or p, to delta */
-static void moei_own_error_backward(moe *m, const moei_run *run, int thread,
-                                    moe_real *w, moe_real factor,
-                                    moe_real *delta)
-{
-    moei_loops_of(m)->subtract(moei_size(run, m->O), moei_out(m, run),
-                               moei_targets_of(m, run, thread), delta);
-    moei_weigh(m, run, w, factor, delta, delta);
-}
-
 /* (1.2)  E = sum_i p_i e_i */
 static void moei_expected_forward(moe *m)
 {
     moei_loops_of(m)->dot(m->n, m->N, m->K, moei_table(m, m->prop),
                           moei_table(m, m->error_of), moei_from(m, m->loss, 1));
+}
+
+/* (1.3)  dE/do_i = -h_i (d - o_i) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
+   (1.2)  dE/do_i = -2 p_i (d - o_i)            softmax: dE/da_i = p_i (o_i - d)
+   each expert by an error of its own, weighted by w = h or p, to delta */
+static void moei_own_error_backward(moe *m, const moei_run *run, moe_real *w,
+                                    moe_real factor, moe_real *delta)
+{
+    moei_loops_of(m)->subtract(moei_size(run, m->O), run->out,
+                               moei_targets_of(m, run), delta);
+    moei_weigh(m, run, w, factor, delta, delta);
 }
 
 /* (1.1)  E = |d - y|^2 */
@@ -2230,18 +2214,15 @@ static void moei_blend_loss_backward(moe *m)
 
 /* Through y:  dE/do_i = p_i dE/dy,   g_i = dE/dp_i = sum_k dE/dy_k o_ik
    softmax:    dE/da_k = o_k (dE/do_k - sum_j o_j dE/do_j) */
-static void moei_blend_backward(moe *m, const moei_run *run, int thread,
-                                moe_real *delta)
+static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const moe_real *dE_dy = moei_targets_of(m, run, thread);
-    const moe_real *o = moei_out(m, run);
-    moe_real *g = moei_table(m, m->error_of), row[MOEI_PANEL];
+    const moe_real *dE_dy = moei_targets_of(m, run), *o = run->out;
+    moe_real row[MOEI_PANEL];
     int c, k;
 
     loops->dot(run->n, run->N, m->O, dE_dy, o, row);
-    for (c = 0; c < run->n; c++)
-        g[moei_slot(run, c)] = row[c];
+    moei_to_table(m, run, row, m->error_of);
     moei_weigh(m, run, m->prop, 1, dE_dy, delta);
     if (m->output != MOE_OUT_SOFTMAX)
         return;
@@ -2271,7 +2252,7 @@ static void moei_log_share(moe *m, const moei_run *run, moe_real *u)
 static void moei_log_sum_run(moe *m, const moei_run *run, moe_real *top,
                              moe_real *sum)
 {
-    moe_real *u = moei_scratch(m, 0);
+    moe_real *u = run->scratch;
     int c, k, pass;
 
     moei_log_share(m, run, u);
@@ -2308,7 +2289,7 @@ static void moei_log_blend_forward(moe *m)
     }
     for (pass = 0; pass < 2; pass++)
         for (r = 0; r < m->runs; r++) {
-            const moei_run run = moei_run_of(m, r);
+            const moei_run run = moei_run_of(m, r, 0);
             moei_log_sum_run(m, &run, log_y, pass ? sum : NULL);
         }
     loops->apply(MOEI_LOG, all, sum);
@@ -2322,12 +2303,11 @@ static void moei_log_blend_forward(moe *m)
 
 /* r_ik = p_i o_ik / y_k = exp(u_ik - log y_k)
    g_i = sum_k d_k r_ik,   dE/da_ik = o_ik g_i - d_k r_ik */
-static void moei_log_blend_backward(moe *m, const moei_run *run, int thread,
-                                    moe_real *r)
+static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
 {
     const moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
-    const moe_real *d = moei_targets_of(m, run, thread), *o = moei_out(m, run);
-    moe_real *table = moei_table(m, m->error_of), g[MOEI_PANEL];
+    const moe_real *d = moei_targets_of(m, run), *o = run->out;
+    moe_real g[MOEI_PANEL];
     int c, k;
 
     moei_log_share(m, run, r);
@@ -2337,8 +2317,7 @@ static void moei_log_blend_backward(moe *m, const moei_run *run, int thread,
                 -= log_y[moei_at(m->N, m->O, k, moei_row(run, c))];
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(run->n, run->N, m->O, d, r, g);
-    for (c = 0; c < run->n; c++)
-        table[moei_slot(run, c)] = g[c];
+    moei_to_table(m, run, g, m->error_of);
     for (k = 0; k < m->O; k++)
         for (c = 0; c < run->n; c++) {
             const size_t at = moei_at(run->N, m->O, k, c);
@@ -2380,24 +2359,24 @@ static void moei_loss_forward(moe *m)
     }
 }
 
-/* dE/da of a run's last layer to delta (O,N);  logistic: dE/do o (1 - o) */
-static void moei_run_delta(moe *m, const moei_run *run, moei_path path,
-                           int thread, moe_real *delta)
+/* dE/da of all layers of a run;  logistic: dE/do o (1 - o) */
+static void moei_run_backward(moe *m, const moei_run *run, moei_path path)
 {
     const moe_real by = m->output == MOE_OUT_SOFTMAX ? 1 : 2;
+    moe_real *delta = moei_last_delta(run);
 
     if (path == MOEI_BY_POSTERIOR)
-        moei_own_error_backward(m, run, thread, m->post,
-                                by * moei_precision(m), delta);
+        moei_own_error_backward(m, run, m->post, by * moei_precision(m), delta);
     else if (path == MOEI_BY_PROPORTION)
-        moei_own_error_backward(m, run, thread, m->prop, by, delta);
+        moei_own_error_backward(m, run, m->prop, by, delta);
     else if (path == MOEI_BY_BLEND)
-        moei_blend_backward(m, run, thread, delta);
+        moei_blend_backward(m, run, delta);
     else
-        moei_log_blend_backward(m, run, thread, delta);
+        moei_log_blend_backward(m, run, delta);
     if (m->output == MOE_OUT_LOGISTIC)
         moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
-                                moei_out(m, run), delta);
+                                run->out, delta);
+    moei_net_backward(m, run);
 }
 
 /* ------------------------------------------------ what reaches the gate */
@@ -2424,6 +2403,11 @@ static void moei_gate_delta(moe *m, moei_path path)
         }
 }
 
+static int moei_has_balance_loss(const moe *m)
+{
+    return m->config.balance_loss > 0 && m->K < m->E;
+}
+
 /* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
      balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
    dE/ds_i += balance E q_i (f_i - sum_j f_j q_j)        s, q, f (E) */
@@ -2441,13 +2425,13 @@ static void moei_balance_backward(moe *m, const moe_real *s, moe_real *dE_ds,
         dE_ds[i * step] += weight * q[i] * (f[i] - mean);
 }
 
-/* dE/ds (E,N) of a panel to delta: 0 for experts that did not run. */
+/* dE/ds (E,N) of a run of the gate to delta: 0 for experts that did not run. */
 static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
                                  moe_real *delta)
 {
+    const int E = m->E, K = m->K, step = run->N > 1 ? run->N : 1;
     const moe_real *ds = moei_table(m, m->error_of), *s;
     const int32_t *chosen = moei_selected(m);
-    const int E = m->E, K = m->K, step = run->N > 1 ? run->N : 1;
     int c, k;
 
     if (moei_is_dense(m)) {
@@ -2455,38 +2439,27 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
         return;
     }
     moei_zero(delta, (size_t)moei_size(run, E));
-    s = moei_from(m, m->logits, (size_t)E) + run->column * (size_t)E;
+    ds += run->first * (ptrdiff_t)K, chosen += run->first * (ptrdiff_t)K;
+    s = moei_from(m, m->logits, (size_t)E) + run->first * (ptrdiff_t)E;
     for (c = 0; c < run->n; c++, s += E, delta += run->N > 1 ? 1 : E) {
-        const size_t at = (run->column + (size_t)c) * (size_t)K;
         for (k = 0; k < K; k++)
-            delta[(ptrdiff_t)chosen[at + (size_t)k] * step]
-                = ds[at + (size_t)k];
+            delta[(ptrdiff_t)*chosen++ * step] = *ds++;
         if (balance)
             moei_balance_backward(m, s, delta, step);
     }
+}
+
+/* dE/da of all layers of a run of the gate, after moei_gate_delta. */
+static void moei_gate_run_backward(moe *m, const moei_run *run, int balance)
+{
+    moei_gate_last_delta(m, run, balance, moei_last_delta(run));
+    moei_net_backward(m, run);
 }
 #endif
 
 /* ======================================================================== */
 /* 8  FORWARD AND BACKWARD                                                  */
 /* ======================================================================== */
-/* The cases of a call, as many at once as the arrays hold. */
-static int moei_at_once(const moe *m)
-{
-    const int panel = moei_loops_of(m)->bits == 1 ? 1 : MOEI_PANEL;
-
-    return moei_is_dense(m) || panel == 1 ? moei_min(m->B, panel) : m->B;
-}
-
-/* n cases are at hand, from case `first` of the block on.  Of a dense mixture
-   they stand as in its experts' runs, else case by case. */
-static void moei_begin(moe *m, int first, int n)
-{
-    m->first = first;
-    m->n = n;
-    m->N = moei_is_dense(m) ? moei_width(n) : 1;
-}
-
 /* Rows of F numbers, listed or the first, to a block array, scaled:
    z = (x - shift) factor,   d' = (d - shift) / factor */
 static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
@@ -2494,7 +2467,7 @@ static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
                       moe_real *array)
 {
     const moei_loops *loops = moei_loops_of(m);
-    moe_real *to = moei_from(m, array, (size_t)F);
+    moe_real *to = array + (size_t)m->first * (size_t)F;
     int c;
 
     if (MOEI_PANEL > 1 && m->N > 1) {
@@ -2505,11 +2478,6 @@ static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
     for (c = 0; c < m->n; c++, to += F)
         loops->scale(how, 1, F, rows + (ptrdiff_t)(list ? list[c] : c) * F,
                      scale, scale + F, to);
-}
-
-static void moei_load_x(moe *m, const moe_real *rows, const int32_t *list)
-{
-    moei_load(m, MOEI_SCALE_IN, rows, list, m->I, moei_scale_x(m), m->x);
 }
 
 /* An array (O,N) of n cases to rows of the user's, in user's units, which are
@@ -2524,7 +2492,7 @@ static void moei_store(const moe *m, const moe_real *array, int N, int n,
     int c;
 
     if (MOEI_PANEL > 1 && N > 1) {
-        room = moei_room(m, 0, 0);
+        room = m->scratch + m->act_size;
         loops->scale(MOEI_SCALE_OUT, N, O, array, scale, scale + O, room);
         for (c = 0; c < n && row != O; c++)
             moei_transpose(O, 1, room + c, N, NULL, rows + c * row, O);
@@ -2538,7 +2506,7 @@ static void moei_store(const moe *m, const moe_real *array, int N, int n,
 
 static void moei_store_y(const moe *m, moe_real *rows)
 {
-    moei_store(m, moei_from(m, m->blend, moei_count(m->O)), m->N, m->n, rows,
+    moei_store(m, m->blend + (size_t)m->first * (size_t)m->O, m->N, m->n, rows,
                m->O);
 }
 
@@ -2546,18 +2514,18 @@ static void moei_store_y(const moe *m, moe_real *rows)
    of x: y may then be x without overwriting what is still to be read. */
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 {
-    int done, at, some;
+    int done, at;
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
     if (m == NULL || m->params == NULL || x == NULL || y == NULL)
         return;
     m->shown_count = -1;
-    for (done = 0; done < n; done += some) {
-        some = moei_min(moei_at_once(m), n - done);
-        at = m->O > m->I ? n - done - some : done;
-        moei_begin(m, 0, some);
-        moei_load_x(m, x + (ptrdiff_t)at * m->I, NULL);
+    for (done = 0; done < n; done += m->n) {
+        moei_begin(m, 0, n - done);
+        at = m->O > m->I ? n - done - m->n : done;
+        moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)at * m->I, NULL, m->I,
+                  moei_scale_x(m), m->x);
         moei_block_forward(m);
         moei_store_y(m, y + (ptrdiff_t)at * m->O);
     }
@@ -2580,40 +2548,41 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
 }
 
 /* o of a run to (rows,K,O). */
-static void moei_show_out(moe *m, int r, int thread, int how)
+static void moei_show_out(moe *m, const moei_run *run, int r)
 {
-    const moei_run run = moei_run_of(m, r);
-    const int O = m->O, apart = m->K * O;
-    moe_real *to = moei_from(m, moei_shown(m->o), (size_t)apart);
-    const moe_real *o = moei_out(m, &run);
+    const int O = m->O, row = m->K * O;
+    moe_real *to = moei_shown(m->o) + (size_t)m->first * (size_t)row;
+    moe_real *room = m->scratch + m->act_size;
     int c;
 
-    (void)thread, (void)how;
-    if (MOEI_PANEL == 1 || run.slots == NULL) {
-        moei_store(m, o, run.N, run.n, to + (ptrdiff_t)r * O, apart);
+    if (MOEI_PANEL == 1 || run->slots == NULL) {
+        moei_store(m, run->out, run->N, run->n, to + (ptrdiff_t)r * O, row);
         return;
     }
-    for (c = 0; c < run.n; c++) {
-        moei_transpose(O, 1, o + (run.N > 1 ? c : c * O), run.N, NULL,
-                       moei_room(m, 0, 0), O);
-        moei_store(m, moei_room(m, 0, 0), 1, 1,
-                   to + (ptrdiff_t)run.slots[c] * O, O);
+    for (c = 0; c < run->n; c++) {
+        moei_transpose(O, 1, run->out + (run->N > 1 ? c : c * O), run->N, NULL,
+                       room, O);
+        moei_store(m, room, 1, 1, to + (ptrdiff_t)run->slots[c] * O, O);
     }
 }
 
-/* The public arrays show the cases at hand. */
+/* The public arrays show the cases at hand: y before o, which may be where they
+   were computed. */
 static void moei_show(moe *m)
 {
     const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
     moe_real *to = moei_from(m, moei_shown(m->s), moei_count(m->E));
-    int c, k;
+    int c, k, r;
 
     for (c = 0; c < m->n && m->s != m->logits; c++)
         for (k = 0; k < m->E; k++)
             *to++ = s[moei_at(m->N, m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
-    moei_each_run(m, moei_show_out, 0, 1);
     moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
+    for (r = 0; r < m->runs; r++) {
+        const moei_run run = moei_run_of(m, r, 0);
+        moei_show_out(m, &run, r);
+    }
 }
 
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
@@ -2626,8 +2595,9 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
         return 0;
     n = n < 0 || x == NULL ? 0 : moei_min(n, m->B);
     for (first = 0; first < n; first += m->n) {
-        moei_begin(m, first, moei_min(moei_at_once(m), n - first));
-        moei_load_x(m, x + (ptrdiff_t)first * m->I, NULL);
+        moei_begin(m, first, n - first);
+        moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)first * m->I, NULL, m->I,
+                  moei_scale_x(m), m->x);
         moei_block_forward(m);
         moei_show(m);
     }
@@ -2660,11 +2630,12 @@ static void moei_load_data(moe *m, const moe_data *data, const uint64_t *key,
     int32_t *order = key ? moei_whole(m->order) : NULL;
     int i;
 
-    moei_begin(m, 0, moei_min(moei_at_once(m), end - first));
+    moei_begin(m, 0, end - first);
     for (i = 0; i < m->n && key; i++)
         order[i] = (int32_t)moei_shuffled((uint32_t)(first + i),
                                           (uint32_t)data->n, *key);
-    moei_load_x(m, data->x + skip * moei_count(m->I), order);
+    moei_load(m, MOEI_SCALE_IN, data->x + skip * moei_count(m->I), order, m->I,
+              moei_scale_x(m), m->x);
     if (data->d != NULL)
         moei_load(m, MOEI_DIVIDE_IN, data->d + skip * moei_count(m->O), order,
                   m->O, moei_scale_d(m), m->d);
@@ -2681,94 +2652,72 @@ static int moei_are_finite(const moe *m, const moe_real *x, size_t count)
 /* Whether x and d of the cases at hand are finite. */
 static int moei_block_is_finite(const moe *m)
 {
-    const size_t I = moei_count(m->I), O = moei_count(m->O);
-    const size_t n = (size_t)moei_all(m, 1);
+    const size_t n = (size_t)moei_all(m, 1);    /* from case 0 on */
 
-    return moei_are_finite(m, moei_from(m, m->x, I), n * I)
-        && moei_are_finite(m, moei_from(m, m->d, O), n * O);
+    return moei_are_finite(m, m->x, n * moei_count(m->I))
+        && moei_are_finite(m, m->d, n * moei_count(m->O));
 }
 
 /* dE/dx += factor W dE/da of the first layer, to rows of the user's (n,I) */
-static void moei_input_backward(const moe *m, const moei_net *net,
-                                const moei_run *run, const moe_real *delta,
-                                moe_real *dE_dx)
+static void moei_input_backward(const moe *m, const moei_run *run)
 {
+    const moei_net *net = run->net;
     const moe_layer at = moei_layer_of(net, run->copy, 0);
     const moe_real *factor = moei_scale_x(m) + m->I + net->first;
-    const moe_real *W = m->params + at.weight;
     moe_real row[MOEI_PANEL];
     int i, c;
 
     for (i = 0; i < at.in; i++) {
-        moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, delta,
-                                 W + (size_t)i * (size_t)at.out, row);
+        moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, run->delta,
+                                 m->params + at.weight
+                                 + (size_t)i * (size_t)at.out, row);
         for (c = 0; c < run->n; c++)
-            dE_dx[(size_t)moei_row(run, c) * moei_count(m->I)
-                  + (size_t)(net->first + i)] += factor[i] * row[c];
+            m->back_to_x[moei_row(run, c) * (ptrdiff_t)m->I + net->first + i]
+                += factor[i] * row[c];
     }
 }
 
-/* grads += those of a run of one net, whose last layer's dE/da is known. */
-static void moei_add_gradient(moe *m, const moei_net *net, const moei_run *run,
-                              const moe_real *x, moe_real *act,
-                              moe_real *delta, int thread)
+/* grads += those of a run, all of whose dE/da are known. */
+static void moei_add_gradient(moe *m, const moei_run *run)
 {
-    moei_net_backward(m, net, run, act, delta);
-    moei_net_gradient(m, net, run, x, act, delta, moei_room(m, thread, 0));
+    moei_net_gradient(m, run, moei_inputs_of(m, run));
     if (m->back_to_x != NULL)
-        moei_input_backward(m, net, run, delta, m->back_to_x);
+        moei_input_backward(m, run);
 }
 
-/* All runs of the expert whose first run is r. */
+/* All runs of the expert whose first run is r.  In a sparse mixture grads also
+   count, in the place of gate.balance, the cases that have chosen it. */
 static void moei_expert_backward(moe *m, int r, int thread, int path)
 {
-    moei_run run = moei_run_of(m, r);
-    const int copy = run.copy, last = m->expert.layers - 1;
-    moe_real *delta = moei_scratch(m, thread);
+    moei_run run = moei_run_of(m, r, thread);
+    const int copy = run.copy;
+    moe_real *chosen = m->grads + m->trained_count - m->E + copy;
 
-    if (r > 0 && moei_run_of(m, r - 1).copy == copy)
+    if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
         return;
-    for (; run.copy == copy; run = moei_run_of(m, r)) {
-        moei_run_delta(m, &run, (moei_path)path, thread,
-                       moei_delta(&m->expert, &run, last, delta));
-        moei_add_gradient(m, &m->expert, &run,
-                          moei_inputs_of(m, &m->expert, &run, thread),
-                          moei_acts(m, &run, thread), delta, thread);
+    for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
+        moei_run_backward(m, &run, (moei_path)path);
+        moei_add_gradient(m, &run);
         if (!moei_is_dense(m))
-            m->grads[m->trained_count - moei_count(m->E) + (size_t)copy]
-                += (moe_real)run.n;
+            *chosen += (moe_real)run.n;
         if (++r == m->runs)
             break;
     }
 }
 
-static void moei_gate_backward(moe *m, moei_path path, int balance)
+static void moei_block_backward(moe *m, moei_path path, int balance)
 {
-    const int last = m->gate.layers - 1;
-    moe_real *delta = moei_scratch(m, 0);
     int c;
 
+    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
+    if (m->E == 1)
+        return;
     moei_gate_delta(m, path);
     for (c = 0; c < m->n; c += MOEI_PANEL) {
         const moei_run run = moei_gate_run(m, c);
-
-        moei_gate_last_delta(m, &run, balance,
-                             moei_delta(&m->gate, &run, last, delta));
-        moei_add_gradient(m, &m->gate, &run, moei_gate_inputs(m, &run),
-                          moei_gate_acts(m, &run), delta, 0);
+        moei_gate_run_backward(m, &run, balance);
+        moei_add_gradient(m, &run);
     }
-}
-
-static void moei_block_backward(moe *m, moei_path path, int balance)
-{
-    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
-    if (m->E > 1)
-        moei_gate_backward(m, path, balance);
-}
-
-static int moei_has_balance_loss(const moe *m)
-{
-    return m->config.balance_loss > 0 && !moei_is_dense(m);
 }
 
 /* grads += of the loss, after moei_loss_forward. */
@@ -2795,16 +2744,15 @@ static void moei_load_error(moe *m, const moe_real *dE_dy)
    z = (x - shift) factor, so dE/dx = factor dE/dz */
 MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 {
-    int first, some;
+    int first;
 
     MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL
                && m->shown_count == m->rows);
     if (m == NULL || m->grads == NULL || dE_dy == NULL
         || m->shown_count != m->rows)
         return;
-    some = moei_at_once(m);
     for (first = 0; first < m->rows; first += m->n) {
-        moei_begin(m, first, moei_min(some, m->rows - first));
+        moei_begin(m, first, m->rows - first);
         moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
         m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
         if (dE_dx != NULL)
@@ -2909,54 +2857,27 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 }
 
 /* ------------------------------------------- one case, straight into it */
-/* The nets of one case: its K experts', then the gate's. */
-typedef struct moei_one {
-    const moei_net *net;
-    moei_run run;
-    const moe_real *x;
-    moe_real *act, *delta;       /* dE/da of all layers of all nets stand one
-                                    after the other                          */
-} moei_one;
-
-static moei_one moei_one_of(const moe *m, int r)
-{
-    const size_t each = (size_t)moei_features(m, &m->expert, 1);
-    moei_one one;
-
-    one.net = r < m->K ? &m->expert : &m->gate;
-    one.run = r < m->K ? moei_run_of(m, r) : moei_gate_run(m, 0);
-    one.x = r < m->K ? moei_inputs_of(m, &m->expert, &one.run, 0)
-                     : moei_gate_inputs(m, &one.run);
-    one.act = r < m->K ? moei_acts(m, &one.run, 0)
-                       : moei_gate_acts(m, &one.run);
-    one.delta = m->scratch + (size_t)r * each;
-    return one;
-}
-
 /* All dE/da of the case at hand; returns |dE/dparams|^2. */
 static moe_real moei_one_backward(moe *m)
 {
     const moei_path path = moei_path_of(m);
-    moe_real square = 0, *last;
+    moe_real square = 0;
+    moei_run run;
     int r;
 
     if (path == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
-    for (r = 0; r < m->K + (m->E > 1); r++) {
-        const moei_one one = moei_one_of(m, r);
-
-        last = moei_delta(one.net, &one.run, one.net->layers - 1, one.delta);
-        if (r < m->K) {
-            moei_run_delta(m, &one.run, path, 0, last);
-        } else {
-            moei_gate_delta(m, path);
-            moei_gate_last_delta(m, &one.run, moei_has_balance_loss(m), last);
-        }
-        moei_net_backward(m, one.net, &one.run, one.act, one.delta);
-        square += moei_net_square(m, one.net, &one.run, one.x, one.act,
-                                  one.delta);
+    for (r = 0; r < m->K; r++) {
+        run = moei_run_of(m, r, 0);
+        moei_run_backward(m, &run, path);
+        square += moei_net_square(m, &run, moei_inputs_of(m, &run));
     }
-    return square;
+    if (m->E == 1)
+        return square;
+    moei_gate_delta(m, path);
+    run = moei_gate_run(m, 0);
+    moei_gate_run_backward(m, &run, moei_has_balance_loss(m));
+    return square + moei_net_square(m, &run, moei_inputs_of(m, &run));
 }
 
 /* w += step dE/dw of the case at hand. */
@@ -2965,13 +2886,12 @@ static void moei_one_step(moe *m, moe_real step)
     int r;
 
     for (r = 0; r < m->K + (m->E > 1); r++) {
-        const moei_one one = moei_one_of(m, r);
-        moei_net_descend(m, one.net, &one.run, one.x, one.act, one.delta, step);
+        const moei_run run = r < m->K ? moei_run_of(m, r, 0)
+                                      : moei_gate_run(m, 0);
+        moei_net_descend(m, &run, moei_inputs_of(m, &run), step);
     }
 }
-#endif
 
-#ifndef MOE_PREDICT_ONLY
 /* ======================================================================== */
 /* 9  LEARNING                                                              */
 /* ======================================================================== */
