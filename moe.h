@@ -851,7 +851,7 @@ typedef struct moei_rule {
 } moei_rule;
 
 /* The loops of one instruction set.  Arrays are (features, N), N = 1 or a
-   multiple of 4, of which n cases count. */
+   multiple of 16, of which n cases count. */
 struct moei_loops {
     int bits;                    /* of a vector; 1: plain C                  */
     /* y (out,N) = b + W' x, or its positive part */
@@ -874,13 +874,13 @@ struct moei_loops {
     /* dx (in,N) = W dy */
     void (*inputs)(int n, int N, int in, int out, const moe_real *dy,
                    const moe_real *W, moe_real *dx);
-    /* dW (in,out) = x dy', db (out) = sums of dy, or += */
+    /* dW (in,out) += x dy',  db (out) += sums of dy;  room (out,N) */
     void (*weights)(int n, int N, int in, int out, const moe_real *x,
-                    const moe_real *dy, int add, moe_real *db, moe_real *dW,
+                    const moe_real *dy, moe_real *db, moe_real *dW,
                     moe_real *room);
-    /* dW (in,out) = scale x dy', or +=, for one case; x NULL: a row of ones */
+    /* the same of one case, times scale */
     void (*outer)(int in, int out, const moe_real *x, const moe_real *dy,
-                  moe_real scale, int add, moe_real *dW);
+                  moe_real scale, moe_real *db, moe_real *dW);
     /* dy (count) *= f'(a), by y = f(a), but silu by a */
     void (*slope)(int f, int count, const moe_real *y, moe_real *dy);
     /* whether all |x| < 2^exponent, and finite */
@@ -1653,7 +1653,7 @@ static void moei_net_gradient(const moe *m, const moei_run *run,
         const moei_stage at = moei_stage_of(m, run, x, l);
 
         moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, at.x, at.delta,
-                                  1, m->grads + at.bias, m->grads + at.weight,
+                                  m->grads + at.bias, m->grads + at.weight,
                                   run->scratch + m->act_size);
     }
 }
@@ -1662,15 +1662,13 @@ static void moei_net_gradient(const moe *m, const moei_run *run,
 static void moei_net_descend(const moe *m, const moei_run *run,
                              const moe_real *x, moe_real step)
 {
-    const moei_loops *loops = moei_loops_of(m);
     int l;
 
     for (l = 0; l < run->net->layers; l++) {
         const moei_stage at = moei_stage_of(m, run, x, l);
 
-        loops->outer(1, at.out, NULL, at.delta, step, 1, m->weights + at.bias);
-        loops->outer(at.in, at.out, at.x, at.delta, step, 1,
-                     m->weights + at.weight);
+        moei_loops_of(m)->outer(at.in, at.out, at.x, at.delta, step,
+                                m->weights + at.bias, m->weights + at.weight);
     }
 }
 
@@ -5007,7 +5005,7 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
    instruction set: the header includes itself.  MOEI_V is a vector of
    MOEI_LANES reals and MOEI_(x) is x of this set; the plain set, where a vector
    is one real, is the reference.  Arrays are (features, N).  N is 1, and lanes
-   run over features; or it is a multiple of 4, and lanes run over cases. */
+   run over features; or it is a multiple of 16, and lanes run over cases. */
 
 /* One set where there are no vectors, or where the file cannot be read again:
    pasted into another, or renamed. */
@@ -5099,6 +5097,67 @@ static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
         for (j = 0; j < n; j++)
             to[j * N + i] = 0;
 }
+
+/* p = softmax of s over the rows, after the largest s is taken out; with log_p
+   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
+   log_p.   s, p, log_p (rows,N).   Of one case, with the apply of a set: */
+static void moei_softmax_one(void (*apply)(int f, int count, moe_real *y),
+                             int rows, const moe_real *s, moe_real *p,
+                             moe_real *log_p, moe_real *lse)
+{
+    moe_real top = -MOEI_LARGEST, sum = 0;
+    int i;
+
+    for (i = 0; i < rows; i++)
+        top = top > s[i] ? top : s[i];
+    top = MOEI_LARGEST < top ? MOEI_LARGEST : top;
+    for (i = 0; i < rows; i++) {
+        const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
+        p[i] = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
+        if (log_p != NULL)
+            log_p[i] = p[i];
+    }
+    apply(MOEI_EXP, rows, p);
+    for (i = 0; i < rows; i++)
+        sum += p[i];
+    for (i = 0; i < rows; i++)
+        p[i] /= sum;
+    if (log_p == NULL)
+        return;
+    apply(MOEI_LOG, 1, &sum);
+    for (i = 0; i < rows; i++)
+        log_p[i] -= sum;
+    *lse = top + sum;
+}
+
+#ifndef MOE_PREDICT_ONLY
+/* w after one step along the scaled gradient g, with moments v and u:
+     SGD       w -= rate (g + decay w)
+     momentum  v = momentum v + g + decay w;   w -= rate v
+     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+MOEI_INLINE void moei_update_one(const moei_rule *r, moe_real *w, moe_real g,
+                                 moe_real *v, moe_real *u)
+{
+    const moe_real scaled = r->scale * g;
+
+    if (u == NULL) {
+        *v = r->momentum * *v + scaled + r->decay * *w;
+        *w -= r->rate * *v;
+        return;
+    }
+    *v += (1 - MOEI_BETA_1) * (scaled - *v);
+    *u += (1 - MOEI_BETA_2) * (scaled * scaled - *u);
+    *w -= r->rate * *v / (moei_sqrt(*u * r->second_scale) + MOEI_EPSILON)
+        + r->decay * *w;
+}
+
+static MOEI_APART void moei_update_last(const moei_rule *rule, moe_real *w,
+                                        moe_real g, moe_real *v, moe_real *u)
+{
+    moei_update_one(rule, w, g, v, u);
+}
+#endif
 
 /* c (m,n) = s + a (m,k) b (k,n), or its positive part; lanes along n.
    s_col 0: s has one number for a row. */
@@ -5494,49 +5553,50 @@ static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
     (void)width;
 }
 
-/* dW (in,out) += scale x dy', or without += ; x NULL: one row of ones */
-static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
-                                     const moe_real *dy, moe_real scale,
-                                     int add, moe_real *dw)
+/* dw (n) += a dy */
+MOEI_PUT MOEI_(add_row)(int n, moe_real a, const moe_real *dy, moe_real *dw)
 {
-    const int whole = out - out % MOEI_LANES;
-    int i, j;
+    const MOEI_V all = MOEI_(splat)(a);
+    int j, k;
 
-    for (i = 0; i < in; i++, dw += out) {
-        const moe_real a = x ? scale * x[i] : scale;
-        const MOEI_V all = MOEI_(splat)(a);
-
-        for (j = 0; j < whole; j += MOEI_LANES) {
-            const MOEI_V d = MOEI_(load)(dy + j);
-            MOEI_(store)(dw + j, add ? MOEI_(madd)(all, d, MOEI_(load)(dw + j))
-                                     : MOEI_(mul)(all, d));
-        }
-        for (; j < out; j++)
-            dw[j] = add ? a * dy[j] + dw[j] : a * dy[j];
+    for (j = 0; j < n; j += MOEI_LANES) {
+        k = moei_min(n - j, MOEI_LANES);
+        MOEI_(store_n)(dw + j, k, MOEI_(madd)(all, MOEI_(load_n)(dy + j, k),
+                                              MOEI_(load_n)(dw + j, k)));
     }
 }
 
-/* dW (in,out) += x dy', db (out) += sums of dy; or without += .  Every sum goes
-   over the cases in their order. */
+/* dW (in,out) += scale x dy',  db (out) += scale dy */
+static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
+                                     const moe_real *dy, moe_real scale,
+                                     moe_real *db, moe_real *dw)
+{
+    int i;
+
+    MOEI_(add_row)(out, scale, dy, db);
+    for (i = 0; i < in; i++, dw += out)
+        MOEI_(add_row)(out, scale * x[i], dy, dw);
+}
+
+/* dW (in,out) += x dy',  db (out) += sums of dy.  Every sum goes over the cases
+   in their order. */
 static MOEI_TARGET void MOEI_(weights)(
     int n, int width, int in, int out, const moe_real *x, const moe_real *dy,
-    int add, moe_real *db, moe_real *dw, moe_real *room)
+    moe_real *db, moe_real *dw, moe_real *room)
 {
-    if (MOEI_LANES == 1 || n == 1) {
-        MOEI_(outer)(1, out, NULL, dy, 1, add, db);
-        MOEI_(outer)(in, out, x, dy, 1, add, dw);
-    }
+    if (MOEI_LANES == 1 || n == 1)
+        MOEI_(outer)(in, out, x, dy, 1, db, dw);
 #if MOEI_LANES > 1
     else if (width > 1 && !MOEI_IN_ORDER && (out < MOEI_LANES || in < 4)) {
-        MOEI_(dots)(in, out, n, x, width, dy, width, add, dw, out, 1);
-        MOEI_(dots)(out, 1, n, dy, width, moei_ones, 0, add, db, 1, 0);
+        MOEI_(dots)(in, out, n, x, width, dy, width, 1, dw, out, 1);
+        MOEI_(dots)(out, 1, n, dy, width, moei_ones, 0, 1, db, 1, 0);
     } else {
         const moe_real *d = width > 1 ? room : dy;
-        const moei_product p = {1, out, n, moei_ones, 0, 0, d, out,
-                                add ? db : moei_zeros, 0, add, 0, db, 0};
+        const moei_product p = {1, out, n, moei_ones, 0, 0, d, out, db, 0, 1, 0,
+                                db, 0};
         const moei_product q = {in, out, n, x, width > 1 ? width : 1,
-                                width > 1 ? 1 : in, d, out, add ? dw
-                                : moei_zeros, add ? out : 0, add, 0, dw, out};
+                                width > 1 ? 1 : in, d, out, dw, out, 1, 0, dw,
+                                out};
         if (width > 1)
             moei_transpose(out, n, dy, width, NULL, room, out);
         MOEI_(product)(&p);
@@ -5674,59 +5734,21 @@ static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
                                      const moe_real *x, const moe_real *shift,
                                      const moe_real *factor, moe_real *y)
 {
-    const int N = MOEI_LANES == 1 ? 1 : width;
+    const int one = MOEI_LANES == 1 || width == 1, step = one ? MOEI_LANES : 1;
     MOEI_V s, f;
     int i, c, k;
 
-    for (i = 0; i < rows && N == 1; i += MOEI_LANES) {
-        k = moei_min(rows - i, MOEI_LANES);
-        s = MOEI_(load_n)(shift + i, k);
-        f = MOEI_(load_n)(factor + i, k);
-        MOEI_(store_n)(y + i, k, MOEI_(scaled)(how, MOEI_(load_n)(x + i, k), s,
-                                               f));
+    for (i = 0; i < rows; i += step) {
+        k = one ? moei_min(rows - i, MOEI_LANES) : MOEI_LANES;
+        s = one ? MOEI_(load_n)(shift + i, k) : MOEI_(splat)(shift[i]);
+        f = one ? MOEI_(load_n)(factor + i, k) : MOEI_(splat)(factor[i]);
+        for (c = 0; c < width; c += MOEI_LANES, x += k, y += k)
+            MOEI_(store_n)(y, k, MOEI_(scaled)(how, MOEI_(load_n)(x, k), s, f));
     }
-    for (i = 0; i < rows && N > 1; i++) {
-        s = MOEI_(splat)(shift[i]);
-        f = MOEI_(splat)(factor[i]);
-        for (c = i * N; c < (i + 1) * N; c += MOEI_LANES)
-            MOEI_(store)(y + c, MOEI_(scaled)(how, MOEI_(load)(x + c), s, f));
-    }
-}
-
-/* p = softmax of s over the rows, after the largest s is taken out; with log_p
-   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
-   log_p.   s, p, log_p (rows,N) */
-static MOEI_TARGET void MOEI_(softmax_one)(
-    int rows, const moe_real *s, moe_real *p, moe_real *log_p, moe_real *lse)
-{
-    moe_real top = -MOEI_LARGEST, sum = 0;
-    int i;
-
-    for (i = 0; i < rows; i++)
-        top = top > s[i] ? top : s[i];
-    top = MOEI_LARGEST < top ? MOEI_LARGEST : top;
-    for (i = 0; i < rows; i++) {
-        const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
-        const moe_real a = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
-        if (log_p != NULL)
-            log_p[i] = a;
-        p[i] = rows <= 8 ? moei_exp(a) : a;
-    }
-    if (rows > 8)
-        MOEI_(apply)(MOEI_EXP, rows, p);
-    for (i = 0; i < rows; i++)
-        sum += p[i];
-    for (i = 0; i < rows; i++)
-        p[i] /= sum;
-    if (log_p == NULL)
-        return;
-    sum = moei_log(sum);
-    for (i = 0; i < rows; i++)
-        log_p[i] -= sum;
-    *lse = top + sum;
 }
 
 #if MOEI_LANES > 1
+/* Of a panel. */
 static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
                                              moe_real *p, moe_real *log_p,
                                              moe_real *lse)
@@ -5781,7 +5803,7 @@ static MOEI_TARGET void MOEI_(softmax)(int n, int width, int rows,
     else
 #endif
         for (; n > 0; n--, s += rows, p += rows, lse++) {
-            MOEI_(softmax_one)(rows, s, p, log_p, lse);
+            moei_softmax_one(MOEI_(apply), rows, s, p, log_p, lse);
             log_p = log_p ? log_p + rows : NULL;
         }
     (void)width;
@@ -5792,24 +5814,21 @@ static MOEI_TARGET void MOEI_(blend)(int n, int width, int rows, int add,
                                      const moe_real *p, const moe_real *o,
                                      moe_real *y)
 {
-    const int N = MOEI_LANES == 1 ? 1 : width;
+    const int one = MOEI_LANES == 1 || width == 1, step = one ? MOEI_LANES : 1;
     MOEI_V a, b;
-    int i, c, k;
+    int i, c, k, at;
 
-    for (c = 0; c < n && N == 1; c++, o += rows, y += rows)
-        for (a = MOEI_(splat)(p[c]), i = 0; i < rows; i += MOEI_LANES) {
-            k = moei_min(rows - i, MOEI_LANES);
-            b = MOEI_(load_n)(o + i, k);
-            MOEI_(store_n)(y + i, k, add
-                ? MOEI_(madd)(a, b, MOEI_(load_n)(y + i, k))
+    for (c = 0; c < (one ? n : width); c += one ? 1 : MOEI_LANES) {
+        a = one ? MOEI_(splat)(p[c]) : MOEI_(load)(p + c);
+        for (i = 0; i < rows; i += step) {
+            k = one ? moei_min(rows - i, MOEI_LANES) : MOEI_LANES;
+            at = one ? c * rows + i : c + i * width;
+            b = MOEI_(load_n)(o + at, k);
+            MOEI_(store_n)(y + at, k, add
+                ? MOEI_(madd)(a, b, MOEI_(load_n)(y + at, k))
                 : MOEI_(mul)(a, b));
         }
-    for (c = 0; c < N && N > 1; c += MOEI_LANES)
-        for (a = MOEI_(load)(p + c), i = c; i < rows * N; i += N) {
-            b = MOEI_(load)(o + i);
-            MOEI_(store)(y + i, add ? MOEI_(madd)(a, b, MOEI_(load)(y + i))
-                                    : MOEI_(mul)(a, b));
-        }
+    }
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -5866,54 +5885,54 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
     }
 }
 
-/* w (n) after one step along the scaled gradient g, with moments v and u:
-     SGD       w -= rate (g + decay w)
-     momentum  v = momentum v + g + decay w;   w -= rate v
-     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
-    const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
-    const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
-    moe_real *MOEI_RESTRICT u)
+#if MOEI_LANES > 1
+/* A step with moments of MOEI_STRIP numbers. */
+static MOEI_TARGET void MOEI_(update_strip)(
+    const moei_rule *rule, moe_real *w, const moe_real *g, moe_real *v,
+    moe_real *u)
 {
-    const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
-    const moe_real momentum = r->momentum, second = r->second_scale;
+    moe_real W[MOEI_STRIP], V[MOEI_STRIP], U[MOEI_STRIP];
     int l;
 
+    for (l = 0; l < MOEI_STRIP; l++)
+        W[l] = w[l], V[l] = v[l];
     if (u == NULL)
-        for (l = 0; l < count; l++) {
-            v[l] = momentum * v[l] + scale * g[l] + decay * w[l];
-            w[l] -= rate * v[l];
-        }
-    else
-        for (l = 0; l < count; l++) {
-            const moe_real gl = scale * g[l];
-            v[l] += (1 - MOEI_BETA_1) * (gl - v[l]);
-            u[l] += (1 - MOEI_BETA_2) * (gl * gl - u[l]);
-            w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
-                  + decay * w[l];
-        }
+        for (l = 0; l < MOEI_STRIP; l++)
+            moei_update_one(rule, &W[l], g[l], &V[l], NULL);
+    else {
+        for (l = 0; l < MOEI_STRIP; l++)
+            U[l] = u[l];
+        for (l = 0; l < MOEI_STRIP; l++)
+            moei_update_one(rule, &W[l], g[l], &V[l], &U[l]);
+        for (l = 0; l < MOEI_STRIP; l++)
+            u[l] = U[l];
+    }
+    for (l = 0; l < MOEI_STRIP; l++)
+        w[l] = W[l], v[l] = V[l];
 }
+#endif
 
+/* One step of w (n), with moments v and u, or NULL. */
 static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
                                       moe_real *w, const moe_real *g,
                                       moe_real *v, moe_real *u)
 {
-    const moe_real step = -rule->rate * rule->scale;
-    const moe_real keep = 1 - rule->rate * rule->decay;
-    const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
+    const MOEI_V step = MOEI_(splat)(-rule->rate * rule->scale);
+    const MOEI_V keep = MOEI_(splat)(1 - rule->rate * rule->decay);
     size_t i = 0;
 
-    for (; v == NULL && i + MOEI_LANES <= n; i += MOEI_LANES)
-        MOEI_(store)(w + i, MOEI_(madd)(steps, MOEI_(load)(g + i),
-            MOEI_(mul)(keeps, MOEI_(load)(w + i))));
-    for (; v == NULL && i < n; i++)
-        w[i] = step * g[i] + keep * w[i];
+    for (; v == NULL && i < n; i += MOEI_LANES) {
+        const int k = n - i < MOEI_LANES ? (int)(n - i) : MOEI_LANES;
+
+        MOEI_(store_n)(w + i, k, MOEI_(madd)(step, MOEI_(load_n)(g + i, k),
+            MOEI_(mul)(keep, MOEI_(load_n)(w + i, k))));
+    }
+#if MOEI_LANES > 1
     for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
-        MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
-                            u ? u + i : NULL);
+        MOEI_(update_strip)(rule, w + i, g + i, v + i, u ? u + i : NULL);
+#endif
     for (; i < n; i++)
-        MOEI_(update_strip)(rule, 1, w + i, g + i, v + i, u ? u + i : NULL);
+        moei_update_last(rule, w + i, g[i], v + i, u ? u + i : NULL);
 }
 #endif
 
