@@ -3798,294 +3798,145 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
      {"__metadata__":{"inputs":"3",...},
       "gate.0.bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},...}
 
-   float32 numbers (least byte first).  Others may order all of it anew and add
-   tensors, so the reader goes over the header twice: the metadata tell which
-   tensors there must be.  A fault ends it.  Memory is safe because each tensor
-   ends within the file, whatever else is wrong. */
+   float32 numbers (least byte first).  Two tables say what ours holds: settings
+   just below, tensors in moei_list_all.  Others may order all of it anew and
+   add tensors, so the reader goes over the header twice: the metadata tell
+   which tensors there must be.  The first fault ends it.  Memory is safe
+   because each tensor ends within the file, whatever else is wrong. */
+typedef struct moei_meta {
+    moe_config c;
+    int activation, output, loss, format;    /* words                        */
+    uint64_t past[3];            /* a checkpoint's epochs, steps, and 1 + the
+                                    epochs since the best weights or 0       */
+} moei_meta;
+
+typedef enum { MOEI_INT, MOEI_UINT64, MOEI_F32 } moei_kind;
+typedef struct moei_setting {
+    const char *name, *words;    /* words: those that the value may be       */
+    uint16_t at;                 /* where in moei_meta                       */
+    uint8_t count, kind;         /* of numbers, there                        */
+    uint8_t bits;                /* none is 2^bits or more                   */
+} moei_setting;
+
+/* In a file's order.  The last is a checkpoint's alone; what training counts
+   stays far from where counting on overflows. */
+#define MOEI_AT(field) offsetof(moei_meta, field)
+static const moei_setting moei_settings[] = {
+    {"inputs", NULL, MOEI_AT(c.inputs), 1, MOEI_INT, 15},
+    {"outputs", NULL, MOEI_AT(c.outputs), 1, MOEI_INT, 15},
+    {"experts", NULL, MOEI_AT(c.experts), 1, MOEI_INT, 15},
+    {"top_k", NULL, MOEI_AT(c.top_k), 1, MOEI_INT, 15},
+    {"hidden", NULL, MOEI_AT(c.hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
+    {"gate_hidden", NULL, MOEI_AT(c.gate_hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
+    {"expert_sees", NULL, MOEI_AT(c.expert_inputs), 2, MOEI_INT, 15},
+    {"gate_sees", NULL, MOEI_AT(c.gate_inputs), 2, MOEI_INT, 15},
+    {"activation", "relu|tanh|logistic|elu|silu", MOEI_AT(activation), 1,
+     MOEI_INT, 0},
+    {"output", "linear|logistic|softmax", MOEI_AT(output), 1, MOEI_INT, 0},
+    {"loss", "mixture|expected|blend", MOEI_AT(loss), 1, MOEI_INT, 0},
+    {"sigma", NULL, MOEI_AT(c.sigma), 1, MOEI_F32, 32},
+    {"balance", NULL, MOEI_AT(c.balance_loss), 1, MOEI_F32, 32},
+    {"seed", NULL, MOEI_AT(c.seed), 1, MOEI_UINT64, 64},
+    {"file", "|moe.h 1", MOEI_AT(format), 1, MOEI_INT, 0},
+    {"training", NULL, MOEI_AT(past), 3, MOEI_UINT64, 8 * sizeof(int) - 2}
+};
+enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0] };
+
 typedef struct moei_tensor {
-    const char *of, *part;       /* its name: of, layer, part                */
-    char layer[2];
+    char name[20];
     int sides;
-    uint64_t side[3], count;     /* its shape, and the product of that       */
-    uint64_t place, begin;       /* first number in params, byte of the data */
+    size_t side[3], count;       /* its shape, and the product of that       */
+    size_t begin;                /* its first byte in the file's data        */
+    moe_real *numbers;           /* in memory, or NULL                       */
 } moei_tensor;
 
 typedef struct moei_file {
-    const unsigned char *from;   /* what is read; NULL: this is writing      */
-    unsigned char *to;           /* what is written; NULL: it only counts    */
-    uint64_t at, end, bytes;     /* next byte, end of the header, of the file*/
+    const unsigned char *at, *end;  /* the next byte, the end of the header  */
     const char *fault;           /* what was wrong first                     */
-    char name[64], text[64];     /* a member's name, a string                */
-    uint64_t hash, key, joints;  /* of that string; of the header; see below */
+    char text[64];               /* a string                                 */
+    uint64_t hash, key, joints;  /* of that; of the header; see moei_place   */
     uint64_t others[64];         /* hashes of names that are not ours        */
+    uint64_t bytes;              /* of the file, as far as is known          */
     uint32_t seen, found;        /* a bit for each setting, each tensor      */
-    int turn;                    /* which setting is asked for               */
-    int other_count, training, balance;     /* the last two: is there one    */
-    uint64_t past[3];            /* a checkpoint's epochs, steps, and 1 + the
-                                    epochs since the best weights or 0       */
-    uint64_t place;              /* numbers of the tensors                   */
-    int count;                   /* that there must be                       */
+    int other_count, training, balance;  /* the last two: is there one       */
+    moei_meta meta;
+    moe_real state[4];           /* of training                              */
+    moe_real *numbers;           /* of the tensor listed next, or NULL       */
+    int count;                   /* of the tensors that there must be        */
     moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 7];
 } moei_file;
 
-#define MOEI_NOT_JSON \
-    MOEI_TEXT("the header is not JSON as safetensors have it")
-
-static void moei_fail(moei_file *t, const char *fault)
+/* The next tensor, '#' in its name the layer; a side of 0 is none. */
+static void moei_list(moei_file *t, const char *name, int layer, size_t a,
+                      size_t b, size_t c)
 {
-    t->fault = t->fault ? t->fault : fault;
-}
-
-static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
-{
-    if ((*seen >> i & 1) != 0)
-        moei_fail(t, twice);
-    *seen |= (uint32_t)1 << i;
-}
-
-/* Text; reading, nothing. */
-static void moei_write(moei_file *t, const char *text)
-{
-    for (; t->from == NULL && *text != 0; t->at++, text++)
-        if (t->to != NULL)
-            t->to[t->at] = (unsigned char)*text;
-}
-
-/* Numbers, after this text and between commas. */
-static void moei_write_uints(moei_file *t, const char *before,
-                             const uint64_t *value, int count, unsigned base)
-{
-    int k, i;
-
-    for (k = 0; k < count; k++) {
-        char text[21];
-        uint64_t rest = value[k];
-        for (text[i = 20] = 0; rest > 0 || i == 20; rest /= base)
-            text[--i] = "0123456789abcdef"[rest % base];
-        moei_write(t, k > 0 ? "," : before);
-        moei_write(t, text + i);
-    }
-}
-
-/* Whether a text begins with this word; if so, past it. */
-static int moei_skip(const char **text, const char *word)
-{
-    const char *at = *text;
-
-    for (; *word != 0 && *at == *word; at++)
-        word++;
-    *text = *word == 0 ? at : *text;
-    return *word == 0;
-}
-
-/* Which word of a list that NULL ends; the NULL if it is none. */
-static int moei_which(const char *text, const char *const *word)
-{
-    const char *rest = text;
-    int i = 0;
-
-    for (; word[i] != NULL && !(moei_skip(&rest, word[i]) && *rest == 0); i++)
-        rest = text;
-    return i;
-}
-
-static unsigned moei_digit(int c)
-{
-    return (unsigned)(c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a'
-                      && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16);
-}
-
-/* Digits, none of them a 0 before others. */
-static uint64_t moei_read_uint(moei_file *t, const char **at, const char *end,
-                               unsigned base, uint64_t most)
-{
-    const char *start = *at;
-    uint64_t value = 0;
-
-    for (; *at < end && moei_digit(**at) < base; ++*at) {
-        if (value > (most - moei_digit(**at)) / base)
-            moei_fail(t, MOEI_TEXT("a number in the header is out of range"));
-        value = value * base + moei_digit(**at);
-    }
-    if (*at == start || (*start == '0' && *at > start + 1))
-        moei_fail(t, MOEI_TEXT("a number is not as JSON, or a setting, has "
-                               "it"));
-    return value;
-}
-
-static int moei_byte(moei_file *t)
-{
-    return t->at < t->end ? t->from[t->at++] : -1;
-}
-
-static int moei_accept(moei_file *t, int mark)
-{
-    int c = -1;
-
-    while (t->at < t->end && ((c = t->from[t->at]) == ' ' || c == '\t'
-                              || c == '\n' || c == '\r'))
-        t->at++;
-    if (t->fault != NULL || t->at == t->end || c != mark)
-        return 0;
-    t->at++;
-    return 1;
-}
-
-static void moei_expect(moei_file *t, int mark)
-{
-    if (!moei_accept(t, mark))
-        moei_fail(t, MOEI_NOT_JSON);
-}
-
-/* A character of UTF-8 whose first byte c is 128 or more. */
-static int32_t moei_utf8(moei_file *t, int c)
-{
-    int i, more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3, bad = c < 0xc2 || c > 0xf4;
-    int32_t value = c & 0x3f >> more;
-
-    for (i = 0; i < more; i++) {
-        c = moei_byte(t);
-        bad |= (c & ~0x3f) != 0x80;
-        value = value << 6 | (c & 0x3f);
-    }
-    if (bad || (more > 1 && value < (more > 2 ? 0x10000 : 0x800))
-        || value > 0x10ffff || value >> 11 == 0xd800 >> 11)
-        moei_fail(t, MOEI_NOT_JSON);
-    return value;
-}
-
-/* What stands behind a backslash. */
-static int32_t moei_escape(moei_file *t)
-{
-    static const char escape[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
-    int32_t value = 0;
-    int i, c = moei_byte(t);
-
-    for (i = 0; escape[i] != 0; i++)
-        if (c == escape[i])
-            return meaning[i];
-    for (i = 0; i < 4; i++) {
-        int digit = c == 'u' ? (int)moei_digit(moei_byte(t)) : 16;
-        if (digit == 16)
-            moei_fail(t, MOEI_NOT_JSON);
-        value = value << 4 | (digit & 15);
-    }
-    return value;
-}
-
-/* A string; what no word of ours has becomes '?'. */
-static void moei_read_string(moei_file *t, char *to)
-{
-    size_t n = 0;
-    int32_t c;
-
-    moei_expect(t, '"');
-    t->hash = t->key;
-    while (t->fault == NULL && (c = moei_byte(t)) != '"') {
-        if (c < ' ')
-            moei_fail(t, MOEI_NOT_JSON);
-        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_utf8(t, (int)c);
-        t->hash = moei_mix(t->hash + (uint32_t)c);
-        to[n < sizeof t->text - 1 ? n++ : 0] = (char)(c < 127 ? c : '?');
-        to[0] = (char)(c == 0 || n == sizeof t->text - 1 ? '?' : to[0]);
-    }
-    to[n] = 0;
-}
-
-/* Whether an object goes on, with a member of this name. */
-static int moei_member(moei_file *t, char *name, int first)
-{
-    if (moei_accept(t, '}'))
-        return 0;
-    if (!first)
-        moei_expect(t, ',');
-    moei_read_string(t, name);
-    moei_expect(t, ':');
-    return t->fault == NULL;
-}
-
-/* A list of numbers: how many, the first three, the product, cut to 2^57. */
-static int moei_read_uints(moei_file *t, uint64_t *value, uint64_t *product)
-{
-    const uint64_t limit = (uint64_t)1 << 57;
-    const char *start = (const char *)t->from, *at, *end = start + t->end;
-    int count = 0;
-
-    *product = 1;
-    moei_expect(t, '[');
-    for (; t->fault == NULL && !moei_accept(t, ']'); count++) {
-        uint64_t x;
-        if (count > 0)
-            moei_expect(t, ',');
-        (void)moei_accept(t, -1);               /* blanks */
-        at = start + t->at;
-        x = moei_read_uint(t, &at, end, 10, UINT64_MAX >> 4);
-        t->at = (uint64_t)(at - start);
-        value[count < 3 ? count : 2] = x;
-        *product = x > 0 && *product > limit / x ? limit : *product * x;
-    }
-    return count;
-}
-
-/* Settings.  All are written in turn, or the one at hand is read. */
-static int moei_is_setting(moei_file *t, const char *name)
-{
-    const char *const word[] = {name, NULL};
-    int i = t->turn++;
-
-    if (t->from != NULL && moei_which(t->name, word) != 0)
-        return 0;
-    moei_write(t, i > 0 ? "\",\"" : "\"");
-    moei_write(t, name);
-    moei_write(t, "\":\"");
-    moei_see(t, &t->seen, i, MOEI_TEXT("a setting stands twice in the "
-                                       "metadata"));
-    return 1;
-}
-
-static int moei_io_enum(moei_file *t, const char *name, int value,
-                        const char *const *word)
-{
-    if (!moei_is_setting(t, name))
-        return value;
-    if (t->from != NULL)
-        value = moei_which(t->text, word);
-    if (word[value] == NULL)
-        moei_fail(t, MOEI_TEXT("the metadata have a word that is not moe.h's"));
-    moei_write(t, word[value] ? word[value] : "");
-    return value;
-}
-
-/* Numbers, up to the last that is not 0. */
-static void moei_io_uints(moei_file *t, const char *name, uint64_t *value,
-                          int count, unsigned base, uint64_t most)
-{
-    const char *text = t->text, *hex = base == 16 ? "0x" : "";
+    const size_t side[3] = {a, b, c};
+    moei_tensor *is = &t->tensor[t->count++];
     int i;
 
-    if (!moei_is_setting(t, name))
+    for (i = 0; name[i] != 0; i++)
+        is->name[i] = (char)(name[i] == '#' ? '0' + layer : name[i]);
+    is->count = 1;
+    for (is->sides = i = 0; i < 3; i++)
+        if (side[i] > 0)
+            is->count *= is->side[is->sides++] = side[i];
+    is->numbers = t->numbers;
+    t->numbers = t->numbers ? t->numbers + is->count : NULL;
+}
+
+static void moei_list_net(moei_file *t, const moei_net *net, const char *bias,
+                          const char *weight, size_t copies)
+{
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        const size_t in = moei_count(net->width[l]);
+        const size_t out = moei_count(net->width[l + 1]);
+        moei_list(t, bias, l, copies, out, 0);
+        moei_list(t, weight, l, copies, in, out);
+    }
+}
+
+/* All of them, in the order of params, which may be NULL.  Without gate.balance
+   it is zeros. */
+MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
+                                    moe_real *params)
+{
+    const size_t E = moei_count(m->E);
+    const size_t learnt = m->trained_count - (t->balance || E == 1 ? 0 : E);
+
+    t->count = 0;
+    t->numbers = params;
+    moei_list_net(t, &m->expert, "experts.#.bias", "experts.#.weight", E);
+    moei_list_net(t, &m->gate, "gate.#.bias", "gate.#.weight", 0);
+    if (learnt == m->trained_count && E > 1)
+        moei_list(t, "gate.balance", 0, E, 0, 0);
+    t->numbers = params ? params + m->trained_count : NULL;
+    moei_list(t, "scale.d", 0, 2, moei_count(m->O), 0);
+    moei_list(t, "scale.x", 0, 2, moei_count(m->I), 0);
+    if (!t->training)
         return;
-    for (i = 0; t->from != NULL && i < count; i++)
-        if (i == 0 ? moei_skip(&text, hex) : moei_skip(&text, ","))
-            value[i] = moei_read_uint(t, &text, t->text + sizeof t->text, base,
-                                      most);
-    if (t->from != NULL && (*text != 0 || text == t->text))
-        moei_fail(t, MOEI_TEXT("a setting is not a number as moe.h writes it"));
-    while (count > 1 && value[count - 1] == 0)
-        count--;
-    moei_write_uints(t, hex, value, count, base);
+    t->numbers = moei_stored(m, MOEI_BEST);
+    moei_list(t, "training.best", 0, learnt, 0, 0);
+    t->numbers = moei_stored(m, MOEI_FIRST);
+    moei_list(t, "training.first", 0, learnt, 0, 0);
+    t->numbers = moei_stored(m, MOEI_SECOND);
+    moei_list(t, "training.second", 0, learnt, 0, 0);
+    t->numbers = t->state;
+    moei_list(t, "training.state", 0, 4, 0, 0);
 }
 
-static void moei_io_sizes(moei_file *t, const char *name, int *size, int count)
+/* Whole numbers, least byte first. */
+static void moei_encode(unsigned char *to, uint64_t number, int bytes)
 {
-    uint64_t value[MOE_MAX_HIDDEN];
-    int i;
+    for (; bytes-- > 0; number >>= 8)
+        *to++ = (unsigned char)(number & 255);
+}
 
-    for (i = 0; i < count; i++)
-        value[i] = (uint64_t)size[i];
-    moei_io_uints(t, name, value, count, 10, MOE_MAX_SIZE);
-    for (i = 0; i < count; i++)
-        size[i] = (int)value[i];
+static uint32_t moei_decode(const unsigned char *at)
+{
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16
+         | (uint32_t)at[3] << 24;
 }
 
 static moe_real moei_of_f32(uint32_t bits)
@@ -4102,324 +3953,539 @@ static uint32_t moei_to_f32(moe_real x)
     return word.bits;
 }
 
-/* A real, by the bits of its float32. */
-static void moei_io_real(moei_file *t, const char *name, moe_real *x)
+/* Whether the bits of a float32 are those of an infinity or no number. */
+static int moei_is_endless(uint32_t bits)
 {
-    uint64_t bits = moei_to_f32(*x);
-
-    moei_io_uints(t, name, &bits, 1, 16, UINT32_MAX);
-    *x = moei_of_f32((uint32_t)bits);
+    return bits << 1 >= 0xff000000u;
 }
 
-/* What training counts stays far from where counting on overflows. */
-enum { MOEI_FILE = 14, MOEI_TRAINING };      /* turns */
-
-MOEI_COLD static void moei_settings(moei_file *t, moe_config *c)
+/* Number i of a setting, of a real the bits of its float32. */
+static uint64_t moei_get(const moei_setting *s, const moei_meta *meta, int i)
 {
-    static const char *const activation[] = {"relu", "tanh", "logistic", "elu",
-                                             "silu", NULL};
-    static const char *const output[] = {"linear", "logistic", "softmax", NULL};
-    static const char *const loss[] = {"mixture", "expected", "blend", NULL};
-    static const char *const file[] = {"moe.h 1", NULL};
+    const void *at = (const char *)meta + s->at;
 
-    t->turn = 0;
-    moei_io_sizes(t, "inputs", &c->inputs, 1);
-    moei_io_sizes(t, "outputs", &c->outputs, 1);
-    moei_io_sizes(t, "experts", &c->experts, 1);
-    moei_io_sizes(t, "top_k", &c->top_k, 1);
-    moei_io_sizes(t, "hidden", c->hidden, MOE_MAX_HIDDEN);
-    moei_io_sizes(t, "gate_hidden", c->gate_hidden, MOE_MAX_HIDDEN);
-    moei_io_sizes(t, "expert_sees", (int *)(void *)&c->expert_inputs, 2);
-    moei_io_sizes(t, "gate_sees", (int *)(void *)&c->gate_inputs, 2);
-    c->activation = (moe_activation)moei_io_enum(
-        t, "activation", (int)c->activation, activation);
-    c->output = (moe_output)moei_io_enum(t, "output", (int)c->output, output);
-    c->loss = (moe_loss)moei_io_enum(t, "loss", (int)c->loss, loss);
-    moei_io_real(t, "sigma", &c->sigma);
-    moei_io_real(t, "balance", &c->balance_loss);
-    moei_io_uints(t, "seed", &c->seed, 1, 10, UINT64_MAX);
-    moei_io_enum(t, "file", 0, file);
-    if (t->from != NULL || t->training)
-        moei_io_uints(t, "training", t->past, 3, 10, ~0u >> 2);
+    return s->kind == MOEI_INT ? (uint64_t)((const int *)at)[i]
+         : s->kind == MOEI_UINT64 ? ((const uint64_t *)at)[i]
+                                  : moei_to_f32(((const moe_real *)at)[i]);
 }
 
-/* The next tensor that there must be; a side of 0 is none. */
-static void moei_list(moei_file *t, const char *of, int layer, const char *part,
-                      uint64_t a, uint64_t b, uint64_t c)
+static void moei_set(const moei_setting *s, moei_meta *meta, int i,
+                     uint64_t number)
 {
-    const uint64_t side[3] = {a, b, c};
-    moei_tensor *is = &t->tensor[t->count++];
-    int i;
+    void *at = (char *)meta + s->at;
 
-    is->of = of;
-    is->part = part;
-    is->layer[0] = (char)(layer < 0 ? 0 : '0' + layer);
-    is->count = 1;
-    for (i = 0; i < 3; i++)
-        if (side[i] > 0)
-            is->count *= is->side[is->sides++] = side[i];
-    is->begin = 4 * (is->place = t->place);
-    t->place += is->count;
+    if (s->kind == MOEI_INT)
+        ((int *)at)[i] = (int)number;
+    else if (s->kind == MOEI_UINT64)
+        ((uint64_t *)at)[i] = number;
+    else
+        ((moe_real *)at)[i] = moei_of_f32((uint32_t)number);
 }
 
-static void moei_list_net(moei_file *t, const moei_net *net, const char *of,
-                          uint64_t copies)
+/* Which word of "a|b|c" a text is; -1: none. */
+static int moei_which(const char *text, const char *words)
+{
+    const char *rest = text;
+    int i = 0;
+
+    for (;; words++) {
+        const int ends = *words == 0 || *words == '|';
+        if (ends && rest != NULL && *rest == 0)
+            return i;
+        if (*words == 0)
+            return -1;
+        i += ends;
+        rest = ends ? text : rest && *rest == *words ? rest + 1 : NULL;
+    }
+}
+
+/* -------------------------------------------------------------- writing */
+/* Without `to` it only counts. */
+typedef struct moei_writer { unsigned char *to; size_t at; } moei_writer;
+
+static void moei_write(moei_writer *w, const char *text)
+{
+    for (; *text != 0 && *text != '|'; w->at++, text++)
+        if (w->to != NULL)
+            w->to[w->at] = (unsigned char)*text;
+}
+
+/* A number after this text. */
+static void moei_write_uint(moei_writer *w, const char *before, uint64_t number,
+                            unsigned base)
+{
+    char text[21];
+    int i = 20;
+
+    text[i] = 0;
+    do
+        text[--i] = "0123456789abcdef"[number % base];
+    while ((number /= base) > 0);
+    moei_write(w, before);
+    moei_write(w, text + i);
+}
+
+/* A word, or numbers up to the last that is not 0. */
+static void moei_write_setting(moei_writer *w, const moei_setting *s,
+                               const moei_meta *meta)
+{
+    const char *word = s->words;
+    int i, count = s->count, is_real = s->kind == MOEI_F32;
+
+    moei_write(w, s == moei_settings ? "\"" : "\",\"");
+    moei_write(w, s->name);
+    moei_write(w, "\":\"");
+    if (word != NULL) {
+        for (i = (int)moei_get(s, meta, 0); i > 0; word++)
+            i -= *word == '|';
+        moei_write(w, word);
+        return;
+    }
+    while (count > 1 && moei_get(s, meta, count - 1) == 0)
+        count--;
+    for (i = 0; i < count; i++)
+        moei_write_uint(w, i > 0 ? "," : is_real ? "0x" : "",
+                        moei_get(s, meta, i), is_real ? 16 : 10);
+}
+
+/* Numbers begin at a multiple of 64, one tensor after the other. */
+MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t)
+{
+    const int settings = MOEI_SETTINGS - !t->training;
+    size_t place = 0;
+    int i, k;
+
+    w->at = 8;
+    moei_write(w, "{\"__metadata__\":{");
+    for (i = 0; i < settings; i++)
+        moei_write_setting(w, &moei_settings[i], &t->meta);
+    for (i = 0; i < t->count; i++) {
+        const moei_tensor *is = &t->tensor[i];
+        moei_write(w, i > 0 ? "]},\"" : "\"},\"");
+        moei_write(w, is->name);
+        moei_write(w, "\":{\"dtype\":\"F32\",\"shape\":");
+        for (k = 0; k < is->sides; k++)
+            moei_write_uint(w, k > 0 ? "," : "[", is->side[k], 10);
+        moei_write_uint(w, "],\"data_offsets\":[", place, 10);
+        moei_write_uint(w, ",", place += 4 * is->count, 10);
+    }
+    moei_write(w, "]}}");
+    while (w->at % 64 != 0)
+        moei_write(w, " ");
+    if (w->to != NULL)
+        moei_encode(w->to, w->at - 8, 8);
+}
+
+static const char *const moei_not_finite
+    = MOEI_TEXT("a number is not finite as a float32");
+
+/* Returns whether they are finite. */
+static int moei_write_numbers(moei_writer *w, const moei_tensor *is)
+{
+    uint32_t bits;
+    int finite = 1;
+    size_t i;
+
+    for (i = 0; i < is->count; i++, w->at += 4) {
+        bits = moei_to_f32(is->numbers[i]);
+        finite &= !moei_is_endless(bits);
+        if (w->to != NULL)
+            moei_encode(w->to + w->at, bits, 4);
+    }
+    return finite;
+}
+
+/* The configuration as opened, with what may have been changed since. */
+static void moei_saved_config(const moe *m, moe_config *c)
 {
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        uint64_t in = (uint64_t)net->width[l];
-        uint64_t out = (uint64_t)net->width[l + 1];
-        moei_list(t, of, l, ".bias", copies, 0, out);
-        moei_list(t, of, l, ".weight", copies, in, out);
+    *c = m->config;
+    c->inputs = m->I;
+    c->outputs = m->O;
+    c->experts = m->E;
+    c->top_k = m->K;
+    c->activation = (moe_activation)m->activation;
+    c->output = (moe_output)m->output;
+    c->mode = MOE_MODE_PREDICT;
+    c->block = c->simd = 0;
+    for (l = 0; l < MOE_MAX_HIDDEN; l++) {
+        c->hidden[l] = l < m->expert.layers - 1 ? m->expert.width[l + 1] : 0;
+        c->gate_hidden[l] = l < m->gate.layers - 1 ? m->gate.width[l + 1] : 0;
+    }
+    c->expert_inputs.first = m->expert.first;
+    c->expert_inputs.count = m->expert.width[0];
+    if (m->E > 1) {
+        c->gate_inputs.first = m->gate.first;
+        c->gate_inputs.count = m->gate.width[0];
     }
 }
 
-/* All of them, in the order of params.  Without gate.balance it is zeros. */
-MOEI_COLD static void moei_list_all(moei_file *t, const moe *m)
+/* Count the bytes, or write them. */
+MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
+                                      size_t *bytes, const char **error)
 {
-    static const char *const part[] = {"best", "first", "second"};
-    const uint64_t balanced = m->E > 1 ? (uint64_t)m->E : 0;
-    const uint64_t absent = t->balance ? 0 : balanced;
-    int i;
+    moei_writer w = {(unsigned char *)file, 0};
+    moei_file t;
+    int i, finite = 1;
 
-    moei_list_net(t, &m->expert, "experts.", (uint64_t)m->E);
-    moei_list_net(t, &m->gate, "gate.", 0);
-    if (absent < balanced)
-        moei_list(t, "gate.balance", -1, "", balanced, 0, 0);
-    t->place = m->trained_count;
-    moei_list(t, "scale.d", -1, "", 2, (uint64_t)m->O, 0);
-    moei_list(t, "scale.x", -1, "", 2, (uint64_t)m->I, 0);
-    for (i = 0; t->training && i < 3; i++)
-        moei_list(t, "training.", -1, part[i], m->trained_count - absent, 0, 0);
-    if (t->training)
-        moei_list(t, "training.state", -1, "", 4, 0, 0);
+    *bytes = 0;
+    *error = NULL;
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    *error = m->params == NULL ? MOEI_TEXT("this moe is closed")
+        : keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN
+            ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN") : NULL;
+    if (*error != NULL)
+        return MOE_ERR_STATE;
+    moei_zero_bytes(&t, sizeof t);
+    moei_saved_config(m, &t.meta.c);
+    *error = moei_config_fault(&t.meta.c);
+    if (*error != NULL)
+        return MOE_ERR_CONFIG;
+    t.meta.activation = m->activation;
+    t.meta.output = m->output;
+    t.meta.loss = (int)m->config.loss;
+    t.meta.format = 1;
+    t.meta.past[0] = (uint64_t)m->epoch;
+    t.meta.past[1] = (uint64_t)m->steps;
+    t.meta.past[2] = (uint64_t)(m->epochs_since_best + 1);
+    t.state[0] = m->beta_power[0];
+    t.state[1] = m->beta_power[1];
+    t.state[2] = m->rate_factor;
+    t.state[3] = m->best_loss;
+    t.training = keep == MOE_MODE_TRAIN;
+    t.balance = 1;
+    moei_list_all(&t, m, moei_shown(m->params));
+    moei_write_header(&w, &t);
+    for (i = 0; i < t.count; i++)
+        finite &= moei_write_numbers(&w, &t.tensor[i]);
+    *bytes = w.at;
+    *error = finite ? NULL : moei_not_finite;
+    return finite ? MOE_OK : MOE_ERR_DIVERGED;
 }
 
-MOEI_COLD static void moei_write_header(moei_file *t, moe_config *c)
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep)
+{
+    const char *error;
+    size_t bytes;
+
+    return moei_save(m, keep, NULL, &bytes, &error) ? 0 : bytes;
+}
+
+MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
+                                   size_t bytes)
+{
+    const char *error;
+    size_t need;
+    moe_status status = moei_save(m, keep, NULL, &need, &error);
+
+    return status != MOE_OK ? status
+         : file == NULL ? MOE_ERR_NULL
+         : bytes < need ? MOE_ERR_MEMORY
+                        : moei_save(m, keep, file, &need, &error);
+}
+
+/* --------------------------------------------------- reading the header */
+#define MOEI_NOT_JSON MOEI_TEXT("the header is not JSON as of safetensors")
+
+/* What is wrong first is the fault. */
+static void moei_reject(moei_file *t, int wrong, const char *why)
+{
+    if (wrong && t->fault == NULL)
+        t->fault = why;
+}
+
+static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
+{
+    moei_reject(t, (int)(*seen >> i & 1), twice);
+    *seen |= (uint32_t)1 << i;
+}
+
+static int moei_byte(moei_file *t)
+{
+    return t->at < t->end ? *t->at++ : -1;
+}
+
+/* Whether this mark comes next, after blanks; if so, past it. */
+static int moei_accept(moei_file *t, int mark)
+{
+    int c = -1;
+
+    while (t->at < t->end && ((c = *t->at) == ' ' || c == '\t' || c == '\n'
+                              || c == '\r'))
+        t->at++;
+    if (t->fault != NULL || t->at == t->end || c != mark)
+        return 0;
+    t->at++;
+    return 1;
+}
+
+static void moei_expect(moei_file *t, int mark)
+{
+    moei_reject(t, !moei_accept(t, mark), MOEI_NOT_JSON);
+}
+
+static unsigned moei_digit(int c)
+{
+    return (unsigned)(c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a'
+                      && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16);
+}
+
+/* Digits, none of them a 0 before others. */
+static uint64_t moei_read_uint(moei_file *t, unsigned base, unsigned bits)
+{
+    const uint64_t most = UINT64_MAX >> (64 - bits);
+    const unsigned char *start = t->at;
+    uint64_t number = 0;
+    unsigned digit;
+
+    for (; t->at < t->end && (digit = moei_digit(*t->at)) < base; t->at++) {
+        moei_reject(t, number > (most - digit) / base,
+                    MOEI_TEXT("a number in the header is out of range"));
+        number = number * base + digit;
+    }
+    moei_reject(t, t->at == start || (*start == '0' && t->at > start + 1),
+                MOEI_TEXT("a number is not as JSON, or a setting, has it"));
+    return number;
+}
+
+/* A character of UTF-8 that begins with c, 128 or more. */
+static int32_t moei_read_utf8(moei_file *t, int32_t c)
+{
+    const int more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    int32_t least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80, value = c;
+    int32_t most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf, bad, i;
+
+    bad = c < 0xc2 || c > 0xf4;
+    for (i = 0; i < more; i++, least = 0x80, most = 0xbf) {
+        c = moei_byte(t);
+        bad |= c < least || c > most;
+        value = value << 6 | (c & 0x3f);
+    }
+    moei_reject(t, (int)bad, MOEI_NOT_JSON);
+    return value & (more == 1 ? 0x7ff : more == 2 ? 0xffff : 0x1fffff);
+}
+
+/* What stands behind a backslash, 16 bits. */
+static int32_t moei_escape(moei_file *t)
+{
+    static const char escape[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
+    int32_t value = 0;
+    int i, c = moei_byte(t);
+
+    for (i = 0; escape[i] != 0; i++)
+        if (c == escape[i])
+            return meaning[i];
+    for (i = 0; i < 4; i++) {
+        unsigned digit = c == 'u' ? moei_digit(moei_byte(t)) : 16;
+        moei_reject(t, digit == 16, MOEI_NOT_JSON);
+        value = value << 4 | (int32_t)(digit & 15);
+    }
+    return value;
+}
+
+/* A string; what no word of ours has, and what is too long, gets a '?'. */
+static void moei_read_string(moei_file *t)
+{
+    const size_t last = sizeof t->text - 1;
+    size_t n = 0;
+    int32_t c;
+
+    moei_expect(t, '"');
+    for (t->hash = t->key; t->fault == NULL; n += n < last) {
+        if ((c = moei_byte(t)) == '"')
+            break;
+        moei_reject(t, c < ' ', MOEI_NOT_JSON);
+        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_read_utf8(t, c);
+        t->hash = moei_mix(t->hash + (uint32_t)c);
+        t->text[n < last ? n : 0] = (char)(c > 0 && c < 127 ? c : '?');
+    }
+    t->text[n] = 0;
+    if (n == last)
+        t->text[0] = '?';
+}
+
+/* Whether an object or a list goes on: with its first member, right behind the
+   mark where it begins, or behind a comma.  An object's have names. */
+static int moei_more(moei_file *t, int end)
+{
+    const int first = t->at[-1] == '{' || t->at[-1] == '[';
+
+    if (moei_accept(t, end))
+        return 0;
+    if (!first)
+        moei_expect(t, ',');
+    (void)moei_accept(t, -1);                   /* blanks */
+    if (end == '}') {
+        moei_read_string(t);
+        moei_expect(t, ':');
+    }
+    return t->fault == NULL;
+}
+
+/* A list of numbers: how many, the first three, the product, cut to 2^57. */
+static int moei_read_uints(moei_file *t, uint64_t *number, uint64_t *product)
+{
+    const uint64_t limit = (uint64_t)1 << 57;
+    int count = 0;
+
+    *product = 1;
+    moei_expect(t, '[');
+    for (; moei_more(t, ']'); count++) {
+        const uint64_t x = moei_read_uint(t, 10, 60);
+        number[count < 3 ? count : 2] = x;
+        *product = x > 0 && *product > limit / x ? limit : *product * x;
+    }
+    return count;
+}
+
+/* The value of a setting is in t->text, which takes the file's place. */
+static void moei_read_setting(moei_file *t, const moei_setting *s)
+{
+    const unsigned char *at = t->at, *end = t->end;
+    const int word = s->words ? moei_which(t->text, s->words) : 0;
+    int i, bad = 0;
+
+    moei_reject(t, word < 0,
+                MOEI_TEXT("the metadata have a word that is not moe.h's"));
+    moei_set(s, &t->meta, 0, (uint64_t)word);
+    if (s->words != NULL)
+        return;
+    t->at = (const unsigned char *)t->text;
+    t->end = t->at + sizeof t->text;
+    if (s->kind == MOEI_F32)
+        bad = *t->at++ != '0' || *t->at++ != 'x';
+    for (i = 0; i < s->count && (i == 0 || *t->at == ','); i++) {
+        t->at += i > 0;
+        moei_set(s, &t->meta, i, moei_read_uint(
+            t, s->kind == MOEI_F32 ? 16 : 10, s->bits));
+    }
+    moei_reject(t, bad || *t->at != 0,
+                MOEI_TEXT("a setting is not a number as moe.h writes it"));
+    t->at = at;
+    t->end = end;
+}
+
+static void moei_read_metadata(moei_file *t)
 {
     int i;
 
-    t->at = 8;
-    moei_write(t, "{\"__metadata__\":{");
-    moei_settings(t, c);
-    for (i = 0; i < t->count; i++) {
-        const moei_tensor *is = &t->tensor[i];
-        uint64_t place[2] = {0};
-        place[0] = is->begin;
-        place[1] = is->begin + 4 * is->count;
-        moei_write(t, i > 0 ? "]},\"" : "\"},\"");
-        moei_write(t, is->of);
-        moei_write(t, is->layer);
-        moei_write(t, is->part);
-        moei_write(t, "\":{\"dtype\":\"F32\",\"shape\":");
-        moei_write_uints(t, "[", is->side, is->sides, 10);
-        moei_write_uints(t, "],\"data_offsets\":[", place, 2, 10);
+    moei_expect(t, '{');
+    while (moei_more(t, '}')) {
+        for (i = 0; i < MOEI_SETTINGS; i++)
+            if (moei_which(t->text, moei_settings[i].name) == 0)
+                break;
+        moei_read_string(t);
+        if (i < MOEI_SETTINGS) {
+            moei_see(t, &t->seen, i,
+                     MOEI_TEXT("a setting stands twice in the metadata"));
+            moei_read_setting(t, &moei_settings[i]);
+        }
     }
-    moei_write(t, "]}}");
-    while (t->at % 64 != 0)
-        moei_write(t, " ");
-    t->end = t->at;
 }
 
 /* The tensor of this name; if it is not ours, t->count. */
 static int moei_find_tensor(moei_file *t)
 {
-    int i, k, same = 0;
+    const char *const twice = MOEI_TEXT("a tensor stands twice");
+    int i, k;
 
-    for (i = 0; i < t->count && !same; i += !same) {
-        const char *text = t->name;
-        same = moei_skip(&text, t->tensor[i].of)
-            && moei_skip(&text, t->tensor[i].layer)
-            && moei_skip(&text, t->tensor[i].part) && *text == 0;
-    }
-    if (same)
-        moei_see(t, &t->found, i, MOEI_TEXT("a tensor stands twice"));
-    for (k = 0; k < 64 && !same; k++)
-        if (t->others[k] == t->hash)
-            moei_fail(t, MOEI_TEXT("a tensor stands twice"));
+    for (i = 0; i < t->count; i++)
+        if (moei_which(t->text, t->tensor[i].name) == 0) {
+            moei_see(t, &t->found, i, twice);
+            return i;
+        }
+    for (k = 0; k < 64; k++)
+        moei_reject(t, t->others[k] == t->hash, twice);
     t->others[t->other_count++ % 64] = t->hash;
     return i;
 }
 
-static const char *const moei_type[] = {
-    "F32", "F64", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16",
-    "U8", "BOOL", "C64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F6_E2M3", "F6_E3M2",
-    "F4", NULL
-};
+static const char moei_types[] = "F32|F64|F16|BF16|I64|I32|I16|I8|U64|U32|U16|"
+    "U8|BOOL|C64|F8_E4M3|F8_E5M2|F8_E8M0|F6_E2M3|F6_E3M2|F4";
 static const unsigned char moei_type_bits[] = {
-    32, 64, 16, 16, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64, 8, 8, 8, 6, 6, 4, 0
+    32, 64, 16, 16, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64, 8, 8, 8, 6, 6, 4
 };
 
 /* Whether a tensor is what it must be, and where it lies.  The tensors tile the
    data if as many begin as end at every joint: the sum over them of f(begin) -
    f(end) is f(0) - f(all), where f is a hash that the header keys. */
 static void moei_place(moei_file *t, int i, int type, int sides,
-                       const uint64_t *side, uint64_t count,
-                       const uint64_t *place)
+                       const uint64_t *side, uint64_t count, uint64_t begin,
+                       uint64_t end)
 {
     moei_tensor *is = i < t->count ? &t->tensor[i] : NULL;
     int k, same = is == NULL || sides == is->sides;
 
     for (k = 0; is != NULL && k < is->sides; k++)
         same &= side[k] == is->side[k];
-    if (moei_type[type] == NULL || (is != NULL && type != 0))
-        moei_fail(t, is ? MOEI_TEXT("a tensor of moe.h is not of type F32")
-                        : "a tensor has a type that safetensors have not");
-    if (!same)
-        moei_fail(t, MOEI_TEXT("a tensor's shape is not what the settings "
-                               "imply"));
-    if (place[0] > place[1]
-        || moei_type_bits[type] * count != 8 * (place[1] - place[0]))
-        moei_fail(t, MOEI_TEXT("a tensor's length is not what its type and "
-                               "shape imply"));
-    if (place[0] < place[1])
-        t->joints += moei_mix(t->key + place[0]) - moei_mix(t->key + place[1]);
-    if (t->bytes < t->end + place[1])
-        t->bytes = t->end + place[1];
+    moei_reject(t, is != NULL && type != 0,
+                MOEI_TEXT("a tensor of moe.h is not of type F32"));
+    moei_reject(t, type < 0,
+                MOEI_TEXT("a tensor has a type that safetensors have not"));
+    moei_reject(t, !same,
+                MOEI_TEXT("a tensor's shape is not what the settings imply"));
+    moei_reject(t, begin > end || 8 * (end - begin)
+                != moei_type_bits[type < 0 ? 0 : type] * count,
+                MOEI_TEXT("a tensor's length is not as its type and shape"));
+    if (begin < end)
+        t->joints += moei_mix(t->key + begin) - moei_mix(t->key + end);
+    if (t->bytes < end)
+        t->bytes = end;
     if (is != NULL)
-        is->begin = place[0];
+        is->begin = (size_t)begin;
 }
 
 static void moei_read_tensor(moei_file *t)
 {
-    static const char *const field[] = {"dtype", "shape", "data_offsets", NULL};
-    uint64_t side[3] = {0}, place[3] = {0}, count = 0, product;
+    uint64_t side[3] = {0, 0, 0}, place[3] = {0, 0, 0}, count = 0, product;
     uint32_t seen = 0;
-    int i = moei_find_tensor(t), type = 0, sides = 0, two = 2, first;
+    int field, type = 0, sides = 0, two = 0, i = moei_find_tensor(t);
 
     moei_expect(t, '{');
-    for (first = 1; moei_member(t, t->text, first); first = 0) {
-        int f = moei_which(t->text, field);
-        moei_see(t, &seen, f, MOEI_TEXT("a field of a tensor stands twice"));
-        if (f == 0) {
-            moei_read_string(t, t->text);
-            type = moei_which(t->text, moei_type);
-        } else if (f == 1)
+    while (moei_more(t, '}')) {
+        field = moei_which(t->text, "dtype|shape|data_offsets");
+        moei_reject(t, field < 0, MOEI_TEXT("a tensor has a field that "
+                                            "safetensors have not"));
+        moei_see(t, &seen, field & 3,
+                 MOEI_TEXT("a field of a tensor stands twice"));
+        if (field == 0) {
+            moei_read_string(t);
+            type = moei_which(t->text, moei_types);
+        } else if (field == 1)
             sides = moei_read_uints(t, side, &count);
-        else if (f == 2)
-            two = moei_read_uints(t, place, &product);
         else
-            moei_fail(t, MOEI_TEXT("a tensor has a field that safetensors have "
-                                   "not"));
+            two = moei_read_uints(t, place, &product);
     }
-    if (seen != 7 || two != 2)
-        moei_fail(t, MOEI_TEXT("a tensor lacks its dtype, shape or "
-                               "data_offsets"));
+    moei_reject(t, seen != 7 || two != 2,
+                MOEI_TEXT("a tensor lacks its dtype, shape or data_offsets"));
     if (t->fault == NULL && t->count > 0)
-        moei_place(t, i, type, sides, side, count, place);
+        moei_place(t, i, type, sides, side, count, place[0], place[1]);
 }
 
 /* Settings and, once these are listed, tensors. */
-MOEI_COLD static void moei_read_header(moei_file *t, moe_config *c)
+MOEI_COLD static void moei_read_header(moei_file *t)
 {
-    static const char *const word[] = {"__metadata__", "gate.balance", NULL};
-    int first, next, which;
+    const unsigned char *start = t->at;
+    uint32_t metadata = 0;
 
-    t->at = 8;
     t->seen = t->found = 0;
     moei_zero_bytes(t->others, sizeof t->others);
     moei_expect(t, '{');
-    for (first = 1; moei_member(t, t->name, first); first = 0) {
-        which = moei_which(t->name, word);
-        t->balance |= which == 1;
-        if (which != 0) {
+    while (moei_more(t, '}')) {
+        t->balance |= moei_which(t->text, "gate.balance") == 0;
+        if (moei_which(t->text, "__metadata__") != 0) {
             moei_read_tensor(t);
             continue;
         }
-        moei_see(t, &t->found, 31, MOEI_TEXT("the metadata stand twice"));
-        moei_expect(t, '{');
-        for (next = 1; moei_member(t, t->name, next); next = 0) {
-            moei_read_string(t, t->text);
-            moei_settings(t, c);
-        }
+        moei_see(t, &metadata, 0, MOEI_TEXT("the metadata stand twice"));
+        moei_read_metadata(t);
     }
     (void)moei_accept(t, -1);                   /* blanks */
-    if (t->at != t->end)
-        moei_fail(t, MOEI_TEXT("the header goes on after its end"));
-}
-
-static void moei_encode(unsigned char *to, uint64_t number, int bytes)
-{
-    for (; bytes-- > 0; number >>= 8)
-        *to++ = (unsigned char)(number & 255);
-}
-
-static uint64_t moei_decode(const unsigned char *at, int bytes)
-{
-    uint64_t number = 0;
-
-    while (bytes-- > 0)
-        number = number << 8 | at[bytes];
-    return number;
-}
-
-/* The numbers there, if they are what this machine has in its memory. */
-static const moe_real *moei_in_place(const unsigned char *at)
-{
-    union { uint32_t word; unsigned char byte[4]; } one;
-
-    one.word = 1;
-    return sizeof(moe_real) == 4 && one.byte[0] == 1
-        && (uintptr_t)at % sizeof(moe_real) == 0
-         ? (const moe_real *)(const void *)at : NULL;
-}
-
-/* A run of numbers: written; or read, checked and, if there is room for them,
-   copied, piece by piece: what is read twice is then near. */
-static void moei_io_floats(moei_file *t, const moe_real *run,
-                           moe_real *to, size_t count)
-{
-    const size_t piece = 4096;
-    const moe_real most = (moe_real)3.40282346638528859812e38;
-    const moe_real *here = t->from ? moei_in_place(t->from + t->at) : NULL;
-    size_t i, taken;
-
-    for (i = 0; i < count; i += taken, t->at += 4 * (uint64_t)taken) {
-        moe_real x = t->from ? moei_of_f32((uint32_t)moei_decode(
-                                   t->from + t->at, 4)) : run[i];
-        taken = here == NULL ? 1 : count - i < piece ? count - i : piece;
-        if (taken > 1 ? !moei_all_finite(here + i, taken)
-                  : !(x <= most && x >= -most))
-            moei_fail(t, MOEI_TEXT("a number is not finite as a float32"));
-        if (t->to != NULL)
-            moei_encode(t->to + t->at, moei_to_f32(x), 4);
-        else if (taken > 1 && to != NULL)
-            moei_copy(to + i, here + i, taken);
-        else if (t->from != NULL && to != NULL)
-            to[i] = x;
-    }
-}
-
-/* All numbers of m: written; or read, where there is memory, and checked. */
-static void moei_io_data(moei_file *t, moe *m)
-{
-    static const int kept[] = {MOEI_BEST, MOEI_FIRST, MOEI_SECOND};
-    moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
-                               &m->rate_factor, &m->best_loss};
-    int i, ours = t->count - (t->training ? 4 : 0);
-    uint64_t k;
-
-    for (i = 0; i < t->count; i++) {
-        const moei_tensor *is = &t->tensor[i];
-        size_t place = (size_t)is->place, count = (size_t)is->count;
-        t->at = t->end + is->begin;
-        if (i < ours)
-            moei_io_floats(t, m->params + place,
-                           m->weights ? m->weights + place : NULL, count);
-        else if (i < ours + 3)
-            moei_io_floats(t, moei_stored(m, kept[i - ours]),
-                           moei_stored(m, kept[i - ours]), count);
-        else
-            for (k = 0; k < 4; k++)
-                moei_io_floats(t, state[k], state[k], 1);
-        for (k = 0; i == ours + 2 && t->from != NULL && k < count; k++)
-            if (moei_decode(t->from + t->at - 4 * k - 4, 4) > 0x80000000u)
-                moei_fail(t, MOEI_TEXT("a second moment is negative"));
-    }
-    for (i = 0; i < 3; i++)
-        if (t->training && !(*state[i] >= 0 && *state[i] <= 1))
-            moei_fail(t, MOEI_TEXT("training.state is out of range"));
+    moei_reject(t, t->at != t->end,
+                MOEI_TEXT("the header goes on after its end"));
+    t->at = start;
 }
 
 /* The header: all of m that does not need memory, before there is any; and how
@@ -4428,40 +4494,46 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
                                           const void *file, uint64_t bytes,
                                           int all)
 {
-    const char *error = NULL;
-    moe_config c;
+    moe_config *const c = &t->meta.c;
+    const char *error;
+    uint64_t header;
 
     moei_zero_bytes(t, sizeof *t);
-    moei_zero_bytes(&c, sizeof c);
-    t->from = (const unsigned char *)file;
-    t->end = bytes < 8 ? 0 : moei_decode(t->from, 8);
-    if (bytes < 8 || t->end > 1048576 || (all && t->end > bytes - 8))
+    t->at = (const unsigned char *)file;
+    header = bytes < 8 ? 0
+           : moei_decode(t->at) | (uint64_t)moei_decode(t->at + 4) << 32;
+    if (bytes < 8 || header > 1048576 || (all && header > bytes - 8))
         return MOEI_TEXT("the header is longer than the file or than 1 MiB");
-    t->bytes = t->end += 8;
-    if (bytes < t->end)
+    t->bytes = header += 8;
+    if (bytes < header)
         return NULL;
-    for (t->at = 8; t->at < t->end; t->at++)
-        t->key += moei_mix(t->key ^ t->from[t->at]);
-    moei_read_header(t, &c);
-    if ((t->seen >> MOEI_FILE & 1) == 0)
-        moei_fail(t, MOEI_TEXT("the metadata do not say that this is a moe.h "
-                               "file"));
-    t->training = (int)(t->seen >> MOEI_TRAINING & 1);
-    c.mode = MOE_MODE_PREDICT;                 /* which needs least */
-    if (t->fault == NULL && moe_check_config(&c, &error) != MOE_OK)
-        moei_fail(t, error);
+    t->end = t->at + (size_t)header;
+    for (t->at += 8; t->at < t->end; t->at++)
+        t->key += moei_mix(t->key ^ *t->at);
+    t->at -= header - 8;
+    moei_read_header(t);
+    moei_reject(t, t->meta.format == 0, MOEI_TEXT("the metadata do not say "
+                                              "that this is a moe.h file"));
+    t->training = (int)(t->seen >> (MOEI_SETTINGS - 1) & 1);
+    c->activation = (moe_activation)t->meta.activation;
+    c->output = (moe_output)t->meta.output;
+    c->loss = (moe_loss)t->meta.loss;
+    c->mode = MOE_MODE_PREDICT;                /* which needs least */
+    if (moe_check_config(c, &error) != MOE_OK)
+        moei_reject(t, 1, error);
     if (t->fault != NULL)
         return t->fault;
-    moei_shape(m, &c);
-    moei_list_all(t, m);
-    moei_read_header(t, &c);
-    if ((t->found << 1) != (((uint32_t)1 << t->count) - 1) << 1)
-        moei_fail(t, MOEI_TEXT("a tensor that the settings imply is missing"));
-    if (t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes - t->end))
-        moei_fail(t, MOEI_TEXT("the tensors leave gaps or overlap"));
-    if (all && t->bytes != bytes)
-        moei_fail(t, MOEI_TEXT("the numbers are not as many as the header "
-                               "says"));
+    moei_shape(m, c);
+    moei_list_all(t, m, NULL);
+    t->bytes = 0;
+    moei_read_header(t);
+    moei_reject(t, t->found != ((uint32_t)1 << t->count) - 1,
+                MOEI_TEXT("a tensor that the settings imply is missing"));
+    moei_reject(t, t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes),
+                MOEI_TEXT("the tensors leave gaps or overlap"));
+    t->bytes += header;
+    moei_reject(t, all && t->bytes != bytes, MOEI_TEXT(
+        "the numbers are not as many as the header says"));
     m->config.mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
     return t->fault;
 }
@@ -4480,55 +4552,95 @@ MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
     return MOE_OK;
 }
 
-/* All that params has, where it lies, if it lies there in this order. */
-static const moe_real *moei_params_in_place(const moei_file *t)
+/* Checked and, where there is memory for them, copied, piece by piece: what is
+   read twice is then near. */
+static void moei_read_numbers(moei_file *t, const moei_tensor *is)
 {
-    int i, ours = t->count - (t->training ? 4 : 0);
-    uint64_t begin = t->tensor[0].begin;
+    const unsigned char *from = t->end + is->begin;
+    size_t i, k, end;
+    int bad = 0;
 
-    for (i = 0; i < ours; i++)
-        if (t->tensor[i].begin != begin + 4 * t->tensor[i].place)
-            return NULL;
-    return moei_in_place(t->from + t->end + begin);
+    for (i = 0; i < is->count; i = end) {
+        end = is->count - i < 4096 ? is->count : i + 4096;
+        for (k = i; k < end; k++)
+            bad |= moei_is_endless(moei_decode(from + 4 * k));
+        for (k = i; k < end && is->numbers != NULL; k++)
+            is->numbers[k] = moei_of_f32(moei_decode(from + 4 * k));
+    }
+    moei_reject(t, bad, moei_not_finite);
 }
 
+/* Numbers that training cannot leave: a negative second moment, which are the
+   last tensor but one; powers of beta and a factor of the rate above 1. */
+static void moei_read_state(moei_file *t, moe *m)
+{
+    const moei_tensor *second = &t->tensor[t->count - 2];
+    const unsigned char *from = t->end + second->begin;
+    size_t i;
+
+    for (i = 0; i < second->count; i++)
+        moei_reject(t, moei_decode(from + 4 * i) > 0x80000000u,
+                    MOEI_TEXT("a second moment is negative"));
+    for (i = 0; i < 3; i++)
+        moei_reject(t, !(t->state[i] >= 0 && t->state[i] <= 1),
+                    MOEI_TEXT("training.state is out of range"));
+    m->epoch = (int)t->meta.past[0];
+    m->steps = (int32_t)t->meta.past[1];
+    m->epochs_since_best = (int)t->meta.past[2] - 1;
+    m->beta_power[0] = t->state[0];
+    m->beta_power[1] = t->state[1];
+    m->rate_factor = t->state[2];
+    m->best_loss = t->state[3];
 #ifndef MOE_PREDICT_ONLY
-/* A bound of a checkpoint's moments and the roots of second ones. */
-static moe_real moei_moment_bound(const moe *m)
-{
-    return moei_larger(
-        moei_norm(m, moei_stored(m, MOEI_FIRST), m->trained_count),
-        moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND), m->trained_count)));
-}
+    if (m->stored != NULL)
+        m->largest_moment = moei_larger(
+            moei_norm(m, moei_stored(m, MOEI_FIRST), m->trained_count),
+            moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND),
+                                m->trained_count)));
 #endif
+}
+
+/* All that params has, where it lies, if it lies there in this order, whole and
+   as this machine has numbers in its memory. */
+static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
+{
+    const size_t first = t->tensor[0].begin;
+    const unsigned char *at = t->end + first;
+    const union { uint32_t word; unsigned char byte[4]; } one = {1};
+    int i, fits = sizeof(moe_real) == 4 && one.byte[0] == 1
+               && (uintptr_t)at % sizeof(moe_real) == 0
+               && (t->balance || m->E == 1);
+    size_t count = 0;
+
+    for (i = 0; fits && count < m->param_count; count += t->tensor[i++].count)
+        fits = t->tensor[i].begin == first + 4 * count;
+    return fits ? (const moe_real *)(const void *)at : NULL;
+}
 
 /* moe_load_memory, or moe_load_in_place; every number must be finite. */
 MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
                                          size_t file_bytes,
-                                         const moe_config *config, int weights,
+                                         const moe_config *config, int own,
                                          void *memory, size_t bytes)
 {
-    moei_file t;
-    moe shape;
     const moe_real *params;
     const char *error;
     moe_status status;
+    moei_file t;
+    moe shape;
+    int i;
 
     if (m == NULL)
         return MOE_ERR_NULL;
-    if (file == NULL)
-        return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("file is NULL"));
-    error = moei_examine(&t, &shape, file, file_bytes, 1);
+    error = file == NULL ? MOEI_TEXT("file is NULL")
+          : moei_examine(&t, &shape, file, file_bytes, 1);
     if (error != NULL)
-        return moei_closed(m, MOE_ERR_FORMAT, error);
-    if (!weights && shape.E > 1 && !t.balance)
-        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT(
-            "without gate.balance a file cannot be used in place; load it"));
-    params = moei_params_in_place(&t);
-    if (!weights && params == NULL)
-        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only "
-            "aligned little-endian floats in moe.h's order can be used in "
-            "place; load them"));
+        return moei_closed(m, file ? MOE_ERR_FORMAT : MOE_ERR_NULL, error);
+    params = own ? NULL : moei_params_in_place(&t, &shape);
+    if (!own && params == NULL)
+        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only aligned little-"
+            "endian floats in moe.h's order and with gate.balance can be used "
+            "in place; load them"));
     if (config != NULL) {
         shape.config.block = config->block;
         shape.config.simd = config->simd;
@@ -4538,26 +4650,21 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
         if (!moei_is_sparse(&shape.config))
             shape.config.balance_loss = 0;
     }
-    status = moei_start(m, &shape.config, weights, memory, bytes);
+    status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
-    m->params = weights ? m->weights : params;
-    if (weights)
-        moei_zero(m->weights, m->trained_count);    /* gate.balance may lack */
-    moei_io_data(&t, m);
+    m->params = own ? m->weights : params;
+    moei_list_all(&t, m, m->weights);
+    for (i = 0; i < t.count; i++)
+        moei_read_numbers(&t, &t.tensor[i]);
+    if (t.training)
+        moei_read_state(&t, m);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
-    m->epoch = (int)t.past[0];
-    m->steps = (int32_t)t.past[1];
-    m->epochs_since_best = (int)t.past[2] - 1;
     m->scale_state = 2;
     m->best_learnt = 1;
-#ifndef MOE_PREDICT_ONLY
-    if (m->stored != NULL)
-        m->largest_moment = moei_moment_bound(m);
-#endif
     return moei_ok(m);
 }
 
@@ -4576,87 +4683,6 @@ MOE_DEF moe_status moe_load_in_place(moe *m, const void *file,
     return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
 }
 
-static void moei_copy_widths(int *hidden, const moei_net *net)
-{
-    int l;
-
-    for (l = 0; l < MOE_MAX_HIDDEN; l++)
-        hidden[l] = l < net->layers - 1 ? net->width[l + 1] : 0;
-}
-
-/* The configuration as opened, with what may have been changed since. */
-static void moei_saved_config(const moe *m, moe_config *c)
-{
-    c->inputs = m->I;
-    c->outputs = m->O;
-    c->experts = m->E;
-    c->top_k = m->K;
-    c->activation = (moe_activation)m->activation;
-    c->output = (moe_output)m->output;
-    c->mode = MOE_MODE_PREDICT;
-    c->block = m->B;
-    c->simd = 0;
-    moei_copy_widths(c->hidden, &m->expert);
-    moei_copy_widths(c->gate_hidden, &m->gate);
-    c->expert_inputs.first = m->expert.first;
-    c->expert_inputs.count = m->expert.width[0];
-    if (m->E > 1) {
-        c->gate_inputs.first = m->gate.first;
-        c->gate_inputs.count = m->gate.width[0];
-    }
-}
-
-/* Count, or write; numbers begin at a multiple of 64. */
-MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
-                            uint64_t *bytes)
-{
-    moei_file t;
-    moe shape;
-
-    *bytes = 0;
-    if (m == NULL)
-        return MOE_ERR_NULL;
-    if (m->params == NULL
-        || (keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN))
-        return MOE_ERR_STATE;
-    shape = *m;
-    moei_saved_config(m, &shape.config);
-    if (moei_config_fault(&shape.config) != NULL)
-        return MOE_ERR_CONFIG;
-    moei_zero_bytes(&t, sizeof t);
-    t.to = (unsigned char *)file;
-    t.training = keep == MOE_MODE_TRAIN;
-    t.balance = 1;
-    t.past[0] = (uint64_t)m->epoch;
-    t.past[1] = (uint64_t)m->steps;
-    t.past[2] = (uint64_t)(m->epochs_since_best + 1);
-    moei_list_all(&t, m);
-    moei_write_header(&t, &shape.config);
-    if (file != NULL)
-        moei_encode(t.to, t.end - 8, 8);
-    moei_io_data(&t, &shape);
-    *bytes = t.at;
-    return t.fault ? MOE_ERR_DIVERGED : MOE_OK;
-}
-
-MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep)
-{
-    uint64_t bytes;
-
-    return moei_save(m, keep, NULL, &bytes) ? 0 : (size_t)bytes;
-}
-
-MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
-                               size_t bytes)
-{
-    uint64_t need;
-    moe_status status = moei_save(m, keep, NULL, &need);
-
-    return status != MOE_OK ? status
-         : file == NULL ? MOE_ERR_NULL
-         : bytes < need ? MOE_ERR_MEMORY : moei_save(m, keep, file, &need);
-}
-
 /* A file beside path that nobody else has, path.1f2e3d4c.tmp: created only if
    there is none, nor a link.  name has room for 16 more. */
 static moei_stream *moei_create(const char *path, char *name)
@@ -4664,15 +4690,14 @@ static moei_stream *moei_create(const char *path, char *name)
     uint64_t number = moei_mix((uintptr_t)name) & 0xfffffff;
     const uint64_t last = number + 100;
     moei_stream *f = NULL;
-    moei_file t;
 
     for (; number < last && f == NULL; number++) {
-        moei_zero_bytes(&t, sizeof t);
-        t.to = (unsigned char *)name;
-        moei_write(&t, path);
-        moei_write_uints(&t, ".", &number, 1, 16);
-        moei_write(&t, ".tmp");
-        name[t.at] = 0;
+        moei_writer w = {(unsigned char *)name, 0};
+        for (; path[w.at] != 0; w.at++)
+            name[w.at] = path[w.at];
+        moei_write_uint(&w, ".", number, 16);
+        moei_write(&w, ".tmp");
+        name[w.at] = 0;
         f = MOEI_STDIO(fopen(name, "wbx"));
     }
     return f;
@@ -4702,40 +4727,32 @@ static const char *moei_write_file(const char *path, char *beside,
 /* Beside the old file; flushed; then in its place. */
 MOEI_PATHS moe_status moe_save(moe *m, moe_mode keep, const char *path)
 {
-    size_t length = 0, bytes = moe_save_bytes(m, keep);
+    size_t length = 0, bytes;
     const char *error;
-    moe_status status;
     unsigned char *file;
+    moe_status status = moei_save(m, keep, NULL, &bytes, &error);
 
-    while (path != NULL && path[length] != 0)
-        length++;
     if (m == NULL)
         return MOE_ERR_NULL;
+    while (path != NULL && path[length] != 0)
+        length++;
     if (length == 0)
         return moei_refuse(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL or empty"));
+    if (error != NULL)
+        return moei_refuse(m, status, error);
     file = (unsigned char *)MOE_MALLOC(bytes + length + 16);
     if (file == NULL)
         return moei_refuse(m, MOE_ERR_MEMORY,
                            MOEI_TEXT("there is no memory for the file"));
-    status = moe_save_memory(m, keep, file, bytes);
-    error = status == MOE_ERR_STATE ? m->params == NULL
-            ? MOEI_TEXT("this moe is closed")
-            : MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN")
-        : status == MOE_ERR_CONFIG ? moei_settings_fault(m)
-        : status == MOE_ERR_DIVERGED
-            ? MOEI_TEXT("a weight is not finite as a float32")
-        : status != MOE_OK ? moe_status_text(status) : NULL;
-    if (status == MOE_OK) {
-        error = moei_write_file(path, (char *)file + bytes, file, bytes);
-        status = error ? MOE_ERR_IO : MOE_OK;
-    }
+    (void)moei_save(m, keep, file, &bytes, &error);
+    error = moei_write_file(path, (char *)file + bytes, file, bytes);
     MOE_FREE(file);
-    return error ? moei_refuse(m, status, error) : moei_ok(m);
+    return error ? moei_refuse(m, MOE_ERR_IO, error) : moei_ok(m);
 }
 
-/* The file's first `need` bytes, of which there are `have`; or error not. */
-static const char *moei_read_on(moei_stream *f, unsigned char **file,
-                                size_t have, uint64_t need, moe_status *status)
+/* The file's first `need` bytes, of which there are `have`. */
+static moe_status moei_read_on(moei_stream *f, unsigned char **file,
+                               size_t have, uint64_t need)
 {
     unsigned char *more = need > PTRDIFF_MAX ? NULL
                         : (unsigned char *)MOE_MALLOC((size_t)need);
@@ -4747,14 +4764,9 @@ static const char *moei_read_on(moei_stream *f, unsigned char **file,
     if (*file != NULL)
         MOE_FREE(*file);
     *file = more;
-    *status = more == NULL ? MOE_ERR_MEMORY
-            : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
-            : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
-    return *status == MOE_OK ? NULL
-         : *status == MOE_ERR_MEMORY ? MOEI_TEXT("there is no memory for the "
-                                                 "file")
-         : *status == MOE_ERR_IO ? MOEI_TEXT("the file cannot be read")
-                                 : MOEI_TEXT("the file ends too early");
+    return more == NULL ? MOE_ERR_MEMORY
+         : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
+         : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
 }
 
 /* 8 bytes, then the header, then what that asks for, so that nothing else is
@@ -4779,9 +4791,12 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
         return moei_closed(m, MOE_ERR_IO, MOEI_TEXT("the file cannot be "
                                                     "opened"));
     for (; error == NULL && have < need; have = need, need = t.bytes) {
-        error = moei_read_on(f, &file, (size_t)have, need, &status);
-        if (error == NULL)
-            error = moei_examine(&t, &shape, file, need, 0);
+        status = moei_read_on(f, &file, (size_t)have, need);
+        error = status == MOE_OK ? moei_examine(&t, &shape, file, need, 0)
+            : status == MOE_ERR_MEMORY
+                ? MOEI_TEXT("there is no memory for the file")
+            : status == MOE_ERR_IO ? MOEI_TEXT("the file cannot be read")
+                                   : MOEI_TEXT("the file ends too early");
     }
     if (error == NULL && MOEI_STDIO(fgetc(f)) >= 0)
         error = MOEI_TEXT("the numbers are not as many as the header says");
