@@ -1155,7 +1155,7 @@ static const moe_real *moei_scale_d(const moe *m)
 
 static const moe_real *moei_scale_x(const moe *m)
 {
-    return moei_scale_d(m) + 2 * moei_count(m->O);
+    return m->params + m->trained_count + 2 * m->O;
 }
 
 /* ------------------------------------------------------------- memory */
@@ -1781,17 +1781,15 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
    is all of a dense mixture. */
 static moei_run moei_gate_run(const moe *m, int first)
 {
-    const size_t at = (size_t)m->first + (size_t)first;
-    const size_t hidden = (size_t)m->gate.hidden;
+    const ptrdiff_t at = (ptrdiff_t)m->first + first, hidden = m->gate.hidden;
     const int n = moei_min(m->n - first, MOEI_PANEL);
     moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0, NULL, NULL,
-                    m->scratch, m->scratch, NULL, m->scratch};
+                    m->scratch, m->scratch, m->logits + at * m->E, m->scratch};
 
     if (m->gate_acts != NULL)
-        run.act = m->gate_acts + at * hidden * moei_kept(m);
-    run.out = m->logits + at * moei_count(m->E);
-    if (m->n == 1)                          /* behind those of the experts */
-        run.delta += (size_t)m->K * (size_t)(m->expert.hidden + m->O);
+        run.act = m->gate_acts + at * hidden * (ptrdiff_t)moei_kept(m);
+    if (MOEI_LEARNS && m->n == 1)           /* behind those of the experts */
+        run.delta += m->K * (ptrdiff_t)(m->expert.hidden + m->O);
     return run;
 }
 
@@ -1843,9 +1841,11 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
     return room;
 }
 
-/* What a run's net is given. */
+/* What a run's net is given; one case stands as a run needs it. */
 static const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 {
+    if (MOEI_PANEL == 1 || m->n == 1)
+        return m->x + m->first * (ptrdiff_t)m->I + run->net->first;
     return moei_gather(m, run, m->x, m->I, run->net->first, run->net->width[0],
                        0);
 }
