@@ -1155,7 +1155,7 @@ static const moe_real *moei_scale_d(const moe *m)
 
 static const moe_real *moei_scale_x(const moe *m)
 {
-    return moei_scale_d(m) + 2 * moei_count(m->O);
+    return m->params + m->trained_count + 2 * m->O;
 }
 
 /* ------------------------------------------------------------- memory */
@@ -1180,14 +1180,18 @@ MOEI_INLINE size_t moei_kept(const moe *m)
    counted.  A whole number takes the place of a real.  No cases: NULL. */
 typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
 
-static MOEI_APART moe_real *moei_take(moei_carver *from, uint64_t features,
+static MOEI_APART moe_real *moei_take_all(moei_carver *from, uint64_t count)
+{
+    moe_real *at = from->memory ? from->memory + (size_t)from->used : NULL;
+
+    from->used += count;
+    return at;
+}
+
+static MOEI_APART moe_real *moei_take(moei_carver *from, uint32_t features,
                                       uint32_t cases)
 {
-    moe_real *at = from->memory && cases > 0 ? from->memory
-                                             + (size_t)from->used : NULL;
-
-    from->used += features * cases;
-    return at;
+    return cases > 0 ? moei_take_all(from, (uint64_t)features * cases) : NULL;
 }
 
 /* What one run after the other uses, each thread its own: dE/da when learning,
@@ -1206,7 +1210,7 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     m->thread_count = (int16_t)(P == 1 ? 1 : moei_min(m->E, 8));
     m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
-        m->scratch_size += width * (size_t)m->widest;
+        m->scratch_size += width * moei_count(m->widest);
     if (P > 1 && (m->K < m->E || m->expert.width[0] < m->I
                   || (m->E > 1 && m->gate.width[0] < m->I)))
         m->scratch_size += width * ((size_t)m->I + (size_t)m->O + E);
@@ -1234,15 +1238,17 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
     const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
     const uint32_t runs = K * P + sorted * 15 * (E < K * P ? E : K * P);
-    const uint64_t hidden = moei_kept(m) * (uint64_t)m->expert.hidden;
-    const uint64_t scratch = moei_scratch_count(m, P, learn);
+    const uint32_t kept = (uint32_t)moei_kept(m);
 
     if (!weights)
         m->mode = m->config.mode = MOE_MODE_PREDICT;
-    m->weights = moei_take(from, moei_lines(params), weights ? 1 : 0);
-    m->grads = moei_take(from, moei_lines(m->trained_count), grads ? 1 : 0);
-    m->stored = moei_take(from, moei_lines(m->trained_count), train ? 3 : 0);
-    m->scratch = moei_take(from, scratch, 1);
+    if (weights)
+        m->weights = moei_take_all(from, moei_lines(params));
+    if (grads)
+        m->grads = moei_take_all(from, moei_lines(m->trained_count));
+    if (train)
+        m->stored = moei_take_all(from, 3 * moei_lines(m->trained_count));
+    m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
     m->x = moei_take(from, I, P);
     m->logits = moei_take(from, E, P);
     m->prop = moei_take(from, K, P);
@@ -1263,8 +1269,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->post = moei_take(from, K, P);
     m->loss = moei_take(from, 1, P);
     m->d = moei_take(from, O, P);
-    m->acts = moei_take(from, hidden, runs);
-    m->gate_acts = moei_take(from, moei_kept(m) * (size_t)m->gate.hidden, P);
+    m->acts = moei_take(from, kept * (uint32_t)m->expert.hidden, runs);
+    m->gate_acts = moei_take(from, kept * (uint32_t)m->gate.hidden, P);
     m->h = apart ? moei_take(from, E, B) : m->post;
     m->share = moei_take(from, E, 2 * sparse);
     m->log_y = softmax ? moei_take(from, O, 2 * P)
@@ -1739,12 +1745,14 @@ static int32_t *moei_rows_of(const moe *m, int slots)
    of one case; or of an expert and its cases, sorted. */
 static moei_run moei_run_of(const moe *m, int r, int thread)
 {
-    const size_t hidden = (size_t)m->expert.hidden;
-    size_t column = (size_t)m->first * (size_t)m->K;
-    moei_run run = {&m->expert, r, m->n, m->N, 0, r, m->K, NULL, NULL, NULL,
-                    NULL, NULL, NULL};
+    const int sparse = m->K < m->E, sorted = sparse && m->n > 1;
+    const size_t hidden = (size_t)m->expert.hidden, O = moei_count(m->O);
+    moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
+    moei_run run = {&m->expert, r, m->n, m->N, 0, r, m->K, NULL, NULL, scratch,
+                    scratch, NULL, scratch};
+    size_t column = (size_t)m->first * moei_count(m->K);
 
-    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1) {
+    if (MOEI_PANEL > 1 && sorted) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
@@ -1753,19 +1761,17 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
         run.slots = moei_rows_of(m, 1) + at[1];
         column += (size_t)at[2];
     } else {
+        if (sparse)
+            run.copy = (int)m->selected[column + (size_t)r];
+        if (run.N > 1)
+            run.slot = r * run.N, run.step = 1;
         column += (size_t)moei_size(&run, r);
-        if (m->K < m->E)
-            run.copy = (int)m->selected[m->first * m->K + r];
-        if (run.N > 1) {
-            run.slot = r * run.N;
-            run.step = 1;
-        }
     }
-    run.scratch = m->scratch + (size_t)thread * m->scratch_size;
-    run.act = m->acts ? m->acts + column * hidden * moei_kept(m) : run.scratch;
-    run.out = m->out + column * (size_t)m->O;
-    run.delta = m->n > 1 ? run.scratch
-              : m->scratch + (size_t)r * (hidden + (size_t)m->O);
+    run.out = m->out + column * O;
+    if (m->acts != NULL)
+        run.act = m->acts + column * hidden * moei_kept(m);
+    if (MOEI_LEARNS && m->n == 1)
+        run.delta = m->scratch + (size_t)r * (hidden + O);
     return run;
 }
 
@@ -1773,17 +1779,15 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
    is all of a dense mixture. */
 static moei_run moei_gate_run(const moe *m, int first)
 {
-    const size_t at = (size_t)m->first + (size_t)first;
-    const size_t hidden = (size_t)m->gate.hidden;
+    const ptrdiff_t at = (ptrdiff_t)m->first + first, hidden = m->gate.hidden;
     const int n = moei_min(m->n - first, MOEI_PANEL);
     moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0, NULL, NULL,
-                    m->scratch, m->scratch, NULL, m->scratch};
+                    m->scratch, m->scratch, m->logits + at * m->E, m->scratch};
 
     if (m->gate_acts != NULL)
-        run.act = m->gate_acts + at * hidden * moei_kept(m);
-    run.out = m->logits + at * (size_t)m->E;
-    if (m->n == 1)                          /* behind those of the experts */
-        run.delta += (size_t)m->K * (size_t)(m->expert.hidden + m->O);
+        run.act = m->gate_acts + at * hidden * (ptrdiff_t)moei_kept(m);
+    if (MOEI_LEARNS && m->n == 1)           /* behind those of the experts */
+        run.delta += m->K * (ptrdiff_t)(m->expert.hidden + m->O);
     return run;
 }
 
@@ -1835,9 +1839,11 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
     return room;
 }
 
-/* What a run's net is given. */
+/* What a run's net is given; one case stands as a run needs it. */
 static const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 {
+    if (MOEI_PANEL == 1 || m->n == 1)
+        return m->x + m->first * (ptrdiff_t)m->I + run->net->first;
     return moei_gather(m, run, m->x, m->I, run->net->first, run->net->width[0],
                        0);
 }
@@ -2023,41 +2029,45 @@ static void moei_run_forward(moe *m, int r, int thread, int how)
                                 run.out);
 }
 
-/* y += p_i o_i of sorted cases, case by case. */
-static void moei_blend_sorted(moe *m, const moei_run *run, moe_real *y)
+/* y += p_i o_i of the runs of sorted cases, case by case. */
+static void moei_blend_sorted(moe *m, moe_real *y)
 {
-    moe_real row[MOEI_PANEL], *o = run->out;
-    const moe_real *p = moei_numbers(m, run, m->prop, row);
-    int c;
+    moe_real row[MOEI_PANEL], *o;
+    const moe_real *p;
+    int r, c;
 
-    if (run->N > 1) {
-        o = moei_room(m, run, 0);
-        moei_transpose(m->O, run->n, run->out, run->N, NULL, o, m->O);
-    }
-    for (c = 0; c < run->n; c++, o += m->O)
-        moei_loops_of(m)->blend(1, 1, m->O, 1, p + c, o,
-                                y + run->rows[c] * (ptrdiff_t)m->O);
-}
-
-/* y = sum_i p_i o_i   p (N)   o_i, y (O,N) */
-static void moei_blend(moe *m)
-{
-    moe_real *y = m->blend + (size_t)m->first * (size_t)m->O;
-    moe_real row[MOEI_PANEL];
-    int r;
-
-    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1)
-        moei_zero(y, (size_t)m->n * (size_t)m->O);
+    moei_zero(y, (size_t)m->n * moei_count(m->O));
     for (r = 0; r < m->runs; r++) {
         const moei_run run = moei_run_of(m, r, 0);
 
-        if (MOEI_PANEL > 1 && run.rows != NULL)
-            moei_blend_sorted(m, &run, y);
-        else
-            moei_loops_of(m)->blend(run.n, run.N, m->O, r > 0,
-                                    moei_numbers(m, &run, m->prop, row),
-                                    run.out, y);
+        p = moei_numbers(m, &run, m->prop, row);
+        o = run.N > 1 ? moei_room(m, &run, 0) : run.out;
+        if (run.N > 1)
+            moei_transpose(m->O, run.n, run.out, run.N, NULL, o, m->O);
+        for (c = 0; c < run.n; c++, o += m->O)
+            moei_loops_of(m)->blend(1, 1, m->O, 1, p + c, o,
+                                    y + run.rows[c] * (ptrdiff_t)m->O);
     }
+}
+
+/* y = sum_i p_i o_i   p (K,N)   o (K,O,N)   y (O,N); of a few cases, which
+   stand one after the other, p (n,K) */
+static void moei_blend(moe *m)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const int O = m->O, K = m->K, few = m->N > 1 ? 1 : m->n;
+    const ptrdiff_t first = m->first;
+    const moe_real *p = m->prop + first * K, *o = m->out + first * K * O;
+    moe_real *y = m->blend + first * O;
+    int r, c;
+
+    if (MOEI_PANEL > 1 && K < m->E && m->n > 1)
+        moei_blend_sorted(m, y);
+    else
+        for (r = 0; r < K; r++, p += m->N)
+            for (c = 0; c < few; c++, o += O * m->N)
+                loops->blend(m->N > 1 ? m->n : 1, m->N, O, r > 0, p + c * K, o,
+                             y + c * O);
 }
 
 /* s, p, o, y of the cases at hand.  Of one expert y is o. */
