@@ -822,7 +822,7 @@ MOEI_NUMBER moe_real moei_from_bits(moei_bits bits);
 MOEI_NUMBER moe_real moei_sqrt(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
-static int moei_all_finite(const moe_real *x, size_t count);
+static MOEI_UNUSED int moei_all_finite(const moe_real *x, size_t count);
 static uint64_t moei_mix(uint64_t z);
 static moe_real moei_uniform(uint64_t *state);
 #ifndef MOE_PREDICT_ONLY
@@ -1011,7 +1011,7 @@ static const char *moei_loss_fault(const moe_config *c, int sparse)
 }
 
 /* What may be changed after opening. */
-static const char *moei_settings_fault(const moe *m)
+static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
 {
     return moei_loss_fault(&m->config, m->K < m->E);
 }
@@ -4967,7 +4967,7 @@ static int moei_is_nan(moe_real x)
     return (moei_to_bits(x) & ~MOEI_SIGN_BIT) > MOEI_INFINITY_BITS;
 }
 
-static int moei_all_finite(const moe_real *x, size_t count)
+static MOEI_UNUSED int moei_all_finite(const moe_real *x, size_t count)
 {
     while (count > 0 && moei_is_finite(*x))
         x++, count--;
