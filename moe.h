@@ -219,7 +219,7 @@
 #error "moe.h: MOE_SAME_BITS needs FLT_EVAL_METHOD 0 (on x86: -mfpmath=sse)"
 #endif
 #endif
-#ifdef __GNUC__
+#if defined(__GNUC__) || defined(__clang__)
 #define MOEI_UNUSED __attribute__((unused))
 #else
 #define MOEI_UNUSED
@@ -747,8 +747,13 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #include <omp.h>
 #define MOEI_THREADS (omp_in_parallel() ? 1 : omp_get_max_threads())
 #define MOEI_THREAD omp_get_thread_num()
+#ifdef _MSC_VER                 /* whose old preprocessor knows no _Pragma */
+#define MOEI_SHARE(threads) \
+    __pragma(omp parallel for schedule(static) num_threads(threads))
+#else
 #define MOEI_SHARE(threads) \
     _Pragma("omp parallel for schedule(static) num_threads(threads)")
+#endif
 #else
 #define MOEI_THREADS 1
 #define MOEI_THREAD 0
@@ -775,6 +780,11 @@ typedef int moei_stream;
 #define MOEI_PATHS MOE_DEF
 #define MOEI_STDIO(call) (call)
 typedef FILE moei_stream;
+#endif
+#ifdef _MSC_VER       /* which warns of fopen; 0x40: others may read, too */
+#define MOEI_OPEN(path, how) _fsopen(path, how, 0x40)
+#else
+#define MOEI_OPEN(path, how) fopen(path, how)
 #endif
 #ifdef _WIN32         /* where no target may exist; `from` may be all that is */
 #define MOEI_REPLACE(from, to) ((void)remove(to), rename(from, to))
@@ -4755,7 +4765,7 @@ static moei_stream *moei_create(const char *path, char *name)
         moei_write_uints(&t, ".", &number, 1, 16);
         moei_write(&t, ".tmp");
         name[t.at] = 0;
-        f = MOEI_STDIO(fopen(name, "wbx"));
+        f = MOEI_STDIO(MOEI_OPEN(name, "wbx"));
     }
     return f;
 }
@@ -4856,7 +4866,7 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
         return MOE_ERR_NULL;
     if (path == NULL)
         return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL"));
-    f = MOEI_STDIO(fopen(path, "rb"));
+    f = MOEI_STDIO(MOEI_OPEN(path, "rb"));
     if (f == NULL)
         return moei_closed(m, MOE_ERR_IO, MOEI_TEXT("the file cannot be "
                                                     "opened"));
@@ -5400,8 +5410,8 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
                                    const moe_real *b, const moe_real *w,
                                    int relu, moe_real *y)
 {
-    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
-    enum { LONG = L == 1 ? 4 : 8 };
+    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES,
+           LONG = MOEI_LANES == 1 ? 4 : 8 };
     const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
     int j = 0;
 
@@ -5702,7 +5712,7 @@ static MOEI_TARGET void MOEI_(slope_strip)(int f, const moe_real *y,
     if (f == MOE_ACT_RELU)
         for (l = 0; l < MOEI_STRIP; l++)
             dy[l] = moei_from_bits(moei_to_bits(dy[l])
-                                   & -(moei_bits)(y[l] > 0));
+                                   & (0 - (moei_bits)(y[l] > 0)));
     else if (f == MOE_ACT_TANH)
         for (l = 0; l < MOEI_STRIP; l++)
             dy[l] *= 1 - y[l] * y[l];
