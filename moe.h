@@ -325,8 +325,8 @@ typedef enum moe_mode {
 /* Columns first .. first+count-1 of a row of x; count 0: to its end. */
 typedef struct moe_span { int first, count; } moe_span;
 
-/* What the network is.  Zero-initialise, then fill in what differs.  Fields
-   marked * are required; sizes are 1..MOE_MAX_SIZE. */
+/* What the network is.  Zero-initialise, with = {0}, in C++ with = {}, then fill
+   in what differs.  Fields marked * are required; sizes are 1..MOE_MAX_SIZE. */
 typedef struct moe_config {
     int inputs;                  /* *I: reals in a row of x                  */
     int outputs;                 /* *O: reals in a row of y and d            */
@@ -494,17 +494,22 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
      MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN */
 #define MOE_WORK_BYTES(I, O, E, K, hidden)                                   \
-    ((size_t)((hidden) + (I) + (O) + (E) + 2 * (K) + 2 * (O) * (K)           \
+    (MOE_SIZE((hidden) + (I) + (O) + (E) + 2 * (K) + 2 * (O) * (K)           \
               + ((E) > 1 ? (O) : 0) + ((K) < (E) ? 2 * (E) : 0))             \
      * sizeof(moe_real))
 #define MOE_PREDICT_BYTES(I, O, E, K, hidden)                                \
-    ((size_t)MOE_PARAM_LINES(I, O, E, hidden) * sizeof(moe_real)             \
+    (MOE_SIZE(MOE_PARAM_LINES(I, O, E, hidden)) * sizeof(moe_real)           \
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
-     + (size_t)((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
+     + MOE_SIZE((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
                 + 3 * (K) + 1 + 2 * (O) + (K) * (hidden)                     \
                 + ((K) < (E) ? 3 * (E) : 0)) * sizeof(moe_real))
+#ifdef __cplusplus
+#define MOE_SIZE(n) static_cast<size_t>(n)
+#else
+#define MOE_SIZE(n) ((size_t)(n))
+#endif
 #define MOE_PARAM_LINES(I, O, E, hidden)                                     \
     (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
                           : ((I) + 1) * (O))                                 \
