@@ -242,7 +242,7 @@ unity() {
         code "$dir/without.o" >"$dir/without.text"
         code "$dir/unity.o" >"$dir/unity.text"
         holds "$what $flags: there is code to compare" \
-            grep -q mulss "$dir/without.text"
+            grep -qE 'mulss|fmadd' "$dir/without.text"
         holds "$what $flags: the same code after moe.h" \
             diff "$dir/without.text" "$dir/unity.text"
     done
