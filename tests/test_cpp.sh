@@ -273,7 +273,7 @@ missing_compilers
 languages 'c99 c11 c2x' 'c++11 c++14 c++17 c++20' >"$work/languages"
 languages '' 'c++11 c++20' >"$work/ends"
 share zeros "$work/languages"
-share header "$work/languages"
+share header "$work/ends"
 share copies "$work/ends"
 if have objdump && [ "$(uname -m)" = x86_64 ]; then
     for compiler in gcc clang; do
