@@ -325,8 +325,8 @@ typedef enum moe_mode {
 /* Columns first .. first+count-1 of a row of x; count 0: to its end. */
 typedef struct moe_span { int first, count; } moe_span;
 
-/* What the network is.  Zero-initialise, by = {0} or in C++ by = {}, then fill in
-   what differs.  Fields marked * are required; sizes are 1..MOE_MAX_SIZE. */
+/* What the network is.  Zero-initialise (in C++ with = {}), then fill in what
+   differs.  Fields marked * are required; sizes are 1..MOE_MAX_SIZE. */
 typedef struct moe_config {
     int inputs;                  /* *I: reals in a row of x                  */
     int outputs;                 /* *O: reals in a row of y and d            */
