@@ -219,7 +219,7 @@
 #error "moe.h: MOE_SAME_BITS needs FLT_EVAL_METHOD 0 (on x86: -mfpmath=sse)"
 #endif
 #endif
-#ifdef __GNUC__
+#if defined(__GNUC__) || defined(__clang__)
 #define MOEI_UNUSED __attribute__((unused))
 #else
 #define MOEI_UNUSED
@@ -325,8 +325,8 @@ typedef enum moe_mode {
 /* Columns first .. first+count-1 of a row of x; count 0: to its end. */
 typedef struct moe_span { int first, count; } moe_span;
 
-/* What the network is.  Zero-initialise, then fill in what differs.  Fields
-   marked * are required; sizes are 1..MOE_MAX_SIZE. */
+/* What the network is.  Zero-initialise (in C++ with = {}), then fill in what
+   differs.  Fields marked * are required; sizes are 1..MOE_MAX_SIZE. */
 typedef struct moe_config {
     int inputs;                  /* *I: reals in a row of x                  */
     int outputs;                 /* *O: reals in a row of y and d            */
@@ -494,17 +494,22 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
      MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN */
 #define MOE_WORK_BYTES(I, O, E, K, hidden)                                   \
-    ((size_t)((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
+    (MOE_SIZE((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
               + ((K) < (E) ? 2 * (E) : 0)) * sizeof(moe_real))
 #define MOE_PREDICT_BYTES(I, O, E, K, hidden)                                \
-    ((size_t)MOE_PARAM_LINES(I, O, E, hidden) * sizeof(moe_real)             \
+    (MOE_SIZE(MOE_PARAM_LINES(I, O, E, hidden)) * sizeof(moe_real)           \
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
-     + (size_t)((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
+     + MOE_SIZE((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
                 + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)            \
                 + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))                \
      * sizeof(moe_real))
+#ifdef __cplusplus
+#define MOE_SIZE(n) static_cast<size_t>(n)
+#else
+#define MOE_SIZE(n) ((size_t)(n))
+#endif
 #define MOE_PARAM_LINES(I, O, E, hidden)                                     \
     (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
                           : ((I) + 1) * (O))                                 \
@@ -747,8 +752,13 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #include <omp.h>
 #define MOEI_THREADS (omp_in_parallel() ? 1 : omp_get_max_threads())
 #define MOEI_THREAD omp_get_thread_num()
+#ifdef _MSC_VER                 /* whose old preprocessor knows no _Pragma */
+#define MOEI_SHARE(threads) \
+    __pragma(omp parallel for schedule(static) num_threads(threads))
+#else
 #define MOEI_SHARE(threads) \
     _Pragma("omp parallel for schedule(static) num_threads(threads)")
+#endif
 #else
 #define MOEI_THREADS 1
 #define MOEI_THREAD 0
@@ -775,6 +785,11 @@ typedef int moei_stream;
 #define MOEI_PATHS MOE_DEF
 #define MOEI_STDIO(call) (call)
 typedef FILE moei_stream;
+#endif
+#ifdef _MSC_VER       /* which warns of fopen; 0x40: others may read, too */
+#define MOEI_OPEN(path, how) _fsopen(path, how, 0x40)
+#else
+#define MOEI_OPEN(path, how) fopen(path, how)
 #endif
 #ifdef _WIN32         /* where no target may exist; `from` may be all that is */
 #define MOEI_REPLACE(from, to) ((void)remove(to), rename(from, to))
@@ -4708,7 +4723,7 @@ static moei_stream *moei_create(const char *path, char *name)
         moei_write_uint(&w, ".", number, 16);
         moei_write(&w, ".tmp");
         name[w.at] = 0;
-        f = MOEI_STDIO(fopen(name, "wbx"));
+        f = MOEI_STDIO(MOEI_OPEN(name, "wbx"));
     }
     return f;
 }
@@ -4796,7 +4811,7 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
         return MOE_ERR_NULL;
     if (path == NULL)
         return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL"));
-    f = MOEI_STDIO(fopen(path, "rb"));
+    f = MOEI_STDIO(MOEI_OPEN(path, "rb"));
     if (f == NULL)
         return moei_closed(m, MOE_ERR_IO, MOEI_TEXT("the file cannot be "
                                                     "opened"));
@@ -5404,8 +5419,8 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
                                    const moe_real *b, const moe_real *w,
                                    int relu, moe_real *y)
 {
-    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
-    enum { LONG = L == 1 ? 4 : 8 };
+    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES,
+           LONG = MOEI_LANES == 1 ? 4 : 8 };
     const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
     int j = 0;
 
@@ -5707,7 +5722,7 @@ static MOEI_TARGET void MOEI_(slope_strip)(int f, const moe_real *y,
     if (f == MOE_ACT_RELU)
         for (l = 0; l < MOEI_STRIP; l++)
             dy[l] = moei_from_bits(moei_to_bits(dy[l])
-                                   & -(moei_bits)(y[l] > 0));
+                                   & (0 - (moei_bits)(y[l] > 0)));
     else if (f == MOE_ACT_TANH)
         for (l = 0; l < MOEI_STRIP; l++)
             dy[l] *= 1 - y[l] * y[l];
