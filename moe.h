@@ -308,6 +308,14 @@ typedef enum moe_loss {           /* (1.3), (1.2), (1.1) */
     MOE_LOSS_MIXTURE = 0, MOE_LOSS_EXPECTED, MOE_LOSS_BLEND
 } moe_loss;
 
+/* What the proportions weigh, of two experts or more. */
+typedef enum moe_blend {
+    MOE_BLEND_OUTPUTS = 0,  /* y = sum_i p_i o_i                             */
+    MOE_BLEND_WEIGHTS       /* one network, in each layer of which W = sum_i
+                               p_i W_i, b = sum_i p_i b_i: a y, but no o, e
+                               and h.  Its loss is MOE_LOSS_BLEND            */
+} moe_blend;
+
 typedef enum moe_optimizer {
     MOE_ADAM = 0,   /* Kingma & Ba 2015, algorithm 1; decoupled weight decay,
                        Loshchilov & Hutter 2019                              */
@@ -344,6 +352,8 @@ typedef struct moe_config {
     moe_real sigma;              /* standard deviation in (1.3), standardised
                                     units; 0: 1.  Softmax experts have none  */
     moe_real balance_loss;       /* its weight; 0: none; top_k is in 1..E-1  */
+    moe_blend blend;             /* outputs, which balance_loss and _rate
+                                    need, or weights                         */
     int block;                   /* B: cases worked on at once; 0: 64        */
     int simd;                    /* bits of vectors; 1: none; 0: the widest  */
     moe_mode mode;
@@ -385,14 +395,19 @@ typedef struct moe {
     int rows;                    /* rows below: those of the last block      */
     const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
     const int32_t *selected;     /* (rows,K)   experts that ran, ascending   */
-    const moe_real *o;           /* (rows,K,O) their outputs, user's units   */
+    const moe_real *o;           /* (rows,K,O) their outputs, user's units;
+                                    NULL where weights are blended           */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
     const moe_real *h;           /* (rows,E)   posteriors, after
-                                    moe_gradient; NULL for prediction.  p and
-                                    h are 0 for experts that did not run     */
+                                    moe_gradient; NULL for prediction and
+                                    where weights are blended.  p and h are 0
+                                    for experts that did not run             */
     /* Private from here on.  What memory depends on is kept apart. */
-    int16_t I, O, E, K, B;       /* of the configuration                     */
+    int16_t I, O, E, K, B;       /* of the configuration; K is E if weights
+                                    are blended, `chosen` is top_k           */
+    int16_t chosen;
     int8_t mode, activation, output;
+    int8_t is_one;               /* network, of blended weights              */
     int8_t best_learnt;          /* 0: best weights are those before training*/
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
     int8_t set;                  /* of loops, by instruction set             */
@@ -955,7 +970,7 @@ MOEI_INLINE int32_t *moei_selected(const moe *m)
 {
     union { const int32_t *read; int32_t *write; } at;
     at.read = m->selected;
-    return at.write + (size_t)m->first * moei_count(m->K);
+    return at.write + (size_t)m->first * moei_count(m->chosen);
 }
 
 static void moei_zero_bytes(void *at, size_t bytes)
@@ -1012,10 +1027,13 @@ static const char *moei_hidden_fault(const int *hidden)
     return NULL;
 }
 
-static const char *moei_loss_fault(const moe_config *c, int sparse)
+static const char *moei_loss_fault(const moe_config *c, int sparse, int is_one)
 {
     return moei_outside((int)c->loss, MOE_LOSS_MIXTURE, MOE_LOSS_BLEND)
             ? MOEI_TEXT("loss is not one of MOE_LOSS_...")
+        : is_one && c->loss != MOE_LOSS_BLEND
+            ? MOEI_TEXT("blended weights have one output, no posteriors: set "
+                        "loss to MOE_LOSS_BLEND")
         : !moei_is_amount(c->balance_loss)
             ? MOEI_TEXT("balance_loss is outside 0..1e30")
         : c->balance_loss > 0 && !sparse
@@ -1028,12 +1046,14 @@ static const char *moei_loss_fault(const moe_config *c, int sparse)
 /* What may be changed after opening. */
 static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
 {
-    return moei_loss_fault(&m->config, m->K < m->E);
+    return moei_loss_fault(&m->config, m->K < m->E, m->is_one);
 }
 
 MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 {
-    const char *fault = moei_loss_fault(c, moei_is_sparse(c));
+    const int is_one = c->blend == MOE_BLEND_WEIGHTS;
+    const char *fault = moei_loss_fault(c, moei_is_sparse(c) && !is_one,
+                                        is_one);
 
     fault = fault ? fault : moei_hidden_fault(c->hidden);
     fault = fault ? fault : moei_hidden_fault(c->gate_hidden);
@@ -1055,6 +1075,8 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
             ? MOEI_TEXT("activation is not one of MOE_ACT_...")
         : moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX)
             ? MOEI_TEXT("output is not one of MOE_OUT_...")
+        : moei_outside((int)c->blend, MOE_BLEND_OUTPUTS, MOE_BLEND_WEIGHTS)
+            ? MOEI_TEXT("blend is not one of MOE_BLEND_...")
         : moei_outside((int)c->mode, MOE_MODE_TRAIN, MOE_MODE_PREDICT)
             ? MOEI_TEXT("mode is not one of MOE_MODE_...")
         : moei_find_set(c->simd) < 0
@@ -1125,7 +1147,9 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
     m->I = (int16_t)c->inputs;
     m->O = (int16_t)c->outputs;
     m->E = (int16_t)c->experts;
-    m->K = (int16_t)c->top_k;
+    m->is_one = c->blend == MOE_BLEND_WEIGHTS && m->E > 1;
+    m->chosen = (int16_t)c->top_k;
+    m->K = m->is_one ? m->E : m->chosen;
     m->B = (int16_t)c->block;
     m->mode = (int8_t)c->mode;
     m->activation = (int8_t)c->activation;
@@ -1148,6 +1172,12 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
 static uint64_t moei_lines(uint64_t count)
 {
     return (count + 15) / 16 * 16;
+}
+
+/* Outputs of the experts of a case: one, where their weights are blended. */
+MOEI_INLINE int moei_outs(const moe *m)
+{
+    return m->is_one ? 1 : m->K;
 }
 
 /* A moment or the best weights, by name. */
@@ -1211,7 +1241,8 @@ static MOEI_APART moe_real *moei_take(moei_carver *from, uint32_t features,
 
 /* What one run after the other uses, each thread its own: dE/da when learning,
    hidden layers when predicting, room for transposing and for gathered rows.
-   moe_learn has all of it for dE/da of one case. */
+   moe_learn has all of it for dE/da of one case.  Behind it, where weights are
+   blended, are zeros for a layer's outputs and what moei_stack makes. */
 static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
 {
     const size_t width = P < 64 ? P : 64, E = (size_t)m->E;
@@ -1219,10 +1250,11 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     const size_t last = learn ? (size_t)m->O : 0, last_s = learn ? E : 0;
     const size_t expert = kept * (size_t)m->expert.hidden + last;
     const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s : 0;
-    const uint64_t one = learn ? (uint64_t)m->K * expert + gate : 0;
+    const uint64_t one = learn ? (uint64_t)moei_outs(m) * expert + gate : 0;
+    const uint64_t widest = (uint64_t)m->widest;
     uint64_t all;
 
-    m->thread_count = (int16_t)(P == 1 ? 1 : moei_min(m->E, 8));
+    m->thread_count = (int16_t)(P == 1 || m->is_one ? 1 : moei_min(m->E, 8));
     m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
         m->scratch_size += width * moei_count(m->widest);
@@ -1230,7 +1262,10 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
                   || (m->E > 1 && m->gate.width[0] < m->I)))
         m->scratch_size += width * ((size_t)m->I + (size_t)m->O + E);
     all = (uint64_t)m->thread_count * m->scratch_size;
-    return all > one ? all : one;
+    all = all > one ? all : one;
+    if (m->is_one)
+        m->scratch_size = (size_t)all;
+    return all + (m->is_one ? widest + width * E * (widest + 1) : 0);
 }
 
 /* Everything about m that follows from a checked configuration, with weights
@@ -1252,7 +1287,9 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
     const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
-    const uint32_t runs = K * P + sorted * 15 * (E < K * P ? E : K * P);
+    const uint32_t outs = m->is_one ? 0 : K;
+    const uint32_t runs = (m->is_one ? 1 : K) * P
+                        + sorted * 15 * (E < K * P ? E : K * P);
     const uint32_t kept = (uint32_t)moei_kept(m);
 
     if (!weights)
@@ -1268,25 +1305,25 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->logits = moei_take(from, E, P);
     m->prop = moei_take(from, K, P);
     m->out = moei_take(from, O, runs);
-    m->blend = E > 1 ? moei_take(from, O, P) : m->out;
+    m->blend = E > 1 && !m->is_one ? moei_take(from, O, P) : m->out;
     m->s = apart ? moei_take(from, E, B) : m->logits;
     m->p = apart ? moei_take(from, E, B) : m->prop;
-    m->o = grads || P > 1 ? moei_take(from, O, K * B) : m->out;
+    m->o = grads || P > 1 || m->is_one ? moei_take(from, O, outs * B) : m->out;
     m->y = grads || P > 1 || E == 1 ? moei_take(from, O, B) : m->blend;
-    m->selected = moei_whole(moei_take(from, K, B));
+    m->selected = moei_whole(moei_take(from, (uint32_t)m->chosen, B));
     m->run_list = moei_take(from, 2 * K * B + 3 * (E + K * B / 64 + 2), sorted);
     if (!learn)
         return carver.used;
     m->log_p = moei_take(from, K, P);
-    m->error_of = grads || sparse || E == 1 ? moei_take(from, K, P)
+    m->error_of = grads || sparse || outs < 2 ? moei_take(from, K, P)
                 : m->scratch + K * ((uint32_t)m->expert.hidden + O)
                   + m->gate.hidden;
-    m->post = moei_take(from, K, P);
+    m->post = moei_take(from, K, m->is_one ? 0 : P);
     m->loss = moei_take(from, 1, P);
     m->d = moei_take(from, O, P);
     m->acts = moei_take(from, kept * (uint32_t)m->expert.hidden, runs);
     m->gate_acts = moei_take(from, kept * (uint32_t)m->gate.hidden, P);
-    m->h = apart ? moei_take(from, E, B) : m->post;
+    m->h = apart ? moei_take(from, E, m->is_one ? 0 : B) : m->post;
     m->share = moei_take(from, E, 2 * sparse);
     m->log_y = softmax ? moei_take(from, O, 2 * P)
              : grads ? moei_take(from, O, P) : m->scratch;
@@ -1472,8 +1509,8 @@ MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
     moei_lay_out(m, &m->config, weights, (moe_real *)memory);
     m->heap = heap;
     m->config.simd = moei_loops_of(m)->bits;
-    for (i = 0; i < moei_count(m->B) * moei_count(m->K); i++)
-        moei_selected(m)[i] = (int32_t)(i % moei_count(m->K));
+    for (i = 0; i < moei_count(m->B) * moei_count(m->chosen); i++)
+        moei_selected(m)[i] = (int32_t)(i % moei_count(m->chosen));
     P = m->E == 1 ? moei_count(moei_padded(m->B)) : 0;
     for (i = 0; i < P; i++) {
         const size_t shown = i < moei_count(m->B) ? i : 0;
@@ -1567,6 +1604,8 @@ typedef struct moei_run {
     int slot, step;              /* its case c is at slot + c step of tables */
     const int32_t *rows, *slots; /* which cases it has, and their places in
                                     tables; NULL: all, as they stand         */
+    const moe_real *mix;         /* (E,N) p, where it is of all copies, their
+                                    weights blended; else NULL               */
     moe_real *scratch;           /* its thread's                             */
     moe_real *act, *out;         /* hidden layers; the last one's a, then o  */
     moe_real *delta;             /* dE/da of all layers                      */
@@ -1578,6 +1617,101 @@ MOEI_INLINE int moei_size(const moei_run *run, int features)
     return features * (run->N > 1 ? run->N : run->n);
 }
 
+/* -------------------------------------------- weights blended by p: W' z */
+/* a = sum_i p_i (W_i' x + b_i).  The biases of all copies lie before all their
+   weights: that is one layer for p and each p_i x, one below the other.
+     z (E+E in,N) = p, p_1 x, p_2 x, ...       W (E+E in,out) = b, W_1, W_2, ...
+   Behind the scratch are `widest` zeros, then z. */
+static moe_real *moei_stack_room(const moe *m)
+{
+    return m->scratch + m->scratch_size + m->widest;
+}
+
+static moe_real *moei_stack_zeros(const moe *m, int out)
+{
+    moe_real *zeros = moei_stack_room(m) - m->widest;
+
+    moei_zero(zeros, moei_count(out));
+    return zeros;
+}
+
+/* The cases of a run go through one at a time, if they stand so: how many times
+   there is something to do, and for how many cases. */
+MOEI_INLINE int moei_turns(const moei_run *run)
+{
+    return run->N > 1 ? 1 : run->n;
+}
+
+/* z of x (in,N) */
+static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
+                            const moe_real *x)
+{
+    const int N = run->N, n = N > 1 ? run->n : 1, E = m->E;
+    const size_t size = moei_count(N) * moei_count(in);
+    moe_real *z = moei_stack_room(m);
+    const moe_real *p = run->mix;
+    int i, c;
+
+    for (c = 0; c < moei_turns(run); c++, x += size) {
+        moei_copy(z, p, moei_count(N) * moei_count(E));
+        z += moei_count(N) * moei_count(E);
+        for (i = 0; i < E; i++, p += N, z += size)
+            moei_loops_of(m)->blend(n, N, in, 0, p, x, z);
+    }
+    return moei_stack_room(m);
+}
+
+/* One case streams the weights of experts whose p is not 0, once. */
+static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
+                                   int out, const moe_real *x,
+                                   const moe_real *b, int relu, moe_real *y)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const size_t size = moei_count(in) * moei_count(out);
+    const moe_real *W = b + moei_count(m->E) * moei_count(out);
+    moe_real *z = moei_stack_room(m);
+    int i, last = m->E - 1;
+
+    while (last > 0 && p[last] == 0)
+        last--;
+    loops->forward(1, 1, m->E, out, p, moei_stack_zeros(m, out), b, 0, y);
+    for (i = 0; i <= last; i++, W += size)
+        if (p[i] != 0 || i == last) {
+            loops->blend(1, 1, in, 0, p + i, x, z);
+            loops->forward(1, 1, in, out, z, y, W, relu && i == last, y);
+        }
+}
+
+/* a (out,N), or its positive part, from where the layer is in params on */
+static void moei_stack_forward(const moe *m, const moei_run *run, int in,
+                               int out, const moe_real *x, const moe_real *b,
+                               int relu, moe_real *a)
+{
+    if (run->n == 1)
+        moei_stack_forward_one(m, run->mix, in, out, x, b, relu, a);
+    else
+        moei_loops_of(m)->forward(run->n, run->N, m->E * (in + 1), out,
+                                  moei_stack(m, run, in, x),
+                                  moei_stack_zeros(m, out), b, relu, a);
+}
+
+/* ------------------------------------------------------ layer by layer */
+/* a (out,N) = W' x + b, or its positive part, of a run's copy, or blended;  at:
+   where the layer of all copies begins, biases before weights */
+MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
+                                    int out, const moe_real *x,
+                                    const moe_real *at, int relu, moe_real *a)
+{
+    const size_t copies = (size_t)run->net->copies, copy = (size_t)run->copy;
+
+    if (run->mix != NULL)
+        moei_stack_forward(m, run, in, out, x, at, relu, a);
+    else
+        moei_loops_of(m)->forward(
+            run->n, run->N, in, out, x, at + copy * (size_t)out,
+            at + (copies + copy * (size_t)in) * (size_t)out, relu, a);
+}
+
 /* a = W' x + b,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
    layers y stays in act, silu's a before it.
    x (in,N)   W (in,out)   b (out)   a, y (out,N) */
@@ -1586,29 +1720,23 @@ static void moei_net_forward(const moe *m, const moei_run *run,
 {
     const moei_loops *loops = moei_loops_of(m);
     const moei_net *net = run->net;
-    const size_t copies = (size_t)net->copies, copy = (size_t)run->copy;
     const int last = net->layers - 1, f = m->activation;
-    const moe_real *b = m->params + net->at, *W;
+    const moe_real *at = m->params + net->at;
     moe_real *y = run->act;
     int l, in, out, size;
 
     for (l = 0; l < last; l++, x = y, y += size) {
         in = net->width[l], out = net->width[l + 1];
         size = moei_size(run, out);
-        W = b + copies * (size_t)out;
-        loops->forward(run->n, run->N, in, out, x, b + copy * (size_t)out,
-                       W + copy * (size_t)in * (size_t)out, f == MOE_ACT_RELU,
-                       y);
+        moei_layer_forward(m, run, in, out, x, at, f == MOE_ACT_RELU, y);
         if (f == MOE_ACT_SILU)
             moei_copy(y + size, y, (size_t)size), y += size;
         if (f != MOE_ACT_RELU)
             loops->apply(f, size, y);
-        b = W + copies * (size_t)in * (size_t)out;
+        at += (size_t)net->copies * (size_t)(in + 1) * (size_t)out;
     }
-    in = net->width[l], out = net->width[l + 1];
-    W = b + copies * (size_t)out + copy * (size_t)in * (size_t)out;
-    loops->forward(run->n, run->N, in, out, x, b + copy * (size_t)out, W, 0,
-                   run->out);
+    moei_layer_forward(m, run, net->width[l], net->width[l + 1], x, at, 0,
+                       run->out);
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -1648,20 +1776,77 @@ static moe_real *moei_last_delta(const moei_run *run)
     return run->delta + moei_size(run, 1) * (ptrdiff_t)run->net->hidden;
 }
 
+/* dE/dz = W dE/da,  dE/dx = sum_i p_i dE/d(p_i x),  and, added up over layers,
+   dE/dp_i = dE/dz_i + x . dE/d(p_i x) */
+static void moei_stack_backward(const moe *m, const moei_run *run,
+                                const moei_stage *at)
+{
+    const moei_loops *loops = moei_loops_of(m);
+    const int N = run->N, n = N > 1 ? run->n : 1, E = m->E;
+    const size_t size = moei_count(N) * moei_count(at->in);
+    const moe_real *dz = moei_stack_room(m), *p = run->mix, *x = at->x;
+    moe_real *dE_dp = m->error_of + m->first * (ptrdiff_t)E, row[MOEI_PANEL];
+    int i, c, k;
+
+    loops->inputs(run->n, N, E * (at->in + 1), at->out, at->delta,
+                  m->params + at->bias, moei_stack_room(m));
+    for (c = 0; c < moei_turns(run); c++, x += size) {
+        const moe_real *of_p = dz;
+
+        dz += moei_count(N) * moei_count(E);
+        for (i = 0; i < E; i++, p += N, dz += size) {
+            loops->dot(n, N, at->in, x, dz, row);
+            for (k = 0; k < n; k++)
+                *dE_dp++ += *of_p++ + row[k];
+            dE_dp += N - n, of_p += N - n;
+            if (at->dE_dx != NULL)
+                loops->blend(n, N, at->in, i > 0, p, dz,
+                             at->dE_dx + moei_count(c) * size);
+        }
+    }
+}
+
 /* The way back: dE/dx = W dE/da, and dE/da of the layer before is dE/dx f'(a).
-   The last layer's dE/da is there already. */
-static void moei_net_backward(const moe *m, const moei_run *run)
+   The last layer's dE/da is there already.  x counts only for dE/dp. */
+static void moei_net_backward(const moe *m, const moei_run *run,
+                              const moe_real *x)
 {
     const moei_loops *loops = moei_loops_of(m);
     int l;
 
-    for (l = run->net->layers - 1; l > 0; l--) {
-        const moei_stage at = moei_stage_of(m, run, NULL, l);
+    for (l = run->net->layers - 1; l >= (run->mix == NULL); l--) {
+        const moei_stage at = moei_stage_of(m, run, x, l);
 
-        loops->inputs(run->n, run->N, at.in, at.out, at.delta,
-                      m->params + at.weight, at.dE_dx);
-        loops->slope(m->activation, at.size, at.seen, at.dE_dx);
+        if (run->mix != NULL)
+            moei_stack_backward(m, run, &at);
+        else
+            loops->inputs(run->n, run->N, at.in, at.out, at.delta,
+                          m->params + at.weight, at.dE_dx);
+        if (l > 0)
+            loops->slope(m->activation, at.size, at.seen, at.dE_dx);
     }
+}
+
+/* A layer as its weights see it: z for x, and biases among the weights, so that
+   what is added to biases goes where it does not count. */
+static moei_stage moei_stage_to_learn(const moe *m, const moei_run *run,
+                                      const moe_real *x, int l)
+{
+    moei_stage at = moei_stage_of(m, run, x, l);
+
+    if (run->mix == NULL)
+        return at;
+    at.x = moei_stack(m, run, at.in, at.x);
+    at.in = m->E * (at.in + 1);
+    at.weight = at.bias;
+    return at;
+}
+
+/* Where that is. */
+static moe_real *moei_bias_of(const moe *m, const moei_run *run,
+                              const moei_stage *at, moe_real *params)
+{
+    return run->mix ? moei_stack_zeros(m, at->out) : params + at->bias;
 }
 
 /* dE/dW += x dE/da',  dE/db += dE/da summed over cases */
@@ -1671,10 +1856,11 @@ static void moei_net_gradient(const moe *m, const moei_run *run,
     int l;
 
     for (l = 0; l < run->net->layers; l++) {
-        const moei_stage at = moei_stage_of(m, run, x, l);
+        const moei_stage at = moei_stage_to_learn(m, run, x, l);
 
         moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, at.x, at.delta,
-                                  m->grads + at.bias, m->grads + at.weight,
+                                  moei_bias_of(m, run, &at, m->grads),
+                                  m->grads + at.weight,
                                   run->scratch + m->act_size);
     }
 }
@@ -1686,14 +1872,16 @@ static void moei_net_descend(const moe *m, const moei_run *run,
     int l;
 
     for (l = 0; l < run->net->layers; l++) {
-        const moei_stage at = moei_stage_of(m, run, x, l);
+        const moei_stage at = moei_stage_to_learn(m, run, x, l);
 
         moei_loops_of(m)->outer(at.in, at.out, at.x, at.delta, step,
-                                m->weights + at.bias, m->weights + at.weight);
+                                moei_bias_of(m, run, &at, m->weights),
+                                m->weights + at.weight);
     }
 }
 
-/* |dE/dparams|^2 of one case: the sum of (|x|^2 + 1) |dE/da|^2 over layers. */
+/* |dE/dparams|^2 of one case: the sum of (|x|^2 + 1) |dE/da|^2 over layers, or
+   of |z|^2 |dE/da|^2. */
 static moe_real moei_net_square(const moe *m, const moei_run *run,
                                 const moe_real *x)
 {
@@ -1702,11 +1890,11 @@ static moe_real moei_net_square(const moe *m, const moei_run *run,
     int l;
 
     for (l = 0; l < run->net->layers; l++) {
-        const moei_stage at = moei_stage_of(m, run, x, l);
+        const moei_stage at = moei_stage_to_learn(m, run, x, l);
 
         loops->dot(1, 1, at.in, at.x, at.x, &of_x);
         loops->dot(1, 1, at.out, at.delta, at.delta, &of_delta);
-        sum += (of_x + 1) * of_delta;
+        sum += (run->mix ? of_x : of_x + 1) * of_delta;
     }
     return sum;
 }
@@ -1757,15 +1945,15 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 }
 
 /* Run r of the cases at hand: of expert r, if all have all cases; of choice r
-   of one case; or of an expert and its cases, sorted. */
+   of one case; of an expert and its cases, sorted; or of blended weights. */
 static moei_run moei_run_of(const moe *m, int r, int thread)
 {
     const int sparse = m->K < m->E, sorted = sparse && m->n > 1;
     const size_t hidden = (size_t)m->expert.hidden, O = moei_count(m->O);
     moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
-    moei_run run = {&m->expert, r, m->n, m->N, 0, r, m->K, NULL, NULL, scratch,
-                    scratch, NULL, scratch};
-    size_t column = (size_t)m->first * moei_count(m->K);
+    moei_run run = {&m->expert, r, m->n, m->N, 0, r, m->K, NULL, NULL, NULL,
+                    scratch, scratch, NULL, scratch};
+    size_t column = (size_t)m->first * moei_count(moei_outs(m));
 
     if (MOEI_PANEL > 1 && sorted) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
@@ -1782,6 +1970,8 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
             run.slot = r * run.N, run.step = 1;
         column += (size_t)moei_size(&run, r);
     }
+    if (m->is_one)
+        run.mix = m->prop + m->first * (ptrdiff_t)m->E;
     run.out = m->out + column * O;
     if (m->acts != NULL)
         run.act = m->acts + column * hidden * moei_kept(m);
@@ -1797,12 +1987,13 @@ static moei_run moei_gate_run(const moe *m, int first)
     const ptrdiff_t at = (ptrdiff_t)m->first + first, hidden = m->gate.hidden;
     const int n = moei_min(m->n - first, MOEI_PANEL);
     moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0, NULL, NULL,
-                    m->scratch, m->scratch, m->logits + at * m->E, m->scratch};
+                    NULL, m->scratch, m->scratch, m->logits + at * m->E,
+                    m->scratch};
 
     if (m->gate_acts != NULL)
         run.act = m->gate_acts + at * hidden * (ptrdiff_t)moei_kept(m);
     if (MOEI_LEARNS && m->n == 1)           /* behind those of the experts */
-        run.delta += m->K * (ptrdiff_t)(m->expert.hidden + m->O);
+        run.delta += moei_outs(m) * (ptrdiff_t)(m->expert.hidden + m->O);
     return run;
 }
 
@@ -1946,6 +2137,27 @@ static void moei_choose_experts(moe *m, moe_real *p)
     }
 }
 
+/* Of weights blended with top_k: logits to p, out of sight for experts that were
+   not chosen.   s, p (E,N) */
+static void moei_choose_weights(moe *m, moe_real *p)
+{
+    const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
+    moe_real *room = moei_stack_room(m);
+    int32_t *chosen = moei_selected(m);
+    int c, i;
+
+    for (c = 0; c < m->n; c++, chosen += m->chosen) {
+        for (i = 0; i < m->E; i++) {
+            room[i] = s[moei_at(m->N, m->E, i, c)];
+            p[moei_at(m->N, m->E, i, c)] = -MOEI_LARGEST;
+        }
+        moei_choose(room, moei_balance(m), m->E, m->chosen, chosen,
+                    room + m->E);
+        for (i = 0; i < m->chosen; i++)
+            p[moei_at(m->N, m->E, (int)chosen[i], c)] = room[chosen[i]];
+    }
+}
+
 /* The cases sorted by expert, in their order, as runs of at most a panel. */
 static void moei_sort(moe *m)
 {
@@ -2001,13 +2213,15 @@ static void moei_gate_forward(moe *m)
     moe_real *log_p = m->log_p ? m->log_p + at : NULL;
     int c;
 
-    m->runs = m->K;
+    m->runs = moei_outs(m);
     if (m->E == 1)
         return;
     for (c = 0; c < m->n; c += MOEI_PANEL)
         moei_gate_logits(m, c);
     if (m->K < m->E)
         moei_choose_experts(m, s = p);
+    else if (m->chosen < m->E)
+        moei_choose_weights(m, s = p);
     for (c = 0; c < m->n; c += MOEI_PANEL)
         moei_loops_of(m)->softmax(moei_min(m->n - c, MOEI_PANEL), m->N, m->K,
                                   s + c * m->K, p + c * m->K,
@@ -2085,12 +2299,12 @@ static void moei_blend(moe *m)
                              y + c * O);
 }
 
-/* s, p, o, y of the cases at hand.  Of one expert y is o. */
+/* s, p, o, y of the cases at hand.  Of one network y is o. */
 static void moei_block_forward(moe *m)
 {
     moei_gate_forward(m);
     moei_each_run(m, moei_run_forward, 0, 0);
-    if (m->E > 1)
+    if (m->E > 1 && !m->is_one)
         moei_blend(m);
 }
 
@@ -2236,7 +2450,8 @@ static void moei_blend_loss_backward(moe *m)
 }
 
 /* Through y:  dE/do_i = p_i dE/dy,   g_i = dE/dp_i = sum_k dE/dy_k o_ik
-   softmax:    dE/da_k = o_k (dE/do_k - sum_j o_j dE/do_j) */
+   softmax:    dE/da_k = o_k (dE/do_k - sum_j o_j dE/do_j)
+   Of blended weights y is o, and dE/dp is found layer by layer. */
 static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
 {
     const moei_loops *loops = moei_loops_of(m);
@@ -2244,9 +2459,13 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
     moe_real row[MOEI_PANEL];
     int c, k;
 
-    loops->dot(run->n, run->N, m->O, dE_dy, o, row);
-    moei_to_table(m, run, row, m->error_of);
-    moei_weigh(m, run, m->prop, 1, dE_dy, delta);
+    if (m->is_one)
+        moei_copy(delta, dE_dy, (size_t)moei_size(run, m->O));
+    else {
+        loops->dot(run->n, run->N, m->O, dE_dy, o, row);
+        moei_to_table(m, run, row, m->error_of);
+        moei_weigh(m, run, m->prop, 1, dE_dy, delta);
+    }
     if (m->output != MOE_OUT_SOFTMAX)
         return;
     loops->dot(run->n, run->N, m->O, o, delta, row);
@@ -2257,7 +2476,8 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
         }
 }
 
-/* u_ik = log (p_i o_ik) = log p_i + log o_ik   (O,N) */
+/* u_ik = log (p_i o_ik) = log p_i + log o_ik   (O,N);  of blended weights y is
+   o, and u its logarithm */
 static void moei_log_share(moe *m, const moei_run *run, moe_real *u)
 {
     const moe_real *log_o = moei_log_out(m, run);
@@ -2267,7 +2487,7 @@ static void moei_log_share(moe *m, const moei_run *run, moe_real *u)
     for (k = 0; k < m->O; k++)
         for (c = 0; c < run->n; c++) {
             const size_t at = moei_at(run->N, m->O, k, c);
-            u[at] = log_o[at] + log_p[moei_slot(run, c)];
+            u[at] = log_o[at] + (m->is_one ? 0 : log_p[moei_slot(run, c)]);
         }
 }
 
@@ -2340,7 +2560,8 @@ static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
                 -= log_y[moei_at(m->N, m->O, k, moei_row(run, c))];
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(run->n, run->N, m->O, d, r, g);
-    moei_to_table(m, run, g, m->error_of);
+    if (!m->is_one)
+        moei_to_table(m, run, g, m->error_of);
     for (k = 0; k < m->O; k++)
         for (c = 0; c < run->n; c++) {
             const size_t at = moei_at(run->N, m->O, k, c);
@@ -2358,8 +2579,8 @@ typedef enum moei_path {
 
 static moei_path moei_path_of(const moe *m)
 {
-    return m->config.loss == MOE_LOSS_MIXTURE ? MOEI_BY_POSTERIOR
-        : m->config.loss == MOE_LOSS_EXPECTED ? MOEI_BY_PROPORTION
+    return m->config.loss == MOE_LOSS_MIXTURE && !m->is_one ? MOEI_BY_POSTERIOR
+        : m->config.loss == MOE_LOSS_EXPECTED && !m->is_one ? MOEI_BY_PROPORTION
         : m->output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
         : MOEI_BY_BLEND;
 }
@@ -2399,7 +2620,9 @@ static void moei_run_backward(moe *m, const moei_run *run, moei_path path)
     if (m->output == MOE_OUT_LOGISTIC)
         moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
                                 run->out, delta);
-    moei_net_backward(m, run);
+    if (m->is_one)                          /* dE/dp is a sum over layers */
+        moei_zero(moei_table(m, m->error_of), (size_t)moei_all(m, m->E));
+    moei_net_backward(m, run, m->is_one ? moei_inputs_of(m, run) : NULL);
 }
 
 /* ------------------------------------------------ what reaches the gate */
@@ -2413,7 +2636,8 @@ static void moei_gate_delta(moe *m, moei_path path)
     moe_real *mean = moei_from(m, m->loss, 1);      /* no longer needed */
     int i, c;
 
-    if (path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND) {
+    if (!m->is_one
+        && (path == MOEI_BY_POSTERIOR || path == MOEI_BY_LOG_BLEND)) {
         moei_loops_of(m)->subtract(moei_all(m, m->K), p, path
             == MOEI_BY_POSTERIOR ? moei_table(m, m->post) : g, g);
         return;
@@ -2476,7 +2700,7 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
 static void moei_gate_run_backward(moe *m, const moei_run *run, int balance)
 {
     moei_gate_last_delta(m, run, balance, moei_last_delta(run));
-    moei_net_backward(m, run);
+    moei_net_backward(m, run, NULL);
 }
 #endif
 
@@ -2565,9 +2789,10 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
         return;
     rows = moei_from(m, rows, moei_count(m->E));
     moei_zero(rows, (size_t)m->n * moei_count(m->E));
-    for (c = 0; c < m->n; c++, rows += m->E, chosen += m->K)
+    for (c = 0; c < m->n; c++, rows += m->E)
         for (k = 0; k < m->K; k++)
-            rows[chosen[k]] = from[moei_at(m->N, m->K, k, c)];
+            rows[moei_is_dense(m) ? k : (int)*chosen++]
+                = from[moei_at(m->N, m->K, k, c)];
 }
 
 /* o of a run to (rows,K,O). */
@@ -2602,7 +2827,7 @@ static void moei_show(moe *m)
             *to++ = s[moei_at(m->N, m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
     moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
-    for (r = 0; r < m->runs; r++) {
+    for (r = 0; r < m->runs && !m->is_one; r++) {
         const moei_run run = moei_run_of(m, r, 0);
         moei_show_out(m, &run, r);
     }
@@ -2681,11 +2906,12 @@ static int moei_block_is_finite(const moe *m)
         && moei_are_finite(m, m->d, n * moei_count(m->O));
 }
 
-/* dE/dx += factor W dE/da of the first layer, to rows of the user's (n,I) */
-static void moei_input_backward(const moe *m, const moei_run *run)
+/* dE/dx += factor W dE/da of the first layer of a copy, times p where weights
+   are blended, to rows of the user's (n,I) */
+static void moei_input_backward(const moe *m, const moei_run *run, int copy)
 {
     const moei_net *net = run->net;
-    const moe_layer at = moei_layer_of(net, run->copy, 0);
+    const moe_layer at = moei_layer_of(net, copy, 0);
     const moe_real *factor = moei_scale_x(m) + m->I + net->first;
     moe_real row[MOEI_PANEL];
     int i, c;
@@ -2694,18 +2920,24 @@ static void moei_input_backward(const moe *m, const moei_run *run)
         moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, run->delta,
                                  m->params + at.weight
                                  + (size_t)i * (size_t)at.out, row);
-        for (c = 0; c < run->n; c++)
+        for (c = 0; c < run->n; c++) {
+            if (run->mix != NULL)
+                row[c] *= run->mix[moei_at(run->N, m->E, copy, c)];
             m->back_to_x[moei_row(run, c) * (ptrdiff_t)m->I + net->first + i]
                 += factor[i] * row[c];
+        }
     }
 }
 
 /* grads += those of a run, all of whose dE/da are known. */
 static void moei_add_gradient(moe *m, const moei_run *run)
 {
+    int i;
+
     moei_net_gradient(m, run, moei_inputs_of(m, run));
-    if (m->back_to_x != NULL)
-        moei_input_backward(m, run);
+    for (i = 0; i < run->net->copies && m->back_to_x != NULL; i++)
+        if (run->mix != NULL || i == run->copy)
+            moei_input_backward(m, run, i);
 }
 
 /* All runs of the expert whose first run is r.  In a sparse mixture grads also
@@ -2842,12 +3074,14 @@ static moe_real moei_no_gradient(moe *m)
 /* h of the cases at hand to (rows,E); of losses without posteriors, too. */
 static void moei_show_posteriors(moe *m)
 {
+    m->rows = m->n;
+    if (m->is_one)
+        return;
     if (moei_path_of(m) != MOEI_BY_POSTERIOR && m->E > 1) {
         moei_each_run(m, moei_run_error, 0, 0);
         moei_mixture_forward(m);
         moei_loss_forward(m);
     }
-    m->rows = m->n;
     moei_show_table(m, m->post, moei_shown(m->h));
 }
 
@@ -2890,7 +3124,7 @@ static moe_real moei_one_backward(moe *m)
 
     if (path == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
-    for (r = 0; r < m->K; r++) {
+    for (r = 0; r < m->runs; r++) {
         run = moei_run_of(m, r, 0);
         moei_run_backward(m, &run, path);
         square += moei_net_square(m, &run, moei_inputs_of(m, &run));
@@ -2908,8 +3142,8 @@ static void moei_one_step(moe *m, moe_real step)
 {
     int r;
 
-    for (r = 0; r < m->K + (m->E > 1); r++) {
-        const moei_run run = r < m->K ? moei_run_of(m, r, 0)
+    for (r = 0; r < m->runs + (m->E > 1); r++) {
+        const moei_run run = r < m->runs ? moei_run_of(m, r, 0)
                                       : moei_gate_run(m, 0);
         moei_net_descend(m, &run, moei_inputs_of(m, &run), step);
     }
@@ -2958,7 +3192,7 @@ static moe_status moei_check_mode(moe *m, moe_mode mode)
 static moe_status moei_check_settings(moe *m, const moe_training *t)
 {
     const char *fault = t == NULL ? NULL
-        : m->K == 1 && m->E > 1
+        : m->chosen == 1 && m->E > 1
             ? MOEI_TEXT("top_k = 1 teaches its gate nothing: train with 2 or "
                         "more, or with all by (1.3), then predict with 1")
         : t->epochs < 0 ? MOEI_TEXT("epochs is negative")
@@ -3830,7 +4064,7 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
    because each tensor ends within the file, whatever else is wrong. */
 typedef struct moei_meta {
     moe_config c;
-    int activation, output, loss, format;    /* words                        */
+    int activation, output, loss, blend, format;     /* words                */
     uint64_t past[3];            /* a checkpoint's epochs, steps, and 1 + the
                                     epochs since the best weights or 0       */
 } moei_meta;
@@ -3859,6 +4093,7 @@ static const moei_setting moei_settings[] = {
      MOEI_INT, 0},
     {"output", "linear|logistic|softmax", MOEI_AT(output), 1, MOEI_INT, 0},
     {"loss", "mixture|expected|blend", MOEI_AT(loss), 1, MOEI_INT, 0},
+    {"blend", "outputs|weights", MOEI_AT(blend), 1, MOEI_INT, 0},
     {"sigma", NULL, MOEI_AT(c.sigma), 1, MOEI_F32, 32},
     {"balance", NULL, MOEI_AT(c.balance_loss), 1, MOEI_F32, 32},
     {"seed", NULL, MOEI_AT(c.seed), 1, MOEI_UINT64, 64},
@@ -4129,9 +4364,10 @@ static void moei_saved_config(const moe *m, moe_config *c)
     c->inputs = m->I;
     c->outputs = m->O;
     c->experts = m->E;
-    c->top_k = m->K;
+    c->top_k = m->chosen;
     c->activation = (moe_activation)m->activation;
     c->output = (moe_output)m->output;
+    c->blend = m->is_one ? MOE_BLEND_WEIGHTS : MOE_BLEND_OUTPUTS;
     c->mode = MOE_MODE_PREDICT;
     c->block = c->simd = 0;
     for (l = 0; l < MOE_MAX_HIDDEN; l++) {
@@ -4171,6 +4407,7 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
     t.meta.activation = m->activation;
     t.meta.output = m->output;
     t.meta.loss = (int)m->config.loss;
+    t.meta.blend = (int)t.meta.c.blend;
     t.meta.format = 1;
     t.meta.past[0] = (uint64_t)m->epoch;
     t.meta.past[1] = (uint64_t)m->steps;
@@ -4543,6 +4780,7 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     c->activation = (moe_activation)t->meta.activation;
     c->output = (moe_output)t->meta.output;
     c->loss = (moe_loss)t->meta.loss;
+    c->blend = (moe_blend)t->meta.blend;
     c->mode = MOE_MODE_PREDICT;                /* which needs least */
     if (moe_check_config(c, &error) != MOE_OK)
         moei_reject(t, 1, error);

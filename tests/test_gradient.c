@@ -1,5 +1,6 @@
 /* test_gradient.c - every derivative against central differences: each
-   parameter of each kind of network, and dE/dx.  Always in double. */
+   parameter of each kind of network, blended by outputs and by weights, and
+   dE/dx.  Always in double. */
 #ifndef MOE_DOUBLE
 #define MOE_DOUBLE
 #endif
@@ -55,6 +56,7 @@ typedef struct problem {
 
 typedef double (*error_function)(problem *);
 
+static moe_blend blend;
 static double worst_seen;
 static long derivatives, skipped;
 
@@ -83,6 +85,9 @@ static moe_config config_of(const shape *s, moe_activation activation,
     config.activation = activation;
     config.output = output;
     config.sigma = 0.75;
+    config.blend = blend;
+    if (blend == MOE_BLEND_WEIGHTS)
+        config.loss = MOE_LOSS_BLEND;
     config.block = s->rows;
     config.mode = MOE_MODE_GRADIENT;
     return config;
@@ -215,9 +220,9 @@ static void check_derivatives(problem *q, const char *what,
     worst /= scale;
     worst_seen = fmax(worst_seen, worst);
     CHECK_THAT(worst <= BOUND, "%s, %s: off by %.1e (loss %d, output %d, "
-               "activation %d)", q->s->name, what, worst,
+               "activation %d, blend %d)", q->s->name, what, worst,
                (int)q->m.config.loss, (int)q->m.config.output,
-               (int)q->m.config.activation);
+               (int)q->m.config.activation, (int)blend);
 }
 
 /* Every bias and weight array that exists gets some gradient (but that the
@@ -360,11 +365,11 @@ static void check_network(const shape *s, int activation, int output,
                           int labelled)
 {
     problem q;
-    int loss;
+    int loss = blend == MOE_BLEND_WEIGHTS ? MOE_LOSS_BLEND : 0;
 
     if (CHECK(open_problem(&q, s, (moe_activation)activation,
                            (moe_output)output, labelled))) {
-        for (loss = 0; loss < 3; loss++)
+        for (; loss < 3; loss++)
             check_loss(&q, (moe_loss)loss);
         if (!labelled)
             check_own_error(&q);
@@ -389,8 +394,10 @@ int main(void)
 {
     int k;
 
-    for (k = 0; k < SHAPES; k++)
-        check_shape(&shapes[k]);
+    for (k = 0; k < 2 * SHAPES; k++) {
+        blend = k < SHAPES ? MOE_BLEND_OUTPUTS : MOE_BLEND_WEIGHTS;
+        check_shape(&shapes[k % SHAPES]);
+    }
     CHECK(skipped * 1000 < derivatives);
     printf("%ld derivatives, %ld at a kink; largest difference %.1e\n",
            derivatives, skipped, worst_seen);
