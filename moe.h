@@ -2137,8 +2137,8 @@ static void moei_choose_experts(moe *m, moe_real *p)
     }
 }
 
-/* Of weights blended with top_k: logits to p, out of sight for experts that were
-   not chosen.   s, p (E,N) */
+/* Of weights blended with top_k: logits to p, out of sight for experts that
+   were not chosen.   s, p (E,N) */
 static void moei_choose_weights(moe *m, moe_real *p)
 {
     const moe_real *s = moei_from(m, m->logits, moei_count(m->E));

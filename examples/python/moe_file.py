@@ -28,16 +28,18 @@ import sys
 
 WORDS = {"activation": ("relu", "tanh", "logistic", "elu", "silu"),
          "output": ("linear", "logistic", "softmax"),
-         "loss": ("mixture", "expected", "blend")}
+         "loss": ("mixture", "expected", "blend"),
+         "blend": ("outputs", "weights")}
 LISTS = {"hidden": 4, "gate_hidden": 4, "expert_sees": 2, "gate_sees": 2,
          "training": 3}
 REALS = ("sigma", "balance")
 DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
             "gate_sees": [], "activation": "relu", "output": "linear",
-            "loss": "mixture", "sigma": 1.0, "balance": 0.0, "seed": 0}
+            "loss": "mixture", "blend": "outputs", "sigma": 1.0,
+            "balance": 0.0, "seed": 0}
 ORDER = ("inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
-         "expert_sees", "gate_sees", "activation", "output", "loss", "sigma",
-         "balance", "seed")
+         "expert_sees", "gate_sees", "activation", "output", "loss", "blend",
+         "sigma", "balance", "seed")
 
 
 def from_text(name, text):
