@@ -243,10 +243,13 @@
 #define moe_fit_scales    moe_fit_scales_double
 #define moe_predict       moe_predict_double
 #define moe_forward       moe_forward_double
+#define moe_predict_with  moe_predict_with_double
+#define moe_forward_with  moe_forward_with_double
 #define moe_learn         moe_learn_double
 #define moe_train         moe_train_double
 #define moe_evaluate      moe_evaluate_double
 #define moe_backward      moe_backward_double
+#define moe_backward_with moe_backward_with_double
 #define moe_gradient      moe_gradient_double
 #define moe_step          moe_step_double
 #define moe_read_config   moe_read_config_double
@@ -316,6 +319,13 @@ typedef enum moe_blend {
                                and h.  Its loss is MOE_LOSS_BLEND            */
 } moe_blend;
 
+/* Where p is from, of two experts or more. */
+typedef enum moe_gate {
+    MOE_GATE_SOFTMAX = 0,   /* p = softmax of s, a network of x              */
+    MOE_GATE_NONE           /* the caller alone: moe_predict_with, _forward_-
+                               with, _backward, _step; the rest needs a gate */
+} moe_gate;
+
 typedef enum moe_optimizer {
     MOE_ADAM = 0,   /* Kingma & Ba 2015, algorithm 1; decoupled weight decay,
                        Loshchilov & Hutter 2019                              */
@@ -354,6 +364,7 @@ typedef struct moe_config {
     moe_real balance_loss;       /* its weight; 0: none; top_k is in 1..E-1  */
     moe_blend blend;             /* outputs, which balance_loss and _rate
                                     need, or weights                         */
+    moe_gate gate;
     int block;                   /* B: cases worked on at once; 0: 64        */
     int simd;                    /* bits of vectors; 1: none; 0: the widest  */
     moe_mode mode;
@@ -408,6 +419,7 @@ typedef struct moe {
     int16_t chosen;
     int8_t mode, activation, output;
     int8_t is_one;               /* network, of blended weights              */
+    int8_t p_is_given;           /* for the cases at hand, by the caller     */
     int8_t best_learnt;          /* 0: best weights are those before training*/
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
     int8_t set;                  /* of loops, by instruction set             */
@@ -427,6 +439,8 @@ typedef struct moe {
     moe_real *run_list, *order;  /* whole numbers: of sorted cases; (B) of a
                                     shuffled block                           */
     moe_real *back_to_x;         /* where dE/dx goes                         */
+    moe_real *back_to_p;         /* where dE/dp goes                         */
+    const moe_real *given;       /* (n,E) p of the caller's, or NULL         */
     moe_real *share;             /* (2,E) of the balance loss                */
     moe_real *sum;               /* (3,2E+4), then (2E) means, of a report   */
     moe_real *stored;            /* two moments, best weights                */
@@ -557,6 +571,14 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 /* Forward for the first min(n,B) rows; returns how many. */
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
 
+/* The same by proportions of the caller's, for experts that are two or more:
+   p (n,E), of any sign and sum, which is not made 1.  With top_k the experts
+   with the largest |p| run.  s is 0.  p NULL: the gate's. */
+MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
+                              int n, moe_real *y);
+MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
+                             int n);
+
 /* Model files, see the manual.  What the file at hand holds: its use is
    MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT.  MOE_ERR_NULL or
    _FORMAT, and then config stays as it was. */
@@ -615,6 +637,11 @@ MOE_DEF moe_status moe_evaluate(moe *m, const moe_data *data,
    Anything else between them, such as moe_predict, moe_gradient or a step, is
    a mistake: an assertion fails, and nothing is done. */
 MOE_DEF void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx);
+
+/* The same; also dE_dp (rows,E) or NULL, 0 for experts that did not run.  After
+   moe_forward_with the gate gets no gradient: p was the caller's. */
+MOE_DEF void moe_backward_with(moe *m, const moe_real *dE_dy, moe_real *dE_dx,
+                               moe_real *dE_dp);
 
 /* grads += of the loss over any n cases; returns the sum of E.  A bad label
    or a value that is not finite gives NaN, which moe_step refuses; so does,
@@ -1037,7 +1064,8 @@ static const char *moei_loss_fault(const moe_config *c, int sparse, int is_one)
         : !moei_is_amount(c->balance_loss)
             ? MOEI_TEXT("balance_loss is outside 0..1e30")
         : c->balance_loss > 0 && !sparse
-            ? MOEI_TEXT("balance_loss needs top_k in 1..experts-1")
+            ? MOEI_TEXT("balance_loss needs top_k in 1..experts-1, a gate and "
+                        "blended outputs")
         : !moei_is_amount(c->sigma) ? MOEI_TEXT("sigma is outside 0..1e30")
         : c->sigma > 0 && !moei_is_finite(1 / (c->sigma * c->sigma))
             ? MOEI_TEXT("sigma is too small: 1 / sigma^2 is not finite") : NULL;
@@ -1046,14 +1074,15 @@ static const char *moei_loss_fault(const moe_config *c, int sparse, int is_one)
 /* What may be changed after opening. */
 static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
 {
-    return moei_loss_fault(&m->config, m->K < m->E, m->is_one);
+    return moei_loss_fault(&m->config, m->K < m->E && m->gate.layers > 0,
+                           m->is_one);
 }
 
 MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 {
     const int is_one = c->blend == MOE_BLEND_WEIGHTS;
-    const char *fault = moei_loss_fault(c, moei_is_sparse(c) && !is_one,
-                                        is_one);
+    const int chooses = c->gate == MOE_GATE_SOFTMAX && moei_is_sparse(c);
+    const char *fault = moei_loss_fault(c, chooses && !is_one, is_one);
 
     fault = fault ? fault : moei_hidden_fault(c->hidden);
     fault = fault ? fault : moei_hidden_fault(c->gate_hidden);
@@ -1077,6 +1106,8 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
             ? MOEI_TEXT("output is not one of MOE_OUT_...")
         : moei_outside((int)c->blend, MOE_BLEND_OUTPUTS, MOE_BLEND_WEIGHTS)
             ? MOEI_TEXT("blend is not one of MOE_BLEND_...")
+        : moei_outside((int)c->gate, MOE_GATE_SOFTMAX, MOE_GATE_NONE)
+            ? MOEI_TEXT("gate is not one of MOE_GATE_...")
         : moei_outside((int)c->mode, MOE_MODE_TRAIN, MOE_MODE_PREDICT)
             ? MOEI_TEXT("mode is not one of MOE_MODE_...")
         : moei_find_set(c->simd) < 0
@@ -1157,7 +1188,7 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
     m->set = (int8_t)moei_find_set(c->simd);
     moei_shape_net(m, &m->expert, m->E, c->expert_inputs, c->hidden, m->O,
                    &count);
-    if (m->E > 1) {
+    if (m->E > 1 && c->gate == MOE_GATE_SOFTMAX) {
         moei_shape_net(m, &m->gate, 1, c->gate_inputs, c->gate_hidden, m->E,
                        &count);
         count += (uint64_t)m->E;            /* gate.balance */
@@ -1172,6 +1203,12 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
 static uint64_t moei_lines(uint64_t count)
 {
     return (count + 15) / 16 * 16;
+}
+
+/* One expert has none, nor have two or more whose p is always the caller's. */
+MOEI_INLINE int moei_has_gate(const moe *m)
+{
+    return m->gate.layers > 0;
 }
 
 /* Outputs of the experts of a case: one, where their weights are blended. */
@@ -1259,7 +1296,7 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     if (P > 1)
         m->scratch_size += width * moei_count(m->widest);
     if (P > 1 && (m->K < m->E || m->expert.width[0] < m->I
-                  || (m->E > 1 && m->gate.width[0] < m->I)))
+                  || (moei_has_gate(m) && m->gate.width[0] < m->I)))
         m->scratch_size += width * ((size_t)m->I + (size_t)m->O + E);
     all = (uint64_t)m->thread_count * m->scratch_size;
     all = all > one ? all : one;
@@ -2158,6 +2195,29 @@ static void moei_choose_weights(moe *m, moe_real *p)
     }
 }
 
+/* p of the caller's; of top_k the largest |p| run. */
+static void moei_take_given(moe *m)
+{
+    moe_real *p = moei_from(m, m->prop, moei_count(m->K));
+    moe_real *size = moei_from(m, m->logits, moei_count(m->E));
+    const moe_real *given = m->given;
+    int32_t *chosen = moei_selected(m);
+    int c, i;
+
+    moei_zero(p, moei_count(m->K) * moei_count(m->N > 1 ? m->N : m->n));
+    for (c = 0; c < m->n; c++, given += m->E, chosen += m->chosen) {
+        for (i = 0; i < m->E; i++)
+            size[i] = given[i] < 0 ? -given[i] : given[i];
+        if (m->chosen < m->E)               /* by size + size, the same */
+            moei_choose(size, size, m->E, m->chosen, chosen,
+                        m->is_one ? moei_stack_room(m) : p + c * m->K);
+        for (i = 0; i < m->chosen; i++)
+            p[moei_at(m->N, m->K, m->K < m->E ? i : (int)chosen[i], c)]
+                = given[chosen[i]];
+    }
+    moei_zero(size, moei_count(m->E) * moei_count(m->N > 1 ? m->N : m->n));
+}
+
 /* The cases sorted by expert, in their order, as runs of at most a panel. */
 static void moei_sort(moe *m)
 {
@@ -2205,17 +2265,14 @@ static void moei_gate_logits(moe *m, int first)
         moei_transpose(m->E, run.n, run.out, run.N, NULL, s, m->E);
 }
 
-/* s, p and the runs of the cases at hand.  One expert alone has p = 1. */
-static void moei_gate_forward(moe *m)
+/* s and p of the cases at hand. */
+static void moei_gate_proportions(moe *m)
 {
     const size_t K = (size_t)m->K, at = (size_t)m->first * K;
     moe_real *p = m->prop + at, lse[MOEI_PANEL], *s = m->logits + at;
     moe_real *log_p = m->log_p ? m->log_p + at : NULL;
     int c;
 
-    m->runs = moei_outs(m);
-    if (m->E == 1)
-        return;
     for (c = 0; c < m->n; c += MOEI_PANEL)
         moei_gate_logits(m, c);
     if (m->K < m->E)
@@ -2226,6 +2283,19 @@ static void moei_gate_forward(moe *m)
         moei_loops_of(m)->softmax(moei_min(m->n - c, MOEI_PANEL), m->N, m->K,
                                   s + c * m->K, p + c * m->K,
                                   log_p ? log_p + c * m->K : NULL, lse);
+}
+
+/* s, p and the runs of the cases at hand.  One expert alone has p = 1. */
+static void moei_gate_forward(moe *m)
+{
+    m->runs = moei_outs(m);
+    m->p_is_given = m->given != NULL;
+    if (m->E == 1)
+        return;
+    if (m->given != NULL)
+        moei_take_given(m);
+    else
+        moei_gate_proportions(m);
     if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1)
         moei_sort(m);
 }
@@ -2757,15 +2827,23 @@ static void moei_store_y(const moe *m, moe_real *rows)
                m->O);
 }
 
+/* An open moe that has a gate, if need be, or is given p for it. */
+static int moei_is_ready(const moe *m, const moe_real *p)
+{
+    return m != NULL && m->params != NULL
+        && (p != NULL ? m->E > 1 : m->E == 1 || moei_has_gate(m));
+}
+
 /* Cases go from first to last, but backwards when a row of y is longer than one
    of x: y may then be x without overwriting what is still to be read. */
-MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
+MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
+                              int n, moe_real *y)
 {
     int done, at;
 
-    MOE_ASSERT(m != NULL && m->params != NULL);
+    MOE_ASSERT(moei_is_ready(m, p));
     MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
-    if (m == NULL || m->params == NULL || x == NULL || y == NULL)
+    if (!moei_is_ready(m, p) || x == NULL || y == NULL)
         return;
     m->shown_count = -1;
     for (done = 0; done < n; done += m->n) {
@@ -2773,9 +2851,16 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
         at = m->O > m->I ? n - done - m->n : done;
         moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)at * m->I, NULL, m->I,
                   moei_scale_x(m), m->x);
+        m->given = p ? p + (ptrdiff_t)at * m->E : NULL;
         moei_block_forward(m);
         moei_store_y(m, y + (ptrdiff_t)at * m->O);
     }
+    m->given = NULL;
+}
+
+MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
+{
+    moe_predict_with(m, x, NULL, n, y);
 }
 
 /* A table of the cases at hand to rows (E): 0 for experts that did not run. */
@@ -2789,10 +2874,10 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
         return;
     rows = moei_from(m, rows, moei_count(m->E));
     moei_zero(rows, (size_t)m->n * moei_count(m->E));
-    for (c = 0; c < m->n; c++, rows += m->E)
-        for (k = 0; k < m->K; k++)
-            rows[moei_is_dense(m) ? k : (int)*chosen++]
-                = from[moei_at(m->N, m->K, k, c)];
+    for (c = 0; c < m->n; c++, rows += m->E, chosen += m->chosen)
+        for (k = 0; k < m->chosen; k++)
+            rows[chosen[k]] = from[moei_at(m->N, m->K, moei_is_dense(m)
+                                           ? (int)chosen[k] : k, c)];
 }
 
 /* o of a run to (rows,K,O). */
@@ -2833,23 +2918,31 @@ static void moei_show(moe *m)
     }
 }
 
-MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
+MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
+                             int n)
 {
     int first;
 
-    MOE_ASSERT(m != NULL && m->params != NULL);
+    MOE_ASSERT(moei_is_ready(m, p));
     MOE_ASSERT(n < 1 || x != NULL);
-    if (m == NULL || m->params == NULL)
+    if (!moei_is_ready(m, p))
         return 0;
     n = n < 0 || x == NULL ? 0 : moei_min(n, m->B);
     for (first = 0; first < n; first += m->n) {
         moei_begin(m, first, n - first);
         moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)first * m->I, NULL, m->I,
                   moei_scale_x(m), m->x);
+        m->given = p ? p + (ptrdiff_t)first * m->E : NULL;
         moei_block_forward(m);
         moei_show(m);
     }
+    m->given = NULL;
     return m->rows = m->shown_count = n;
+}
+
+MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
+{
+    return moe_forward_with(m, x, NULL, n);
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -2941,7 +3034,8 @@ static void moei_add_gradient(moe *m, const moei_run *run)
 }
 
 /* All runs of the expert whose first run is r.  In a sparse mixture grads also
-   count, in the place of gate.balance, the cases that have chosen it. */
+   count, in the place of gate.balance, the cases for which the gate chose it.
+   */
 static void moei_expert_backward(moe *m, int r, int thread, int path)
 {
     moei_run run = moei_run_of(m, r, thread);
@@ -2953,7 +3047,7 @@ static void moei_expert_backward(moe *m, int r, int thread, int path)
     for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
         moei_run_backward(m, &run, (moei_path)path);
         moei_add_gradient(m, &run);
-        if (!moei_is_dense(m))
+        if (!moei_is_dense(m) && !m->p_is_given)
             *chosen += (moe_real)run.n;
         if (++r == m->runs)
             break;
@@ -2965,7 +3059,9 @@ static void moei_block_backward(moe *m, moei_path path, int balance)
     int c;
 
     moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
-    if (m->E == 1)
+    if (m->back_to_p != NULL)
+        moei_show_table(m, m->error_of, m->back_to_p);
+    if (m->E == 1 || m->p_is_given)
         return;
     moei_gate_delta(m, path);
     for (c = 0; c < m->n; c += MOEI_PANEL) {
@@ -2997,7 +3093,8 @@ static void moei_load_error(moe *m, const moe_real *dE_dy)
 
 /* y = shift + factor y', so dE/dy' = factor dE/dy;
    z = (x - shift) factor, so dE/dx = factor dE/dz */
-MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
+MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
+                                  moe_real *dE_dx, moe_real *dE_dp)
 {
     int first;
 
@@ -3006,6 +3103,7 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
     if (m == NULL || m->grads == NULL || dE_dy == NULL
         || m->shown_count != m->rows)
         return;
+    m->back_to_p = dE_dp;
     for (first = 0; first < m->rows; first += m->n) {
         moei_begin(m, first, m->rows - first);
         moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
@@ -3014,7 +3112,12 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
             moei_zero(m->back_to_x, (size_t)m->n * moei_count(m->I));
         moei_block_backward(m, MOEI_BY_BLEND, 0);
     }
-    m->back_to_x = NULL;
+    m->back_to_x = m->back_to_p = NULL;
+}
+
+MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
+{
+    moe_backward_with(m, dE_dy, dE_dx, NULL);
 }
 
 /* Sums over cases, in groups of 64 and with what rounding took from them, so
@@ -3096,7 +3199,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
         return MOEI_NAN;
     m->shown_count = -1;
     if (data == NULL || (data->n > 0 && data->x == NULL)
-        || !moei_targets_fit(m, data))
+        || !moei_targets_fit(m, data) || !moei_is_ready(m, NULL))
         return moei_no_gradient(m);
     moei_count_shares(m, data, NULL, 0, data->n);
     for (first = 0; first < data->n; first += m->n) {
@@ -3170,8 +3273,8 @@ static moe_real moei_rate_of(const moe_training *t)
          : t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
 }
 
-/* Whether m can learn as a mode can; if not, why. */
-static moe_status moei_check_mode(moe *m, moe_mode mode)
+/* Whether m can learn as a mode can, with or without a gate; if not, why. */
+static moe_status moei_check_mode(moe *m, moe_mode mode, int gate)
 {
     static const char *const lacks[] = {
         MOEI_TEXT("this needs a config with MOE_MODE_TRAIN"),
@@ -3182,7 +3285,10 @@ static moe_status moei_check_mode(moe *m, moe_mode mode)
     const char *fault = m->params == NULL ? MOEI_TEXT("this moe is closed")
         : m->weights == NULL ? MOEI_TEXT("const weights can only predict")
         : m->params != m->weights ? MOEI_TEXT("params is not m.weights")
-        : m->mode > (int)mode ? lacks[mode] : NULL;
+        : m->mode > (int)mode ? lacks[mode]
+        : gate && !moei_is_ready(m, NULL)
+            ? MOEI_TEXT("this needs a gate; without one use moe_forward_with, "
+                        "moe_backward and moe_step") : NULL;
 
     return fault ? moei_refuse(m, MOE_ERR_STATE, fault) : MOE_OK;
 }
@@ -3192,7 +3298,7 @@ static moe_status moei_check_mode(moe *m, moe_mode mode)
 static moe_status moei_check_settings(moe *m, const moe_training *t)
 {
     const char *fault = t == NULL ? NULL
-        : m->chosen == 1 && m->E > 1
+        : m->chosen == 1 && moei_has_gate(m)
             ? MOEI_TEXT("top_k = 1 teaches its gate nothing: train with 2 or "
                         "more, or with all by (1.3), then predict with 1")
         : t->epochs < 0 ? MOEI_TEXT("epochs is negative")
@@ -3210,8 +3316,9 @@ static moe_status moei_check_settings(moe *m, const moe_training *t)
         : !moei_is_amount(t->target) ? MOEI_TEXT("target is outside 0..1e30")
         : !moei_is_amount(t->balance_rate)
             ? MOEI_TEXT("balance_rate is outside 0..1e30")
-        : t->balance_rate > 0 && m->K == m->E
-            ? MOEI_TEXT("balance_rate needs top_k in 2..experts-1")
+        : t->balance_rate > 0 && (m->K == m->E || !moei_has_gate(m))
+            ? MOEI_TEXT("balance_rate needs top_k in 2..experts-1, a gate and "
+                        "blended outputs")
         : t->patience < -1 ? MOEI_TEXT("patience is below -1") : NULL;
 
     fault = fault ? fault : moei_settings_fault(m);
@@ -3227,7 +3334,7 @@ static moe_real moei_larger(moe_real a, moe_real b)
    its place grads count the cases that have chosen an expert. */
 static size_t moei_descending(const moe *m)
 {
-    return m->trained_count - moei_count(m->E > 1 ? m->E : 0);
+    return m->trained_count - moei_count(moei_has_gate(m) ? m->E : 0);
 }
 
 /* |x|; if squares overflow, on a small scale.  NaN if it is not finite. */
@@ -3426,7 +3533,7 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 {
     moe_training plan;
     moe_status status = m == NULL ? MOE_ERR_NULL
-                      : moei_check_mode(m, MOE_MODE_GRADIENT);
+                      : moei_check_mode(m, MOE_MODE_GRADIENT, 0);
 
     if (status != MOE_OK)
         return status;
@@ -3476,7 +3583,7 @@ MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
     sgd.optimizer = MOE_SGD;
     sgd.rate = t ? t->rate : 0;
     sgd.clip = t ? t->clip : 0;
-    if (moei_check_mode(m, MOE_MODE_LEARN) != MOE_OK
+    if (moei_check_mode(m, MOE_MODE_LEARN, 1) != MOE_OK
         || moei_check_settings(m, &sgd) != MOE_OK || !moei_targets_fit(m, data))
         return data->n;
     m->shown_count = -1;
@@ -3635,7 +3742,7 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
 {
     moe_report unread;
     moe_status status = m == NULL ? MOE_ERR_NULL
-                      : moei_check_mode(m, MOE_MODE_LEARN);
+                      : moei_check_mode(m, MOE_MODE_LEARN, 0);
 
     if (status == MOE_OK && m->scale_state == 2)
         return moei_refuse(m, MOE_ERR_STATE,
@@ -3850,7 +3957,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
         return MOE_ERR_NULL;
     report = report ? report : &unread;
     moei_clear_report(m, report);
-    status = moei_check_mode(m, MOE_MODE_GRADIENT);
+    status = moei_check_mode(m, MOE_MODE_GRADIENT, 1);
     status = status ? status : moei_check_settings(m, NULL);
     m->shown_count = status ? m->shown_count : -1;
     status = status ? status : moei_check_data(m, data, 0, report);
@@ -3934,7 +4041,7 @@ MOEI_COLD static moe_status moei_check_training(moe *m, const moe_data *data,
                                                 const moe_training *t,
                                                 moe_report *report)
 {
-    moe_status status = moei_check_mode(m, MOE_MODE_TRAIN);
+    moe_status status = moei_check_mode(m, MOE_MODE_TRAIN, 1);
 
     status = status ? status : moei_check_settings(m, t);
     if (status == MOE_OK && t->patience > 0 && validation == NULL)
@@ -4064,7 +4171,7 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
    because each tensor ends within the file, whatever else is wrong. */
 typedef struct moei_meta {
     moe_config c;
-    int activation, output, loss, blend, format;     /* words                */
+    int activation, output, loss, blend, gate, format;       /* words        */
     uint64_t past[3];            /* a checkpoint's epochs, steps, and 1 + the
                                     epochs since the best weights or 0       */
 } moei_meta;
@@ -4094,6 +4201,7 @@ static const moei_setting moei_settings[] = {
     {"output", "linear|logistic|softmax", MOEI_AT(output), 1, MOEI_INT, 0},
     {"loss", "mixture|expected|blend", MOEI_AT(loss), 1, MOEI_INT, 0},
     {"blend", "outputs|weights", MOEI_AT(blend), 1, MOEI_INT, 0},
+    {"gate", "softmax|none", MOEI_AT(gate), 1, MOEI_INT, 0},
     {"sigma", NULL, MOEI_AT(c.sigma), 1, MOEI_F32, 32},
     {"balance", NULL, MOEI_AT(c.balance_loss), 1, MOEI_F32, 32},
     {"seed", NULL, MOEI_AT(c.seed), 1, MOEI_UINT64, 64},
@@ -4163,13 +4271,14 @@ MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
                                     moe_real *params)
 {
     const size_t E = moei_count(m->E);
-    const size_t learnt = m->trained_count - (t->balance || E == 1 ? 0 : E);
+    const int gate = moei_has_gate(m);
+    const size_t learnt = m->trained_count - (t->balance || !gate ? 0 : E);
 
     t->count = 0;
     t->numbers = params;
     moei_list_net(t, &m->expert, "experts.#.bias", "experts.#.weight", E);
     moei_list_net(t, &m->gate, "gate.#.bias", "gate.#.weight", 0);
-    if (learnt == m->trained_count && E > 1)
+    if (learnt == m->trained_count && gate)
         moei_list(t, "gate.balance", 0, E, 0, 0);
     t->numbers = params ? params + m->trained_count : NULL;
     moei_list(t, "scale.d", 0, 2, moei_count(m->O), 0);
@@ -4376,7 +4485,8 @@ static void moei_saved_config(const moe *m, moe_config *c)
     }
     c->expert_inputs.first = m->expert.first;
     c->expert_inputs.count = m->expert.width[0];
-    if (m->E > 1) {
+    c->gate = m->E > 1 && !moei_has_gate(m) ? MOE_GATE_NONE : MOE_GATE_SOFTMAX;
+    if (moei_has_gate(m)) {
         c->gate_inputs.first = m->gate.first;
         c->gate_inputs.count = m->gate.width[0];
     }
@@ -4408,6 +4518,7 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
     t.meta.output = m->output;
     t.meta.loss = (int)m->config.loss;
     t.meta.blend = (int)t.meta.c.blend;
+    t.meta.gate = (int)t.meta.c.gate;
     t.meta.format = 1;
     t.meta.past[0] = (uint64_t)m->epoch;
     t.meta.past[1] = (uint64_t)m->steps;
@@ -4781,6 +4892,7 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     c->output = (moe_output)t->meta.output;
     c->loss = (moe_loss)t->meta.loss;
     c->blend = (moe_blend)t->meta.blend;
+    c->gate = (moe_gate)t->meta.gate;
     c->mode = MOE_MODE_PREDICT;                /* which needs least */
     if (moe_check_config(c, &error) != MOE_OK)
         moei_reject(t, 1, error);
@@ -4872,7 +4984,7 @@ static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
     const union { uint32_t word; unsigned char byte[4]; } one = {1};
     int i, fits = sizeof(moe_real) == 4 && one.byte[0] == 1
                && (uintptr_t)at % sizeof(moe_real) == 0
-               && (t->balance || m->E == 1);
+               && (t->balance || !moei_has_gate(m));
     size_t count = 0;
 
     for (i = 0; fits && count < m->param_count; count += t->tensor[i++].count)

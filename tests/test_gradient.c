@@ -1,6 +1,6 @@
 /* test_gradient.c - every derivative against central differences: each
-   parameter of each kind of network, blended by outputs and by weights, and
-   dE/dx.  Always in double. */
+   parameter of each kind of network, blended by outputs and by weights, dE/dx,
+   and dE/dp of proportions that are given.  Always in double. */
 #ifndef MOE_DOUBLE
 #define MOE_DOUBLE
 #endif
@@ -21,6 +21,7 @@
 
 #define MOST_ROWS 40
 #define MOST_ROW_REALS 8
+#define MOST_EXPERTS 17
 
 /* Rows of 16 and more put narrow networks into another inner layout, so both
    sides of that limit are here, and layers on both sides of 16 units. */
@@ -50,6 +51,8 @@ typedef struct problem {
     const shape *s;
     moe_data data;                   /* n rows; the arrays hold MOST_ROWS    */
     double x[MOST_ROWS * MOST_ROW_REALS], d[MOST_ROWS * MOST_ROW_REALS];
+    double p[MOST_ROWS * MOST_EXPERTS];      /* given, or not                */
+    int given;
     int labels[MOST_ROWS];
     moe m;
 } problem;
@@ -310,7 +313,8 @@ static double own_slope(int k)
 static double own_error(problem *q)
 {
     double sum = 0;
-    int rows = moe_forward(&q->m, q->x, q->data.n), i;
+    int rows = moe_forward_with(&q->m, q->x, q->given ? q->p : NULL,
+                                q->data.n), i;
 
     for (i = 0; i < rows * q->s->outputs; i++)
         sum += own_slope(i % q->s->outputs) * q->m.y[i] * q->m.y[i];
@@ -334,19 +338,22 @@ static void check_own_error(problem *q)
     size_t bytes = m->trained_count * sizeof *m->grads, i;
     double dE_dy[MOST_ROWS * MOST_ROW_REALS];
     double dE_dx[MOST_ROWS * MOST_ROW_REALS];
+    double dE_dp[MOST_ROWS * MOST_EXPERTS];
     double *claimed = (double *)malloc(bytes);
-    int rows = moe_forward(m, q->x, q->data.n), k, doubled = 1;
+    const double *p = q->given ? q->p : NULL;
+    int rows = moe_forward_with(m, q->x, p, q->data.n), k, doubled = 1;
 
     for (k = 0; k < rows * q->s->outputs; k++)
         dE_dy[k] = 2 * own_slope(k % q->s->outputs) * m->y[k];
     clear_grads(m);
-    moe_backward(m, dE_dy, dE_dx);
+    moe_backward_with(m, dE_dy, dE_dx, dE_dp);
     for (k = 0; k < rows * q->s->inputs; k++)
         if (unseen(q->s, k % q->s->inputs))
             CHECK(dE_dx[k] >= 0 && dE_dx[k] <= 0);
     if (CHECK(claimed != NULL)) {
         memcpy(claimed, m->grads, bytes);
-        check_every_tensor(q);
+        if (!q->given)
+            check_every_tensor(q);
         moe_backward(m, dE_dy, NULL);
         for (i = 0; i < m->trained_count; i++)
             if (fabs(m->grads[i] - 2 * claimed[i]) > 1e-12
@@ -357,8 +364,24 @@ static void check_own_error(problem *q)
                           m->trained_count);
         check_derivatives(q, "dE/dx", own_error, q->x, dE_dx,
                           (size_t)(rows * q->s->inputs));
+        if (q->given)
+            check_derivatives(q, "dE/dp", own_error, q->p, dE_dp,
+                              (size_t)(rows * q->s->experts));
     }
     free(claimed);
+}
+
+/* The same by proportions of any sign and sum, from without; but a single case
+   may be one for which all units of relu are off. */
+static void check_given(problem *q)
+{
+    int k;
+
+    for (k = 0; k < MOST_ROWS * q->s->experts; k++)
+        q->p[k] = 2 * sin(7.0 * k + 3);
+    q->given = 1;
+    check_own_error(q);
+    q->given = 0;
 }
 
 static void check_network(const shape *s, int activation, int output,
@@ -373,6 +396,9 @@ static void check_network(const shape *s, int activation, int output,
             check_loss(&q, (moe_loss)loss);
         if (!labelled)
             check_own_error(&q);
+        if (!labelled && s->experts > 1
+                && (activation != MOE_ACT_RELU || s->rows > 1 || !s->hidden[0]))
+            check_given(&q);
     }
     moe_close(&q.m);
 }

@@ -12,8 +12,8 @@ Tensors, written in this order and read in any, with others beside them; E
 experts, [in][out] row by row:
 
     experts.L.bias (E,out)   experts.L.weight (E,in,out)    L = 0, 1, ...
-    gate.L.bias (out)        gate.L.weight (in,out)         if E > 1
-    gate.balance (E)                            if E > 1; absent: zeros
+    gate.L.bias (out)        gate.L.weight (in,out)         if there is a gate:
+    gate.balance (E)                            E > 1, not none; absent: zeros
     scale.d (2,O)            scale.x (2,I)      row 0: shift, row 1: factor
     training.best, .first, .second (trained), .state (4)    of a checkpoint
 
@@ -29,17 +29,17 @@ import sys
 WORDS = {"activation": ("relu", "tanh", "logistic", "elu", "silu"),
          "output": ("linear", "logistic", "softmax"),
          "loss": ("mixture", "expected", "blend"),
-         "blend": ("outputs", "weights")}
+         "blend": ("outputs", "weights"), "gate": ("softmax", "none")}
 LISTS = {"hidden": 4, "gate_hidden": 4, "expert_sees": 2, "gate_sees": 2,
          "training": 3}
 REALS = ("sigma", "balance")
 DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
             "gate_sees": [], "activation": "relu", "output": "linear",
-            "loss": "mixture", "blend": "outputs", "sigma": 1.0,
-            "balance": 0.0, "seed": 0}
+            "loss": "mixture", "blend": "outputs", "gate": "softmax",
+            "sigma": 1.0, "balance": 0.0, "seed": 0}
 ORDER = ("inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
          "expert_sees", "gate_sees", "activation", "output", "loss", "blend",
-         "sigma", "balance", "seed")
+         "gate", "sigma", "balance", "seed")
 
 
 def from_text(name, text):
@@ -90,9 +90,10 @@ def layout(config, balance=True):
             tensors.append((f"{name}.{l}.weight", copies + (a, b)))
 
     net("experts", (E,), c["expert_sees"][1], c["hidden"], c["outputs"])
-    if E > 1:
+    gate = E > 1 and c["gate"] == "softmax"
+    if gate:
         net("gate", (), c["gate_sees"][1], c["gate_hidden"], E)
-    if E > 1 and balance:
+    if gate and balance:
         tensors.append(("gate.balance", (E,)))
     trained = sum(size(shape) for _, shape in tensors)
     tensors.append(("scale.d", (2, c["outputs"])))
