@@ -92,7 +92,7 @@ def layout(config, balance=True):
     net("experts", (E,), c["expert_sees"][1], c["hidden"], c["outputs"])
     gate = E > 1 and c["gate"] == "softmax"
     if gate:
-        net("gate", (), c["gate_sees"][1], c["gate_hidden"], E)
+        net("gate", (), gate_width(c), c["gate_hidden"], E)
     if gate and balance:
         tensors.append(("gate.balance", (E,)))
     trained = sum(size(shape) for _, shape in tensors)
@@ -103,6 +103,22 @@ def layout(config, balance=True):
             tensors.append((f"training.{part}", (trained,)))
         tensors.append(("training.state", (4,)))
     return tensors
+
+
+def columns(text):
+    """The columns that a list such as "0-2,7,9" names."""
+    listed = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        listed += range(int(first), int(last or first) + 1)
+    return listed
+
+
+def gate_width(config):
+    """How many columns of x the gate is given."""
+    c = complete(config)
+    return len(columns(c["gate_columns"])) if "gate_columns" in c \
+        else c["gate_sees"][1]
 
 
 def size(shape):
