@@ -356,6 +356,9 @@ typedef struct moe_config {
     int gate_hidden[MOE_MAX_HIDDEN];  /* the same for the gate               */
     moe_span expert_inputs;      /* the part of x that experts are given     */
     moe_span gate_inputs;        /* the part that the gate is given          */
+    const char *expert_columns;  /* instead of a part, columns of x in any   */
+    const char *gate_columns;    /* order, as "0-2,7,9"; NULL: none.  The
+                                    opened moe has its own copy              */
     moe_activation activation;   /* of the hidden units                      */
     moe_output output;           /* of the experts                           */
     moe_loss loss;               /* may be changed later, as sigma, balance  */
@@ -416,7 +419,7 @@ typedef struct moe {
     /* Private from here on.  What memory depends on is kept apart. */
     int16_t I, O, E, K, B;       /* of the configuration; K is E if weights
                                     are blended, `chosen` is top_k           */
-    int16_t chosen;
+    int16_t chosen, X;           /* X: I and all listed columns              */
     int8_t mode, activation, output;
     int8_t is_one;               /* network, of blended weights              */
     int8_t p_is_given;           /* for the cases at hand, by the caller     */
@@ -429,7 +432,8 @@ typedef struct moe {
                                     where they begin in the block            */
     int runs;                    /* of the experts, for these cases          */
     int shown_count;             /* rows that moe_backward may follow        */
-    moe_real *x, *d, *blend;     /* (I,P), (O,P), (O,P)  standardised        */
+    int16_t *columns;            /* (X-I) listed; behind them their text     */
+    moe_real *x, *d, *blend;     /* (X,P), (O,P), (O,P)  standardised        */
     moe_real *logits, *loss;     /* (E,P), (P)                               */
     moe_real *prop, *log_p, *error_of, *post;   /* (K,P)  p, log p, e, h     */
     moe_real *out, *log_o, *log_y;              /* of all runs; (2,O,P)      */
@@ -581,7 +585,8 @@ MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
 
 /* Model files, see the manual.  What the file at hand holds: its use is
    MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT.  MOE_ERR_NULL or
-   _FORMAT, and then config stays as it was. */
+   _FORMAT, and then config stays as it was.  Its columns, if any, stand in the
+   file. */
 MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
                                    size_t file_bytes);
 
@@ -1040,6 +1045,62 @@ static int moei_span_fits(moe_span span, int inputs)
         && !moei_outside(span.count, 0, inputs - span.first);
 }
 
+/* A column of x; -1: it is none. */
+static int moei_read_column(const char **text)
+{
+    int column = **text >= '0' && **text <= '9' ? 0 : -1;
+
+    for (; **text >= '0' && **text <= '9'; ++*text) {
+        const int digit = **text - '0';
+        if (column > (MOE_MAX_SIZE - digit) / 10)
+            return -1;
+        column = 10 * column + digit;
+    }
+    return column;
+}
+
+/* How many columns a list such as "0-2,7,9" names, which are written to `to`,
+   if that is not NULL; -1: it is none.  In a file a quote ends it. */
+static int moei_read_columns(const char *text, int inputs, int16_t *to)
+{
+    int count = 0, first, last;
+
+    if (text == NULL)
+        return 0;
+    do {
+        first = last = moei_read_column(&text);
+        if (*text == '-') {
+            text++;
+            last = moei_read_column(&text);
+        }
+        if (first < 0 || last < first || last >= inputs
+            || last - first >= MOE_MAX_SIZE - inputs - count)
+            return -1;
+        for (; first <= last; first++, count++)
+            if (to != NULL)
+                to[count] = (int16_t)first;
+    } while (*text++ == ',');
+    return text[-1] == 0 || text[-1] == '"' ? count : -1;
+}
+
+static size_t moei_text_bytes(const char *text)
+{
+    size_t length = 0;
+
+    while (text != NULL && text[length] != 0 && text[length] != '"')
+        length++;
+    return text ? length + 1 : 0;
+}
+
+static int moei_columns_fit(const moe_config *c)
+{
+    const int experts = moei_read_columns(c->expert_columns, c->inputs, NULL);
+    const int gate = moei_read_columns(c->gate_columns, c->inputs, NULL);
+
+    return experts >= 0 && gate >= 0
+        && experts <= MOE_MAX_SIZE - c->inputs - gate;
+}
+
 /* Faults are sentences, or NULL. */
 static const char *moei_hidden_fault(const int *hidden)
 {
@@ -1100,6 +1161,9 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
             ? MOEI_TEXT("expert_inputs is not inside a row of x")
         : !moei_span_fits(c->gate_inputs, c->inputs)
             ? MOEI_TEXT("gate_inputs is not inside a row of x")
+        : !moei_columns_fit(c)
+            ? MOEI_TEXT("expert_columns or gate_columns is no list of columns "
+                        "of x, as \"0-2,7,9\", or a list is too long")
         : moei_outside((int)c->activation, MOE_ACT_RELU, MOE_ACT_SILU)
             ? MOEI_TEXT("activation is not one of MOE_ACT_...")
         : moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX)
@@ -1159,6 +1223,26 @@ static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int copies,
     net->layers = (int16_t)l;
 }
 
+/* What a net is given.  Listed columns are repeated behind all of x, so that
+   they stand together there. */
+static void moei_shape_inputs(moe *m, const char *columns, moe_span *part)
+{
+    const moe_span listed = {0, moei_read_columns(columns, m->I, NULL)};
+
+    if (columns != NULL)
+        *part = listed;
+    else if (part->count == 0)
+        part->count = m->I - part->first;
+}
+
+static void moei_list_columns(moe *m, moei_net *net, const char *columns)
+{
+    if (columns == NULL || net->layers == 0)
+        return;
+    net->first = m->X;
+    m->X = (int16_t)(m->X + net->width[0]);
+}
+
 /* The shape of m; config may be its own.  Returns how many parameters, not cut
    to size_t. */
 MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
@@ -1171,11 +1255,9 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
     c->sigma = c->sigma > 0 ? c->sigma : 1;
     c->block = c->block > 0 ? c->block : 64;
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
-    if (c->expert_inputs.count == 0)
-        c->expert_inputs.count = c->inputs - c->expert_inputs.first;
-    if (c->gate_inputs.count == 0)
-        c->gate_inputs.count = c->inputs - c->gate_inputs.first;
-    m->I = (int16_t)c->inputs;
+    m->I = m->X = (int16_t)c->inputs;
+    moei_shape_inputs(m, c->expert_columns, &c->expert_inputs);
+    moei_shape_inputs(m, c->gate_columns, &c->gate_inputs);
     m->O = (int16_t)c->outputs;
     m->E = (int16_t)c->experts;
     m->is_one = c->blend == MOE_BLEND_WEIGHTS && m->E > 1;
@@ -1193,6 +1275,8 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
                        &count);
         count += (uint64_t)m->E;            /* gate.balance */
     }
+    moei_list_columns(m, &m->expert, c->expert_columns);
+    moei_list_columns(m, &m->gate, c->gate_columns);
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
     m->param_count = (size_t)count;
@@ -1295,14 +1379,50 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
         m->scratch_size += width * moei_count(m->widest);
-    if (P > 1 && (m->K < m->E || m->expert.width[0] < m->I
-                  || (moei_has_gate(m) && m->gate.width[0] < m->I)))
-        m->scratch_size += width * ((size_t)m->I + (size_t)m->O + E);
+    if (P > 1 && (m->K < m->E || m->expert.width[0] < m->X
+                  || (moei_has_gate(m) && m->gate.width[0] < m->X)))
+        m->scratch_size += width * ((size_t)m->X + (size_t)m->O + E);
     all = (uint64_t)m->thread_count * m->scratch_size;
     all = all > one ? all : one;
     if (m->is_one)
         m->scratch_size = (size_t)all;
     return all + (m->is_one ? widest + width * E * (widest + 1) : 0);
+}
+
+/* Columns listed, and a text behind them: a copy of what the caller's says. */
+static char *moei_keep_columns(const moe *m, const moei_net *net, char *to,
+                               const char **text)
+{
+    const size_t bytes = moei_text_bytes(*text);
+    size_t i;
+
+    if (bytes == 0)
+        return to;
+    if (net->layers > 0)
+        moei_read_columns(*text, m->I, m->columns + (net->first - m->I));
+    for (i = 0; i + 1 < bytes; i++)
+        to[i] = (*text)[i];
+    to[i] = 0;
+    *text = to;
+    return to + bytes;
+}
+
+/* Room for them, and, where there is memory, they. */
+static void moei_lay_out_columns(moe *m, moei_carver *from)
+{
+    moe_config *c = &m->config;
+    const size_t texts = moei_text_bytes(c->expert_columns)
+                       + moei_text_bytes(c->gate_columns);
+    const size_t listed = moei_count(m->X - m->I), real = sizeof(moe_real);
+    moe_real *at = moei_take_all(from, (2 * listed + texts + real - 1) / real);
+    char *to;
+
+    if (at == NULL || texts == 0)
+        return;
+    m->columns = (int16_t *)(void *)at;
+    to = (char *)(m->columns + listed);
+    to = moei_keep_columns(m, &m->expert, to, &c->expert_columns);
+    moei_keep_columns(m, &m->gate, to, &c->gate_columns);
 }
 
 /* Everything about m that follows from a checked configuration, with weights
@@ -1320,7 +1440,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const int grads = learn && m->mode <= MOE_MODE_GRADIENT;
     const int train = learn && m->mode == MOE_MODE_TRAIN;
     const int softmax = learn && m->output == MOE_OUT_SOFTMAX;
-    const uint32_t I = (uint32_t)m->I, O = (uint32_t)m->O, E = (uint32_t)m->E;
+    const uint32_t X = (uint32_t)m->X, O = (uint32_t)m->O, E = (uint32_t)m->E;
     const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
     const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
@@ -1338,7 +1458,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     if (train)
         m->stored = moei_take_all(from, 3 * moei_lines(m->trained_count));
     m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
-    m->x = moei_take(from, I, P);
+    m->x = moei_take(from, X, P);
     m->logits = moei_take(from, E, P);
     m->prop = moei_take(from, K, P);
     m->out = moei_take(from, O, runs);
@@ -1349,6 +1469,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->y = grads || P > 1 || E == 1 ? moei_take(from, O, B) : m->blend;
     m->selected = moei_whole(moei_take(from, (uint32_t)m->chosen, B));
     m->run_list = moei_take(from, 2 * K * B + 3 * (E + K * B / 64 + 2), sorted);
+    moei_lay_out_columns(m, from);
     if (!learn)
         return carver.used;
     m->log_p = moei_take(from, K, P);
@@ -1519,6 +1640,11 @@ static void *moei_allocate(size_t bytes, void **heap)
 typedef struct moei_behind { char byte; moe_real real; } moei_behind;
 enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 
+static int moei_is_within(const char *text, const void *memory, size_t bytes)
+{
+    return text != NULL && (uintptr_t)text - (uintptr_t)memory < bytes;
+}
+
 /* Check, find memory, lay out; all of it is 0 but what one expert knows. */
 MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
                                        int weights, void *memory, size_t bytes)
@@ -1537,7 +1663,10 @@ MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
     memory = memory ? memory : moei_allocate(need, &heap);
     error = memory == NULL ? MOEI_TEXT("no memory given or found")
         : (uintptr_t)memory % MOEI_ALIGNED != 0
-            ? MOEI_TEXT("memory is not aligned as a moe_real is") : NULL;
+            ? MOEI_TEXT("memory is not aligned as a moe_real is")
+        : moei_is_within(m->config.expert_columns, memory, bytes)
+          || moei_is_within(m->config.gate_columns, memory, bytes)
+            ? MOEI_TEXT("the text of columns is in the memory given") : NULL;
     if (error != NULL)
         return moei_closed(m, MOE_ERR_MEMORY, error);
     if (bytes < need)
@@ -2086,8 +2215,8 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
 static const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 {
     if (MOEI_PANEL == 1 || m->n == 1)
-        return m->x + m->first * (ptrdiff_t)m->I + run->net->first;
-    return moei_gather(m, run, m->x, m->I, run->net->first, run->net->width[0],
+        return m->x + m->first * (ptrdiff_t)m->X + run->net->first;
+    return moei_gather(m, run, m->x, m->X, run->net->first, run->net->width[0],
                        0);
 }
 
@@ -2259,7 +2388,7 @@ static void moei_gate_logits(moe *m, int first)
     moe_real *s = run.out;
 
     if (MOEI_PANEL > 1 && run.N > m->N)
-        run.out = moei_room(m, &run, m->widest + m->I + m->O);
+        run.out = moei_room(m, &run, m->widest + m->X + m->O);
     moei_net_forward(m, &run, moei_inputs_of(m, &run));
     if (run.out != s)
         moei_transpose(m->E, run.n, run.out, run.N, NULL, s, m->E);
@@ -2393,7 +2522,7 @@ static int moei_all(const moe *m, int features)
 
 static const moe_real *moei_targets_of(const moe *m, const moei_run *run)
 {
-    return moei_gather(m, run, m->d, m->O, 0, m->O, m->I);
+    return moei_gather(m, run, m->d, m->O, 0, m->O, m->X);
 }
 
 /* Numbers of a run's cases to their places in a table. */
@@ -2777,14 +2906,14 @@ static void moei_gate_run_backward(moe *m, const moei_run *run, int balance)
 /* ======================================================================== */
 /* 8  FORWARD AND BACKWARD                                                  */
 /* ======================================================================== */
-/* Rows of F numbers, listed or the first, to a block array, scaled:
-   z = (x - shift) factor,   d' = (d - shift) / factor */
+/* Rows of F numbers, listed or the first, to a block array of A >= F features,
+   scaled:  z = (x - shift) factor,   d' = (d - shift) / factor */
 static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
                       const int32_t *list, int F, const moe_real *scale,
-                      moe_real *array)
+                      moe_real *array, int A)
 {
     const moei_loops *loops = moei_loops_of(m);
-    moe_real *to = array + (size_t)m->first * (size_t)F;
+    moe_real *to = array + (size_t)m->first * (size_t)A;
     int c;
 
     if (MOEI_PANEL > 1 && m->N > 1) {
@@ -2792,9 +2921,36 @@ static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
         loops->scale(how, m->N, F, to, scale, scale + F, to);
         return;
     }
-    for (c = 0; c < m->n; c++, to += F)
+    for (c = 0; c < m->n; c++, to += A)
         loops->scale(how, 1, F, rows + (ptrdiff_t)(list ? list[c] : c) * F,
                      scale, scale + F, to);
+}
+
+/* Columns i of x that are listed once more, behind all of it. */
+static void moei_repeat_columns(const moe *m)
+{
+    const size_t N = (size_t)m->N, I = (size_t)m->I, X = (size_t)m->X;
+    moe_real *x = m->x + (size_t)m->first * X;
+    size_t i;
+    int c;
+
+    for (c = 0; c < (m->N > 1 ? 1 : m->n); c++, x += X)
+        for (i = 0; i < X - I; i++)
+            moei_copy(x + (I + i) * N, x + (size_t)m->columns[i] * N, N);
+}
+
+static void moei_load_x(const moe *m, const moe_real *rows, const int32_t *list)
+{
+    moei_load(m, MOEI_SCALE_IN, rows, list, m->I, moei_scale_x(m), m->x, m->X);
+    if (m->X > m->I)
+        moei_repeat_columns(m);
+}
+
+/* Which column of x input i of a net is. */
+static int moei_column_of(const moe *m, const moei_net *net, int i)
+{
+    i += net->first;
+    return i < m->I ? i : (int)m->columns[i - m->I];
 }
 
 /* An array (O,N) of n cases to rows of the user's, in user's units, which are
@@ -2849,8 +3005,7 @@ MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
     for (done = 0; done < n; done += m->n) {
         moei_begin(m, 0, n - done);
         at = m->O > m->I ? n - done - m->n : done;
-        moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)at * m->I, NULL, m->I,
-                  moei_scale_x(m), m->x);
+        moei_load_x(m, x + (ptrdiff_t)at * m->I, NULL);
         m->given = p ? p + (ptrdiff_t)at * m->E : NULL;
         moei_block_forward(m);
         moei_store_y(m, y + (ptrdiff_t)at * m->O);
@@ -2930,8 +3085,7 @@ MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
     n = n < 0 || x == NULL ? 0 : moei_min(n, m->B);
     for (first = 0; first < n; first += m->n) {
         moei_begin(m, first, n - first);
-        moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)first * m->I, NULL, m->I,
-                  moei_scale_x(m), m->x);
+        moei_load_x(m, x + (ptrdiff_t)first * m->I, NULL);
         m->given = p ? p + (ptrdiff_t)first * m->E : NULL;
         moei_block_forward(m);
         moei_show(m);
@@ -2975,11 +3129,10 @@ static void moei_load_data(moe *m, const moe_data *data, const uint64_t *key,
     for (i = 0; i < m->n && key; i++)
         order[i] = (int32_t)moei_shuffled((uint32_t)(first + i),
                                           (uint32_t)data->n, *key);
-    moei_load(m, MOEI_SCALE_IN, data->x + skip * moei_count(m->I), order, m->I,
-              moei_scale_x(m), m->x);
+    moei_load_x(m, data->x + skip * moei_count(m->I), order);
     if (data->d != NULL)
         moei_load(m, MOEI_DIVIDE_IN, data->d + skip * moei_count(m->O), order,
-                  m->O, moei_scale_d(m), m->d);
+                  m->O, moei_scale_d(m), m->d, m->O);
     else if (data->labels != NULL)
         moei_load_labels(m, data->labels + skip, order);
 }
@@ -2995,7 +3148,7 @@ static int moei_block_is_finite(const moe *m)
 {
     const size_t n = (size_t)moei_all(m, 1);    /* from case 0 on */
 
-    return moei_are_finite(m, m->x, n * moei_count(m->I))
+    return moei_are_finite(m, m->x, n * moei_count(m->X))
         && moei_are_finite(m, m->d, n * moei_count(m->O));
 }
 
@@ -3005,19 +3158,20 @@ static void moei_input_backward(const moe *m, const moei_run *run, int copy)
 {
     const moei_net *net = run->net;
     const moe_layer at = moei_layer_of(net, copy, 0);
-    const moe_real *factor = moei_scale_x(m) + m->I + net->first;
+    const moe_real *factor = moei_scale_x(m) + m->I;
     moe_real row[MOEI_PANEL];
-    int i, c;
+    int i, c, column;
 
     for (i = 0; i < at.in; i++) {
         moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, run->delta,
                                  m->params + at.weight
                                  + (size_t)i * (size_t)at.out, row);
+        column = moei_column_of(m, net, i);
         for (c = 0; c < run->n; c++) {
             if (run->mix != NULL)
                 row[c] *= run->mix[moei_at(run->N, m->E, copy, c)];
-            m->back_to_x[moei_row(run, c) * (ptrdiff_t)m->I + net->first + i]
-                += factor[i] * row[c];
+            m->back_to_x[moei_row(run, c) * (ptrdiff_t)m->I + column]
+                += factor[column] * row[c];
         }
     }
 }
@@ -3709,12 +3863,13 @@ static int moei_mean_and_deviation(const moe_real *at, int n, int stride,
 /* The weights by which a net's first layer sees column j, if it does, are 0. */
 static void moei_forget_column(moe *m, const moei_net *net, int j)
 {
-    const int row = j - net->first, out = net->width[1];
-    int c = moei_outside(row, 0, net->width[0] - 1) ? net->copies : 0;
+    const int out = net->width[1];
+    int c, i;
 
-    for (; c < net->copies; c++)
-        moei_zero(m->weights + moei_layer_of(net, c, 0).weight
-                  + (ptrdiff_t)row * out, moei_count(out));
+    for (i = 0; i < net->width[0]; i++)
+        for (c = 0; c < net->copies && moei_column_of(m, net, i) == j; c++)
+            moei_zero(m->weights + moei_layer_of(net, c, 0).weight
+                      + (ptrdiff_t)i * out, moei_count(out));
 }
 
 /* x: factor 1/deviation, but no subnormal number, which may count as 0.  Linear
@@ -4176,7 +4331,7 @@ typedef struct moei_meta {
                                     epochs since the best weights or 0       */
 } moei_meta;
 
-typedef enum { MOEI_INT, MOEI_UINT64, MOEI_F32 } moei_kind;
+typedef enum { MOEI_INT, MOEI_UINT64, MOEI_F32, MOEI_LIST } moei_kind;
 typedef struct moei_setting {
     const char *name, *words;    /* words: those that the value may be       */
     uint16_t at;                 /* where in moei_meta                       */
@@ -4196,6 +4351,8 @@ static const moei_setting moei_settings[] = {
     {"gate_hidden", NULL, MOEI_AT(c.gate_hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
     {"expert_sees", NULL, MOEI_AT(c.expert_inputs), 2, MOEI_INT, 15},
     {"gate_sees", NULL, MOEI_AT(c.gate_inputs), 2, MOEI_INT, 15},
+    {"expert_columns", NULL, MOEI_AT(c.expert_columns), 0, MOEI_LIST, 0},
+    {"gate_columns", NULL, MOEI_AT(c.gate_columns), 0, MOEI_LIST, 0},
     {"activation", "relu|tanh|logistic|elu|silu", MOEI_AT(activation), 1,
      MOEI_INT, 0},
     {"output", "linear|logistic|softmax", MOEI_AT(output), 1, MOEI_INT, 0},
@@ -4394,18 +4551,28 @@ static void moei_write_uint(moei_writer *w, const char *before, uint64_t number,
     moei_write(w, text + i);
 }
 
-/* A word, or numbers up to the last that is not 0. */
-static void moei_write_setting(moei_writer *w, const moei_setting *s,
-                               const moei_meta *meta)
+/* Where a setting has its text. */
+static const char **moei_text_at(const moei_setting *s, moei_meta *meta)
 {
-    const char *word = s->words;
+    return (const char **)(void *)((char *)meta + s->at);
+}
+
+/* A word, a list if there is one, or numbers up to the last that is not 0. */
+static void moei_write_setting(moei_writer *w, const moei_setting *s,
+                               moei_meta *meta)
+{
+    const char *word = s->kind == MOEI_LIST ? *moei_text_at(s, meta) : s->words;
     int i, count = s->count, is_real = s->kind == MOEI_F32;
+
+    if (s->kind == MOEI_LIST && word == NULL)
+        return;
 
     moei_write(w, s == moei_settings ? "\"" : "\",\"");
     moei_write(w, s->name);
     moei_write(w, "\":\"");
     if (word != NULL) {
-        for (i = (int)moei_get(s, meta, 0); i > 0; word++)
+        i = s->kind == MOEI_LIST ? 0 : (int)moei_get(s, meta, 0);
+        for (; i > 0; word++)
             i -= *word == '|';
         moei_write(w, word);
         return;
@@ -4483,11 +4650,13 @@ static void moei_saved_config(const moe *m, moe_config *c)
         c->hidden[l] = l < m->expert.layers - 1 ? m->expert.width[l + 1] : 0;
         c->gate_hidden[l] = l < m->gate.layers - 1 ? m->gate.width[l + 1] : 0;
     }
-    c->expert_inputs.first = m->expert.first;
+    if (m->expert.first < m->I)
+        c->expert_inputs.first = m->expert.first;
     c->expert_inputs.count = m->expert.width[0];
     c->gate = m->E > 1 && !moei_has_gate(m) ? MOE_GATE_NONE : MOE_GATE_SOFTMAX;
     if (moei_has_gate(m)) {
-        c->gate_inputs.first = m->gate.first;
+        if (m->gate.first < m->I)
+            c->gate_inputs.first = m->gate.first;
         c->gate_inputs.count = m->gate.width[0];
     }
 }
@@ -4742,6 +4911,7 @@ static void moei_read_setting(moei_file *t, const moei_setting *s)
 
 static void moei_read_metadata(moei_file *t)
 {
+    const char *text;
     int i;
 
     moei_expect(t, '{');
@@ -4749,12 +4919,17 @@ static void moei_read_metadata(moei_file *t)
         for (i = 0; i < MOEI_SETTINGS; i++)
             if (moei_which(t->text, moei_settings[i].name) == 0)
                 break;
+        (void)moei_accept(t, -1);               /* blanks */
+        text = (const char *)t->at + 1;
         moei_read_string(t);
-        if (i < MOEI_SETTINGS) {
-            moei_see(t, &t->seen, i,
-                     MOEI_TEXT("a setting stands twice in the metadata"));
+        if (i == MOEI_SETTINGS)
+            continue;
+        moei_see(t, &t->seen, i,
+                 MOEI_TEXT("a setting stands twice in the metadata"));
+        if (moei_settings[i].kind != MOEI_LIST)
             moei_read_setting(t, &moei_settings[i]);
-        }
+        else if (t->fault == NULL)              /* the string has its end */
+            *moei_text_at(&moei_settings[i], &t->meta) = text;
     }
 }
 

@@ -31,19 +31,36 @@ typedef struct shape {
     int hidden[2], gate_hidden[2];
     moe_span expert_inputs, gate_inputs;
     int rows, n;
+    const char *expert_columns, *gate_columns;       /* without ranges */
 } shape;
 
 static const shape shapes[] = {
-    {"linear, one case", 3, 2, 3, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 4, 1},
-    {"linear, deep gate", 3, 2, 3, {0, 0}, {4, 3}, {0, 0}, {0, 0}, 20, 20},
-    {"hidden, blocks", 3, 3, 2, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 3, 7},
-    {"hidden, blocks of 16", 2, 2, 3, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 33},
-    {"deep, spans", 5, 2, 2, {4, 3}, {3, 0}, {0, 3}, {2, 2}, 20, 20},
-    {"deep, spans, one case", 5, 2, 2, {4, 3}, {3, 0}, {3, 2}, {0, 2}, 1, 1},
-    {"wide", 2, 2, 2, {17, 0}, {0, 0}, {0, 1}, {0, 0}, 17, 18},
-    {"wide gate", 2, 2, 2, {0, 0}, {18, 0}, {0, 0}, {1, 1}, 16, 5},
-    {"many experts", 2, 2, 17, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 18},
-    {"one expert", 3, 2, 1, {4, 0}, {0, 0}, {1, 2}, {0, 0}, 16, 20}
+    {"linear, one case", 3, 2, 3, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 4, 1,
+     NULL, NULL},
+    {"linear, deep gate", 3, 2, 3, {0, 0}, {4, 3}, {0, 0}, {0, 0}, 20, 20,
+     NULL, NULL},
+    {"hidden, blocks", 3, 3, 2, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 3, 7,
+     NULL, NULL},
+    {"hidden, blocks of 16", 2, 2, 3, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 33,
+     NULL, NULL},
+    {"deep, spans", 5, 2, 2, {4, 3}, {3, 0}, {0, 3}, {2, 2}, 20, 20,
+     NULL, NULL},
+    {"deep, spans, one case", 5, 2, 2, {4, 3}, {3, 0}, {3, 2}, {0, 2}, 1, 1,
+     NULL, NULL},
+    {"wide", 2, 2, 2, {17, 0}, {0, 0}, {0, 1}, {0, 0}, 17, 18,
+     NULL, NULL},
+    {"wide gate", 2, 2, 2, {0, 0}, {18, 0}, {0, 0}, {1, 1}, 16, 5,
+     NULL, NULL},
+    {"many experts", 2, 2, 17, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 18,
+     NULL, NULL},
+    {"one expert", 3, 2, 1, {4, 0}, {0, 0}, {1, 2}, {0, 0}, 16, 20,
+     NULL, NULL},
+    {"columns", 5, 2, 3, {4, 0}, {3, 0}, {0, 0}, {0, 0}, 20, 25, "3,0",
+     "4,1,0"},
+    {"columns, few", 5, 2, 3, {4, 0}, {0, 0}, {0, 3}, {0, 0}, 20, 5, NULL,
+     "4,1"},
+    {"columns, one case", 5, 3, 2, {0, 0}, {3, 0}, {0, 0}, {1, 2}, 1, 1,
+     "4,2,1,0", NULL}
 };
 #define SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
 
@@ -85,6 +102,8 @@ static moe_config config_of(const shape *s, moe_activation activation,
     memcpy(config.gate_hidden, s->gate_hidden, sizeof s->gate_hidden);
     config.expert_inputs = s->expert_inputs;
     config.gate_inputs = s->gate_inputs;
+    config.expert_columns = s->expert_columns;
+    config.gate_columns = s->gate_columns;
     config.activation = activation;
     config.output = output;
     config.sigma = 0.75;
@@ -328,8 +347,10 @@ static int unseen(const shape *s, int column)
     int expert_end = e->count ? e->first + e->count : s->inputs;
     int gate_end = g->count ? g->first + g->count : s->inputs;
 
-    return (column < e->first || column >= expert_end)
-        && (column < g->first || column >= gate_end || s->experts == 1);
+    return (s->expert_columns ? !strchr(s->expert_columns, '0' + column)
+            : column < e->first || column >= expert_end)
+        && (s->gate_columns ? !strchr(s->gate_columns, '0' + column)
+            : column < g->first || column >= gate_end || s->experts == 1);
 }
 
 static void check_own_error(problem *q)

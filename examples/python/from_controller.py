@@ -78,7 +78,7 @@ def widths(layers):
 
 
 def scales(folder, config):
-    """x comes in as (x - mean) / deviation, y goes out as mean + deviation y."""
+    """(x - mean) / deviation goes in, y = mean + deviation y' comes out."""
     tensors = {}
     for which, name, size in (("x", "X", config["inputs"]),
                               ("d", "Y", config["outputs"])):
@@ -115,7 +115,7 @@ def experts(folder, names, config):
 
 
 def gate(folder, config):
-    seen = moe_file.gate_width(config)
+    seen = moe_file.complete(config)["gate_sees"][1]
     layers = folder.layers(lambda l: (f"wc{l}_w", f"wc{l}_b"), seen)
     if len(layers[-1][1]) != config["experts"]:
         raise ValueError(f"wc{len(layers) - 1}_b has {len(layers[-1][1])} "

@@ -38,14 +38,19 @@ DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
             "loss": "mixture", "blend": "outputs", "gate": "softmax",
             "sigma": 1.0, "balance": 0.0, "seed": 0}
 ORDER = ("inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
-         "expert_sees", "gate_sees", "activation", "output", "loss", "blend",
-         "gate", "sigma", "balance", "seed")
+         "expert_sees", "gate_sees", "expert_columns", "gate_columns",
+         "activation", "output", "loss", "blend", "gate", "sigma", "balance",
+         "seed")
+TEXTS = ("expert_columns", "gate_columns")    # as "0-2,7,9"; none: the parts
 
 
 def from_text(name, text):
     if name in WORDS:
         if text not in WORDS[name]:
             raise ValueError(f"{name} is {text!r}")
+        return text
+    if name in TEXTS:
+        columns(text)
         return text
     if name in REALS:
         return struct.unpack("<f", struct.pack("<I", int(text, 16)))[0]
@@ -55,7 +60,7 @@ def from_text(name, text):
 
 
 def to_text(name, value):
-    if name in WORDS:
+    if name in WORDS or name in TEXTS:
         return from_text(name, value)
     if name in REALS:
         return "0x%x" % struct.unpack("<I", struct.pack("<f", value))[0]
@@ -72,9 +77,14 @@ def complete(config):
     c = dict(DEFAULTS, **config)
     c["top_k"] = c["top_k"] or c["experts"]
     c["sigma"] = c["sigma"] or 1.0
-    for sees in ("expert_sees", "gate_sees"):
-        first, count = (list(c[sees]) + [0, 0])[:2]
-        c[sees] = [first, count or c["inputs"] - first]
+    for net in ("expert", "gate"):
+        first, count = (list(c[f"{net}_sees"]) + [0, 0])[:2]
+        c[f"{net}_sees"] = [first, count or c["inputs"] - first]
+        if f"{net}_columns" in c:
+            listed = columns(c[f"{net}_columns"])
+            if min(listed) < 0 or max(listed) >= c["inputs"]:
+                raise ValueError(f"{net}_columns is not inside a row of x")
+            c[f"{net}_sees"] = [0, len(listed)]
     return c
 
 
@@ -92,7 +102,7 @@ def layout(config, balance=True):
     net("experts", (E,), c["expert_sees"][1], c["hidden"], c["outputs"])
     gate = E > 1 and c["gate"] == "softmax"
     if gate:
-        net("gate", (), gate_width(c), c["gate_hidden"], E)
+        net("gate", (), c["gate_sees"][1], c["gate_hidden"], E)
     if gate and balance:
         tensors.append(("gate.balance", (E,)))
     trained = sum(size(shape) for _, shape in tensors)
@@ -112,13 +122,6 @@ def columns(text):
         first, _, last = part.partition("-")
         listed += range(int(first), int(last or first) + 1)
     return listed
-
-
-def gate_width(config):
-    """How many columns of x the gate is given."""
-    c = complete(config)
-    return len(columns(c["gate_columns"])) if "gate_columns" in c \
-        else c["gate_sees"][1]
 
 
 def size(shape):
@@ -209,7 +212,8 @@ def read(path, numpy=False):
 def write(path, config, tensors):
     """tensors: {name: numbers}, nested, flat, or as read gives them."""
     config = complete(config)
-    meta = {name: to_text(name, config[name]) for name in ORDER}
+    meta = {name: to_text(name, config[name]) for name in ORDER
+            if name in config}
     meta["file"] = "moe.h 1"
     if "training" in config:
         meta["training"] = to_text("training", config["training"])
