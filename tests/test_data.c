@@ -287,8 +287,8 @@ static void test_vowels(void)
 
 int main(void)
 {
-    test_concrete();
-    test_digits();
-    test_vowels();
+    RUN(test_concrete());
+    RUN(test_digits());
+    RUN(test_vowels());
     return check_done();
 }

@@ -511,16 +511,16 @@ static void test_only_class(void)
 
 int main(void)
 {
-    test_arrays();
-    test_no_cases();
-    test_one_expert();
-    test_block_sizes();
-    test_aliasing();
-    test_enormous();
-    test_enormous_training();
-    check_one_class(MOE_LOSS_MIXTURE);
-    check_one_class(MOE_LOSS_EXPECTED);
-    check_one_class(MOE_LOSS_BLEND);
-    test_only_class();
+    RUN(test_arrays());
+    RUN(test_no_cases());
+    RUN(test_one_expert());
+    RUN(test_block_sizes());
+    RUN(test_aliasing());
+    RUN(test_enormous());
+    RUN(test_enormous_training());
+    RUN(check_one_class(MOE_LOSS_MIXTURE));
+    RUN(check_one_class(MOE_LOSS_EXPECTED));
+    RUN(check_one_class(MOE_LOSS_BLEND));
+    RUN(test_only_class());
     return check_done();
 }

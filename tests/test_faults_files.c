@@ -1054,22 +1054,22 @@ static void check_paths(void)
 int main(void)
 {
     open_model();
-    check_orders();
-    check_blanks();
-    check_escapes();
-    check_extra();
-    check_many();
-    check_not_json();
-    check_wrong_header();
-    check_wrong_tensors();
-    check_wrong_extra();
-    check_lengths();
-    check_not_finite();
-    check_in_place();
-    check_without_balance();
-    check_rows();
+    RUN(check_orders());
+    RUN(check_blanks());
+    RUN(check_escapes());
+    RUN(check_extra());
+    RUN(check_many());
+    RUN(check_not_json());
+    RUN(check_wrong_header());
+    RUN(check_wrong_tensors());
+    RUN(check_wrong_extra());
+    RUN(check_lengths());
+    RUN(check_not_finite());
+    RUN(check_in_place());
+    RUN(check_without_balance());
+    RUN(check_rows());
     check_0_1();
-    check_paths();
+    RUN(check_paths());
     moe_close(&model);
     CHECK(live == 0);
     return check_done();

@@ -857,21 +857,21 @@ static void test_measured_again(void)
 
 int main(void)
 {
-    test_measure();
-    test_huge_training();
-    test_even_ends();
-    test_steps();
-    test_two_rates();
-    test_large_weights();
-    test_large_gradient();
-    test_bad_gradient();
-    test_checkpoints();
-    test_trained();
-    test_last_step();
-    test_huge_targets();
-    test_validation();
-    test_evaluation();
-    test_constant();
-    test_measured_again();
+    RUN(test_measure());
+    RUN(test_huge_training());
+    RUN(test_even_ends());
+    RUN(test_steps());
+    RUN(test_two_rates());
+    RUN(test_large_weights());
+    RUN(test_large_gradient());
+    RUN(test_bad_gradient());
+    RUN(test_checkpoints());
+    RUN(test_trained());
+    RUN(test_last_step());
+    RUN(test_huge_targets());
+    RUN(test_validation());
+    RUN(test_evaluation());
+    RUN(test_constant());
+    RUN(test_measured_again());
     return check_done();
 }

@@ -1122,22 +1122,27 @@ static void test_old_files(void)
     SAYS(m, "second moment");
 }
 
-/* All of them, or the one whose number is given. */
-int main(int argc, char **argv)
+int main(void)
 {
-    static void (*const test[])(void) = {
-        test_backward, test_own_config, test_changed_sizes,
-        test_changed_settings, test_closed, test_mistakes, test_alignment,
-        test_too_many_rows, test_why, test_paths, test_load_and_train,
-        test_small_memory, test_idle_settings, test_one_refused,
-        test_one_layout, test_one_road, test_all_again, test_old_files
-    };
-    int i, only = argc > 1 ? atoi(argv[1]) : -1;
-
     fill_data();
     fill_points();
-    for (i = 0; i < (int)(sizeof test / sizeof *test); i++)
-        if (only < 0 || only == i)
-            test[i]();
+    RUN(test_backward());
+    RUN(test_own_config());
+    RUN(test_changed_sizes());
+    RUN(test_changed_settings());
+    RUN(test_closed());
+    RUN(test_mistakes());
+    RUN(test_alignment());
+    RUN(test_too_many_rows());
+    RUN(test_why());
+    RUN(test_paths());
+    RUN(test_load_and_train());
+    RUN(test_small_memory());
+    RUN(test_idle_settings());
+    RUN(test_one_refused());
+    RUN(test_one_layout());
+    RUN(test_one_road());
+    RUN(test_all_again());
+    RUN(test_old_files());
     return check_done();
 }

@@ -1059,16 +1059,16 @@ static void remove_folder(void) {}
 int main(void)
 {
     fill_data();
-    check_round_trips();
-    check_words();
-    check_wishes();
-    check_resumed_training();
-    check_plateau();
-    check_hostile();
+    RUN(check_round_trips());
+    RUN(check_words());
+    RUN(check_wishes());
+    RUN(check_resumed_training());
+    RUN(check_plateau());
+    RUN(check_hostile());
     make_folder();
-    check_paths();
-    check_failing_writes();
-    check_killed();
+    RUN(check_paths());
+    RUN(check_failing_writes());
+    RUN(check_killed());
     remove_folder();
     return check_done();
 }

@@ -390,7 +390,7 @@ int main(void)
     int k;
 
     for (k = 0; k < SHAPES; k++)
-        check_shape(&shapes[k]);
+        RUN(check_shape(&shapes[k]));
     CHECK(skipped * 1000 < derivatives);
     printf("%ld derivatives, %ld at a kink; largest difference %.1e\n",
            derivatives, skipped, worst_seen);

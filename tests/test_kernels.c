@@ -791,10 +791,10 @@ static void check_copy(int copy(int *passed))
 
 int main(void)
 {
-    check_kernels();
-    check_copy(kernels_double);
-    check_copy(kernels_same);
-    check_copy(kernels_same_double);
+    RUN(check_kernels());
+    RUN(check_copy(kernels_double));
+    RUN(check_copy(kernels_same));
+    RUN(check_copy(kernels_same_double));
     return check_done();
 }
 

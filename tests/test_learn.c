@@ -569,14 +569,14 @@ static void test_absolute(void)
 
 int main(void)
 {
-    test_every_mixture();
-    test_shapes();
-    test_left_out();
-    test_clip();
-    test_refused();
-    test_memory();
-    test_inside();
-    test_absolute();
+    RUN(test_every_mixture());
+    RUN(test_shapes());
+    RUN(test_left_out());
+    RUN(test_clip());
+    RUN(test_refused());
+    RUN(test_memory());
+    RUN(test_inside());
+    RUN(test_absolute());
     printf("off by %.1e of a step at most\n", worst_seen);
     return check_done();
 }

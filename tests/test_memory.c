@@ -506,12 +506,12 @@ static void test_find(void)
 
 int main(void)
 {
-    test_inside();
-    test_counts();
-    test_bytes();
-    test_rows();
-    test_literal_bytes();
-    test_constant_bytes();
-    test_find();
+    RUN(test_inside());
+    RUN(test_counts());
+    RUN(test_bytes());
+    RUN(test_rows());
+    RUN(test_literal_bytes());
+    RUN(test_constant_bytes());
+    RUN(test_find());
     return check_done();
 }

@@ -549,9 +549,9 @@ int main(void)
 
     if (getenv("MOE_LONG"))
         sweep_all();
-    check_width();
-    check_uniform();
-    check_orders();
+    RUN(check_width());
+    RUN(check_uniform());
+    RUN(check_orders());
     check_failed += numbers_double(&passed);
     check_passed += passed;
     return check_done();

@@ -208,7 +208,7 @@ int main(void)
     int k;
 
     for (k = 0; k < CASES; k++)
-        check_case(&reference_cases[k]);
+        RUN(check_case(&reference_cases[k]));
     printf("%d configurations, largest difference %.1e\n", CASES, worst_seen);
     return check_done();
 }

@@ -470,17 +470,17 @@ static void test_measure_again(void)
 
 int main(void)
 {
-    test_before_measuring();
-    test_pressure();
-    test_columns();
-    test_constant();
-    test_classes();
-    test_user_units();
-    test_any_units();
-    test_formula();
-    test_single_case();
-    test_keep_units();
-    test_later_calls();
-    test_measure_again();
+    RUN(test_before_measuring());
+    RUN(test_pressure());
+    RUN(test_columns());
+    RUN(test_constant());
+    RUN(test_classes());
+    RUN(test_user_units());
+    RUN(test_any_units());
+    RUN(test_formula());
+    RUN(test_single_case());
+    RUN(test_keep_units());
+    RUN(test_later_calls());
+    RUN(test_measure_again());
     return check_done();
 }

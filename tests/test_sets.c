@@ -390,10 +390,10 @@ int main(void)
 {
     int k;
 
-    check_choice();
-    check_attached();
+    RUN(check_choice());
+    RUN(check_attached());
     for (k = 0; k < PROBLEMS; k++)
-        check_problem(&problems[k]);
+        RUN(check_problem(&problems[k]));
     printf("between the sets: %.1e once, %.1e after %d steps\n", worst_once,
            worst_trained, STEPS);
     return check_done();

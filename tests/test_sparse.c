@@ -1737,17 +1737,17 @@ static void check_memory(void)
 
 int main(void)
 {
-    check_every_choice();
-    check_all_is_none();
-    check_gradients();
-    check_balance_loss();
-    check_balance_steps();
-    check_no_drift();
-    check_dense_balance();
-    check_balancing();
-    check_odd_numbers();
-    check_settings();
-    check_sizes();
-    check_memory();
+    RUN(check_every_choice());
+    RUN(check_all_is_none());
+    RUN(check_gradients());
+    RUN(check_balance_loss());
+    RUN(check_balance_steps());
+    RUN(check_no_drift());
+    RUN(check_dense_balance());
+    RUN(check_balancing());
+    RUN(check_odd_numbers());
+    RUN(check_settings());
+    RUN(check_sizes());
+    RUN(check_memory());
     return check_done();
 }

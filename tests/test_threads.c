@@ -170,8 +170,8 @@ static void test_repointing_own(void)
 int main(void)
 {
     fill_inputs();
-    test_same_bits();
-    test_repointing();
-    test_repointing_own();
+    RUN(test_same_bits());
+    RUN(test_repointing());
+    RUN(test_repointing_own());
     return check_done();
 }
