@@ -49,9 +49,9 @@ static inline double coarse(void)
     return floor(4 * uniform()) / 4;
 }
 
-static inline void fill(moe_real *a, size_t count)
+static inline void fill(moe_real *a, int count)
 {
-    size_t i;
+    int i;
 
     for (i = 0; i < count; i++)
         a[i] = (moe_real)uniform();
@@ -170,10 +170,10 @@ static inline double largest_of(const moe_real *a, size_t count)
 }
 
 static inline double largest_difference(const moe_real *a, const moe_real *b,
-                                        size_t count)
+                                        int count)
 {
     double largest = 0;
-    size_t i;
+    int i;
 
     for (i = 0; i < count; i++) {
         double off = fabs((double)a[i] - (double)b[i]);

@@ -1,12 +1,7 @@
 /* test_data.c - real data, read from the folder that MOE_DATA names: short
    trainings with the defaults must reach what a sound mixture reaches easily
    and a broken one does not. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { MAX_LINE = 4096 };
 
@@ -142,17 +137,6 @@ static moe_data part(const cases *c, int inputs, int first, int n,
     else
         data.d = c->d + first;
     return data;
-}
-
-static moe_config make_config(int inputs, int outputs, int experts)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
-    return config;
 }
 
 /* Train with the defaults and report on what was not seen. */

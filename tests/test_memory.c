@@ -2,24 +2,9 @@
    that many bytes (the end of the buffer is the end of an allocation, for the
    address sanitizer, or is followed by marked bytes), the count is what the
    documented arrays sum up to, and moe_layer_at tiles the parameters. */
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { MARGIN = 64, MARK = 0xA5, CASES = 11, VALID_CASES = 5 };
-
-static moe_config make_config(int inputs, int outputs, int experts)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
-    return config;
-}
 
 /* ---- an exact buffer between marked bytes ------------------------------ */
 
@@ -62,7 +47,7 @@ static moe_real *reals(int rows, int columns)
 }
 
 /* Targets in exact allocations: labels for softmax, else values in [0,1]. */
-static moe_data make_data(const moe_config *config, int n)
+static moe_data data_of(const moe_config *config, int n)
 {
     moe_data data;
     int i, *labels;
@@ -137,7 +122,7 @@ static void use_gradients(moe *m, const moe_data *data)
 
 static void use_training(moe *m, const moe_data *data)
 {
-    moe_data valid = make_data(&m->config, VALID_CASES);
+    moe_data valid = data_of(&m->config, VALID_CASES);
     moe_training t;
     moe_report report;
 
@@ -155,7 +140,7 @@ static void use_training(moe *m, const moe_data *data)
 
 static void use_everything(const moe_config *config, size_t tail)
 {
-    moe_data data = make_data(config, CASES);
+    moe_data data = data_of(config, CASES);
     arena a;
     moe m;
     size_t bytes = moe_bytes(config);

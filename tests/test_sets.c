@@ -1,13 +1,7 @@
 /* test_sets.c - config.simd: every set of vectors that this machine has gives
    what plain C gives, to rounding: predictions, gradients of the three losses,
    and thirty steps of training.  What it does not have is refused. */
-#include <float.h>
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 #define CASES 100
 #define MOST_COLUMNS 20
@@ -15,7 +9,6 @@
 #define STEPS 30
 #define MOST_ARRAYS 40
 #define MOST_KEPT 100000
-#define EPSILON (sizeof(moe_real) == 4 ? (double)FLT_EPSILON : DBL_EPSILON)
 
 /* Once: a gradient adds up CASES = 100 terms, and an output some 20, or 150;
    their roundings are half an epsilon each and grow like the root of their
@@ -79,24 +72,12 @@ typedef struct result {
 
 static moe_real x[CASES * MOST_COLUMNS], d[CASES * MOST_COLUMNS];
 static moe_real weights[MOST_VALUES];
-static uint32_t random_state = 1;
 static double worst_once, worst_trained;
-
-/* Uniform in [-1, 1). */
-static double uniform(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
 
 static moe_config config_of(const problem *p, int simd)
 {
-    moe_config config;
+    moe_config config = make_config(p->inputs, p->outputs, p->experts);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = p->inputs;
-    config.outputs = p->outputs;
-    config.experts = p->experts;
     memcpy(config.hidden, p->hidden, sizeof p->hidden);
     memcpy(config.gate_hidden, p->gate_hidden, sizeof p->gate_hidden);
     config.activation = p->activation;
@@ -106,24 +87,12 @@ static moe_config config_of(const problem *p, int simd)
     return config;
 }
 
-static moe_data data_of(void)
-{
-    moe_data data;
-
-    memset(&data, 0, sizeof data);
-    data.n = CASES;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
 /* Targets are between 0 and 1, or one of the classes. */
-static void fill(const problem *p)
+static void fill_problem(const problem *p)
 {
     int i, k, O = p->outputs;
 
-    for (i = 0; i < CASES * p->inputs; i++)
-        x[i] = (moe_real)uniform();
+    fill(x, CASES * p->inputs);
     for (i = 0; i < CASES; i++)
         for (k = 0; k < O; k++) {
             double side = (double)x[i * p->inputs + k % p->inputs];
@@ -183,7 +152,7 @@ static const moe_real *last_posteriors(const moe *m)
 /* The gradients of the three losses, and of an error of the user's own. */
 static void backward(moe *m, result *to)
 {
-    moe_data data = data_of();
+    moe_data data = make_data(CASES, x, d);
     moe_real dE_dx[CASES * MOST_COLUMNS];
     int loss, rows;
 
@@ -195,27 +164,25 @@ static void backward(moe *m, result *to)
         keep(to, ONCE, &E, 1);
         keep(to, ONCE, m->grads, m->trained_count);
         keep(to, ONCE, last_posteriors(m), (size_t)m->config.experts);
-        memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+        clear_grads(m);
     }
     m->config.loss = MOE_LOSS_MIXTURE;
     rows = moe_forward(m, x, CASES);
     moe_backward(m, d, dE_dx);
     keep(to, ONCE, m->grads, m->trained_count);
     keep(to, ONCE, dE_dx, (size_t)(rows * m->config.inputs));
-    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+    clear_grads(m);
 }
 
 /* Thirty steps, the loss before and after them, and where they led. */
 static int train(moe *m, moe_optimizer optimizer, double momentum, result *to)
 {
-    moe_data data = data_of();
-    moe_training training;
+    moe_data data = make_data(CASES, x, d);
+    moe_training training =
+        make_training(optimizer, optimizer == MOE_SGD ? 0.05 : 0.01);
     moe_real y[CASES * MOST_COLUMNS], before = 0, after = 0;
     int step;
 
-    memset(&training, 0, sizeof training);
-    training.optimizer = optimizer;
-    training.rate = (moe_real)(optimizer == MOE_SGD ? 0.05 : 0.01);
     training.momentum = (moe_real)momentum;
     training.weight_decay = (moe_real)0.001;
     for (step = 0; step <= STEPS; step++) {
@@ -236,7 +203,7 @@ static int train(moe *m, moe_optimizer optimizer, double momentum, result *to)
 static int open_with_weights(moe *m, const problem *p, int simd)
 {
     moe_config config = config_of(p, simd);
-    moe_data data = data_of();
+    moe_data data = make_data(CASES, x, d);
 
     if (moe_open(m, &config, NULL, 0) != MOE_OK
         || m->trained_count > MOST_VALUES)
@@ -311,7 +278,7 @@ static void check_problem(const problem *p)
     static result plain, other;
     int i;
 
-    fill(p);
+    fill_problem(p);
     CHECK_THAT(run(p, 1, &plain), "%s", p->name);
     for (i = 1; i < WIDTHS; i++)
         if (is_here(widths[i])) {
@@ -370,7 +337,7 @@ static void check_attached(void)
     moe_real first[CASES], y[CASES];
     int i, k;
 
-    fill(&problems[0]);
+    fill_problem(&problems[0]);
     for (i = 0; i < WIDTHS; i++) {
         moe_config config = config_of(&problems[0], widths[i]);
         moe m;
