@@ -4,7 +4,8 @@
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
 
-programs="faults_numbers refusals extremes scales training files sparse
+programs="faults_numbers refusals extremes scales training files sparse_choice
+sparse_gradient sparse_balance sparse_odd sparse_memory
 reference"
 
 builds() {

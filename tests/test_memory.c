@@ -4,35 +4,9 @@
    documented arrays sum up to, and moe_layer_at tiles the parameters. */
 #include "models.h"
 
-enum { MARGIN = 64, MARK = 0xA5, CASES = 11, VALID_CASES = 5 };
+enum { CASES = 11, VALID_CASES = 5 };
 
-/* ---- an exact buffer between marked bytes ------------------------------ */
-
-typedef struct arena { unsigned char *base; size_t bytes, tail; } arena;
-
-static void *arena_make(arena *a, size_t bytes, size_t tail)
-{
-    a->bytes = bytes;
-    a->tail = tail;
-    a->base = (unsigned char *)malloc(MARGIN + bytes + tail);
-    if (!a->base)
-        exit(1);
-    memset(a->base, MARK, MARGIN + bytes + tail);
-    return a->base + MARGIN;
-}
-
-static int arena_intact(const arena *a)
-{
-    size_t i;
-
-    for (i = 0; i < MARGIN; i++)
-        if (a->base[i] != MARK)
-            return 0;
-    for (i = 0; i < a->tail; i++)
-        if (a->base[MARGIN + a->bytes + i] != MARK)
-            return 0;
-    return 1;
-}
+/* ---- data in exact allocations ----------------------------------------- */
 
 static moe_real *reals(int rows, int columns)
 {

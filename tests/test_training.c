@@ -92,26 +92,6 @@ static void test_start(void)
 
 /* ---- learning ---------------------------------------------------------- */
 
-static void check_report(const moe_report *report, int experts)
-{
-    double usage = 0, won = 0, largest = 0;
-    int i;
-
-    for (i = 0; i < experts; i++) {
-        CHECK(report->usage[i] >= 0 && report->load[i] >= 0);
-        usage += (double)report->usage[i];
-        won += (double)report->load[i];
-        largest = fmax(largest, (double)report->load[i]);
-    }
-    CHECK_THAT(fabs(usage - 1) < 1e-5, "usage sums to %.7f", usage);
-    CHECK_THAT(fabs(won - 1) < 1e-5, "won sums to %.7f", won);
-    CHECK(report->gate_entropy >= (moe_real)-1e-6);
-    CHECK((double)report->gate_entropy <= log((double)experts) + 1e-5);
-    CHECK(report->imbalance >= (moe_real)0.99999);
-    CHECK(fabs((double)report->imbalance - experts * largest) < 1e-4);
-    CHECK(report->bad_row == -1 && report->bad_column == -1);
-}
-
 static void check_learns(moe_training t, moe_loss loss, double share)
 {
     moe_config config = mixture_of(4);
