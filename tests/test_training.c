@@ -2,11 +2,10 @@
    moe_gradient and moe_step in a loop, the same seed gives the same bits, and
    validation, patience, target, clip and the callback do what they say. */
 #include <limits.h>
-#include "models.h"
+#include "reference.h"
 
 #define CASES 96
 #define INPUTS 2
-#define MAX_VALUES 512
 
 static moe_real x[CASES * INPUTS], d[CASES];
 
@@ -416,67 +415,60 @@ static void give_gradient(moe *m, double factor)
         m->grads[i] = (moe_real)(factor * (double)gradient_of[i]);
 }
 
-static void test_momentum(void)
+/* Some steps of ever other lengths, against the formulas. */
+static void check_steps(const moe_training *t, double scale, double bound)
 {
-    moe_training t = training_of(MOE_SGD, 0);
-    double v[MAX_VALUES], w[MAX_VALUES], worst = 0;
-    moe m;
+    static double g[MAX_VALUES], w[MAX_VALUES];
+    static optimiser state;
+    double worst = 0;
     size_t i;
     int step;
+    moe m;
 
+    memset(&state, 0, sizeof state);
     open_for_steps(&m);
-    t.rate = (moe_real)0.1;
-    t.momentum = (moe_real)0.8;
-    for (i = 0; i < balance_at(&m); i++) {
-        v[i] = 0;
+    gradient_of[3] = 0;
+    for (i = 0; i < balance_at(&m); i++)
         w[i] = (double)start_of[i];
-    }
-    for (step = 1; step <= 4; step++) {
-        give_gradient(&m, step);
-        CHECK(moe_step(&m, &t, (moe_real)0.5) == MOE_OK);
+    for (step = 1; step <= 5; step++) {
+        double factor = step % 3 - 0.5;
+
+        give_gradient(&m, factor);
+        for (i = 0; i < balance_at(&m); i++)
+            g[i] = factor * (double)gradient_of[i];
+        CHECK(moe_step(&m, t, (moe_real)scale) == MOE_OK);
         CHECK(counts_as_zero(&m));
-        for (i = 0; i < balance_at(&m); i++) {
-            v[i] = 0.8 * v[i] + 0.5 * step * (double)gradient_of[i];
-            w[i] -= 0.1 * v[i];
+        step_of(&m, t, scale, g, w, &state);
+        for (i = 0; i < balance_at(&m); i++)
             worst = fmax(worst, fabs((double)m.params[i] - w[i]));
-        }
     }
-    CHECK_THAT(worst < 1e-6, "worst %g", worst);
+    CHECK_THAT(worst < bound, "optimizer %d, momentum %g, decay %g, clip %g: "
+               "off by %g", (int)t->optimizer, (double)t->momentum,
+               (double)t->weight_decay, (double)t->clip, worst);
+    CHECK(t->weight_decay > 0 || m.params[3] == start_of[3]);
+    CHECK(same_reals(m.params + balance_at(&m), start_of + balance_at(&m),
+                     m.trained_count - balance_at(&m)));
     moe_close(&m);
 }
 
-/* Kingma & Ba's algorithm 1 with beta .9 and .999, epsilon 1e-8. */
-static void test_adam(void)
+static void test_optimisers(void)
 {
-    moe_training t = training_of(MOE_ADAM, 0);
-    double mean[MAX_VALUES], square[MAX_VALUES], w[MAX_VALUES], worst = 0;
-    moe m;
-    size_t i;
-    int step;
+    static const double decays[] = {0, 0.25}, clips[] = {0, 0.5};
+    int k;
 
-    open_for_steps(&m);
-    t.rate = (moe_real)0.02;
-    gradient_of[3] = 0;
-    for (i = 0; i < balance_at(&m); i++) {
-        mean[i] = square[i] = 0;
-        w[i] = (double)start_of[i];
-    }
-    for (step = 1; step <= 5; step++) {
-        give_gradient(&m, step % 3 - 0.5);
-        CHECK(moe_step(&m, &t, 2) == MOE_OK);
-        for (i = 0; i < balance_at(&m); i++) {
-            double g = 2 * (step % 3 - 0.5) * (double)gradient_of[i];
+    for (k = 0; k < 4; k++) {
+        moe_training t = make_training(MOE_SGD, 0.1);
 
-            mean[i] = 0.9 * mean[i] + 0.1 * g;
-            square[i] = 0.999 * square[i] + 0.001 * g * g;
-            w[i] -= 0.02 * (mean[i] / (1 - pow(0.9, step)))
-                    / (sqrt(square[i] / (1 - pow(0.999, step))) + 1e-8);
-            worst = fmax(worst, fabs((double)m.params[i] - w[i]));
-        }
+        t.weight_decay = (moe_real)decays[k % 2];
+        t.clip = (moe_real)clips[k / 2];
+        check_steps(&t, 0.5, 1e-6);
+        t.momentum = (moe_real)0.8;
+        check_steps(&t, 0.5, 1e-6);
+        t.momentum = 0;
+        t.optimizer = MOE_ADAM;
+        t.rate = (moe_real)0.02;
+        check_steps(&t, 2, 2e-6);
     }
-    CHECK_THAT(worst < 2e-6, "worst %g", worst);
-    CHECK(m.params[3] == start_of[3]);
-    moe_close(&m);
 }
 
 /* Adam's first step is the rate, in the direction against the gradient. */
@@ -544,21 +536,6 @@ static void test_default_step(void)
     CHECK(same_params(&by_default, &by_rate));
     moe_close(&by_default);
     moe_close(&by_rate);
-}
-
-/* 1 where a parameter is a weight, 0 where it is a bias. */
-static void mark_weights(const moe *m, char *is_weight)
-{
-    int e, l;
-
-    memset(is_weight, 0, MAX_VALUES);
-    for (e = 0; e <= m->config.experts; e++)
-        for (l = 0; l <= MOE_MAX_HIDDEN; l++) {
-            moe_layer layer = moe_layer_at(&m->config, e, l);
-
-            memset(is_weight + layer.weight, 1,
-                   (size_t)(layer.in * layer.out));
-        }
 }
 
 /* Without a gradient weights shrink by rate * decay, and biases stay. */
@@ -1006,8 +983,7 @@ int main(void)
     RUN(test_continued());
     RUN(test_full_batch());
     RUN(test_batches());
-    RUN(test_momentum());
-    RUN(test_adam());
+    RUN(test_optimisers());
     RUN(test_adam_first());
     RUN(test_plain_step());
     RUN(test_default_step());
