@@ -72,6 +72,11 @@ work_off() {
     done <"$2"
 }
 
+# is_linked TEST: its program has no code of moe.h, and links with moe.c.
+is_linked() {
+    ! grep -q '^#define MOE_IMPLEMENTATION' "$1.c"
+}
+
 # holds WHAT COMMAND...: one check, that the command succeeds.
 holds() {
     claim=$1

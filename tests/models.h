@@ -318,7 +318,7 @@ static inline int says(const char *sentence, const char *word)
     return sentence != NULL && strstr(sentence, word) != NULL;
 }
 
-/* ---- what must hold of any model ------------------------------------------ */
+/* ---- what must hold of any model ----------------------------------------- */
 
 /* Ascending, so without a double, and inside 0..E-1. */
 static inline int choice_is_sound(const moe *m)

@@ -107,10 +107,6 @@ run_program() (
     within 600 "$dir/program"
 )
 
-is_linked() {
-    ! grep -q '^#define MOE_IMPLEMENTATION' "$1.c"
-}
-
 # The files of a program.
 parts() {
     echo "$1.c"
@@ -185,8 +181,8 @@ files() (
 
 choose "${1%.[cs]*}"
 if [ $# -gt 1 ] || [ -z "$programs$scripts" ]; then
-    echo "There is no test \"$*\".  Say nothing for all of them, quick, debug," \
-        "or the name of a file here: test_files, test_gradient ..." >&2
+    echo "There is no test \"$*\".  Say nothing for all of them, quick," \
+        "debug, or the name of a file here: test_files, test_gradient ..." >&2
     exit 2
 fi
 : >"$work/sums"

@@ -195,6 +195,7 @@ static int open_with_weights(moe *m, const char *p, int simd)
 static int run(const char *p, int simd, result *to)
 {
     int optimizer, holds = 1;
+    double momentum;
     moe m;
 
     to->count = 0;
@@ -205,9 +206,8 @@ static int run(const char *p, int simd, result *to)
             forward(&m, to);
             backward(&m, to);
         }
-        holds = holds && train(&m, (moe_optimizer)optimizer,
-                               optimizer == MOE_SGD && m.config.hidden[0] ? 0.5 : 0,
-                               to);
+        momentum = optimizer == MOE_SGD && m.config.hidden[0] ? 0.5 : 0;
+        holds = holds && train(&m, (moe_optimizer)optimizer, momentum, to);
         moe_close(&m);
     }
     return holds;

@@ -1,6 +1,6 @@
-/* test_sparse_balance.c - both ways of balancing: balance_loss adds the slope of
-   its formula to the gate's gradient and nothing else, over the cases of a call
-   or batch; balance_rate moves gate.balance and nothing else; either wakes the
+/* test_sparse_balance.c - both ways of balancing: balance_loss adds the slope
+   of its formula to the gate's gradient and nothing else, over the cases of a
+   call or batch; balance_rate moves gate.balance and nothing else; either wakes the
    experts that an uneven gate has left. */
 #include "reference.h"
 

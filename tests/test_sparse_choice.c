@@ -251,7 +251,8 @@ static void check_same_training(const model_case *c, const model_case *of,
     CHECK(m[0].param_count == m[1].param_count);
     CHECK(same_reals(m[0].weights, m[1].weights, m[0].param_count));
     CHECK(same_reals(&report[0].loss, &report[1].loss, 1));
-    CHECK(same_reals(report[0].load, report[1].load, (size_t)c->config.experts));
+    CHECK(same_reals(report[0].load, report[1].load,
+                     (size_t)c->config.experts));
     moe_close(&m[0]);
     moe_close(&m[1]);
     moe_close(&q.m);

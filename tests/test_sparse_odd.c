@@ -1,5 +1,5 @@
-/* test_sparse_odd.c - top_k with numbers that are not, and with numbers that are
-   too large: the choice stays sound, a NaN loses against all, one odd row does
+/* test_sparse_odd.c - top_k with numbers that are not, and with numbers that
+   are too large: the choice stays sound, a NaN loses against all, one odd row does
    not touch the others, and who does not run has no share. */
 #include "reference.h"
 
