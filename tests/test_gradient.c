@@ -25,13 +25,13 @@ static const char *const cases[] = {
     "inputs=3 outputs=2 experts=3 gate=4,3 block=20 n=20",
     "inputs=3 outputs=3 experts=2 hidden=4 block=3 n=7",
     "inputs=2 outputs=2 experts=3 hidden=4 block=16 n=33",
-    "inputs=5 outputs=2 experts=2 hidden=4,3 gate=3 from=0 count=3 "
-    "gate_from=2 gate_count=2 block=20 n=20",
-    "inputs=5 outputs=2 experts=2 hidden=4,3 gate=3 from=3 count=2 "
-    "gate_from=0 gate_count=2 block=1 n=1",
+    ("inputs=5 outputs=2 experts=2 hidden=4,3 gate=3 from=0 count=3 "
+     "gate_from=2 gate_count=2 block=20 n=20"),
+    ("inputs=5 outputs=2 experts=2 hidden=4,3 gate=3 from=3 count=2 "
+     "gate_from=0 gate_count=2 block=1 n=1"),
     "inputs=2 outputs=2 experts=2 hidden=17 from=0 count=1 block=17 n=18",
-    "inputs=2 outputs=2 experts=2 gate=18 gate_from=1 gate_count=1 "
-    "block=16 n=5",
+    ("inputs=2 outputs=2 experts=2 gate=18 gate_from=1 gate_count=1 "
+     "block=16 n=5"),
     "inputs=2 outputs=2 experts=17 block=16 n=18",
     "inputs=3 outputs=2 experts=1 hidden=4 from=1 count=2 block=16 n=20"
 };

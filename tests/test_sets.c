@@ -39,8 +39,8 @@ static const char *const problems[] = {
     "inputs=6 outputs=3 experts=5 logistic-out block=100",
     "inputs=2 outputs=18 experts=2 hidden=17 gate=4 elu logistic-out block=15",
     "inputs=7 outputs=5 experts=17 softmax-out block=64",
-    "inputs=4 outputs=16 experts=2 hidden=16,5 gate=3 silu softmax-out "
-    "block=7",
+    ("inputs=4 outputs=16 experts=2 hidden=16,5 gate=3 silu softmax-out "
+     "block=7"),
     "inputs=4 outputs=3 experts=1 hidden=40 logistic softmax-out block=64"
 };
 #define PROBLEMS ((int)(sizeof problems / sizeof *problems))

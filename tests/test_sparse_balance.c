@@ -1,7 +1,7 @@
 /* test_sparse_balance.c - both ways of balancing: balance_loss adds the slope
    of its formula to the gate's gradient and nothing else, over the cases of a
-   call or batch; balance_rate moves gate.balance and nothing else; either wakes the
-   experts that an uneven gate has left. */
+   call or batch; balance_rate moves gate.balance and nothing else; either wakes
+   the experts that an uneven gate has left. */
 #include "reference.h"
 
 /* ---- the balance loss --------------------------------------------------- */
@@ -176,8 +176,8 @@ static void check_balance_loss(void)
 {
     static const char *const cases[] = {
         "inputs=3 outputs=2 experts=6 top_k=2 block=64 n=20",
-        "inputs=2 outputs=2 experts=5 top_k=3 hidden=2 gate=3 block=64 "
-        "n=17 tanh logistic-out",
+        ("inputs=2 outputs=2 experts=5 top_k=3 hidden=2 gate=3 block=64 "
+         "n=17 tanh logistic-out"),
         "inputs=2 outputs=3 experts=17 top_k=4 block=64 n=20 softmax-out"
     };
     static problem q;

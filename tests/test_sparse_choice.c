@@ -288,10 +288,10 @@ static void check_all_is_none(void)
 {
     static const char *const cases[] = {
         "inputs=2 outputs=2 experts=5 block=16 n=40",
-        "inputs=3 outputs=3 experts=4 hidden=3 block=7 n=40 "
-        "silu softmax-out labelled=1",
-        "inputs=3 outputs=2 experts=17 hidden=2 gate=4 block=40 "
-        "n=40 tanh logistic-out",
+        ("inputs=3 outputs=3 experts=4 hidden=3 block=7 n=40 "
+         "silu softmax-out labelled=1"),
+        ("inputs=3 outputs=2 experts=17 hidden=2 gate=4 block=40 "
+         "n=40 tanh logistic-out"),
         "inputs=2 outputs=1 experts=1 hidden=3 block=64 n=40 elu"
     };
     size_t k;

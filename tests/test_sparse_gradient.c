@@ -92,8 +92,8 @@ static void check_gradients(void)
 {
     static const char *const cases[] = {
         "inputs=3 outputs=2 experts=5 top_k=2 block=4 n=13",
-        "inputs=2 outputs=3 experts=4 top_k=3 hidden=3 gate=3 "
-        "block=16 n=20 tanh",
+        ("inputs=2 outputs=3 experts=4 top_k=3 hidden=3 gate=3 "
+         "block=16 n=20 tanh"),
         "inputs=3 outputs=2 experts=9 top_k=1 hidden=2 block=7 n=18 silu",
         "inputs=2 outputs=2 experts=17 top_k=5 block=64 n=18"
     };

@@ -161,8 +161,8 @@ static void check_memory(void)
     static const int rows[] = {1, 7, 64};
     static const char *const cases[] = {
         "inputs=3 outputs=2 experts=9 top_k=2 n=40",
-        "inputs=2 outputs=3 experts=5 top_k=3 hidden=4 gate=3 n=40 "
-        "silu softmax-out labelled=1",
+        ("inputs=2 outputs=3 experts=5 top_k=3 hidden=4 gate=3 n=40 "
+         "silu softmax-out labelled=1"),
         "inputs=4 outputs=2 experts=33 top_k=1 hidden=3 n=33 tanh logistic-out",
         "inputs=3 outputs=3 experts=18 top_k=17 gate=4 n=37 elu softmax-out"
     };

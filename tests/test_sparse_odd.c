@@ -1,6 +1,6 @@
 /* test_sparse_odd.c - top_k with numbers that are not, and with numbers that
-   are too large: the choice stays sound, a NaN loses against all, one odd row does
-   not touch the others, and who does not run has no share. */
+   are too large: the choice stays sound, a NaN loses against all, one odd row
+   does not touch the others, and who does not run has no share. */
 #include "reference.h"
 
 /* ---- numbers that are not, and numbers that are too large --------------- */
