@@ -11,6 +11,7 @@
 #include "../moe.h"
 #include "check.h"
 #include "finite.h"
+#include "random.h"
 
 #include <float.h>
 #include <math.h>
@@ -19,35 +20,7 @@
 /* The distance of 1 to the next number. */
 #define EPSILON (sizeof(moe_real) == 4 ? (double)FLT_EPSILON : DBL_EPSILON)
 
-/* ---- random numbers ----------------------------------------------------- */
-
-static uint64_t random_state = 1991;
-
-/* The high bits of a linear congruential generator. */
-static inline uint64_t random_bits(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return random_state >> 11;
-}
-
-/* In [-1, 1). */
-static inline double uniform(void)
-{
-    return (double)random_bits() / 4503599627370496.0 - 1;
-}
-
-/* 0 .. count-1 */
-static inline int pick(int count)
-{
-    return (int)((random_bits() >> 20) % (uint64_t)count);
-}
-
-/* A number with few bits: sums of products of such have no rounding, so that
-   equal logits are equal everywhere, and there are many. */
-static inline double coarse(void)
-{
-    return floor(4 * uniform()) / 4;
-}
+/* ---- models and data ---------------------------------------------------- */
 
 static inline void fill(moe_real *a, int count)
 {
@@ -56,8 +29,6 @@ static inline void fill(moe_real *a, int count)
     for (i = 0; i < count; i++)
         a[i] = (moe_real)uniform();
 }
-
-/* ---- models and data ---------------------------------------------------- */
 
 static inline moe_config make_config(int inputs, int outputs, int experts)
 {
@@ -244,7 +215,7 @@ static inline int all_zero(const moe_real *a, size_t count)
 static inline int same_reals(const moe_real *a, const moe_real *b,
                              size_t count)
 {
-    return memcmp(a, b, count * sizeof *a) == 0;
+    return count == 0 || memcmp(a, b, count * sizeof *a) == 0;
 }
 
 static inline int same_params(const moe *a, const moe *b)

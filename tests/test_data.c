@@ -73,15 +73,15 @@ static table read_table(const char *name, int skip, int columns)
 }
 
 /* A fixed order of the rows, so that parts of a file are alike. */
-static void shuffle(table *t, uint32_t seed)
+static void shuffle(table *t, uint64_t seed)
 {
     int row, k;
 
+    random_state = seed;
     for (row = t->rows - 1; row > 0; row--) {
         moe_real *here = t->a + row * t->columns, *there;
 
-        seed = seed * 1664525u + 1013904223u;
-        there = t->a + (int)((seed >> 8) % (uint32_t)(row + 1)) * t->columns;
+        there = t->a + pick(row + 1) * t->columns;
         for (k = 0; k < t->columns; k++) {
             moe_real swapped = here[k];
 
