@@ -11,9 +11,8 @@ sparse_balance sparse_odd sparse_memory reference refusals files"
 builds() {
     all=$(echo $programs | tr ' ' ';')
     languages c99 '' | while read -r compiler; do
-        echo "$all $compiler -O3 -ffast-math"
+        echo "$all $compiler -Ofast"          # -O3 -ffast-math
         echo "$all $compiler -O1 -ffinite-math-only"
-        echo "faults_numbers;refusals $compiler -Ofast"
         echo "faults_numbers;refusals $compiler -Os -ffast-math"
         echo "faults_numbers $compiler -O2 -ffast-math -DMOE_DOUBLE"
     done | awk '{ print NR, $0 }'
