@@ -469,7 +469,8 @@ static void check_resumed_training(void)
 static void check_plateau(void)
 {
     moe_config c = config_of(2);
-    moe_data data = make_data(CASES - 10, x, d), validation = make_data(10, x, d);
+    moe_data data = make_data(CASES - 10, x, d);
+    moe_data validation = make_data(10, x, d);
     moe_real far[20];
     moe_training t;
     stop s;
@@ -525,7 +526,8 @@ static const char *refused(const file *f)
     CHECK(moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0) ==
           MOE_ERR_FORMAT);
     why = m.error;
-    CHECK(m.params == NULL && m.heap == NULL && why != NULL && live_blocks == had);
+    CHECK(m.params == NULL && m.heap == NULL && why != NULL);
+    CHECK(live_blocks == had);
     if (moe_read_config(&c, f->at, f->bytes) != MOE_OK)
         CHECK(asked == 0 && memcmp(&c, &before, sizeof c) == 0);
     return why ? why : "";
