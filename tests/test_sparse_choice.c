@@ -157,7 +157,9 @@ static model_case some_case(int experts, int top_k)
     static const int blocks[] = {1, 2, 3, 7, 16, 17, 40, 64};
     model_case c = case_of("");
 
-    c.config = make_config(1 + pick(4), 1 + pick(3), experts);
+    c.config.inputs = 1 + pick(4);
+    c.config.outputs = 1 + pick(3);
+    c.config.experts = experts;
     c.config.top_k = top_k;
     c.config.hidden[0] = pick(2) * (1 + pick(4));
     c.config.gate_hidden[0] = pick(2) * (1 + pick(4));
