@@ -4,7 +4,7 @@
 strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 -Wdouble-promotion -Wcast-qual -Wundef -Werror"
 : "${JOBS:=2}"
-unset MOE_LONG
+unset MOE_LONG MOE_BRIEF
 
 LC_ALL=C
 export LC_ALL
