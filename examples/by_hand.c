@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { I = 3, O = 2, E = 4, CASES = 100,
+enum { I = 3, O = 2, E = 4, CASES = 50,
        WEIGHT = E * O, GATE_BIAS = WEIGHT + E * I * O,
        GATE = GATE_BIAS + E, COUNT = GATE + I * E };
 
@@ -32,7 +32,7 @@ static double by_hand(const double *w, const double *x, const double *d,
         for (k = 0; k < O; k++) {
             o[i * O + k] = w[i * O + k];
             for (j = 0; j < I; j++)
-                o[i * O + k] += x[j] * w[WEIGHT + (i * I + j) * O + k];
+                o[i * O + k] += x[j] * w[WEIGHT + i * I * O + j * O + k];
             e += (d[k] - o[i * O + k]) * (d[k] - o[i * O + k]);
         }
         sum_p += p[i] = exp(s);
@@ -46,7 +46,7 @@ static double by_hand(const double *w, const double *x, const double *d,
         for (k = 0; k < O; k++) {
             double dE_do = -h[i] * (d[k] - o[i * O + k]);
 
-            y[k] += p[i] * o[i * O + k];                    /* y = sum_i p_i o_i  */
+            y[k] += p[i] * o[i * O + k];            /* y = sum_i p_i o_i */
             g[i * O + k] += dE_do;
             for (j = 0; j < I; j++)
                 g[WEIGHT + (i * I + j) * O + k] += dE_do * x[j];
@@ -93,7 +93,7 @@ int main(void)
     config.inputs = I;
     config.outputs = O;
     config.experts = E;
-    config.block = CASES;                   /* so that m.p ... show all cases */
+    config.block = CASES;                   /* so that all cases show */
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
         return puts(m.error), 1;
     for (n = 0; n < COUNT; n++)

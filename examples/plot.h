@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum { PLOT_KEYS = 16, PLOT_LEFT = 66, PLOT_TOP = 62, PLOT_CELL_WIDTH = 90,
-       PLOT_CELL_HEIGHT = 112 };        /* a cell is so much more than a panel */
+       PLOT_CELL_HEIGHT = 112 };        /* a cell: a panel and so much */
 
 typedef struct plot {
     FILE *svg;
@@ -91,7 +91,7 @@ static inline void plot_end_panel(plot *p)
         wide[i] = 28 + 7 * (int)strlen(p->name[i]);
         at = at + wide[i] > p->width ? rows++, wide[i] : at + wide[i];
     }
-    for (i = at = last = 0; i < p->keys; i++) {
+    for (i = at = last = 0; i < p->keys && p->name[i] != NULL; i++) {
         if (at + wide[i] > p->width)
             at = 0, last++;
         fprintf(p->svg, "<circle cx='%d' cy='%d' r='5' fill='%s'/><text x='%d' "
@@ -142,8 +142,8 @@ static inline void plot_panel(plot *p, const char *title, const char *x_name,
     p->y[0] = y_low;
     p->y[1] = y_high;
     fprintf(p->svg, "<g transform='translate(%d %d)'><text x='%d' "
-            "y='%d' text-anchor='middle'>%s</text><text transform='translate(-48 %d) "
-            "rotate(-90)' text-anchor='middle'>%s</text>\n",
+            "y='%d' text-anchor='middle'>%s</text><text text-anchor='middle' "
+            "transform='translate(-48 %d) rotate(-90)'>%s</text>\n",
             PLOT_LEFT + p->panels % p->columns * (p->width + PLOT_CELL_WIDTH),
             PLOT_TOP + p->panels / p->columns * (p->height + PLOT_CELL_HEIGHT),
             p->width / 2, p->height + 38, x_name, p->height / 2, y_name);
