@@ -23,7 +23,7 @@ static inline double uniform(void)                /* in -1..1, by splitmix64 */
 
     v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
     v = (v ^ v >> 27) * 0x94d049bb133111ebu;
-    return (double)((v ^ v >> 31) >> 40) / 8388608 - 1;
+    return (double)(v >> 40) / 8388608 - 1;
 }
 
 static inline int read_vowels(const char *path)           /* how many it got */
