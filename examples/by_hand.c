@@ -85,7 +85,7 @@ int main(void)
 {
     double x[CASES * I], d[CASES * O], g[COUNT] = {0}, sum = 0, E_of_moe;
     double p[CASES * E], o[CASES * E * O], y[CASES * O], h[CASES * E];
-    moe_data data = {CASES, x, d, NULL};
+    moe_data data = {.n = CASES, .x = x, .d = d};
     moe_config config = {0};
     moe m;
     int n;

@@ -25,7 +25,7 @@ static const char *const name[RUNS] = {
 };
 static float x[2 * CASES], d[CASES], epochs[EPOCHS + 1];
 static float share[RUNS][(EPOCHS + 1) * EXPERTS];         /* of the choices */
-static const moe_data data = {CASES, x, d, NULL};
+static const moe_data data = {.n = CASES, .x = x, .d = d};
 
 /* Eight regions, each the nearest to its centre, with a plane for a law. */
 static void make_cases(void)

@@ -177,7 +177,7 @@ static void k_means(int passes)
 
 static void open_mixture(moe *m, uint64_t seed)
 {
-    moe_data train = {TRAIN, formant[0], d, NULL};
+    moe_data train = {.n = TRAIN, .x = formant[0], .d = d};
     moe_config config = {0};
     const double *scale;
     int n, k;
@@ -216,8 +216,8 @@ static double start(moe *m, int way, uint64_t seed)
 /* Steps to the criterion; *right becomes the test's share right there. */
 static int run(int way, int number, double rate, double *right)
 {
-    const moe_data train = {TRAIN, formant[0], d, NULL};
-    const moe_data test = {TEST, formant[TRAIN], d + TRAIN, NULL};
+    const moe_data train = {.n = TRAIN, .x = formant[0], .d = d};
+    const moe_data test = {.n = TEST, .x = formant[TRAIN], .d = d + TRAIN};
     int step, reached = STEPS + 1;
     moe_training adam = {0};
     moe_report report;

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     float x[1000], d[1000];
     moe_config config = {0};
     moe_training training = {0};
-    moe_data data = {0, x, d, NULL};
+    moe_data data = {.x = x, .d = d};
     moe_report report;
     csv t;
     moe m;
