@@ -16,7 +16,7 @@ typedef struct csv {
 
 enum { CSV_COLUMNS = 256, CSV_LINE = 8192, CSV_CELLS = 1 << 26 };
 
-/* The numbers of a line; -1: something else is in it. */
+/* The numbers of a line; -1: something else, or NaN, is in it. */
 static inline int csv_line(const char *at, float *value)
 {
     char *end;
@@ -27,7 +27,8 @@ static inline int csv_line(const char *at, float *value)
         if (*at == '\0' || n == CSV_COLUMNS)
             return *at == '\0' ? n : -1;
         value[n++] = (float)strtod(at, &end);
-        if (end == at || strspn(end, ",; \t\r\n") + (*end == '\0') == 0)
+        if (end == at || strspn(end, ",; \t\r\n") + (*end == '\0') == 0
+            || !(value[n - 1] > -1e30f && value[n - 1] < 1e30f))
             return -1;
         at = end;
     }

@@ -4,14 +4,14 @@
 
    FILE has rows of numbers, the target last, such as kin8nm; without it a task
    is made up.  A fifth of the rows is for the test, a tenth for validation.
-   Takes some ten seconds for each seed of kin8nm.  grow.h is to be copied. */
+   Some five seconds for each seed of kin8nm.  grow.h is to be copied. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "grow.h"
 #include "csv.h"
 #include <math.h>
 
-enum { EXPERTS = 8, HIDDEN = 8, STAGE = 15, MADE_UP = 2000 };
+enum { EXPERTS = 8, HIDDEN = 8, STAGE = 8, LAST = 350000, MADE_UP = 2000 };
 static moe_real *x, *d;
 static moe_data train, valid, test;
 
@@ -82,7 +82,8 @@ static int teach(moe *m, int epochs, int grown, uint64_t seed)
     return m->epoch;
 }
 
-static void open_first(moe *m, int inputs, int experts, uint64_t seed)
+static void open_first(moe *m, int inputs, int experts, moe_loss loss,
+                       uint64_t seed)
 {
     moe_config config = {0};
 
@@ -91,7 +92,7 @@ static void open_first(moe *m, int inputs, int experts, uint64_t seed)
     config.experts = experts;
     config.hidden[0] = HIDDEN;
     config.activation = MOE_ACT_TANH;
-    config.loss = MOE_LOSS_BLEND;
+    config.loss = loss;
     config.seed = seed;
     check(moe_open(m, &config, NULL, 0), m);
 }
@@ -122,13 +123,14 @@ static double regrow(moe *m, const int *origin, int n, uint64_t seed)
     return most;
 }
 
-/* 1, 2, 4, 8; returns the epochs of all stages. */
+/* 1, 2, 4, 8: short stages, and a last one that is shown LAST cases; returns
+   the epochs of all. */
 static int teach_by_splitting(moe *m, int inputs, uint64_t seed)
 {
     int origin[EXPERTS], i, n, epochs;
     double change;
 
-    open_first(m, inputs, 1, seed);
+    open_first(m, inputs, 1, MOE_LOSS_BLEND, seed);
     epochs = teach(m, STAGE, 0, seed);
     for (n = 2; n <= EXPERTS; n *= 2) {
         for (i = 0; i < n; i++)
@@ -136,24 +138,30 @@ static int teach_by_splitting(moe *m, int inputs, uint64_t seed)
         change = regrow(m, origin, n, seed);
         printf("  split into %d: y changes by %.0e at most, RMSE %.4f\n", n,
                change, rmse(m));
-        epochs += teach(m, n < EXPERTS ? STAGE : 0, 1, seed + (uint64_t)n);
+        epochs += teach(m, n < EXPERTS ? STAGE : LAST / train.n, 1, seed + (uint64_t)n);
     }
     return epochs;
 }
 
-static void prune(moe *m)
+/* Under (1.3) experts compete, and some are left with nearly nothing. */
+static void show_pruning(int inputs, uint64_t seed)
 {
-    int origin[EXPERTS], n;
+    int origin[2 * EXPERTS], n;
     double before;
     moe_report r;
+    moe m;
 
-    check(moe_evaluate(m, &test, &r), m);
+    open_first(&m, inputs, 2 * EXPERTS, MOE_LOSS_MIXTURE, seed);
+    teach(&m, 0, 0, seed);
+    check(moe_evaluate(&m, &test, &r), &m);
     before = (double)r.loss;
-    n = grow_pruned(&r, m->config.experts, 0.01, origin);
-    regrow(m, origin, n, 0);
-    check(moe_evaluate(m, &test, &r), m);
-    printf("  %d experts have 1 %% of use or more; the loss of these alone "
-           "changes by %.2f %%\n", n, 100 * ((double)r.loss / before - 1));
+    n = grow_pruned(&r, 2 * EXPERTS, 0.01, origin);
+    regrow(&m, origin, n, 0);
+    check(moe_evaluate(&m, &test, &r), &m);
+    printf("pruning: %d of %d experts have 1 %% of use or more; the loss of "
+           "these alone\nchanges by %.2f %%\n", n, 2 * EXPERTS,
+           100 * ((double)r.loss / before - 1));
+    moe_close(&m);
 }
 
 int main(int argc, char **argv)
@@ -177,9 +185,8 @@ int main(int argc, char **argv)
         split_cases(&t, (uint64_t)seed);
         epochs[0] = teach_by_splitting(&m, t.columns - 1, (uint64_t)seed);
         e[0] = rmse(&m);
-        prune(&m);
         moe_close(&m);
-        open_first(&m, t.columns - 1, EXPERTS, (uint64_t)seed);
+        open_first(&m, t.columns - 1, EXPERTS, MOE_LOSS_BLEND, (uint64_t)seed);
         epochs[1] = teach(&m, 0, 0, (uint64_t)seed);
         e[1] = rmse(&m);
         moe_close(&m);
@@ -195,6 +202,7 @@ int main(int argc, char **argv)
     printf("splitting less from the start: %.4f +- %.4f; %.0f epochs, %.0f\n",
            sum, sqrt(fmax(squares - sum * sum, 0) / fmax(seeds - 1, 1)),
            (double)all[0] / seeds, (double)all[1] / seeds);
+    show_pruning(t.columns - 1, 1);
     free(t.value);
     free(x);
     free(d);

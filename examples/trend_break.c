@@ -47,6 +47,7 @@ static double fit(moe *m, uint64_t seed, double *s)
 {
     moe_config config = {0};
     moe_training t = {0};
+    double L;
 
     config.inputs = config.outputs = 1;
     config.experts = 2;
@@ -57,7 +58,10 @@ static double fit(moe *m, uint64_t seed, double *s)
     t.rate = 0.03f;
     if (moe_open(m, &config, NULL, 0) != MOE_OK)
         stop(m->error);
-    return train_with_deviations(m, &data, &t, s);
+    L = train_with_deviations(m, &data, &t, s);
+    if (L < -1e30)
+        stop(m->error);
+    return L;
 }
 
 static void print_lines(const moe *m, double L, const double *s)

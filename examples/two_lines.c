@@ -52,6 +52,7 @@ static double fit(moe *m, int gate, uint64_t seed, double *s)
 {
     moe_config config = {0};
     moe_training t = {0};
+    double L;
 
     config.inputs = 2;
     config.outputs = 1;
@@ -66,7 +67,10 @@ static double fit(moe *m, int gate, uint64_t seed, double *s)
     t.rate = 0.03f;
     if (moe_open(m, &config, NULL, 0) != MOE_OK)
         stop(m->error);
-    return train_with_deviations(m, &data, &t, s);
+    L = train_with_deviations(m, &data, &t, s);
+    if (L < -1e30)
+        stop(m->error);
+    return L;
 }
 
 static void show(plot *p, int gate, const double *high, const double *wide)
