@@ -33,7 +33,8 @@ static void make_up_cases(csv *t)
 
         row[0] = (float)(n % 50) / 25 - 1;
         row[1] = (float)(n / 50 * 7 % 40) / 20 - 1;
-        row[2] = sinf(5 * row[0]) * cosf(4 * row[1]);
+        row[2] = sinf(5 * row[0]) * cosf(4 * row[1])
+               + (float)(37 * (n % 997) * (n % 991) % 83) / 200 - 0.2f;
     }
 }
 
@@ -138,7 +139,8 @@ static int teach_by_splitting(moe *m, int inputs, uint64_t seed)
         change = regrow(m, origin, n, seed);
         printf("  split into %d: y changes by %.0e at most, RMSE %.4f\n", n,
                change, rmse(m));
-        epochs += teach(m, n < EXPERTS ? STAGE : LAST / train.n, 1, seed + (uint64_t)n);
+        epochs += teach(m, n < EXPERTS ? STAGE : LAST / train.n, 1,
+                        seed + (uint64_t)n);
     }
     return epochs;
 }
