@@ -160,9 +160,8 @@ static void show_pruning(int inputs, uint64_t seed)
     n = grow_pruned(&r, 2 * EXPERTS, 0.01, origin);
     regrow(&m, origin, n, 0);
     check(moe_evaluate(&m, &test, &r), &m);
-    printf("pruning: %d of %d experts have 1 %% of use or more; the loss of "
-           "these alone\nchanges by %.2f %%\n", n, 2 * EXPERTS,
-           100 * ((double)r.loss / before - 1));
+    printf("%d of %d experts have 1 %% of use or more; these alone: loss "
+           "%+.2f %%\n", n, 2 * EXPERTS, 100 * ((double)r.loss / before - 1));
     moe_close(&m);
 }
 
