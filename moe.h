@@ -797,7 +797,9 @@ static MOEI_UNUSED void moei_keep_mode(const char *from, const char *to)
 /* The shape that follows from a configuration, its memory, opening, closing.
    First what rooms 13 and 14, at the end, give to all the others. */
 typedef MOEI_EITHER(uint32_t, uint64_t) moei_bits;
-enum { MOEI_FRACTION = MOEI_EITHER(23, 52), MOEI_BIAS = MOEI_EITHER(127, 1023) };
+enum {
+    MOEI_FRACTION = MOEI_EITHER(23, 52), MOEI_BIAS = MOEI_EITHER(127, 1023)
+};
 #define MOEI_REAL_SIZE MOEI_EITHER(4, 8)
 #define MOEI_ONE_BITS ((moei_bits)MOEI_BIAS << MOEI_FRACTION)
 #define MOEI_INFINITY_BITS ((moei_bits)(2 * MOEI_BIAS + 1) << MOEI_FRACTION)
@@ -5173,35 +5175,6 @@ static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
             to[j * N + i] = 0;
 }
 
-#ifndef MOE_PREDICT_ONLY
-/* w after one step along the scaled gradient g, with moments v and u:
-     SGD       w -= rate (g + decay w)
-     momentum  v = momentum v + g + decay w;   w -= rate v
-     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-MOEI_INLINE void moei_update_one(const moei_rule *r, moe_real *w, moe_real g,
-                                 moe_real *v, moe_real *u)
-{
-    const moe_real scaled = r->scale * g;
-
-    if (u == NULL) {
-        *v = r->momentum * *v + scaled + r->decay * *w;
-        *w -= r->rate * *v;
-        return;
-    }
-    *v += (1 - MOEI_BETA_1) * (scaled - *v);
-    *u += (1 - MOEI_BETA_2) * (scaled * scaled - *u);
-    *w -= r->rate * *v / (moei_sqrt(*u * r->second_scale) + MOEI_EPSILON)
-        + r->decay * *w;
-}
-
-static MOEI_APART void moei_update_last(const moei_rule *rule, moe_real *w,
-                                        moe_real g, moe_real *v, moe_real *u)
-{
-    moei_update_one(rule, w, g, v, u);
-}
-#endif
-
 /* c (m,n) = s + a (m,k) b (k,n), or its positive part; lanes along n.
    s_col 0: s has one number for a row. */
 typedef struct moei_product {
@@ -5970,25 +5943,35 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
     }
 }
 
-#if MOEI_LANES > 1
-/* A step with moments of MOEI_STRIP numbers. */
-static MOEI_TARGET void MOEI_(update_strip)(
-    const moei_rule *rule, moe_real *MOEI_RESTRICT w,
+/* w (n) after one step along the scaled gradient g, with moments v and u:
+     SGD       w -= rate (g + decay w)
+     momentum  v = momentum v + g + decay w;   w -= rate v
+     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
+    const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
     const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
     moe_real *MOEI_RESTRICT u)
 {
+    const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
+    const moe_real momentum = r->momentum, second = r->second_scale;
     int l;
 
     if (u == NULL)
-        for (l = 0; l < MOEI_STRIP; l++)
-            moei_update_one(rule, &w[l], g[l], &v[l], NULL);
+        for (l = 0; l < count; l++) {
+            v[l] = momentum * v[l] + scale * g[l] + decay * w[l];
+            w[l] -= rate * v[l];
+        }
     else
-        for (l = 0; l < MOEI_STRIP; l++)
-            moei_update_one(rule, &w[l], g[l], &v[l], &u[l]);
+        for (l = 0; l < count; l++) {
+            const moe_real gl = scale * g[l];
+            v[l] += (1 - MOEI_BETA_1) * (gl - v[l]);
+            u[l] += (1 - MOEI_BETA_2) * (gl * gl - u[l]);
+            w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
+                  + decay * w[l];
+        }
 }
-#endif
 
-/* One step of w (n), with moments v and u, or NULL. */
 static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
                                       moe_real *w, const moe_real *g,
                                       moe_real *v, moe_real *u)
@@ -6003,12 +5986,11 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
             MOEI_(mul)(keeps, MOEI_(load)(w + i))));
     for (; v == NULL && i < n; i++)
         w[i] = step * g[i] + keep * w[i];
-#if MOEI_LANES > 1
     for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
-        MOEI_(update_strip)(rule, w + i, g + i, v + i, u ? u + i : NULL);
-#endif
+        MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
+                            u ? u + i : NULL);
     for (; i < n; i++)
-        moei_update_last(rule, w + i, g[i], v + i, u ? u + i : NULL);
+        MOEI_(update_strip)(rule, 1, w + i, g + i, v + i, u ? u + i : NULL);
 }
 #endif
 
