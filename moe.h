@@ -35,7 +35,7 @@
     {
         float x[200], d[200], at[3] = {-0.8f, 0.1f, 0.5f}, y[3];
         moe_config config = {0};         // every 0 is a sensible default
-        moe_data data = {200, x, d, NULL};
+        moe_data data = {200, x, d, NULL, NULL};
         moe m;
         int i;
         for (i = 0; i < 200; i++) {
@@ -83,6 +83,9 @@
      MOE_OUT_SOFTMAX   o = softmax(a), for classes; targets are labels or rows
                        that sum to 1; e_i = -sum_k d_k log o_ik, in (1.3) for
                        e_i / (2 sigma^2), and (1.1) is -sum_k d_k log y_k
+     MOE_OUT_BERNOULLI o = 1/(1 + exp(-a)), for several labels at once, each in
+                       [0,1]; e_i = -sum_k (d_k log o_ik + (1 - d_k) log
+                       (1 - o_ik)), and with y for o_i in (1.1)
 
    Options, defined before the include:
      MOE_IMPLEMENTATION  in one file: the code itself
@@ -141,7 +144,7 @@
     static float memory[64], x[2], d[1];
     moe_config config = {0};
     moe_training how = {0};
-    moe_data one = {1, x, d, NULL};
+    moe_data one = {1, x, d, NULL, NULL};
     moe m;
     int t;
     config.inputs = config.experts = 2;
@@ -241,8 +244,11 @@
 #define moe_close         moe_close_double
 #define moe_layer_at      moe_layer_at_double
 #define moe_fit_scales    moe_fit_scales_double
+#define moe_fit_variance  moe_fit_variance_double
 #define moe_predict       moe_predict_double
 #define moe_forward       moe_forward_double
+#define moe_density       moe_density_double
+#define moe_predict_deviation moe_predict_deviation_double
 #define moe_learn         moe_learn_double
 #define moe_train         moe_train_double
 #define moe_evaluate      moe_evaluate_double
@@ -301,7 +307,7 @@ typedef enum moe_activation {
 } moe_activation;
 
 typedef enum moe_output {
-    MOE_OUT_LINEAR = 0, MOE_OUT_LOGISTIC, MOE_OUT_SOFTMAX
+    MOE_OUT_LINEAR = 0, MOE_OUT_LOGISTIC, MOE_OUT_SOFTMAX, MOE_OUT_BERNOULLI
 } moe_output;
 
 typedef enum moe_loss {           /* (1.3), (1.2), (1.1) */
@@ -342,7 +348,9 @@ typedef struct moe_config {
     moe_output output;           /* of the experts                           */
     moe_loss loss;               /* may be changed later, as sigma, balance  */
     moe_real sigma;              /* standard deviation in (1.3), standardised
-                                    units; 0: 1.  Softmax experts have none  */
+                                    units.  0: moe_train estimates it, from 1
+                                    on and not below .01; logistic experts: 1.
+                                    Softmax and Bernoulli experts have none  */
     moe_real balance_loss;       /* its weight; 0: none; top_k is in 1..E-1  */
     int block;                   /* B: cases worked on at once; 0: 64        */
     int simd;                    /* bits of vectors; 1: none; 0: the widest  */
@@ -386,6 +394,12 @@ typedef struct moe {
     const int32_t *selected;     /* (rows,K)   experts that ran, ascending   */
     const moe_real *o;           /* (rows,K,O) their outputs, user's units   */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
+    const moe_real *sigma;       /* (1+E) standard deviations, standardised
+                                    units: that of (1.3), estimated or as
+                                    config says, then each expert's, which
+                                    moe_fit_variance sets.  After moe_attach
+                                    NULL, which counts as ones: it may point
+                                    at a copy                                */
     const moe_real *h;           /* (rows,E)   posteriors, after
                                     moe_gradient; NULL for prediction.  p and
                                     h are 0 for experts that did not run     */
@@ -427,17 +441,24 @@ typedef struct moe {
 } moe;
 
 /* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
-   x is (n,I). */
+   x is (n,I).  weights (n), or NULL for ones, say how much each case counts:
+   in losses, gradients, validation and reports one of weight 2 is two cases.
+   They are finite and not negative, and not all 0. */
 typedef struct moe_data {
     int n;
     const moe_real *x, *d;
     const int *labels;
+    const moe_real *weights;
 } moe_data;
 
 /* Means per case.  In training they are measured before each step. */
 typedef struct moe_report {
     int epoch;
-    moe_real loss;               /* E, in standardised units                 */
+    uint64_t seed;               /* config.seed: of the initial weights      */
+    int restart;                 /* 1..restarts while seeds are tried, then 0*/
+    int valid_cases;             /* given for validation or held out; 0: none*/
+    moe_real loss;               /* E, in standardised units; where sigma is
+                                    estimated plus O log sigma, below 0 then */
     moe_real valid_loss;         /* the same on the validation data, after
                                     moe_train of the weights kept; -1: none  */
     moe_real squared_error;      /* |d - y|^2, in the user's units           */
@@ -455,20 +476,31 @@ typedef struct moe_report {
 /* How to train.  Zero-initialise; every 0 is the default. */
 typedef struct moe_training {
     int epochs;                  /* more epochs from where m stands; 0: 1000
-                                    with validation data, 200 without        */
+                                    with validation and 200 without, but 6000
+                                    and 3000 steps at least; of a checkpoint
+                                    what it has left                         */
     int batch;                   /* cases per step; 0: 32; MOE_ALL           */
     moe_optimizer optimizer;
     moe_real rate;               /* given: constant.  0: Adam 0.015, SGD 0.1,
-                                    halved on a validation plateau           */
+                                    half of it for each hidden layer but one;
+                                    moe_train halves it on a plateau of 20
+                                    epochs; without validation it falls to 0 */
     moe_real momentum;           /* of SGD, in [0,1)                         */
     moe_real weight_decay;       /* on weights, not on biases; 0: none       */
     moe_real clip;               /* largest norm of a step's gradient; 0: any*/
     moe_real balance_rate;       /* step of gate.balance towards even use;
                                     0: none; needs top_k in 2..E-1           */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
+    moe_real holdout;            /* share of the cases that only validate;
+                                    -1: none; 0: a fifth of 50 or more, unless
+                                    validation data or a target are given or
+                                    batch is MOE_ALL                         */
     int patience;                /* with validation, which restores the best
                                     weights: epochs without a better loss
-                                    after 1,000 steps; 0: 25; -1: never stop */
+                                    after 3,000 steps; 0: 50; -1: never stop */
+    int restarts;                /* seeds config.seed .. +restarts-1 train for
+                                    a tenth of the epochs; the one that then
+                                    validates best begins anew.  0, 1: none  */
     int keep_units;              /* 1: do not measure scales                 */
     uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
     int (*progress)(const moe_report *report, void *user);  /* non-0 stops;
@@ -537,6 +569,23 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 /* Forward for the first min(n,B) rows; returns how many. */
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
 
+/* log p(d|x) of each case: log_density (n) for x (n,I), d (n,O), in user's
+   units, any n.  With s_i of m.sigma and the O factors of scale.d
+     (1.3), (1.2)  sum_i p_i N(d; o_i, s_i^2)     around each expert
+     (1.1)         sum_i p_i N(d; y, s_i^2)       around their blend
+     softmax       sum_i p_i prod_k o_ik^d_k;  (1.1): prod_k y_k^d_k
+     Bernoulli     the same with prod_k o_ik^d_k (1 - o_ik)^(1 - d_k)
+   Its mean over test data, negated, is their negative log-likelihood; far below
+   what is usual means that a case is new.  May change what m shows. */
+MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
+                         moe_real *log_density);
+
+/* y (n,O) as moe_predict has it, and the standard deviation of d around it, of
+   the same density: its variance is sum_i p_i s_i^2, plus the spread
+   sum_i p_i (o_i - y)^2 but for (1.1); y (1 - y) of probabilities. */
+MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
+                                   moe_real *y, moe_real *deviation);
+
 /* Model files, see the manual.  What the file at hand holds: its use is
    MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT.  MOE_ERR_NULL or
    _FORMAT, and then config stays as it was. */
@@ -575,11 +624,20 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 
 #ifndef MOE_PREDICT_ONLY
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
-   your own; moe_train does it by itself, once.  MOE_ERR_STATE after any
-   training or step. */
+   your own; moe_train does it by itself, once.  After any training or step the
+   difference is folded into the first layers, and the experts' last, so that y
+   stays the same to rounding; moments and grads become 0. */
 MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 
-/* Train.  validation, t and report may be NULL.  MOE_OK, MOE_STOPPED, or
+/* Fit m.sigma for moe_density: EM on the experts' s_i alone, p, o and y as they
+   are, with five more cases for each expert at the s that all would have.
+   moe_train does so at its end with what it validated on.  Data that were not
+   trained on, or validated it, are best.  Needs MOE_MODE_TRAIN or _GRADIENT;
+   MOE_ERR_NULL, _STATE (probabilities have no s_i), _DATA. */
+MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
+
+/* Train.  validation, t and report may be NULL; without validation a part of
+   the data is held out for it, see holdout.  MOE_OK, MOE_STOPPED, or
    MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes), _STATE,
    _DIVERGED. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,

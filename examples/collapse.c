@@ -25,7 +25,7 @@ static const char *const name[RUNS] = {
 };
 static float x[2 * CASES], d[CASES];
 static float share[RUNS][EPOCHS + 1][EXPERTS]; /* of the choices, by epoch */
-static const moe_data data = {CASES, x, d, NULL};
+static const moe_data data = {CASES, x, d, NULL, NULL};
 
 /* ---- to be copied ------------------------------------------------------- */
 

@@ -101,7 +101,7 @@ int main(void)
 {
     moe_config config = {0};
     moe_training training = {0};
-    moe_data data = {CASES, t, d, NULL};
+    moe_data data = {CASES, t, d, NULL, NULL};
     moe m;
 
     read_thermometer();

@@ -1121,7 +1121,7 @@ static int all_zero(const moe_real *a, size_t count)
 static int counts_as_zero(moe *m)
 {
     static const moe_real target[1] = {0};
-    moe_data none = {0, NULL, target, NULL};
+    moe_data none = {0, NULL, target, NULL, NULL};
 
     return is_zero(moe_gradient(m, &none))
         && all_zero(m->grads, m->trained_count);
@@ -1165,7 +1165,7 @@ static void check_no_drift(void)
 {
     static const moe_real x[] = {1, -1}, d[] = {1};
     moe_training t = plain_sgd((moe_real)0.001);
-    moe_data one = {1, x, d, NULL};
+    moe_data one = {1, x, d, NULL, NULL};
     moe_config config;
     moe_real sum = 0, most = 0;
     int i;
@@ -1197,7 +1197,7 @@ static void check_no_drift(void)
 static void check_dense_balance(void)
 {
     static const moe_real x[] = {1, -1, 2, 3}, d[] = {1, 2, 3, 4};
-    moe_data data = {4, x, d, NULL};
+    moe_data data = {4, x, d, NULL, NULL};
     moe_config config;
     moe_real before[64];
     moe m;
@@ -1315,7 +1315,7 @@ static void train_uneven(moe_real balance, moe_real balance_rate,
                          moe_report *report)
 {
     moe_real x[2 * 96], d[96];
-    moe_data data = {96, x, d, NULL};
+    moe_data data = {96, x, d, NULL, NULL};
     moe_config config;
     moe_training t;
     moe m;
@@ -1480,7 +1480,7 @@ static void check_odd_gate(int top_k, moe_real odd, int which)
     moe_config config = odd_config(top_k, 4);
     moe_real x[ODD_ROWS * ODD_IN], d[ODD_ROWS * ODD_OUT];
     moe_real y[ODD_ROWS * ODD_OUT];
-    moe_data data = {ODD_ROWS, x, d, NULL};
+    moe_data data = {ODD_ROWS, x, d, NULL, NULL};
     int j;
     moe m;
 
@@ -1508,7 +1508,7 @@ static void check_no_share(moe_real bias, moe_real target)
 {
     moe_config config = odd_config(2, 4);
     moe_real x[ODD_ROWS * ODD_IN], d[ODD_ROWS * ODD_OUT];
-    moe_data data = {4, x, d, NULL};
+    moe_data data = {4, x, d, NULL, NULL};
     moe_layer gate = moe_layer_at(&config, ODD_EXPERTS, 0);
     int i, wrong = 0;
     moe m;
