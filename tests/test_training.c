@@ -98,7 +98,7 @@ static int all_zero(const moe_real *a, size_t count)
 static int counts_as_zero(moe *m)
 {
     static const moe_real target[1] = {0};
-    moe_data none = {0, NULL, target, NULL};
+    moe_data none = {0, NULL, target, NULL, NULL};
 
     return !(moe_gradient(m, &none) != 0)
         && all_zero(m->grads, m->trained_count);
