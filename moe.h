@@ -3809,7 +3809,8 @@ static int moei_bad_column(const moe_real *x, int count, moe_real low,
 static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
                                    int *column)
 {
-    const int O = m->O, logistic = m->output == MOE_OUT_LOGISTIC;
+    const int O = m->O, logistic = m->output == MOE_OUT_LOGISTIC
+                                || m->output == MOE_OUT_BERNOULLI;
     const moe_real all = MOEI_INFINITY, high = logistic ? 1 : all;
     const moe_real low = m->output == MOE_OUT_LINEAR ? -all : 0;
     const moe_real *d = data->d ? data->d + (ptrdiff_t)i * O : NULL;
@@ -3834,7 +3835,8 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
         sum += d[k];
     return bad >= 0 ? MOEI_TEXT("d is NaN or infinite")
         : out >= 0 ? logistic
-            ? MOEI_TEXT("d is outside [0,1], but the experts are logistic")
+            ? MOEI_TEXT("d is outside [0,1], but the experts are logistic "
+                        "or Bernoulli")
             : MOEI_TEXT("d is negative, but the experts are softmax")
         : m->output != MOE_OUT_SOFTMAX
           || (sum > (moe_real)0.999 && sum < (moe_real)1.001) ? NULL
