@@ -507,8 +507,9 @@ typedef struct moe_training {
                                     weights: epochs without a better loss
                                     after 3,000 steps; 0: 50; -1: never stop */
     int restarts;                /* seeds config.seed .. +restarts-1 train for
-                                    a tenth of the epochs; the one that then
-                                    validates best begins anew.  0, 1: none  */
+                                    a tenth of the epochs; the one with the
+                                    smallest loss, in validation if there is
+                                    one, begins anew.  0, 1: none            */
     int keep_units;              /* 1: do not measure scales                 */
     uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
     int (*progress)(const moe_report *report, void *user);  /* non-0 stops;
@@ -2280,6 +2281,17 @@ static moe_real moei_precision(const moe *m)
     return moei_is_entropy(m) ? 1 : 1 / (2 * sigma * sigma);
 }
 
+/* The 1 / sigma^2 of dE/do that a small sigma makes large: Adam's steps do not
+   depend on it; plain ones go without, where sigma is estimated. */
+static void moei_take_sigma_out(const moe *m, moe_real *gradient, size_t count)
+{
+    const moe_real sigma = moei_sigma(m, -1);
+    size_t i;
+
+    for (i = 0; i < count && moei_learns_sigma(m); i++)
+        gradient[i] *= sigma * sigma;
+}
+
 /* What a density of d has beside the errors, so that losses of different sigma
    compare:  O log sigma,  where that is estimated. */
 static moe_real moei_log_volume(const moe *m)
@@ -3370,7 +3382,7 @@ static moei_one moei_one_of(const moe *m, int r)
     return one;
 }
 
-/* All dE/da of the case at hand; returns |dE/dparams|^2. */
+/* All dE/da of the case at hand, for a plain step; returns |dE/dparams|^2. */
 static moe_real moei_one_backward(moe *m)
 {
     const moei_path path = moei_path_of(m);
@@ -3385,6 +3397,7 @@ static moe_real moei_one_backward(moe *m)
         last = moei_delta(one.net, &one.run, one.net->layers - 1, one.delta);
         if (r < m->K) {
             moei_run_delta(m, &one.run, path, 0, last);
+            moei_take_sigma_out(m, last, moei_count(m->O));
         } else {
             moei_gate_delta(m, path);
             moei_gate_last_delta(m, &one.run, moei_has_balance_loss(m), last);
@@ -3435,15 +3448,6 @@ static moe_real moei_rate_of(const moe *m, const moe_training *t)
     for (l = 2; l < layers; l++)
         rate /= 2;
     return t->rate > 0 ? t->rate : rate;
-}
-
-/* dE/do has 1 / sigma^2, which Adam takes out again.  Where sigma is estimated,
-   and may be small, so do plain steps. */
-static moe_real moei_sgd_scale(const moe *m)
-{
-    const moe_real sigma = moei_sigma(m, -1);
-
-    return moei_learns_sigma(m) ? sigma * sigma : 1;
 }
 
 /* Whether m can learn as a mode can; if not, why. */
@@ -3699,13 +3703,16 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     const size_t n = moei_descending(m);
     const int adam = t->optimizer == MOE_ADAM;
     moei_rule rule = {
-        adam ? 2 : t->momentum > 0, adam ? scale : scale * moei_sgd_scale(m),
+        adam ? 2 : t->momentum > 0, scale,
         adam ? rate / (1 - m->beta_power[0] * MOEI_BETA_1) : rate,
         t->momentum, adam ? rate * t->weight_decay : t->weight_decay,
         1 / (1 - m->beta_power[1] * MOEI_BETA_2)
     };
-    const char *fault = moei_step_fault(m, t, rate, &rule);
+    const char *fault;
 
+    if (!adam)
+        moei_take_sigma_out(m, m->grads, m->E > 1 ? m->gate.at : n);
+    fault = moei_step_fault(m, t, rate, &rule);
     if (fault == NULL) {
         (void)moei_each_part(m, &rule, moei_update_part);
         if (m->K < m->E && t->balance_rate > 0)
@@ -3749,7 +3756,7 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
                            const moe_training *t)
 {
     const moei_part part = moei_all_of(data);
-    moe_real step = -moei_rate_of(m, t) * moei_sgd_scale(m), norm;
+    moe_real step = -moei_rate_of(m, t), norm;
 
     moei_count_shares(m, &part, i, 1);
     moei_load_data(m, &part, i, i + 1);
@@ -3758,8 +3765,8 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
     moei_block_forward(m);
     moei_loss_forward(m);
     norm = moei_sqrt(moei_one_backward(m));
-    if (t->clip > 0 && norm * moei_sgd_scale(m) > t->clip)
-        step *= t->clip / (norm * moei_sgd_scale(m));
+    if (t->clip > 0 && norm > t->clip)
+        step *= t->clip / norm;
     if (!moei_is_finite(norm) || !(-step * norm <= MOEI_LARGEST))
         return 0;
     moei_one_step(m, step);
@@ -4569,11 +4576,8 @@ static const char *moei_plan_fault(const moe_data *data,
                         "of the data")
         : given && (held < 1 || held >= data->n)
             ? MOEI_TEXT("holdout leaves nothing to train or to validate on")
-        : held > 0 || validation != NULL ? NULL
-        : t->patience > 0
-            ? MOEI_TEXT("patience without validation data or holdout")
-        : t->restarts > 1
-            ? MOEI_TEXT("restarts without validation data or holdout") : NULL;
+        : t->patience > 0 && held == 0 && validation == NULL
+            ? MOEI_TEXT("patience without validation data or holdout") : NULL;
 }
 
 /* Everything that can be wrong before the first epoch, but weights. */

@@ -59,6 +59,7 @@ static moe_data make_data(int n, const moe_real *rows, const moe_real *wanted)
     return data;
 }
 
+/* Nothing is held out, and the rate is constant. */
 static moe_training make_training(moe_optimizer optimizer, int epochs)
 {
     moe_training t;
@@ -66,6 +67,8 @@ static moe_training make_training(moe_optimizer optimizer, int epochs)
     memset(&t, 0, sizeof t);
     t.optimizer = optimizer;
     t.epochs = epochs;
+    t.holdout = -1;
+    t.rate = (moe_real)(optimizer == MOE_SGD ? 0.1 : 0.015);
     return t;
 }
 
@@ -214,6 +217,7 @@ static void test_learning(void)
 
         check_learns(t, losses[i], 0.4);
         t.optimizer = MOE_SGD;
+        t.rate = (moe_real)0.1;
         check_learns(t, losses[i], 0.4);
         t.momentum = (moe_real)0.9;
         t.rate = (moe_real)0.02;
@@ -391,7 +395,7 @@ static void check_batches(moe_optimizer optimizer)
 {
     enum { SAME = 10, BATCH = 4 };
     static moe_real same_x[SAME * INPUTS], same_d[SAME];
-    moe_config config = make_config(2);
+    moe_config config = make_config(2);     /* sigma is what stays */
     moe_data data = make_data(SAME, same_x, same_d), part;
     moe_training t = make_training(optimizer, 3);
     moe by_call, by_hand;
@@ -402,6 +406,7 @@ static void check_batches(moe_optimizer optimizer)
         same_x[2 * i + 1] = (moe_real)-0.7;
         same_d[i] = (moe_real)1.5;
     }
+    config.sigma = 1;
     t.batch = BATCH;
     t.keep_units = 1;
     t.rate = (moe_real)0.05;
@@ -885,16 +890,17 @@ static void test_best_restored(void)
     moe_training t = make_training(MOE_ADAM, 150);
 
     t.patience = -1;
+    t.rate = 0;
     check_best_restored(t, 0);
     t.rate = (moe_real)0.02;
     check_best_restored(t, 0);
 }
 
-/* Ends `patience` epochs after the best one, or after the floor of 1,000
-   steps, which is epoch 42 for 24 cases in batches of 1. */
+/* Ends `patience` epochs after the best one, or after the floor of 3,000
+   steps, which is epoch 125 for 24 cases in batches of 1. */
 static void check_patience(int patience)
 {
-    enum { FLOOR = 42 };
+    enum { FLOOR = 125 };
     moe_config config = flexible_config();
     moe_data data = make_data(24, x, noise);
     moe_data valid = make_data(CASES - 24, x + 24 * INPUTS, noise + 24);
