@@ -102,12 +102,12 @@
 
    Modes (config.mode).  Each can do what those above it can, and needs memory:
    so many bytes for 4 experts of 16-32-4 and block 1.
-     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,664
-     MOE_MODE_LEARN     moe_learn: the way back of one case            12,724
+     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,584
+     MOE_MODE_LEARN     moe_learn: the way back of one case            12,612
      MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
-                        moe_evaluate: a gradient                       24,056
+                        moe_evaluate: a gradient                       24,036
      MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
-                        moments and the best weights                   57,468
+                        moments and the best weights                   57,448
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
@@ -222,7 +222,7 @@
 #error "moe.h: MOE_SAME_BITS needs FLT_EVAL_METHOD 0 (on x86: -mfpmath=sse)"
 #endif
 #endif
-#ifdef __GNUC__
+#if defined(__GNUC__) || defined(__clang__)
 #define MOEI_UNUSED __attribute__((unused))
 #else
 #define MOEI_UNUSED
@@ -331,8 +331,8 @@ typedef enum moe_mode {
 /* Columns first .. first+count-1 of a row of x; count 0: to its end. */
 typedef struct moe_span { int first, count; } moe_span;
 
-/* What the network is.  Zero-initialise, then fill in what differs.  Fields
-   marked * are required; sizes are 1..MOE_MAX_SIZE. */
+/* What the network is.  Zero-initialise (in C++ with = {}), then fill in what
+   differs.  Fields marked * are required; sizes are 1..MOE_MAX_SIZE. */
 typedef struct moe_config {
     int inputs;                  /* *I: reals in a row of x                  */
     int outputs;                 /* *O: reals in a row of y and d            */
@@ -365,6 +365,7 @@ typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
 typedef struct moei_net {
     int16_t copies, layers, first;           /* first: its column of x       */
     int16_t width[MOE_MAX_HIDDEN + 2];       /* of x, of each layer's y      */
+    int32_t hidden;                          /* units of all hidden layers   */
     size_t at;                               /* of its first parameter       */
 } moei_net;
 
@@ -409,7 +410,7 @@ typedef struct moe {
     int8_t best_learnt;          /* 0: best weights are those before training*/
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
     int8_t set;                  /* of loops, by instruction set             */
-    int16_t thread_count;
+    int16_t thread_count, widest;            /* the widest layer             */
     moei_net expert, gate;
     int n, N, first;             /* cases at hand, the width of their arrays,
                                     where they begin in the block            */
@@ -420,7 +421,6 @@ typedef struct moe {
     moe_real *prop, *log_p, *error_of, *post;   /* (K,P)  p, log p, e, h     */
     moe_real *out, *log_o, *log_y;              /* of all runs; (2,O,P)      */
     moe_real *acts, *gate_acts;  /* of hidden layers, kept to learn          */
-    size_t act_features, gate_features;         /* numbers of a case there   */
     moe_real *scratch;           /* of each thread                           */
     size_t act_size, scratch_size;
     moe_real *run_list, *order;  /* whole numbers: of sorted cases; (B) of a
@@ -535,17 +535,22 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
      MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN */
 #define MOE_WORK_BYTES(I, O, E, K, hidden)                                   \
-    ((size_t)((hidden) + (I) + (O) + (E) + 2 * (K) + 2 * (O) * (K)           \
-              + ((E) > 1 ? (O) : 0) + ((K) < (E) ? 2 * (E) : 0))             \
-     * sizeof(moe_real))
+    (MOE_SIZE((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
+              + ((K) < (E) ? 2 * (E) : 0)) * sizeof(moe_real))
 #define MOE_PREDICT_BYTES(I, O, E, K, hidden)                                \
-    ((size_t)(MOE_PARAM_LINES(I, O, E, hidden) + 1 + (E)) * sizeof(moe_real) \
+    (MOE_SIZE(MOE_PARAM_LINES(I, O, E, hidden) + 1 + (E)) * sizeof(moe_real) \
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
-     + (size_t)((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
-                + 3 * (K) + 1 + 2 * (O) + (K) * (hidden)                     \
-                + ((K) < (E) ? 3 * (E) : 0)) * sizeof(moe_real))
+     + MOE_SIZE((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
+                + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)            \
+                + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))                \
+     * sizeof(moe_real))
+#ifdef __cplusplus
+#define MOE_SIZE(n) static_cast<size_t>(n)
+#else
+#define MOE_SIZE(n) ((size_t)(n))
+#endif
 #define MOE_PARAM_LINES(I, O, E, hidden)                                     \
     (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
                           : ((I) + 1) * (O))                                 \
@@ -814,8 +819,13 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #include <omp.h>
 #define MOEI_THREADS (omp_in_parallel() ? 1 : omp_get_max_threads())
 #define MOEI_THREAD omp_get_thread_num()
+#ifdef _MSC_VER                 /* whose old preprocessor knows no _Pragma */
+#define MOEI_SHARE(threads) \
+    __pragma(omp parallel for schedule(static) num_threads(threads))
+#else
 #define MOEI_SHARE(threads) \
     _Pragma("omp parallel for schedule(static) num_threads(threads)")
+#endif
 #else
 #define MOEI_THREADS 1
 #define MOEI_THREAD 0
@@ -842,6 +852,11 @@ typedef int moei_stream;
 #define MOEI_PATHS MOE_DEF
 #define MOEI_STDIO(call) (call)
 typedef FILE moei_stream;
+#endif
+#ifdef _MSC_VER       /* which warns of fopen; 0x40: others may read, too */
+#define MOEI_OPEN(path, how) _fsopen(path, how, 0x40)
+#else
+#define MOEI_OPEN(path, how) fopen(path, how)
 #endif
 #ifdef _WIN32         /* where no target may exist; `from` may be all that is */
 #define MOEI_REPLACE(from, to) ((void)remove(to), rename(from, to))
@@ -889,7 +904,7 @@ MOEI_NUMBER moe_real moei_from_bits(moei_bits bits);
 MOEI_NUMBER moe_real moei_sqrt(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
-static int moei_all_finite(const moe_real *x, size_t count);
+static MOEI_UNUSED int moei_all_finite(const moe_real *x, size_t count);
 static uint64_t moei_mix(uint64_t z);
 static moe_real moei_uniform(uint64_t *state);
 #ifndef MOE_PREDICT_ONLY
@@ -918,7 +933,7 @@ typedef struct moei_rule {
 } moei_rule;
 
 /* The loops of one instruction set.  Arrays are (features, N), N = 1 or a
-   multiple of 4, of which n cases count. */
+   multiple of 16, of which n cases count. */
 struct moei_loops {
     int bits;                    /* of a vector; 1: plain C                  */
     /* y (out,N) = b + W' x, or its positive part */
@@ -941,13 +956,13 @@ struct moei_loops {
     /* dx (in,N) = W dy */
     void (*inputs)(int n, int N, int in, int out, const moe_real *dy,
                    const moe_real *W, moe_real *dx);
-    /* dW (in,out) = x dy', db (out) = sums of dy, or += */
+    /* dW (in,out) += x dy',  db (out) += sums of dy;  room (out,N) */
     void (*weights)(int n, int N, int in, int out, const moe_real *x,
-                    const moe_real *dy, int add, moe_real *db, moe_real *dW,
+                    const moe_real *dy, moe_real *db, moe_real *dW,
                     moe_real *room);
-    /* dW (in,out) = scale x dy', or +=, for one case; x NULL: a row of ones */
+    /* the same of one case, times scale */
     void (*outer)(int in, int out, const moe_real *x, const moe_real *dy,
-                  moe_real scale, int add, moe_real *dW);
+                  moe_real scale, moe_real *db, moe_real *dW);
     /* dy (count) *= f'(a), by y = f(a), but silu by a */
     void (*slope)(int f, int count, const moe_real *y, moe_real *dy);
     /* whether all |x| < 2^exponent, and finite */
@@ -1078,7 +1093,7 @@ static const char *moei_loss_fault(const moe_config *c, int sparse)
 }
 
 /* What may be changed after opening. */
-static const char *moei_settings_fault(const moe *m)
+static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
 {
     return moei_loss_fault(&m->config, m->K < m->E);
 }
@@ -1137,33 +1152,36 @@ static moe_layer moei_layer_of(const moei_net *net, int copy, int l)
 }
 
 /* A stack of layers: copies of it, side by side in params from *count on. */
-static MOEI_APART void moei_shape_net(moei_net *net, int copies,
+static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int copies,
                                       moe_span inputs, const int *hidden,
                                       int outputs, uint64_t *count)
 {
-    int l = 0, width;
+    int l = 0, width = inputs.count;
 
     net->copies = (int16_t)copies;
     net->first = (int16_t)inputs.first;
     net->at = (size_t)*count;
-    net->width[0] = (int16_t)inputs.count;
+    net->width[0] = (int16_t)width;
     do {
+        m->widest = (int16_t)moei_max(m->widest, width);
         width = l < MOE_MAX_HIDDEN ? hidden[l] : 0;
+        net->hidden += width;
         net->width[l + 1] = (int16_t)(width > 0 ? width : outputs);
         *count += (uint64_t)copies * moei_layer_size(net, l++);
     } while (width > 0);
+    m->widest = (int16_t)moei_max(m->widest, outputs);
     net->layers = (int16_t)l;
 }
 
-/* The shape of m; returns how many parameters, not cut to size_t. */
+/* The shape of m; config may be its own.  Returns how many parameters, not cut
+   to size_t. */
 MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
 {
-    const moe_config given = *config;       /* which may be m's own */
     moe_config *c = &m->config;
     uint64_t count = 0;
 
-    moei_zero_bytes(m, sizeof *m);
-    *c = given;
+    *c = *config;
+    moei_zero_bytes(c + 1, sizeof *m - sizeof *c);
     c->sigma = c->sigma > 0 || c->output == MOE_OUT_LINEAR ? c->sigma : 1;
     c->block = c->block > 0 ? c->block : 64;
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
@@ -1180,9 +1198,10 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
     m->activation = (int8_t)c->activation;
     m->output = (int8_t)c->output;
     m->set = (int8_t)moei_find_set(c->simd);
-    moei_shape_net(&m->expert, m->E, c->expert_inputs, c->hidden, m->O, &count);
+    moei_shape_net(m, &m->expert, m->E, c->expert_inputs, c->hidden, m->O,
+                   &count);
     if (m->E > 1) {
-        moei_shape_net(&m->gate, 1, c->gate_inputs, c->gate_hidden, m->E,
+        moei_shape_net(m, &m->gate, 1, c->gate_inputs, c->gate_hidden, m->E,
                        &count);
         count += (uint64_t)m->E;            /* gate.balance */
     }
@@ -1218,7 +1237,7 @@ static const moe_real *moei_scale_d(const moe *m)
 
 static const moe_real *moei_scale_x(const moe *m)
 {
-    return moei_scale_d(m) + 2 * moei_count(m->O);
+    return m->params + m->trained_count + 2 * m->O;
 }
 
 /* ------------------------------------------------------------- memory */
@@ -1234,39 +1253,16 @@ static int moei_width(int n)
 }
 
 /* How often a hidden layer's width is kept: silu keeps a and y = f(a). */
-static int moei_kept(const moe *m)
+MOEI_INLINE size_t moei_kept(const moe *m)
 {
     return m->activation == MOE_ACT_SILU ? 2 : 1;
 }
 
-/* Numbers of a case in the layers of a net: what hidden ones keep, or dE/da of
-   all. */
-static int32_t moei_features(const moe *m, const moei_net *net, int deltas)
-{
-    const int32_t each = deltas ? 1 : moei_kept(m);
-    int32_t sum = 0;
-    int l;
-
-    for (l = 1; l < net->layers + deltas; l++)
-        sum += each * net->width[l];
-    return sum;
-}
-
-/* The widest layer, or `widest`. */
-static MOEI_APART int moei_widest(const moei_net *net, int widest)
-{
-    int l;
-
-    for (l = 0; l <= net->layers; l++)
-        widest = moei_max(widest, net->width[l]);
-    return widest;
-}
-
 /* Arrays are taken from memory one after the other; without any they are only
-   counted.  A whole number takes the place of a real. */
+   counted.  A whole number takes the place of a real.  No cases: NULL. */
 typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
 
-static moe_real *moei_take_all(moei_carver *from, uint64_t count)
+static MOEI_APART moe_real *moei_take_all(moei_carver *from, uint64_t count)
 {
     moe_real *at = from->memory ? from->memory + (size_t)from->used : NULL;
 
@@ -1274,123 +1270,123 @@ static moe_real *moei_take_all(moei_carver *from, uint64_t count)
     return at;
 }
 
-static moe_real *moei_take(moei_carver *from, int32_t features, uint32_t cases)
+static MOEI_APART moe_real *moei_take(moei_carver *from, uint32_t features,
+                                      uint32_t cases)
 {
-    return moei_take_all(from, (uint64_t)features * cases);
+    return cases > 0 ? moei_take_all(from, (uint64_t)features * cases) : NULL;
 }
 
 /* What one run after the other uses, each thread its own: dE/da when learning,
    hidden layers when predicting, room for transposing and for gathered rows.
    moe_learn has all of it for dE/da of one case. */
-static void moei_lay_out_scratch(moe *m, uint32_t P, int learn,
-                                 moei_carver *from)
+static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
 {
-    const size_t width = (size_t)(P < 64 ? P : 64);
-    const int32_t expert = moei_features(m, &m->expert, learn);
-    const int32_t gate = moei_features(m, &m->gate, learn);
-    const uint64_t one = learn ? (uint64_t)m->K * (uint64_t)expert
-                               + (uint64_t)gate : 0;
+    const size_t width = P < 64 ? P : 64, E = (size_t)m->E;
+    const size_t kept = learn ? 1 : moei_kept(m);
+    const size_t last = learn ? (size_t)m->O : 0, last_s = learn ? E : 0;
+    const size_t expert = kept * (size_t)m->expert.hidden + last;
+    const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s : 0;
+    const uint64_t one = learn ? (uint64_t)m->K * expert + gate : 0;
     uint64_t all;
 
     m->thread_count = (int16_t)(P == 1 ? 1 : moei_min(m->E, 8));
-    m->act_size = m->scratch_size
-                = width * (size_t)(expert > gate ? expert : gate);
+    m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
-        m->scratch_size += width
-            * moei_count(moei_widest(&m->gate, moei_widest(&m->expert, 0)));
+        m->scratch_size += width * moei_count(m->widest);
     if (P > 1 && (m->K < m->E || m->expert.width[0] < m->I
                   || (m->E > 1 && m->gate.width[0] < m->I)))
-        m->scratch_size += width * (moei_count(m->I) + moei_count(m->O)
-                                    + moei_count(m->E));
+        m->scratch_size += width * ((size_t)m->I + (size_t)m->O + E);
     all = (uint64_t)m->thread_count * m->scratch_size;
-    m->scratch = moei_take_all(from, all > one ? all : one);
-}
-
-static void moei_lay_out_learning(moe *m, uint32_t P, uint32_t runs,
-                                  moei_carver *from)
-{
-    const uint32_t B = (uint32_t)m->B;
-    const int sparse = m->K < m->E, entropy = m->output >= MOE_OUT_SOFTMAX;
-
-    m->log_p = moei_take(from, m->K, P);
-    m->error_of = moei_take(from, m->K, P);
-    m->post = moei_take(from, m->K, P);
-    m->loss = moei_take(from, 1, P);
-    m->d = moei_take(from, m->O, P);
-    m->acts = moei_take(from, (int32_t)m->act_features, runs);
-    m->gate_acts = moei_take(from, (int32_t)m->gate_features, P);
-    m->h = sparse || P > 1 ? moei_take(from, m->E, B) : m->post;
-    if (sparse)
-        m->share = moei_take(from, m->E, 2);
-    m->log_y = moei_take(from, m->O, m->output == MOE_OUT_SOFTMAX ? 2 * P : P);
-    if (entropy)
-        m->log_o = moei_take(from, m->O, runs);
-    if (m->mode <= MOE_MODE_GRADIENT)
-        m->sum = moei_take(from, 8 * (int32_t)m->E + 18, 1);
-    if (m->mode == MOE_MODE_TRAIN)
-        m->order = moei_take(from, 1, B);
+    return all > one ? all : one;
 }
 
 /* Everything about m that follows from a checked configuration, with weights
    of its own or without; returns how many reals of memory it takes.
-   P: cases of a block, padded   runs: columns of all runs */
+   P: cases of a block, padded   runs: columns of all runs
+   `apart`: public arrays are not the private ones, for these stand otherwise,
+   or moe_backward may follow.  Where moe_learn is all that learns, errors are
+   where dE/ds of its one case will be. */
 MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
                                        int weights, moe_real *memory)
 {
     moei_carver carver = {memory, 0}, *from = &carver;
     const uint64_t params = moei_shape(m, config);
-    const int learn = weights && MOEI_LEARNS && m->mode != MOE_MODE_PREDICT;
-    const uint32_t E = (uint32_t)m->E, K = (uint32_t)m->K, B = (uint32_t)m->B;
+    const int learn = weights && MOEI_LEARNS && m->mode < MOE_MODE_PREDICT;
+    const int grads = learn && m->mode <= MOE_MODE_GRADIENT;
+    const int train = learn && m->mode == MOE_MODE_TRAIN;
+    const int softmax = learn && m->output == MOE_OUT_SOFTMAX;
+    const int entropy = learn && m->output >= MOE_OUT_SOFTMAX;
+    const uint32_t I = (uint32_t)m->I, O = (uint32_t)m->O, E = (uint32_t)m->E;
+    const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
-    const uint32_t runs = K * P
-        + (sparse && P > 1 ? 15 * (E < K * P ? E : K * P) : 0);
+    const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
+    const uint32_t runs = K * P + sorted * 15 * (E < K * P ? E : K * P);
+    const uint32_t kept = (uint32_t)moei_kept(m);
 
+    if (!weights)
+        m->mode = m->config.mode = MOE_MODE_PREDICT;
     if (weights)
         m->weights = moei_take_all(from, moei_lines(params));
-    else
-        m->mode = m->config.mode = MOE_MODE_PREDICT;
-    if (learn && m->mode <= MOE_MODE_GRADIENT)
+    if (grads)
         m->grads = moei_take_all(from, moei_lines(m->trained_count));
-    if (learn && m->mode == MOE_MODE_TRAIN)
+    if (train)
         m->stored = moei_take_all(from, 3 * moei_lines(m->trained_count));
-    m->act_features = (size_t)moei_features(m, &m->expert, 0);
-    m->gate_features = (size_t)moei_features(m, &m->gate, 0);
-    moei_lay_out_scratch(m, P, learn, from);
-    m->x = moei_take(from, m->I, P);
-    m->logits = moei_take(from, m->E, P);
-    m->prop = moei_take(from, m->K, P);
-    m->out = moei_take(from, m->O, runs);
-    m->blend = E > 1 ? moei_take(from, m->O, P) : m->out;
-    m->s = sparse || P > 1 ? moei_take(from, m->E, B) : m->logits;
-    m->p = sparse || P > 1 ? moei_take(from, m->E, B) : m->prop;
-    m->o = moei_take(from, m->O, K * B);
-    m->y = moei_take(from, m->O, B);
-    m->selected = moei_whole(moei_take(from, m->K, B));
-    if (sparse && P > 1)
-        m->run_list = moei_take(from, 1,
-                                2 * K * B + 3 * (E + K * B / 64 + 2));
-    if (learn)
-        moei_lay_out_learning(m, P, runs, from);
-    if (weights)
-        m->sigma = moei_take(from, 1 + (int32_t)m->E, 1);
+    m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
+    m->x = moei_take(from, I, P);
+    m->logits = moei_take(from, E, P);
+    m->prop = moei_take(from, K, P);
+    m->out = moei_take(from, O, runs);
+    m->blend = E > 1 ? moei_take(from, O, P) : m->out;
+    m->s = apart ? moei_take(from, E, B) : m->logits;
+    m->p = apart ? moei_take(from, E, B) : m->prop;
+    m->o = grads || P > 1 ? moei_take(from, O, K * B) : m->out;
+    m->y = grads || P > 1 || E == 1 ? moei_take(from, O, B) : m->blend;
+    m->selected = moei_whole(moei_take(from, K, B));
+    m->run_list = moei_take(from, 2 * K * B + 3 * (E + K * B / 64 + 2), sorted);
+    m->sigma = weights ? moei_take(from, 1 + E, 1) : NULL;
+    if (!learn)
+        return carver.used;
+    m->log_p = moei_take(from, K, P);
+    m->error_of = grads || sparse || E == 1 ? moei_take(from, K, P)
+                : m->scratch + K * ((uint32_t)m->expert.hidden + O)
+                  + m->gate.hidden;
+    m->post = moei_take(from, K, P);
+    m->loss = moei_take(from, 1, P);
+    m->d = moei_take(from, O, P);
+    m->acts = moei_take(from, kept * (uint32_t)m->expert.hidden, runs);
+    m->gate_acts = moei_take(from, kept * (uint32_t)m->gate.hidden, P);
+    m->h = apart ? moei_take(from, E, B) : m->post;
+    m->share = moei_take(from, E, 2 * sparse);
+    m->log_y = softmax ? moei_take(from, O, 2 * P)
+             : grads ? moei_take(from, O, P) : m->scratch;
+    m->log_o = moei_take(from, O, entropy ? runs : 0);
+    m->sum = moei_take(from, 8 * E + 18, grads ? 1 : 0);
+    m->order = moei_take(from, 1, train ? B : 0);
     return carver.used;
 }
 
-static uint64_t moei_need(const moe_config *config, int weights)
+/* What a configuration needs in bytes, laid out in m without memory. */
+static uint64_t moei_need(moe *m, const moe_config *config, int weights)
 {
-    moe m;
+    return moei_lay_out(m, config, weights, NULL) * sizeof(moe_real);
+}
 
-    return moei_lay_out(&m, config, weights, NULL) * sizeof(moe_real);
+/* Why m cannot be of this configuration, or NULL.  m may be changed. */
+static const char *moei_fault(moe *m, const moe_config *config)
+{
+    const char *fault = config == NULL ? MOEI_TEXT("config is NULL")
+                                       : moei_config_fault(config);
+
+    return fault ? fault : moei_need(m, config, 1) > PTRDIFF_MAX
+         ? MOEI_TEXT("this is more memory than the machine can address") : NULL;
 }
 
 MOE_DEF moe_status moe_check_config(const moe_config *config,
                                     const char **error)
 {
-    const char *fault = config == NULL ? MOEI_TEXT("config is NULL")
-                                       : moei_config_fault(config);
+    moe m;
+    const char *fault = moei_fault(&m, config);
 
-    if (fault == NULL && moei_need(config, 1) > PTRDIFF_MAX)
-        fault = MOEI_TEXT("this is more memory than the machine can address");
     if (error != NULL)
         *error = fault ? fault : MOEI_TEXT("ok");
     return config == NULL ? MOE_ERR_NULL : fault ? MOE_ERR_CONFIG : MOE_OK;
@@ -1398,12 +1394,16 @@ MOE_DEF moe_status moe_check_config(const moe_config *config,
 
 MOE_DEF size_t moe_bytes(const moe_config *config)
 {
-    return moe_check_config(config, NULL) ? 0 : (size_t)moei_need(config, 1);
+    moe m;
+
+    return moei_fault(&m, config) ? 0 : (size_t)moei_need(&m, config, 1);
 }
 
 MOE_DEF size_t moe_work_bytes(const moe_config *config)
 {
-    return moe_check_config(config, NULL) ? 0 : (size_t)moei_need(config, 0);
+    moe m;
+
+    return moei_fault(&m, config) ? 0 : (size_t)moei_need(&m, config, 0);
 }
 
 MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
@@ -1412,9 +1412,8 @@ MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
     const moei_net *net;
     moe m;
 
-    if (moe_check_config(config, NULL) != MOE_OK)
+    if (moei_fault(&m, config) != NULL)
         return none;
-    moei_shape(&m, config);
     net = expert == m.E ? &m.gate : &m.expert;
     expert = expert == m.E ? 0 : expert;
     return moei_outside(expert, 0, net->copies - 1)
@@ -1519,14 +1518,13 @@ enum { MOEI_ALIGNED = offsetof(moei_behind, real) };
 MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
                                        int weights, void *memory, size_t bytes)
 {
-    const char *error;
-    const moe_status status = moe_check_config(config, &error);
+    const char *error = moei_fault(m, config);
     void *heap = NULL;
     size_t need, i, P;
 
-    if (status != MOE_OK)
-        return moei_closed(m, status, error);
-    need = (size_t)moei_lay_out(m, config, weights, NULL) * sizeof(moe_real);
+    if (error != NULL)
+        return moei_closed(m, config ? MOE_ERR_CONFIG : MOE_ERR_NULL, error);
+    need = (size_t)moei_need(m, &m->config, weights);
     if (MOEI_IN_ORDER && !moei_fp_is_reproducible(m))
         return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("subnormal numbers are "
                            "flushed to zero, or products fused with sums"));
@@ -1644,30 +1642,21 @@ MOE_DEF void moe_close(moe *m)
 /* ======================================================================== */
 /* 5  NETWORK                                                               */
 /* ======================================================================== */
-/* A stack of layers, there and back, for a run: n cases of one copy of it, in
-   arrays (features, N).  N is 1 for a few cases, which stand one after the
-   other; else n rounded up to 16, and lanes run over cases. */
+/* A run: n cases of one copy of a net, in arrays (features, N).  N is 1 for a
+   few cases, which stand one after the other; else n rounded up to 16, and
+   lanes run over cases.  Experts and gate, all cases or sorted ones, there and
+   back: all that is computed is computed of runs. */
 typedef struct moei_run {
+    const moei_net *net;
     int copy, n, N;
-    size_t column;               /* where it begins in arrays of all runs    */
+    int first;                   /* of the cases at hand, that it begins with */
     int slot, step;              /* its case c is at slot + c step of tables */
     const int32_t *rows, *slots; /* which cases it has, and their places in
                                     tables; NULL: all, as they stand         */
+    moe_real *scratch;           /* its thread's                             */
+    moe_real *act, *out;         /* hidden layers; the last one's a, then o  */
+    moe_real *delta;             /* dE/da of all layers                      */
 } moei_run;
-
-/* y of hidden layer l of a run, in the memory of its layers; silu keeps a just
-   before it. */
-static moe_real *moei_act(const moe *m, const moei_net *net,
-                          const moei_run *run, int l, moe_real *act)
-{
-    const size_t columns = (size_t)(run->N > 1 ? run->N : run->n);
-    const size_t kept = (size_t)moei_kept(m) * columns;
-    int i;
-
-    for (i = 1; i <= l; i++)
-        act += kept * moei_count(net->width[i]);
-    return act + (kept - columns) * moei_count(net->width[l + 1]);
-}
 
 /* Numbers in an array of a run. */
 MOEI_INLINE int moei_size(const moei_run *run, int features)
@@ -1675,119 +1664,134 @@ MOEI_INLINE int moei_size(const moei_run *run, int features)
     return features * (run->N > 1 ? run->N : run->n);
 }
 
-/* a = W' x + b,  y = f(a),  layer by layer;  the last a goes to out.
-   x (in,N)   W (in,out)   b (out)   a, y (out,N)   act: of hidden layers */
-static void moei_net_forward(const moe *m, const moei_net *net,
-                             const moei_run *run, const moe_real *x,
-                             moe_real *act, moe_real *out)
+/* a = W' x + b,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
+   layers y stays in act, silu's a before it.
+   x (in,N)   W (in,out)   b (out)   a, y (out,N) */
+static void moei_net_forward(const moe *m, const moei_run *run,
+                             const moe_real *x)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const int last = net->layers - 1, f = (int)m->activation;
-    int l;
+    const moei_net *net = run->net;
+    const size_t copies = (size_t)net->copies, copy = (size_t)run->copy;
+    const int last = net->layers - 1, f = m->activation;
+    const moe_real *b = m->params + net->at, *W;
+    moe_real *y = run->act;
+    int l, in, out, size;
 
-    for (l = 0; l <= last; l++) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
-        const int size = moei_size(run, at.out);
-        moe_real *y = l < last ? moei_act(m, net, run, l, act) : out, *a = y;
-
-        if (l < last && f == MOE_ACT_SILU)
-            a -= size;
-        loops->forward(run->n, run->N, at.in, at.out, x, m->params + at.bias,
-                       m->params + at.weight, l < last && f == MOE_ACT_RELU, a);
-        if (a != y)
-            moei_copy(y, a, (size_t)size);
-        if (l < last && f != MOE_ACT_RELU)
+    for (l = 0; l < last; l++, x = y, y += size) {
+        in = net->width[l], out = net->width[l + 1];
+        size = moei_size(run, out);
+        W = b + copies * (size_t)out;
+        loops->forward(run->n, run->N, in, out, x, b + copy * (size_t)out,
+                       W + copy * (size_t)in * (size_t)out, f == MOE_ACT_RELU,
+                       y);
+        if (f == MOE_ACT_SILU)
+            moei_copy(y + size, y, (size_t)size), y += size;
+        if (f != MOE_ACT_RELU)
             loops->apply(f, size, y);
-        x = y;
+        b = W + copies * (size_t)in * (size_t)out;
     }
+    in = net->width[l], out = net->width[l + 1];
+    W = b + copies * (size_t)out + copy * (size_t)in * (size_t)out;
+    loops->forward(run->n, run->N, in, out, x, b + copy * (size_t)out, W, 0,
+                   run->out);
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* dE/da of layer l of a run. */
-static moe_real *moei_delta(const moei_net *net, const moei_run *run, int l,
-                            moe_real *delta)
-{
-    const size_t columns = (size_t)(run->N > 1 ? run->N : run->n);
-    int i;
+/* Layer l of a run for the way back: x, what its slope is read off (y, or a of
+   silu), dE/da, and where it is in params. */
+typedef struct moei_stage {
+    int in, out, size;           /* of x, of y; numbers of x                 */
+    size_t bias, weight;
+    const moe_real *x, *seen;    /* x and f'(x) of the layer before          */
+    moe_real *delta, *dE_dx;     /* dE/da, and dE/da of the layer before     */
+} moei_stage;
 
-    for (i = 1; i <= l; i++)
-        delta += columns * moei_count(net->width[i]);
-    return delta;
+static moei_stage moei_stage_of(const moe *m, const moei_run *run,
+                                const moe_real *x, int l)
+{
+    const moei_net *net = run->net;
+    const moe_layer at = moei_layer_of(net, run->copy, l);
+    moei_stage stage = {at.in, at.out, moei_size(run, at.in), at.bias,
+                        at.weight, x, NULL, run->delta, NULL};
+    const moe_real *act = run->act;
+    int i, size;
+
+    for (i = 1; i <= l; i++) {
+        size = moei_size(run, net->width[i]);
+        stage.seen = act;
+        act += moei_kept(m) * (size_t)size;
+        stage.x = act - size;
+        stage.dE_dx = stage.delta;
+        stage.delta += size;
+    }
+    return stage;
+}
+
+/* The last layer's dE/da, where it goes. */
+static moe_real *moei_last_delta(const moei_run *run)
+{
+    return run->delta + moei_size(run, 1) * (ptrdiff_t)run->net->hidden;
 }
 
 /* The way back: dE/dx = W dE/da, and dE/da of the layer before is dE/dx f'(a).
    The last layer's dE/da is there already. */
-static void moei_net_backward(const moe *m, const moei_net *net,
-                              const moei_run *run, moe_real *act,
-                              moe_real *delta)
+static void moei_net_backward(const moe *m, const moei_run *run)
 {
     const moei_loops *loops = moei_loops_of(m);
     int l;
 
-    for (l = net->layers - 1; l > 0; l--) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
-        const int size = moei_size(run, at.in);
-        const moe_real *y = moei_act(m, net, run, l - 1, act);
-        moe_real *dE_dx = moei_delta(net, run, l - 1, delta);
+    for (l = run->net->layers - 1; l > 0; l--) {
+        const moei_stage at = moei_stage_of(m, run, NULL, l);
 
-        loops->inputs(run->n, run->N, at.in, at.out,
-                      moei_delta(net, run, l, delta), m->params + at.weight,
-                      dE_dx);
-        loops->slope((int)m->activation, size,
-                     m->activation == MOE_ACT_SILU ? y - size : y, dE_dx);
+        loops->inputs(run->n, run->N, at.in, at.out, at.delta,
+                      m->params + at.weight, at.dE_dx);
+        loops->slope(m->activation, at.size, at.seen, at.dE_dx);
     }
 }
 
 /* dE/dW += x dE/da',  dE/db += dE/da summed over cases */
-static void moei_net_gradient(const moe *m, const moei_net *net,
-                              const moei_run *run, const moe_real *x,
-                              moe_real *act, moe_real *delta, moe_real *room)
+static void moei_net_gradient(const moe *m, const moei_run *run,
+                              const moe_real *x)
 {
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
+    for (l = 0; l < run->net->layers; l++) {
+        const moei_stage at = moei_stage_of(m, run, x, l);
 
-        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
-        moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, x,
-                                  moei_delta(net, run, l, delta), 1,
+        moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, at.x, at.delta,
                                   m->grads + at.bias, m->grads + at.weight,
-                                  room);
+                                  run->scratch + m->act_size);
     }
 }
 
 /* The same of one case, times step, straight into the weights. */
-static void moei_net_descend(const moe *m, const moei_net *net,
-                             const moei_run *run, const moe_real *x,
-                             moe_real *act, moe_real *delta, moe_real step)
+static void moei_net_descend(const moe *m, const moei_run *run,
+                             const moe_real *x, moe_real step)
 {
-    const moei_loops *loops = moei_loops_of(m);
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
-        const moe_real *dE_da = moei_delta(net, run, l, delta);
+    for (l = 0; l < run->net->layers; l++) {
+        const moei_stage at = moei_stage_of(m, run, x, l);
 
-        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
-        loops->outer(1, at.out, NULL, dE_da, step, 1, m->weights + at.bias);
-        loops->outer(at.in, at.out, x, dE_da, step, 1, m->weights + at.weight);
+        moei_loops_of(m)->outer(at.in, at.out, at.x, at.delta, step,
+                                m->weights + at.bias, m->weights + at.weight);
     }
 }
 
 /* |dE/dparams|^2 of one case: the sum of (|x|^2 + 1) |dE/da|^2 over layers. */
-static moe_real moei_net_square(const moe *m, const moei_net *net,
-                                const moei_run *run, const moe_real *x,
-                                moe_real *act, moe_real *delta)
+static moe_real moei_net_square(const moe *m, const moei_run *run,
+                                const moe_real *x)
 {
+    const moei_loops *loops = moei_loops_of(m);
     moe_real sum = 0, of_x, of_delta;
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        const moe_real *dE_da = moei_delta(net, run, l, delta);
+    for (l = 0; l < run->net->layers; l++) {
+        const moei_stage at = moei_stage_of(m, run, x, l);
 
-        x = l > 0 ? moei_act(m, net, run, l - 1, act) : x;
-        moei_loops_of(m)->dot(1, 1, net->width[l], x, x, &of_x);
-        moei_loops_of(m)->dot(1, 1, net->width[l + 1], dE_da, dE_da, &of_delta);
+        loops->dot(1, 1, at.in, at.x, at.x, &of_x);
+        loops->dot(1, 1, at.out, at.delta, at.delta, &of_delta);
         sum += (of_x + 1) * of_delta;
     }
     return sum;
@@ -1795,6 +1799,27 @@ static moe_real moei_net_square(const moe *m, const moei_net *net,
 #endif
 
 /* ------------------------------------------------------------- the runs */
+MOEI_INLINE int moei_is_dense(const moe *m)
+{
+    return m->K == m->E;
+}
+
+/* n cases are at hand, as many of `most` as the arrays hold, from case `first`
+   of the block on.  N: of a dense mixture arrays stand as in its experts' runs;
+   in a sparse one they stand case by case, N = 1. */
+static void moei_begin(moe *m, int first, int most)
+{
+    const int panel = moei_loops_of(m)->bits == 1 ? 1 : MOEI_PANEL;
+
+    m->first = first;
+    m->n = moei_min(most, m->B);
+    m->N = 1;
+    if (m->K == m->E || panel == 1) {
+        m->n = moei_min(m->n, panel);
+        m->N = moei_width(m->n);
+    }
+}
+
 /* A block array of F features where the cases at hand begin. */
 MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
 {
@@ -1808,11 +1833,6 @@ MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
                  : (size_t)c * (size_t)F + (size_t)k;
 }
 
-static int moei_is_dense(const moe *m)
-{
-    return m->K == m->E;
-}
-
 /* Behind the runs: the cases of all pairs, sorted by expert; their slots. */
 static int32_t *moei_rows_of(const moe *m, int slots)
 {
@@ -1824,27 +1844,51 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 
 /* Run r of the cases at hand: of expert r, if all have all cases; of choice r
    of one case; or of an expert and its cases, sorted. */
-static moei_run moei_run_of(const moe *m, int r)
+static moei_run moei_run_of(const moe *m, int r, int thread)
 {
-    moei_run run = {r, m->n, moei_width(m->n), 0, r, m->K, NULL, NULL};
+    const int sparse = m->K < m->E, sorted = sparse && m->n > 1;
+    const size_t hidden = (size_t)m->expert.hidden, O = moei_count(m->O);
+    moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
+    moei_run run = {&m->expert, r, m->n, m->N, 0, r, m->K, NULL, NULL, scratch,
+                    scratch, NULL, scratch};
+    size_t column = (size_t)m->first * moei_count(m->K);
 
-    if (MOEI_PANEL > 1 && !moei_is_dense(m) && m->n > 1) {
+    if (MOEI_PANEL > 1 && sorted) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
         run.N = moei_width(run.n);
-        run.column = (size_t)at[2];
         run.rows = moei_rows_of(m, 0) + at[1];
         run.slots = moei_rows_of(m, 1) + at[1];
-        return run;
+        column += (size_t)at[2];
+    } else {
+        if (sparse)
+            run.copy = (int)m->selected[column + (size_t)r];
+        if (run.N > 1)
+            run.slot = r * run.N, run.step = 1;
+        column += (size_t)moei_size(&run, r);
     }
-    if (!moei_is_dense(m))
-        run.copy = (int)moei_selected(m)[r];
-    run.column = (size_t)moei_size(&run, r);
-    if (run.N > 1) {
-        run.slot = r * run.N;
-        run.step = 1;
-    }
+    run.out = m->out + column * O;
+    if (m->acts != NULL)
+        run.act = m->acts + column * hidden * moei_kept(m);
+    if (MOEI_LEARNS && m->n == 1)
+        run.delta = m->scratch + (size_t)r * (hidden + O);
+    return run;
+}
+
+/* The gate's run from case `first` of those at hand on: a panel of them, which
+   is all of a dense mixture. */
+static moei_run moei_gate_run(const moe *m, int first)
+{
+    const ptrdiff_t at = (ptrdiff_t)m->first + first, hidden = m->gate.hidden;
+    const int n = moei_min(m->n - first, MOEI_PANEL);
+    moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0, NULL, NULL,
+                    m->scratch, m->scratch, m->logits + at * m->E, m->scratch};
+
+    if (m->gate_acts != NULL)
+        run.act = m->gate_acts + at * hidden * (ptrdiff_t)moei_kept(m);
+    if (MOEI_LEARNS && m->n == 1)           /* behind those of the experts */
+        run.delta += m->K * (ptrdiff_t)(m->expert.hidden + m->O);
     return run;
 }
 
@@ -1858,56 +1902,55 @@ MOEI_INLINE size_t moei_slot(const moei_run *run, int c)
 
 MOEI_INLINE int moei_row(const moei_run *run, int c)
 {
-    return MOEI_PANEL > 1 && run->rows ? (int)run->rows[c] : c;
+    return MOEI_PANEL > 1 && run->rows ? (int)run->rows[c] : run->first + c;
 }
 
-/* A thread's memory: hidden layers or dE/da; then room for a transposed array;
-   then what was gathered, after so many features. */
-static moe_real *moei_scratch(const moe *m, int thread)
+/* A thread's room to transpose in, behind hidden layers or dE/da; behind it
+   what was gathered, after so many features. */
+static moe_real *moei_room(const moe *m, const moei_run *run, int features)
 {
-    return m->scratch + (size_t)thread * m->scratch_size;
-}
-
-static moe_real *moei_room(const moe *m, int thread, int features)
-{
-    return moei_scratch(m, thread) + m->act_size
+    return run->scratch + m->act_size
          + (size_t)moei_min(moei_padded(m->B), 64) * (size_t)features;
 }
 
-static moe_real *moei_gathered(const moe *m, int thread, int features)
-{
-    const int widest = moei_widest(&m->gate, moei_widest(&m->expert, 0));
-
-    return moei_room(m, thread, widest + features);
-}
-
-/* `count` of the F features of a block array, from `first` on, for the cases of
+/* `count` of the F features of a block array, from `from` on, for the cases of
    a run; where they do not stand so, they are gathered, after `before` features
    of others. */
-static const moe_real *moei_columns(const moe *m, const moei_run *run,
-                                    moe_real *array, int F, int first,
-                                    int count, int thread, int before)
+static const moe_real *moei_gather(const moe *m, const moei_run *run,
+                                   moe_real *array, int F, int from, int count,
+                                   int before)
 {
-    const moe_real *at = moei_from(m, array, (size_t)F);
+    const moe_real *at = array + (size_t)m->first * (size_t)F;
     moe_real *room;
     int c;
 
-    if (MOEI_PANEL == 1 || run->n == 1)
-        return at + (size_t)moei_row(run, 0) * (size_t)F + first;
-    if (run->rows == NULL && (run->N > 1 || count == F))
-        return at + (size_t)first * (size_t)run->N;
-    room = moei_gathered(m, thread, before);
+    if (MOEI_PANEL > 1 && m->N > 1)
+        return at + from * m->N;
+    if (MOEI_PANEL == 1 || run->n == 1
+        || (run->N == 1 && run->rows == NULL && count == F))
+        return at + moei_row(run, 0) * (ptrdiff_t)F + from;
+    room = moei_room(m, run, m->widest + before);
     if (run->N > 1)
-        moei_transpose(run->n, count, at + first, F, run->rows, room, run->N);
+        moei_transpose(run->n, count, at + from
+                       + (run->rows ? 0 : run->first * (ptrdiff_t)F), F,
+                       run->rows, room, run->N);
     for (c = 0; c < run->n && run->N == 1; c++)
         moei_copy(room + (size_t)c * (size_t)count,
-                  at + (size_t)moei_row(run, c) * (size_t)F + first,
-                  (size_t)count);
+                  at + moei_row(run, c) * (ptrdiff_t)F + from, (size_t)count);
     return room;
 }
 
+/* What a run's net is given; one case stands as a run needs it. */
+static const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
+{
+    if (MOEI_PANEL == 1 || m->n == 1)
+        return m->x + m->first * (ptrdiff_t)m->I + run->net->first;
+    return moei_gather(m, run, m->x, m->I, run->net->first, run->net->width[0],
+                       0);
+}
+
 /* The numbers of a run's cases in a table, side by side in row. */
-static const moe_real *moei_weights(const moe *m, const moei_run *run,
+static const moe_real *moei_numbers(const moe *m, const moei_run *run,
                                     moe_real *table, moe_real *row)
 {
     const moe_real *at = moei_from(m, table, moei_count(m->K));
@@ -1920,36 +1963,15 @@ static const moe_real *moei_weights(const moe *m, const moei_run *run,
     return row;
 }
 
-static const moe_real *moei_inputs_of(const moe *m, const moei_net *net,
-                                      const moei_run *run, int thread)
-{
-    return moei_columns(m, run, m->x, m->I, net->first, net->width[0], thread,
-                        0);
-}
-
-static moe_real *moei_out(const moe *m, const moei_run *run)
-{
-    return moei_from(m, m->out, moei_count(m->O) * moei_count(m->K))
-         + run->column * moei_count(m->O);
-}
-
-/* The memory of a run's hidden layers: kept for the way back, or lent. */
-static moe_real *moei_acts(const moe *m, const moei_run *run, int thread)
-{
-    return m->acts == NULL ? moei_scratch(m, thread)
-         : moei_from(m, m->acts, moei_count(m->K) * m->act_features)
-           + run->column * m->act_features;
-}
-
 /* work(m, r, thread, how) for each run; threads share them, if they have work
    for longer than waking them takes.  No bit depends on how many. */
 typedef void moei_work(moe *m, int r, int thread, int how);
 
 static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 {
-    const uint64_t each = (uint64_t)(m->trained_count / moei_count(m->E));
-    const uint64_t all = each * (uint64_t)m->n * (uint64_t)m->K >> 18;
-    int r, threads = alone || all < 2 ? 1
+    const uint64_t all = (uint64_t)m->trained_count * (uint64_t)m->n
+                       * (uint64_t)m->K;
+    int r, threads = alone || all >> 19 < (uint64_t)m->E ? 1
            : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
 
     if (threads < 2)
@@ -2043,72 +2065,40 @@ static void moei_sort(moe *m)
     run[1] = pairs;
 }
 
-/* The gate's cases from c on, a panel of them: all at hand in a dense mixture.
-   Then `rows` is not needed: what stands case by case begins at `column`. */
-static moei_run moei_gate_run(const moe *m, int c)
+/* s of a panel; what lanes of cases have made is transposed, where s stands
+   case by case. */
+static void moei_gate_logits(moe *m, int first)
 {
-    const int n = moei_min(m->n - c, MOEI_PANEL);
-    moei_run run = {0, n, moei_width(n), (size_t)c, 0, 0, NULL, NULL};
+    moei_run run = moei_gate_run(m, first);
+    moe_real *s = run.out;
 
-    return run;
-}
-
-static const moe_real *moei_gate_inputs(const moe *m, const moei_run *run)
-{
-    const int stands = moei_is_dense(m) || run->N == 1;
-    moe_real *x = m->x + run->column * moei_count(m->I), *room;
-
-    if (stands)
-        return moei_columns(m, run, x, m->I, m->gate.first, m->gate.width[0],
-                            0, 0);
-    room = moei_gathered(m, 0, 0);
-    moei_transpose(run->n, m->gate.width[0], moei_from(m, x, moei_count(m->I))
-                   + m->gate.first, m->I, NULL, room, run->N);
-    return room;
-}
-
-static moe_real *moei_gate_acts(const moe *m, const moei_run *run)
-{
-    return m->gate_acts == NULL ? moei_scratch(m, 0)
-         : moei_from(m, m->gate_acts, m->gate_features)
-           + run->column * m->gate_features;
-}
-
-/* s of a panel; in a sparse mixture it stands case by case. */
-static void moei_gate_logits(moe *m, int c)
-{
-    const moei_run run = moei_gate_run(m, c);
-    const int turn = run.N > 1 && !moei_is_dense(m);
-    moe_real *s = moei_from(m, m->logits, moei_count(m->E))
-                + run.column * moei_count(m->E);
-    moe_real *out = turn ? moei_gathered(m, 0, m->I + m->O) : s;
-
-    moei_net_forward(m, &m->gate, &run, moei_gate_inputs(m, &run),
-                     moei_gate_acts(m, &run), out);
-    if (turn)
-        moei_transpose(m->E, run.n, out, run.N, NULL, s, m->E);
+    if (MOEI_PANEL > 1 && run.N > m->N)
+        run.out = moei_room(m, &run, m->widest + m->I + m->O);
+    moei_net_forward(m, &run, moei_inputs_of(m, &run));
+    if (run.out != s)
+        moei_transpose(m->E, run.n, run.out, run.N, NULL, s, m->E);
 }
 
 /* s, p and the runs of the cases at hand.  One expert alone has p = 1. */
 static void moei_gate_forward(moe *m)
 {
-    moe_real *p = moei_from(m, m->prop, moei_count(m->K)), lse[MOEI_PANEL];
-    moe_real *log_p = m->log_p ? moei_from(m, m->log_p, moei_count(m->K))
-                               : NULL;
+    const size_t K = (size_t)m->K, at = (size_t)m->first * K;
+    moe_real *p = m->prop + at, lse[MOEI_PANEL], *s = m->logits + at;
+    moe_real *log_p = m->log_p ? m->log_p + at : NULL;
     int c;
 
     m->runs = m->K;
-    for (c = 0; c < m->n && m->E > 1; c += MOEI_PANEL)
-        moei_gate_logits(m, c);
     if (m->E == 1)
         return;
-    if (!moei_is_dense(m))
-        moei_choose_experts(m, p);
+    for (c = 0; c < m->n; c += MOEI_PANEL)
+        moei_gate_logits(m, c);
+    if (m->K < m->E)
+        moei_choose_experts(m, s = p);
     for (c = 0; c < m->n; c += MOEI_PANEL)
         moei_loops_of(m)->softmax(moei_min(m->n - c, MOEI_PANEL), m->N, m->K,
-            (moei_is_dense(m) ? moei_from(m, m->logits, moei_count(m->E)) : p)
-            + c * m->K, p + c * m->K, log_p ? log_p + c * m->K : NULL, lse);
-    if (MOEI_PANEL > 1 && !moei_is_dense(m) && m->n > 1)
+                                  s + c * m->K, p + c * m->K,
+                                  log_p ? log_p + c * m->K : NULL, lse);
+    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1)
         moei_sort(m);
 }
 
@@ -2144,71 +2134,86 @@ static moe_real moei_cut(moe_real x)
     return x > MOEI_LARGEST ? MOEI_LARGEST : x;
 }
 
-/* o_i = expert i's network; softmax experts also keep log o_i, Bernoulli ones a,
-   the logit of o_i. */
+/* Of softmax experts learning also keeps log o_i, of Bernoulli experts a, the
+   logit of o_i; else NULL. */
+static moe_real *moei_log_out(const moe *m, const moei_run *run)
+{
+    return m->log_o ? m->log_o + (run->out - m->out) : NULL;
+}
+
+/* o_i = expert i's network */
 static void moei_run_forward(moe *m, int r, int thread, int how)
 {
-    const moei_run run = moei_run_of(m, r);
-    moe_real *o = moei_out(m, &run), lse[MOEI_PANEL];
-    const moei_loops *loops = moei_loops_of(m);
+    const moei_run run = moei_run_of(m, r, thread);
+    moe_real lse[MOEI_PANEL];
 
     (void)how;
-    moei_net_forward(m, &m->expert, &run,
-                     moei_inputs_of(m, &m->expert, &run, thread),
-                     moei_acts(m, &run, thread), o);
+    moei_net_forward(m, &run, moei_inputs_of(m, &run));
     if (m->output == MOE_OUT_SOFTMAX)
-        loops->softmax(run.n, run.N, m->O, o, o,
-                       m->log_o ? m->log_o + (o - m->out) : NULL, lse);
+        moei_loops_of(m)->softmax(run.n, run.N, m->O, run.out, run.out,
+                                  moei_log_out(m, &run), lse);
     else if (m->output != MOE_OUT_LINEAR) {
-        if (m->log_o != NULL)
-            moei_copy(m->log_o + (o - m->out), o,
+        if (moei_log_out(m, &run) != NULL)
+            moei_copy(moei_log_out(m, &run), run.out,
                       (size_t)moei_size(&run, m->O));
-        loops->apply(MOE_ACT_LOGISTIC, moei_size(&run, m->O), o);
+        moei_loops_of(m)->apply(MOE_ACT_LOGISTIC, moei_size(&run, m->O),
+                                run.out);
     }
 }
 
-/* y += p_i o_i, where `first` begins it.   p (N)   o_i, y (O,N) */
-static void moei_blend_run(moe *m, const moei_run *run, int first)
+/* y += p_i o_i of the runs of sorted cases, case by case. */
+static void moei_blend_sorted(moe *m, moe_real *y)
+{
+    moe_real row[MOEI_PANEL], *o;
+    const moe_real *p;
+    int r, c;
+
+    moei_zero(y, (size_t)m->n * moei_count(m->O));
+    for (r = 0; r < m->runs; r++) {
+        const moei_run run = moei_run_of(m, r, 0);
+
+        p = moei_numbers(m, &run, m->prop, row);
+        o = run.N > 1 ? moei_room(m, &run, 0) : run.out;
+        if (run.N > 1)
+            moei_transpose(m->O, run.n, run.out, run.N, NULL, o, m->O);
+        for (c = 0; c < run.n; c++, o += m->O)
+            moei_loops_of(m)->blend(1, 1, m->O, 1, p + c, o,
+                                    y + run.rows[c] * (ptrdiff_t)m->O);
+    }
+}
+
+/* y = sum_i p_i o_i   p (K,N)   o (K,O,N)   y (O,N); of a few cases, which
+   stand one after the other, p (n,K) */
+static void moei_blend(moe *m)
 {
     const moei_loops *loops = moei_loops_of(m);
-    moe_real *y = moei_from(m, m->blend, moei_count(m->O));
-    moe_real row[MOEI_PANEL], *o = moei_out(m, run);
-    const moe_real *p = moei_weights(m, run, m->prop, row);
-    int c;
+    const int O = m->O, K = m->K, few = m->N > 1 ? 1 : m->n;
+    const ptrdiff_t first = m->first;
+    const moe_real *p = m->prop + first * K, *o = m->out + first * K * O;
+    moe_real *y = m->blend + first * O;
+    int r, c;
 
-    if (run->rows == NULL) {
-        loops->blend(run->n, run->N, m->O, !first, p, o, y);
-        return;
-    }
-    if (run->N > 1)
-        moei_transpose(m->O, run->n, o, run->N, NULL, moei_room(m, 0, 0), m->O);
-    o = run->N > 1 ? moei_room(m, 0, 0) : o;
-    for (c = 0; c < run->n; c++, o += m->O)
-        loops->blend(1, 1, m->O, 1, p + c, o,
-                     y + (size_t)run->rows[c] * moei_count(m->O));
+    if (MOEI_PANEL > 1 && K < m->E && m->n > 1)
+        moei_blend_sorted(m, y);
+    else
+        for (r = 0; r < K; r++, p += m->N)
+            for (c = 0; c < few; c++, o += O * m->N)
+                loops->blend(m->N > 1 ? m->n : 1, m->N, O, r > 0, p + c * K, o,
+                             y + c * O);
 }
 
-/* s, p, o, y of the cases at hand. */
+/* s, p, o, y of the cases at hand.  Of one expert y is o. */
 static void moei_block_forward(moe *m)
 {
-    int r;
-
     moei_gate_forward(m);
     moei_each_run(m, moei_run_forward, 0, 0);
-    if (m->E == 1)
-        return;                             /* y is o */
-    if (!moei_is_dense(m) && m->n > 1)
-        moei_zero(moei_from(m, m->blend, moei_count(m->O)),
-                  (size_t)m->n * moei_count(m->O));
-    for (r = 0; r < m->runs; r++) {
-        const moei_run run = moei_run_of(m, r);
-        moei_blend_run(m, &run, r == 0);
-    }
+    if (m->E > 1)
+        moei_blend(m);
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* A table, and d, of the cases at hand, and how many numbers a row of them is
-   times the features. */
+/* A table of the cases at hand, and how many numbers a row of it is times the
+   features. */
 static moe_real *moei_table(const moe *m, moe_real *table)
 {
     return moei_from(m, table, moei_count(m->K));
@@ -2219,15 +2224,19 @@ static int moei_all(const moe *m, int features)
     return features * (m->N > 1 ? m->N : m->n);
 }
 
-static const moe_real *moei_targets_of(const moe *m, const moei_run *run,
-                                       int thread)
+static const moe_real *moei_targets_of(const moe *m, const moei_run *run)
 {
-    return moei_columns(m, run, m->d, m->O, 0, m->O, thread, m->I);
+    return moei_gather(m, run, m->d, m->O, 0, m->O, m->I);
 }
 
-static moe_real *moei_log_out(const moe *m, const moei_run *run)
+/* Numbers of a run's cases to their places in a table. */
+static void moei_to_table(const moe *m, const moei_run *run,
+                          const moe_real *number, moe_real *table)
 {
-    return m->log_o + (moei_out(m, run) - m->out);
+    int c;
+
+    for (c = 0; c < run->n; c++)
+        moei_table(m, table)[moei_slot(run, c)] = number[c];
 }
 
 /* How much case c of those at hand counts. */
@@ -2260,7 +2269,7 @@ static void moei_weigh(moe *m, const moei_run *run, moe_real *w,
     int c;
 
     row[0] = 0;                             /* gcc cannot see that n > 0 */
-    of = moei_weights(m, run, w, row);
+    of = moei_numbers(m, run, w, row);
     for (c = 0; c < (run->N > 1 ? run->N : run->n); c++)
         row[c] = factor * of[c];
     moei_loops_of(m)->blend(run->n, run->N, m->O, 0, row, from, to);
@@ -2302,11 +2311,11 @@ static moe_real moei_log_volume(const moe *m)
 
 /* Bernoulli:  e_i = sum_k (log(1 + exp(a_k)) - d_k a_k)
                    = sum_k (log(1 + exp(-|a_k|)) + max(a_k, 0) - d_k a_k) */
-static void moei_bernoulli_error(moe *m, const moei_run *run, int thread,
+static void moei_bernoulli_error(moe *m, const moei_run *run,
                                  const moe_real *d, moe_real *e)
 {
     const moe_real *a = moei_log_out(m, run);
-    moe_real *u = moei_scratch(m, thread);
+    moe_real *u = run->delta;
     const int size = moei_size(run, m->O);
     int i, c, k;
 
@@ -2327,24 +2336,23 @@ static void moei_bernoulli_error(moe *m, const moei_run *run, int thread,
 static void moei_run_error(moe *m, int r, int thread, int how)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const moei_run run = moei_run_of(m, r);
-    const moe_real *d = moei_targets_of(m, &run, thread), *off, *other;
+    const moei_run run = moei_run_of(m, r, thread);
+    const moe_real *d = moei_targets_of(m, &run);
     const int softmax = m->output == MOE_OUT_SOFTMAX;
-    moe_real *table = moei_table(m, m->error_of), e[MOEI_PANEL];
+    moe_real *off = run.delta, e[MOEI_PANEL];
     int c;
 
     (void)how;
-    off = softmax ? d : moei_scratch(m, thread);
-    other = softmax ? moei_log_out(m, &run) : off;
     if (!moei_is_entropy(m))
-        loops->subtract(moei_size(&run, m->O), moei_out(m, &run), d,
-                        moei_scratch(m, thread));
+        loops->subtract(moei_size(&run, m->O), run.out, d, off);
     if (m->output == MOE_OUT_BERNOULLI)
-        moei_bernoulli_error(m, &run, thread, d, e);
+        moei_bernoulli_error(m, &run, d, e);
     else
-        loops->dot(run.n, run.N, m->O, off, other, e);
+        loops->dot(run.n, run.N, m->O, softmax ? d : off,
+                   softmax ? moei_log_out(m, &run) : off, e);
     for (c = 0; c < run.n; c++)
-        table[moei_slot(&run, c)] = moei_cut(softmax ? -e[c] : e[c]);
+        e[c] = moei_cut(softmax ? -e[c] : e[c]);
+    moei_to_table(m, &run, e, m->error_of);
 }
 
 /* (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
@@ -2370,24 +2378,23 @@ static void moei_mixture_forward(moe *m)
         loss[i] = volume - loss[i];
 }
 
-/* (1.3)  dE/do_i = -h_i (d - o_i) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
-   (1.2)  dE/do_i = -2 p_i (d - o_i)            softmax: dE/da_i = p_i (o_i - d)
-   (Bernoulli as softmax)
-   each expert by an error of its own, weighted by w = h or p, to delta */
-static void moei_own_error_backward(moe *m, const moei_run *run, int thread,
-                                    moe_real *w, moe_real factor,
-                                    moe_real *delta)
-{
-    moei_loops_of(m)->subtract(moei_size(run, m->O), moei_out(m, run),
-                               moei_targets_of(m, run, thread), delta);
-    moei_weigh(m, run, w, factor, delta, delta);
-}
-
 /* (1.2)  E = sum_i p_i e_i */
 static void moei_expected_forward(moe *m)
 {
     moei_loops_of(m)->dot(m->n, m->N, m->K, moei_table(m, m->prop),
                           moei_table(m, m->error_of), moei_from(m, m->loss, 1));
+}
+
+/* (1.3)  dE/do_i = -h_i (d - o_i) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
+   (1.2)  dE/do_i = -2 p_i (d - o_i)            softmax: dE/da_i = p_i (o_i - d)
+   (Bernoulli as softmax)
+   each expert by an error of its own, weighted by w = h or p, to delta */
+static void moei_own_error_backward(moe *m, const moei_run *run, moe_real *w,
+                                    moe_real factor, moe_real *delta)
+{
+    moei_loops_of(m)->subtract(moei_size(run, m->O), run->out,
+                               moei_targets_of(m, run), delta);
+    moei_weigh(m, run, w, factor, delta, delta);
 }
 
 /* y, far enough from 0 and 1 that the logarithms of both sides are finite. */
@@ -2466,18 +2473,15 @@ static void moei_blend_loss_backward(moe *m)
 
 /* Through y:  dE/do_i = p_i dE/dy,   g_i = dE/dp_i = sum_k dE/dy_k o_ik
    softmax:    dE/da_k = o_k (dE/do_k - sum_j o_j dE/do_j) */
-static void moei_blend_backward(moe *m, const moei_run *run, int thread,
-                                moe_real *delta)
+static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const moe_real *dE_dy = moei_targets_of(m, run, thread);
-    const moe_real *o = moei_out(m, run);
-    moe_real *g = moei_table(m, m->error_of), row[MOEI_PANEL];
+    const moe_real *dE_dy = moei_targets_of(m, run), *o = run->out;
+    moe_real row[MOEI_PANEL];
     int c, k;
 
     loops->dot(run->n, run->N, m->O, dE_dy, o, row);
-    for (c = 0; c < run->n; c++)
-        g[moei_slot(run, c)] = row[c];
+    moei_to_table(m, run, row, m->error_of);
     moei_weigh(m, run, m->prop, 1, dE_dy, delta);
     if (m->output != MOE_OUT_SOFTMAX)
         return;
@@ -2507,7 +2511,7 @@ static void moei_log_share(moe *m, const moei_run *run, moe_real *u)
 static void moei_log_sum_run(moe *m, const moei_run *run, moe_real *top,
                              moe_real *sum)
 {
-    moe_real *u = moei_scratch(m, 0);
+    moe_real *u = run->scratch;
     int c, k, pass;
 
     moei_log_share(m, run, u);
@@ -2544,7 +2548,7 @@ static void moei_log_blend_forward(moe *m)
     }
     for (pass = 0; pass < 2; pass++)
         for (r = 0; r < m->runs; r++) {
-            const moei_run run = moei_run_of(m, r);
+            const moei_run run = moei_run_of(m, r, 0);
             moei_log_sum_run(m, &run, log_y, pass ? sum : NULL);
         }
     loops->apply(MOEI_LOG, all, sum);
@@ -2558,12 +2562,11 @@ static void moei_log_blend_forward(moe *m)
 
 /* r_ik = p_i o_ik / y_k = exp(u_ik - log y_k)
    g_i = sum_k d_k r_ik,   dE/da_ik = o_ik g_i - d_k r_ik */
-static void moei_log_blend_backward(moe *m, const moei_run *run, int thread,
-                                    moe_real *r)
+static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
 {
     const moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
-    const moe_real *d = moei_targets_of(m, run, thread), *o = moei_out(m, run);
-    moe_real *table = moei_table(m, m->error_of), g[MOEI_PANEL];
+    const moe_real *d = moei_targets_of(m, run), *o = run->out;
+    moe_real g[MOEI_PANEL];
     int c, k;
 
     moei_log_share(m, run, r);
@@ -2573,8 +2576,7 @@ static void moei_log_blend_backward(moe *m, const moei_run *run, int thread,
                 -= log_y[moei_at(m->N, m->O, k, moei_row(run, c))];
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(run->n, run->N, m->O, d, r, g);
-    for (c = 0; c < run->n; c++)
-        table[moei_slot(run, c)] = g[c];
+    moei_to_table(m, run, g, m->error_of);
     for (k = 0; k < m->O; k++)
         for (c = 0; c < run->n; c++) {
             const size_t at = moei_at(run->N, m->O, k, c);
@@ -2616,26 +2618,30 @@ static void moei_loss_forward(moe *m)
     }
 }
 
-/* dE/da of a run's last layer to delta (O,N);  logistic: dE/do o (1 - o) */
-static void moei_run_delta(moe *m, const moei_run *run, moei_path path,
-                           int thread, moe_real *delta)
+/* dE/da of all layers of a run, or for a plain step with them;
+   logistic: dE/do o (1 - o) */
+static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
+                              int plain)
 {
     const moe_real by = moei_is_entropy(m) ? 1 : 2;
+    moe_real *delta = moei_last_delta(run);
 
     if (path == MOEI_BY_POSTERIOR)
-        moei_own_error_backward(m, run, thread, m->post,
-                                by * moei_precision(m), delta);
+        moei_own_error_backward(m, run, m->post, by * moei_precision(m), delta);
     else if (path == MOEI_BY_PROPORTION)
-        moei_own_error_backward(m, run, thread, m->prop, by, delta);
+        moei_own_error_backward(m, run, m->prop, by, delta);
     else if (path == MOEI_BY_BLEND)
-        moei_blend_backward(m, run, thread, delta);
+        moei_blend_backward(m, run, delta);
     else
-        moei_log_blend_backward(m, run, thread, delta);
+        moei_log_blend_backward(m, run, delta);
     if (m->output == MOE_OUT_LOGISTIC
         || (m->output == MOE_OUT_BERNOULLI && path == MOEI_BY_BLEND))
         moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
-                                moei_out(m, run), delta);
+                                run->out, delta);
     moei_weigh_cases(m, run, 0, m->O, delta);
+    if (plain)
+        moei_take_sigma_out(m, delta, (size_t)moei_size(run, m->O));
+    moei_net_backward(m, run);
 }
 
 /* ------------------------------------------------ what reaches the gate */
@@ -2662,6 +2668,11 @@ static void moei_gate_delta(moe *m, moei_path path)
         }
 }
 
+static int moei_has_balance_loss(const moe *m)
+{
+    return m->config.balance_loss > 0 && m->K < m->E;
+}
+
 /* The balance loss of Fedus, Zoph & Shazeer 2022 (4)-(6), for each case
      balance E sum_i f_i q_i,   q = softmax of all s,  f_i: shares of choices
    dE/ds_i += balance E q_i (f_i - sum_j f_j q_j)        s, q, f (E) */
@@ -2679,13 +2690,13 @@ static void moei_balance_backward(moe *m, const moe_real *s, moe_real *dE_ds,
         dE_ds[i * step] += weight * q[i] * (f[i] - mean);
 }
 
-/* dE/ds (E,N) of a panel to delta: 0 for experts that did not run. */
+/* dE/ds (E,N) of a run of the gate to delta: 0 for experts that did not run. */
 static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
                                  moe_real *delta)
 {
+    const int E = m->E, K = m->K, step = run->N > 1 ? run->N : 1;
     const moe_real *ds = moei_table(m, m->error_of), *s;
     const int32_t *chosen = moei_selected(m);
-    const int E = m->E, K = m->K, step = run->N > 1 ? run->N : 1;
     int c, k;
 
     if (moei_is_dense(m)) {
@@ -2693,39 +2704,28 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
         return;
     }
     moei_zero(delta, (size_t)moei_size(run, E));
-    s = moei_from(m, m->logits, (size_t)E) + run->column * (size_t)E;
+    ds += run->first * (ptrdiff_t)K, chosen += run->first * (ptrdiff_t)K;
+    s = moei_from(m, m->logits, (size_t)E) + run->first * (ptrdiff_t)E;
     for (c = 0; c < run->n; c++, s += E, delta += run->N > 1 ? 1 : E) {
-        const size_t at = (run->column + (size_t)c) * (size_t)K;
         for (k = 0; k < K; k++)
-            delta[(ptrdiff_t)chosen[at + (size_t)k] * step]
-                = ds[at + (size_t)k];
+            delta[(ptrdiff_t)*chosen++ * step] = *ds++;
         if (balance)
             moei_balance_backward(m, s, delta, step);
     }
+}
+
+/* dE/da of all layers of a run of the gate, after moei_gate_delta. */
+static void moei_gate_run_backward(moe *m, const moei_run *run, int balance)
+{
+    moei_gate_last_delta(m, run, balance, moei_last_delta(run));
+    moei_weigh_cases(m, run, run->first, m->E, moei_last_delta(run));
+    moei_net_backward(m, run);
 }
 #endif
 
 /* ======================================================================== */
 /* 8  FORWARD AND BACKWARD                                                  */
 /* ======================================================================== */
-/* The cases of a call, as many at once as the arrays hold. */
-static int moei_at_once(const moe *m)
-{
-    const int panel = moei_loops_of(m)->bits == 1 ? 1 : MOEI_PANEL;
-
-    return moei_is_dense(m) || panel == 1 ? moei_min(m->B, panel) : m->B;
-}
-
-/* n cases are at hand, from case `first` of the block on.  Of a dense mixture
-   they stand as in its experts' runs, else case by case. */
-static void moei_begin(moe *m, int first, int n)
-{
-    m->first = first;
-    m->n = n;
-    m->N = moei_is_dense(m) ? moei_width(n) : 1;
-    m->case_weights = NULL;
-}
-
 /* Rows of F numbers, listed or the first, to a block array, scaled:
    z = (x - shift) factor,   d' = (d - shift) / factor */
 static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
@@ -2733,7 +2733,7 @@ static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
                       moe_real *array)
 {
     const moei_loops *loops = moei_loops_of(m);
-    moe_real *to = moei_from(m, array, (size_t)F);
+    moe_real *to = array + (size_t)m->first * (size_t)F;
     int c;
 
     if (MOEI_PANEL > 1 && m->N > 1) {
@@ -2744,11 +2744,6 @@ static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
     for (c = 0; c < m->n; c++, to += F)
         loops->scale(how, 1, F, rows + (ptrdiff_t)(list ? list[c] : c) * F,
                      scale, scale + F, to);
-}
-
-static void moei_load_x(moe *m, const moe_real *rows, const int32_t *list)
-{
-    moei_load(m, MOEI_SCALE_IN, rows, list, m->I, moei_scale_x(m), m->x);
 }
 
 /* An array (O,N) of n cases to rows of the user's, in user's units, which are
@@ -2763,7 +2758,7 @@ static void moei_store(const moe *m, const moe_real *array, int N, int n,
     int c;
 
     if (MOEI_PANEL > 1 && N > 1) {
-        room = moei_room(m, 0, 0);
+        room = m->scratch + m->act_size;
         loops->scale(MOEI_SCALE_OUT, N, O, array, scale, scale + O, room);
         for (c = 0; c < n && row != O; c++)
             moei_transpose(O, 1, room + c, N, NULL, rows + c * row, O);
@@ -2777,7 +2772,7 @@ static void moei_store(const moe *m, const moe_real *array, int N, int n,
 
 static void moei_store_y(const moe *m, moe_real *rows)
 {
-    moei_store(m, moei_from(m, m->blend, moei_count(m->O)), m->N, m->n, rows,
+    moei_store(m, m->blend + (size_t)m->first * (size_t)m->O, m->N, m->n, rows,
                m->O);
 }
 
@@ -2785,18 +2780,18 @@ static void moei_store_y(const moe *m, moe_real *rows)
    of x: y may then be x without overwriting what is still to be read. */
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 {
-    int done, at, some;
+    int done, at;
 
     MOE_ASSERT(m != NULL && m->params != NULL);
     MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
     if (m == NULL || m->params == NULL || x == NULL || y == NULL)
         return;
     m->shown_count = -1;
-    for (done = 0; done < n; done += some) {
-        some = moei_min(moei_at_once(m), n - done);
-        at = m->O > m->I ? n - done - some : done;
-        moei_begin(m, 0, some);
-        moei_load_x(m, x + (ptrdiff_t)at * m->I, NULL);
+    for (done = 0; done < n; done += m->n) {
+        moei_begin(m, 0, n - done);
+        at = m->O > m->I ? n - done - m->n : done;
+        moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)at * m->I, NULL, m->I,
+                  moei_scale_x(m), m->x);
         moei_block_forward(m);
         moei_store_y(m, y + (ptrdiff_t)at * m->O);
     }
@@ -2819,40 +2814,41 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
 }
 
 /* o of a run to (rows,K,O). */
-static void moei_show_out(moe *m, int r, int thread, int how)
+static void moei_show_out(moe *m, const moei_run *run, int r)
 {
-    const moei_run run = moei_run_of(m, r);
-    const int O = m->O, apart = m->K * O;
-    moe_real *to = moei_from(m, moei_shown(m->o), (size_t)apart);
-    const moe_real *o = moei_out(m, &run);
+    const int O = m->O, row = m->K * O;
+    moe_real *to = moei_shown(m->o) + (size_t)m->first * (size_t)row;
+    moe_real *room = m->scratch + m->act_size;
     int c;
 
-    (void)thread, (void)how;
-    if (MOEI_PANEL == 1 || run.slots == NULL) {
-        moei_store(m, o, run.N, run.n, to + (ptrdiff_t)r * O, apart);
+    if (MOEI_PANEL == 1 || run->slots == NULL) {
+        moei_store(m, run->out, run->N, run->n, to + (ptrdiff_t)r * O, row);
         return;
     }
-    for (c = 0; c < run.n; c++) {
-        moei_transpose(O, 1, o + (run.N > 1 ? c : c * O), run.N, NULL,
-                       moei_room(m, 0, 0), O);
-        moei_store(m, moei_room(m, 0, 0), 1, 1,
-                   to + (ptrdiff_t)run.slots[c] * O, O);
+    for (c = 0; c < run->n; c++) {
+        moei_transpose(O, 1, run->out + (run->N > 1 ? c : c * O), run->N, NULL,
+                       room, O);
+        moei_store(m, room, 1, 1, to + (ptrdiff_t)run->slots[c] * O, O);
     }
 }
 
-/* The public arrays show the cases at hand. */
+/* The public arrays show the cases at hand: y before o, which may be where they
+   were computed. */
 static void moei_show(moe *m)
 {
     const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
     moe_real *to = moei_from(m, moei_shown(m->s), moei_count(m->E));
-    int c, k;
+    int c, k, r;
 
     for (c = 0; c < m->n && m->s != m->logits; c++)
         for (k = 0; k < m->E; k++)
             *to++ = s[moei_at(m->N, m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
-    moei_each_run(m, moei_show_out, 0, 1);
     moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
+    for (r = 0; r < m->runs; r++) {
+        const moei_run run = moei_run_of(m, r, 0);
+        moei_show_out(m, &run, r);
+    }
 }
 
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
@@ -2865,8 +2861,9 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
         return 0;
     n = n < 0 || x == NULL ? 0 : moei_min(n, m->B);
     for (first = 0; first < n; first += m->n) {
-        moei_begin(m, first, moei_min(moei_at_once(m), n - first));
-        moei_load_x(m, x + (ptrdiff_t)first * m->I, NULL);
+        moei_begin(m, first, n - first);
+        moei_load(m, MOEI_SCALE_IN, x + (ptrdiff_t)first * m->I, NULL, m->I,
+                  moei_scale_x(m), m->x);
         moei_block_forward(m);
         moei_show(m);
     }
@@ -3077,12 +3074,13 @@ static void moei_load_data(moe *m, const moei_part *part, int first, int end)
     int32_t *order = listed ? moei_whole(m->order) : NULL;
     int i;
 
-    moei_begin(m, 0, moei_min(moei_at_once(m), end - first));
+    moei_begin(m, 0, end - first);
     for (i = 0; i < m->n && listed; i++)
         order[i] = (int32_t)moei_row_of_part(part, first + i);
     m->case_weights = data->weights ? data->weights + skip : NULL;
     m->case_order = order;
-    moei_load_x(m, data->x + skip * moei_count(m->I), order);
+    moei_load(m, MOEI_SCALE_IN, data->x + skip * moei_count(m->I), order, m->I,
+              moei_scale_x(m), m->x);
     if (data->d != NULL)
         moei_load(m, MOEI_DIVIDE_IN, data->d + skip * moei_count(m->O), order,
                   m->O, moei_scale_d(m), m->d);
@@ -3099,46 +3097,41 @@ static int moei_are_finite(const moe *m, const moe_real *x, size_t count)
 /* Whether x, d and weights of the cases at hand are finite. */
 static int moei_block_is_finite(const moe *m)
 {
-    const size_t I = moei_count(m->I), O = moei_count(m->O);
-    const size_t n = (size_t)moei_all(m, 1);
+    const size_t n = (size_t)moei_all(m, 1);    /* from case 0 on */
     int c;
 
     for (c = 0; c < m->n; c++)
         if (!moei_is_amount(moei_weight(m, c)))
             return 0;
-    return moei_are_finite(m, moei_from(m, m->x, I), n * I)
-        && moei_are_finite(m, moei_from(m, m->d, O), n * O);
+    return moei_are_finite(m, m->x, n * moei_count(m->I))
+        && moei_are_finite(m, m->d, n * moei_count(m->O));
 }
 
 /* dE/dx += factor W dE/da of the first layer, to rows of the user's (n,I) */
-static void moei_input_backward(const moe *m, const moei_net *net,
-                                const moei_run *run, const moe_real *delta,
-                                moe_real *dE_dx)
+static void moei_input_backward(const moe *m, const moei_run *run)
 {
+    const moei_net *net = run->net;
     const moe_layer at = moei_layer_of(net, run->copy, 0);
     const moe_real *factor = moei_scale_x(m) + m->I + net->first;
-    const moe_real *W = m->params + at.weight;
     moe_real row[MOEI_PANEL];
     int i, c;
 
     for (i = 0; i < at.in; i++) {
-        moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, delta,
-                                 W + (size_t)i * (size_t)at.out, row);
+        moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, run->delta,
+                                 m->params + at.weight
+                                 + (size_t)i * (size_t)at.out, row);
         for (c = 0; c < run->n; c++)
-            dE_dx[(size_t)moei_row(run, c) * moei_count(m->I)
-                  + (size_t)(net->first + i)] += factor[i] * row[c];
+            m->back_to_x[moei_row(run, c) * (ptrdiff_t)m->I + net->first + i]
+                += factor[i] * row[c];
     }
 }
 
-/* grads += those of a run of one net, whose last layer's dE/da is known. */
-static void moei_add_gradient(moe *m, const moei_net *net, const moei_run *run,
-                              const moe_real *x, moe_real *act,
-                              moe_real *delta, int thread)
+/* grads += those of a run, all of whose dE/da are known. */
+static void moei_add_gradient(moe *m, const moei_run *run)
 {
-    moei_net_backward(m, net, run, act, delta);
-    moei_net_gradient(m, net, run, x, act, delta, moei_room(m, thread, 0));
+    moei_net_gradient(m, run, moei_inputs_of(m, run));
     if (m->back_to_x != NULL)
-        moei_input_backward(m, net, run, delta, m->back_to_x);
+        moei_input_backward(m, run);
 }
 
 /* How much the cases of a run count. */
@@ -3152,58 +3145,39 @@ static moe_real moei_run_weight(const moe *m, const moei_run *run)
     return m->case_weights ? sum : (moe_real)run->n;
 }
 
-/* All runs of the expert whose first run is r. */
+/* All runs of the expert whose first run is r.  In a sparse mixture grads also
+   count, in the place of gate.balance, the cases that have chosen it. */
 static void moei_expert_backward(moe *m, int r, int thread, int path)
 {
-    moei_run run = moei_run_of(m, r);
-    const int copy = run.copy, last = m->expert.layers - 1;
-    moe_real *delta = moei_scratch(m, thread);
+    moei_run run = moei_run_of(m, r, thread);
+    const int copy = run.copy;
+    moe_real *chosen = m->grads + m->trained_count - m->E + copy;
 
-    if (r > 0 && moei_run_of(m, r - 1).copy == copy)
+    if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
         return;
-    for (; run.copy == copy; run = moei_run_of(m, r)) {
-        moei_run_delta(m, &run, (moei_path)path, thread,
-                       moei_delta(&m->expert, &run, last, delta));
-        moei_add_gradient(m, &m->expert, &run,
-                          moei_inputs_of(m, &m->expert, &run, thread),
-                          moei_acts(m, &run, thread), delta, thread);
+    for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
+        moei_run_backward(m, &run, (moei_path)path, 0);
+        moei_add_gradient(m, &run);
         if (!moei_is_dense(m))
-            m->grads[m->trained_count - moei_count(m->E) + (size_t)copy]
-                += moei_run_weight(m, &run);
+            *chosen += moei_run_weight(m, &run);
         if (++r == m->runs)
             break;
     }
 }
 
-static void moei_gate_backward(moe *m, moei_path path, int balance)
+static void moei_block_backward(moe *m, moei_path path, int balance)
 {
-    const int last = m->gate.layers - 1;
-    moe_real *delta = moei_scratch(m, 0);
     int c;
 
+    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
+    if (m->E == 1)
+        return;
     moei_gate_delta(m, path);
     for (c = 0; c < m->n; c += MOEI_PANEL) {
         const moei_run run = moei_gate_run(m, c);
-
-        moei_gate_last_delta(m, &run, balance,
-                             moei_delta(&m->gate, &run, last, delta));
-        moei_weigh_cases(m, &run, c, m->E,
-                         moei_delta(&m->gate, &run, last, delta));
-        moei_add_gradient(m, &m->gate, &run, moei_gate_inputs(m, &run),
-                          moei_gate_acts(m, &run), delta, 0);
+        moei_gate_run_backward(m, &run, balance);
+        moei_add_gradient(m, &run);
     }
-}
-
-static void moei_block_backward(moe *m, moei_path path, int balance)
-{
-    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
-    if (m->E > 1)
-        moei_gate_backward(m, path, balance);
-}
-
-static int moei_has_balance_loss(const moe *m)
-{
-    return m->config.balance_loss > 0 && !moei_is_dense(m);
 }
 
 /* grads += of the loss, after moei_loss_forward. */
@@ -3230,16 +3204,15 @@ static void moei_load_error(moe *m, const moe_real *dE_dy)
    z = (x - shift) factor, so dE/dx = factor dE/dz */
 MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 {
-    int first, some;
+    int first;
 
     MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL
                && m->shown_count == m->rows);
     if (m == NULL || m->grads == NULL || dE_dy == NULL
         || m->shown_count != m->rows)
         return;
-    some = moei_at_once(m);
     for (first = 0; first < m->rows; first += m->n) {
-        moei_begin(m, first, moei_min(some, m->rows - first));
+        moei_begin(m, first, m->rows - first);
         moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
         m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
         if (dE_dx != NULL)
@@ -3358,56 +3331,27 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 }
 
 /* ------------------------------------------- one case, straight into it */
-/* The nets of one case: its K experts', then the gate's. */
-typedef struct moei_one {
-    const moei_net *net;
-    moei_run run;
-    const moe_real *x;
-    moe_real *act, *delta;       /* dE/da of all layers of all nets stand one
-                                    after the other                          */
-} moei_one;
-
-static moei_one moei_one_of(const moe *m, int r)
-{
-    const size_t each = (size_t)moei_features(m, &m->expert, 1);
-    moei_one one;
-
-    one.net = r < m->K ? &m->expert : &m->gate;
-    one.run = r < m->K ? moei_run_of(m, r) : moei_gate_run(m, 0);
-    one.x = r < m->K ? moei_inputs_of(m, &m->expert, &one.run, 0)
-                     : moei_gate_inputs(m, &one.run);
-    one.act = r < m->K ? moei_acts(m, &one.run, 0)
-                       : moei_gate_acts(m, &one.run);
-    one.delta = m->scratch + (size_t)r * each;
-    return one;
-}
-
 /* All dE/da of the case at hand, for a plain step; returns |dE/dparams|^2. */
 static moe_real moei_one_backward(moe *m)
 {
     const moei_path path = moei_path_of(m);
-    moe_real square = 0, *last;
+    moe_real square = 0;
+    moei_run run;
     int r;
 
     if (path == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
-    for (r = 0; r < m->K + (m->E > 1); r++) {
-        const moei_one one = moei_one_of(m, r);
-
-        last = moei_delta(one.net, &one.run, one.net->layers - 1, one.delta);
-        if (r < m->K) {
-            moei_run_delta(m, &one.run, path, 0, last);
-            moei_take_sigma_out(m, last, moei_count(m->O));
-        } else {
-            moei_gate_delta(m, path);
-            moei_gate_last_delta(m, &one.run, moei_has_balance_loss(m), last);
-            moei_weigh_cases(m, &one.run, 0, m->E, last);
-        }
-        moei_net_backward(m, one.net, &one.run, one.act, one.delta);
-        square += moei_net_square(m, one.net, &one.run, one.x, one.act,
-                                  one.delta);
+    for (r = 0; r < m->K; r++) {
+        run = moei_run_of(m, r, 0);
+        moei_run_backward(m, &run, path, 1);
+        square += moei_net_square(m, &run, moei_inputs_of(m, &run));
     }
-    return square;
+    if (m->E == 1)
+        return square;
+    moei_gate_delta(m, path);
+    run = moei_gate_run(m, 0);
+    moei_gate_run_backward(m, &run, moei_has_balance_loss(m));
+    return square + moei_net_square(m, &run, moei_inputs_of(m, &run));
 }
 
 /* w += step dE/dw of the case at hand. */
@@ -3416,13 +3360,12 @@ static void moei_one_step(moe *m, moe_real step)
     int r;
 
     for (r = 0; r < m->K + (m->E > 1); r++) {
-        const moei_one one = moei_one_of(m, r);
-        moei_net_descend(m, one.net, &one.run, one.x, one.act, one.delta, step);
+        const moei_run run = r < m->K ? moei_run_of(m, r, 0)
+                                      : moei_gate_run(m, 0);
+        moei_net_descend(m, &run, moei_inputs_of(m, &run), step);
     }
 }
-#endif
 
-#ifndef MOE_PREDICT_ONLY
 /* ======================================================================== */
 /* 9  LEARNING                                                              */
 /* ======================================================================== */
@@ -4860,298 +4803,157 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
      {"__metadata__":{"inputs":"3",...},
       "gate.0.bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},...}
 
-   float32 numbers (least byte first).  Others may order all of it anew and add
-   tensors, so the reader goes over the header twice: the metadata tell which
-   tensors there must be.  A fault ends it.  Memory is safe because each tensor
-   ends within the file, whatever else is wrong. */
-typedef struct moei_tensor {
-    const char *of, *part;       /* its name: of, layer, part                */
-    char layer[2];
-    int sides;
-    uint64_t side[3], count;     /* its shape, and the product of that       */
-    uint64_t place, begin;       /* first number in params, byte of the data */
-} moei_tensor;
-
-typedef struct moei_file {
-    const unsigned char *from;   /* what is read; NULL: this is writing      */
-    unsigned char *to;           /* what is written; NULL: it only counts    */
-    uint64_t at, end, bytes;     /* next byte, end of the header, of the file*/
-    const char *fault;           /* what was wrong first                     */
-    char name[64], text[64];     /* a member's name, a string                */
-    uint64_t hash, key, joints;  /* of that string; of the header; see below */
-    uint64_t others[64];         /* hashes of names that are not ours        */
-    uint32_t seen, found;        /* a bit for each setting, each tensor      */
-    int turn;                    /* which setting is asked for               */
-    int other_count, training, balance, sigma;  /* the last three: is there one*/
+   float32 numbers (least byte first).  Two tables say what ours holds: settings
+   just below, tensors in moei_list_all.  Others may order all of it anew and
+   add tensors, so the reader goes over the header twice: the metadata tell
+   which tensors there must be.  The first fault ends it.  Memory is safe
+   because each tensor ends within the file, whatever else is wrong. */
+typedef struct moei_meta {
+    moe_config c;
+    int activation, output, loss, format;    /* words                        */
     uint64_t past[5];            /* a checkpoint's epochs, steps, 1 + the
-                                    epochs since the best weights or 0, when it
-                                    began, how many epochs it is to have     */
+                                    epochs since the best weights or 0, the
+                                    epoch it began, those it is to have      */
     uint64_t seeds[3];           /* 1 + the restart or 0, the best, scale_state
                                     before them                              */
     moe_real seeds_loss;         /* of the best                              */
-    uint64_t place;              /* numbers of the tensors                   */
-    int count;                   /* that there must be                       */
+} moei_meta;
+
+typedef enum { MOEI_INT, MOEI_UINT64, MOEI_F32 } moei_kind;
+typedef struct moei_setting {
+    const char *name, *words;    /* words: those that the value may be       */
+    uint16_t at;                 /* where in moei_meta                       */
+    uint8_t count, kind;         /* of numbers, there                        */
+    uint8_t bits;                /* none is 2^bits or more                   */
+} moei_setting;
+
+/* In a file's order.  The last three are a checkpoint's alone; what training counts
+   stays far from where counting on overflows. */
+#define MOEI_AT(field) offsetof(moei_meta, field)
+static const moei_setting moei_settings[] = {
+    {"inputs", NULL, MOEI_AT(c.inputs), 1, MOEI_INT, 15},
+    {"outputs", NULL, MOEI_AT(c.outputs), 1, MOEI_INT, 15},
+    {"experts", NULL, MOEI_AT(c.experts), 1, MOEI_INT, 15},
+    {"top_k", NULL, MOEI_AT(c.top_k), 1, MOEI_INT, 15},
+    {"hidden", NULL, MOEI_AT(c.hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
+    {"gate_hidden", NULL, MOEI_AT(c.gate_hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
+    {"expert_sees", NULL, MOEI_AT(c.expert_inputs), 2, MOEI_INT, 15},
+    {"gate_sees", NULL, MOEI_AT(c.gate_inputs), 2, MOEI_INT, 15},
+    {"activation", "relu|tanh|logistic|elu|silu", MOEI_AT(activation), 1,
+     MOEI_INT, 0},
+    {"output", "linear|logistic|softmax|bernoulli", MOEI_AT(output), 1,
+     MOEI_INT, 0},
+    {"loss", "mixture|expected|blend", MOEI_AT(loss), 1, MOEI_INT, 0},
+    {"sigma", NULL, MOEI_AT(c.sigma), 1, MOEI_F32, 32},
+    {"balance", NULL, MOEI_AT(c.balance_loss), 1, MOEI_F32, 32},
+    {"seed", NULL, MOEI_AT(c.seed), 1, MOEI_UINT64, 64},
+    {"file", "|moe.h 1", MOEI_AT(format), 1, MOEI_INT, 0},
+    {"training", NULL, MOEI_AT(past), 5, MOEI_UINT64, 8 * sizeof(int) - 2},
+    {"restarts", NULL, MOEI_AT(seeds), 3, MOEI_UINT64, 8 * sizeof(int) - 2},
+    {"restarts_loss", NULL, MOEI_AT(seeds_loss), 1, MOEI_F32, 32}
+};
+enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
+       MOEI_TRAINING = MOEI_SETTINGS - 3 };
+
+typedef struct moei_tensor {
+    char name[20];
+    int sides;
+    size_t side[3], count;       /* its shape, and the product of that       */
+    size_t begin;                /* its first byte in the file's data        */
+    moe_real *numbers;           /* in memory, or NULL                       */
+} moei_tensor;
+
+typedef struct moei_file {
+    const unsigned char *at, *end;  /* the next byte, the end of the header  */
+    const char *fault;           /* what was wrong first                     */
+    char text[64];               /* a string                                 */
+    uint64_t hash, key, joints;  /* of that; of the header; see moei_place   */
+    uint64_t others[64];         /* hashes of names that are not ours        */
+    uint64_t bytes;              /* of the file, as far as is known          */
+    uint32_t seen, found;        /* a bit for each setting, each tensor      */
+    int other_count, training, balance, sigma;   /* the last three: is there
+                                    one                                      */
+    moei_meta meta;
+    moe_real state[4];           /* of training                              */
+    moe_real *numbers;           /* of the tensor listed next, or NULL       */
+    int count;                   /* of the tensors that there must be        */
     moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 8];
 } moei_file;
 
-#define MOEI_NOT_JSON \
-    MOEI_TEXT("the header is not JSON as safetensors have it")
-
-static void moei_fail(moei_file *t, const char *fault)
+/* The next tensor, '#' in its name the layer; a side of 0 is none. */
+static void moei_list(moei_file *t, const char *name, int layer, size_t a,
+                      size_t b, size_t c)
 {
-    t->fault = t->fault ? t->fault : fault;
-}
-
-static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
-{
-    if ((*seen >> i & 1) != 0)
-        moei_fail(t, twice);
-    *seen |= (uint32_t)1 << i;
-}
-
-/* Text; reading, nothing. */
-static void moei_write(moei_file *t, const char *text)
-{
-    for (; t->from == NULL && *text != 0; t->at++, text++)
-        if (t->to != NULL)
-            t->to[t->at] = (unsigned char)*text;
-}
-
-/* Numbers, after this text and between commas. */
-static void moei_write_uints(moei_file *t, const char *before,
-                             const uint64_t *value, int count, unsigned base)
-{
-    int k, i;
-
-    for (k = 0; k < count; k++) {
-        char text[21];
-        uint64_t rest = value[k];
-        for (text[i = 20] = 0; rest > 0 || i == 20; rest /= base)
-            text[--i] = "0123456789abcdef"[rest % base];
-        moei_write(t, k > 0 ? "," : before);
-        moei_write(t, text + i);
-    }
-}
-
-/* Whether a text begins with this word; if so, past it. */
-static int moei_skip(const char **text, const char *word)
-{
-    const char *at = *text;
-
-    for (; *word != 0 && *at == *word; at++)
-        word++;
-    *text = *word == 0 ? at : *text;
-    return *word == 0;
-}
-
-/* Which word of a list that NULL ends; the NULL if it is none. */
-static int moei_which(const char *text, const char *const *word)
-{
-    const char *rest = text;
-    int i = 0;
-
-    for (; word[i] != NULL && !(moei_skip(&rest, word[i]) && *rest == 0); i++)
-        rest = text;
-    return i;
-}
-
-static unsigned moei_digit(int c)
-{
-    return (unsigned)(c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a'
-                      && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16);
-}
-
-/* Digits, none of them a 0 before others. */
-static uint64_t moei_read_uint(moei_file *t, const char **at, const char *end,
-                               unsigned base, uint64_t most)
-{
-    const char *start = *at;
-    uint64_t value = 0;
-
-    for (; *at < end && moei_digit(**at) < base; ++*at) {
-        if (value > (most - moei_digit(**at)) / base)
-            moei_fail(t, MOEI_TEXT("a number in the header is out of range"));
-        value = value * base + moei_digit(**at);
-    }
-    if (*at == start || (*start == '0' && *at > start + 1))
-        moei_fail(t, MOEI_TEXT("a number is not as JSON, or a setting, has "
-                               "it"));
-    return value;
-}
-
-static int moei_byte(moei_file *t)
-{
-    return t->at < t->end ? t->from[t->at++] : -1;
-}
-
-static int moei_accept(moei_file *t, int mark)
-{
-    int c = -1;
-
-    while (t->at < t->end && ((c = t->from[t->at]) == ' ' || c == '\t'
-                              || c == '\n' || c == '\r'))
-        t->at++;
-    if (t->fault != NULL || t->at == t->end || c != mark)
-        return 0;
-    t->at++;
-    return 1;
-}
-
-static void moei_expect(moei_file *t, int mark)
-{
-    if (!moei_accept(t, mark))
-        moei_fail(t, MOEI_NOT_JSON);
-}
-
-/* A character of UTF-8 whose first byte c is 128 or more. */
-static int32_t moei_utf8(moei_file *t, int c)
-{
-    int i, more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3, bad = c < 0xc2 || c > 0xf4;
-    int32_t value = c & 0x3f >> more;
-
-    for (i = 0; i < more; i++) {
-        c = moei_byte(t);
-        bad |= (c & ~0x3f) != 0x80;
-        value = value << 6 | (c & 0x3f);
-    }
-    if (bad || (more > 1 && value < (more > 2 ? 0x10000 : 0x800))
-        || value > 0x10ffff || value >> 11 == 0xd800 >> 11)
-        moei_fail(t, MOEI_NOT_JSON);
-    return value;
-}
-
-/* What stands behind a backslash. */
-static int32_t moei_escape(moei_file *t)
-{
-    static const char escape[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
-    int32_t value = 0;
-    int i, c = moei_byte(t);
-
-    for (i = 0; escape[i] != 0; i++)
-        if (c == escape[i])
-            return meaning[i];
-    for (i = 0; i < 4; i++) {
-        int digit = c == 'u' ? (int)moei_digit(moei_byte(t)) : 16;
-        if (digit == 16)
-            moei_fail(t, MOEI_NOT_JSON);
-        value = value << 4 | (digit & 15);
-    }
-    return value;
-}
-
-/* A string; what no word of ours has becomes '?'. */
-static void moei_read_string(moei_file *t, char *to)
-{
-    size_t n = 0;
-    int32_t c;
-
-    moei_expect(t, '"');
-    t->hash = t->key;
-    while (t->fault == NULL && (c = moei_byte(t)) != '"') {
-        if (c < ' ')
-            moei_fail(t, MOEI_NOT_JSON);
-        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_utf8(t, (int)c);
-        t->hash = moei_mix(t->hash + (uint32_t)c);
-        to[n < sizeof t->text - 1 ? n++ : 0] = (char)(c < 127 ? c : '?');
-        to[0] = (char)(c == 0 || n == sizeof t->text - 1 ? '?' : to[0]);
-    }
-    to[n] = 0;
-}
-
-/* Whether an object goes on, with a member of this name. */
-static int moei_member(moei_file *t, char *name, int first)
-{
-    if (moei_accept(t, '}'))
-        return 0;
-    if (!first)
-        moei_expect(t, ',');
-    moei_read_string(t, name);
-    moei_expect(t, ':');
-    return t->fault == NULL;
-}
-
-/* A list of numbers: how many, the first three, the product, cut to 2^57. */
-static int moei_read_uints(moei_file *t, uint64_t *value, uint64_t *product)
-{
-    const uint64_t limit = (uint64_t)1 << 57;
-    const char *start = (const char *)t->from, *at, *end = start + t->end;
-    int count = 0;
-
-    *product = 1;
-    moei_expect(t, '[');
-    for (; t->fault == NULL && !moei_accept(t, ']'); count++) {
-        uint64_t x;
-        if (count > 0)
-            moei_expect(t, ',');
-        (void)moei_accept(t, -1);               /* blanks */
-        at = start + t->at;
-        x = moei_read_uint(t, &at, end, 10, UINT64_MAX >> 4);
-        t->at = (uint64_t)(at - start);
-        value[count < 3 ? count : 2] = x;
-        *product = x > 0 && *product > limit / x ? limit : *product * x;
-    }
-    return count;
-}
-
-/* Settings.  All are written in turn, or the one at hand is read. */
-static int moei_is_setting(moei_file *t, const char *name)
-{
-    const char *const word[] = {name, NULL};
-    int i = t->turn++;
-
-    if (t->from != NULL && moei_which(t->name, word) != 0)
-        return 0;
-    moei_write(t, i > 0 ? "\",\"" : "\"");
-    moei_write(t, name);
-    moei_write(t, "\":\"");
-    moei_see(t, &t->seen, i, MOEI_TEXT("a setting stands twice in the "
-                                       "metadata"));
-    return 1;
-}
-
-static int moei_io_enum(moei_file *t, const char *name, int value,
-                        const char *const *word)
-{
-    if (!moei_is_setting(t, name))
-        return value;
-    if (t->from != NULL)
-        value = moei_which(t->text, word);
-    if (word[value] == NULL)
-        moei_fail(t, MOEI_TEXT("the metadata have a word that is not moe.h's"));
-    moei_write(t, word[value] ? word[value] : "");
-    return value;
-}
-
-/* Numbers, up to the last that is not 0. */
-static void moei_io_uints(moei_file *t, const char *name, uint64_t *value,
-                          int count, unsigned base, uint64_t most)
-{
-    const char *text = t->text, *hex = base == 16 ? "0x" : "";
+    const size_t side[3] = {a, b, c};
+    moei_tensor *is = &t->tensor[t->count++];
     int i;
 
-    if (!moei_is_setting(t, name))
+    for (i = 0; name[i] != 0; i++)
+        is->name[i] = (char)(name[i] == '#' ? '0' + layer : name[i]);
+    is->count = 1;
+    for (is->sides = i = 0; i < 3; i++)
+        if (side[i] > 0)
+            is->count *= is->side[is->sides++] = side[i];
+    is->numbers = t->numbers;
+    t->numbers = t->numbers ? t->numbers + is->count : NULL;
+}
+
+static void moei_list_net(moei_file *t, const moei_net *net, const char *bias,
+                          const char *weight, size_t copies)
+{
+    int l;
+
+    for (l = 0; l < net->layers; l++) {
+        const size_t in = moei_count(net->width[l]);
+        const size_t out = moei_count(net->width[l + 1]);
+        moei_list(t, bias, l, copies, out, 0);
+        moei_list(t, weight, l, copies, in, out);
+    }
+}
+
+/* All of them, in the order of params, which may be NULL.  Without gate.balance
+   it is zeros, without scale.sigma all are config.sigma. */
+MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
+                                    moe_real *params)
+{
+    const size_t E = moei_count(m->E);
+    const size_t learnt = m->trained_count - (t->balance || E == 1 ? 0 : E);
+
+    t->count = 0;
+    t->numbers = params;
+    moei_list_net(t, &m->expert, "experts.#.bias", "experts.#.weight", E);
+    moei_list_net(t, &m->gate, "gate.#.bias", "gate.#.weight", 0);
+    if (learnt == m->trained_count && E > 1)
+        moei_list(t, "gate.balance", 0, E, 0, 0);
+    t->numbers = params ? params + m->trained_count : NULL;
+    moei_list(t, "scale.d", 0, 2, moei_count(m->O), 0);
+    moei_list(t, "scale.x", 0, 2, moei_count(m->I), 0);
+    t->numbers = params && m->sigma ? moei_shown(m->sigma) : NULL;
+    if (t->sigma)
+        moei_list(t, "scale.sigma", 0, 1 + E, 0, 0);
+    if (!t->training)
         return;
-    for (i = 0; t->from != NULL && i < count; i++)
-        if (i == 0 ? moei_skip(&text, hex) : moei_skip(&text, ","))
-            value[i] = moei_read_uint(t, &text, t->text + sizeof t->text, base,
-                                      most);
-    if (t->from != NULL && (*text != 0 || text == t->text))
-        moei_fail(t, MOEI_TEXT("a setting is not a number as moe.h writes it"));
-    while (count > 1 && value[count - 1] == 0)
-        count--;
-    moei_write_uints(t, hex, value, count, base);
+    t->numbers = moei_stored(m, MOEI_BEST);
+    moei_list(t, "training.best", 0, learnt, 0, 0);
+    t->numbers = moei_stored(m, MOEI_FIRST);
+    moei_list(t, "training.first", 0, learnt, 0, 0);
+    t->numbers = moei_stored(m, MOEI_SECOND);
+    moei_list(t, "training.second", 0, learnt, 0, 0);
+    t->numbers = t->state;
+    moei_list(t, "training.state", 0, 4, 0, 0);
 }
 
-static void moei_io_sizes(moei_file *t, const char *name, int *size, int count)
+/* Whole numbers, least byte first. */
+static void moei_encode(unsigned char *to, uint64_t number, int bytes)
 {
-    uint64_t value[MOE_MAX_HIDDEN];
-    int i;
+    for (; bytes-- > 0; number >>= 8)
+        *to++ = (unsigned char)(number & 255);
+}
 
-    for (i = 0; i < count; i++)
-        value[i] = (uint64_t)size[i];
-    moei_io_uints(t, name, value, count, 10, MOE_MAX_SIZE);
-    for (i = 0; i < count; i++)
-        size[i] = (int)value[i];
+static uint32_t moei_decode(const unsigned char *at)
+{
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16
+         | (uint32_t)at[3] << 24;
 }
 
 static moe_real moei_of_f32(uint32_t bits)
@@ -5168,352 +4970,549 @@ static uint32_t moei_to_f32(moe_real x)
     return word.bits;
 }
 
-/* A real, by the bits of its float32. */
-static void moei_io_real(moei_file *t, const char *name, moe_real *x)
+/* Whether the bits of a float32 are those of an infinity or no number. */
+static int moei_is_endless(uint32_t bits)
 {
-    uint64_t bits = moei_to_f32(*x);
-
-    moei_io_uints(t, name, &bits, 1, 16, UINT32_MAX);
-    *x = moei_of_f32((uint32_t)bits);
+    return bits << 1 >= 0xff000000u;
 }
 
-/* What training counts stays far from where counting on overflows. */
-enum { MOEI_FILE = 14, MOEI_TRAINING };      /* turns */
-
-MOEI_COLD static void moei_settings(moei_file *t, moe_config *c)
+/* Number i of a setting, of a real the bits of its float32. */
+static uint64_t moei_get(const moei_setting *s, const moei_meta *meta, int i)
 {
-    static const char *const activation[] = {"relu", "tanh", "logistic", "elu",
-                                             "silu", NULL};
-    static const char *const output[] = {"linear", "logistic", "softmax",
-                                         "bernoulli", NULL};
-    static const char *const loss[] = {"mixture", "expected", "blend", NULL};
-    static const char *const file[] = {"moe.h 1", NULL};
+    const void *at = (const char *)meta + s->at;
 
-    t->turn = 0;
-    moei_io_sizes(t, "inputs", &c->inputs, 1);
-    moei_io_sizes(t, "outputs", &c->outputs, 1);
-    moei_io_sizes(t, "experts", &c->experts, 1);
-    moei_io_sizes(t, "top_k", &c->top_k, 1);
-    moei_io_sizes(t, "hidden", c->hidden, MOE_MAX_HIDDEN);
-    moei_io_sizes(t, "gate_hidden", c->gate_hidden, MOE_MAX_HIDDEN);
-    moei_io_sizes(t, "expert_sees", (int *)(void *)&c->expert_inputs, 2);
-    moei_io_sizes(t, "gate_sees", (int *)(void *)&c->gate_inputs, 2);
-    c->activation = (moe_activation)moei_io_enum(
-        t, "activation", (int)c->activation, activation);
-    c->output = (moe_output)moei_io_enum(t, "output", (int)c->output, output);
-    c->loss = (moe_loss)moei_io_enum(t, "loss", (int)c->loss, loss);
-    moei_io_real(t, "sigma", &c->sigma);
-    moei_io_real(t, "balance", &c->balance_loss);
-    moei_io_uints(t, "seed", &c->seed, 1, 10, UINT64_MAX);
-    moei_io_enum(t, "file", 0, file);
-    if (t->from != NULL || t->training)
-        moei_io_uints(t, "training", t->past, 5, 10, ~0u >> 2);
-    if (t->from != NULL || t->seeds[0] > 0) {
-        moei_io_uints(t, "restarts", t->seeds, 3, 10, ~0u >> 2);
-        moei_io_real(t, "restarts_loss", &t->seeds_loss);
+    return s->kind == MOEI_INT ? (uint64_t)((const int *)at)[i]
+         : s->kind == MOEI_UINT64 ? ((const uint64_t *)at)[i]
+                                  : moei_to_f32(((const moe_real *)at)[i]);
+}
+
+static void moei_set(const moei_setting *s, moei_meta *meta, int i,
+                     uint64_t number)
+{
+    void *at = (char *)meta + s->at;
+
+    if (s->kind == MOEI_INT)
+        ((int *)at)[i] = (int)number;
+    else if (s->kind == MOEI_UINT64)
+        ((uint64_t *)at)[i] = number;
+    else
+        ((moe_real *)at)[i] = moei_of_f32((uint32_t)number);
+}
+
+/* Which word of "a|b|c" a text is; -1: none. */
+static int moei_which(const char *text, const char *words)
+{
+    const char *rest = text;
+    int i = 0;
+
+    for (;; words++) {
+        const int ends = *words == 0 || *words == '|';
+        if (ends && rest != NULL && *rest == 0)
+            return i;
+        if (*words == 0)
+            return -1;
+        i += ends;
+        rest = ends ? text : rest && *rest == *words ? rest + 1 : NULL;
     }
 }
 
-/* The next tensor that there must be; a side of 0 is none. */
-static void moei_list(moei_file *t, const char *of, int layer, const char *part,
-                      uint64_t a, uint64_t b, uint64_t c)
-{
-    const uint64_t side[3] = {a, b, c};
-    moei_tensor *is = &t->tensor[t->count++];
-    int i;
+/* -------------------------------------------------------------- writing */
+/* Without `to` it only counts. */
+typedef struct moei_writer { unsigned char *to; size_t at; } moei_writer;
 
-    is->of = of;
-    is->part = part;
-    is->layer[0] = (char)(layer < 0 ? 0 : '0' + layer);
-    is->count = 1;
-    for (i = 0; i < 3; i++)
-        if (side[i] > 0)
-            is->count *= is->side[is->sides++] = side[i];
-    is->begin = 4 * (is->place = t->place);
-    t->place += is->count;
+static void moei_write(moei_writer *w, const char *text)
+{
+    for (; *text != 0 && *text != '|'; w->at++, text++)
+        if (w->to != NULL)
+            w->to[w->at] = (unsigned char)*text;
 }
 
-static void moei_list_net(moei_file *t, const moei_net *net, const char *of,
-                          uint64_t copies)
+/* A number after this text. */
+static void moei_write_uint(moei_writer *w, const char *before, uint64_t number,
+                            unsigned base)
+{
+    char text[21];
+    int i = 20;
+
+    text[i] = 0;
+    do
+        text[--i] = "0123456789abcdef"[number % base];
+    while ((number /= base) > 0);
+    moei_write(w, before);
+    moei_write(w, text + i);
+}
+
+/* A word, or numbers up to the last that is not 0. */
+static void moei_write_setting(moei_writer *w, const moei_setting *s,
+                               const moei_meta *meta)
+{
+    const char *word = s->words;
+    int i, count = s->count, is_real = s->kind == MOEI_F32;
+
+    moei_write(w, s == moei_settings ? "\"" : "\",\"");
+    moei_write(w, s->name);
+    moei_write(w, "\":\"");
+    if (word != NULL) {
+        for (i = (int)moei_get(s, meta, 0); i > 0; word++)
+            i -= *word == '|';
+        moei_write(w, word);
+        return;
+    }
+    while (count > 1 && moei_get(s, meta, count - 1) == 0)
+        count--;
+    for (i = 0; i < count; i++)
+        moei_write_uint(w, i > 0 ? "," : is_real ? "0x" : "",
+                        moei_get(s, meta, i), is_real ? 16 : 10);
+}
+
+/* Numbers begin at a multiple of 64, one tensor after the other. */
+MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t)
+{
+    const int settings = t->training ? MOEI_SETTINGS : MOEI_TRAINING;
+    size_t place = 0;
+    int i, k;
+
+    w->at = 8;
+    moei_write(w, "{\"__metadata__\":{");
+    for (i = 0; i < settings; i++)
+        moei_write_setting(w, &moei_settings[i], &t->meta);
+    for (i = 0; i < t->count; i++) {
+        const moei_tensor *is = &t->tensor[i];
+        moei_write(w, i > 0 ? "]},\"" : "\"},\"");
+        moei_write(w, is->name);
+        moei_write(w, "\":{\"dtype\":\"F32\",\"shape\":");
+        for (k = 0; k < is->sides; k++)
+            moei_write_uint(w, k > 0 ? "," : "[", is->side[k], 10);
+        moei_write_uint(w, "],\"data_offsets\":[", place, 10);
+        moei_write_uint(w, ",", place += 4 * is->count, 10);
+    }
+    moei_write(w, "]}}");
+    while (w->at % 64 != 0)
+        moei_write(w, " ");
+    if (w->to != NULL)
+        moei_encode(w->to, w->at - 8, 8);
+}
+
+static const char *const moei_not_finite
+    = MOEI_TEXT("a number is not finite as a float32");
+
+/* Returns whether they are finite. */
+static int moei_write_numbers(moei_writer *w, const moei_tensor *is)
+{
+    uint32_t bits;
+    int finite = 1;
+    size_t i;
+
+    for (i = 0; i < is->count; i++, w->at += 4) {
+        bits = moei_to_f32(is->numbers[i]);
+        finite &= !moei_is_endless(bits);
+        if (w->to != NULL)
+            moei_encode(w->to + w->at, bits, 4);
+    }
+    return finite;
+}
+
+/* The configuration as opened, with what may have been changed since. */
+static void moei_saved_config(const moe *m, moe_config *c)
 {
     int l;
 
-    for (l = 0; l < net->layers; l++) {
-        uint64_t in = (uint64_t)net->width[l];
-        uint64_t out = (uint64_t)net->width[l + 1];
-        moei_list(t, of, l, ".bias", copies, 0, out);
-        moei_list(t, of, l, ".weight", copies, in, out);
+    *c = m->config;
+    c->inputs = m->I;
+    c->outputs = m->O;
+    c->experts = m->E;
+    c->top_k = m->K;
+    c->activation = (moe_activation)m->activation;
+    c->output = (moe_output)m->output;
+    c->mode = MOE_MODE_PREDICT;
+    c->block = c->simd = 0;
+    for (l = 0; l < MOE_MAX_HIDDEN; l++) {
+        c->hidden[l] = l < m->expert.layers - 1 ? m->expert.width[l + 1] : 0;
+        c->gate_hidden[l] = l < m->gate.layers - 1 ? m->gate.width[l + 1] : 0;
+    }
+    c->expert_inputs.first = m->expert.first;
+    c->expert_inputs.count = m->expert.width[0];
+    if (m->E > 1) {
+        c->gate_inputs.first = m->gate.first;
+        c->gate_inputs.count = m->gate.width[0];
     }
 }
 
-/* All of them, in the order of params.  Without gate.balance it is zeros;
-   without scale.sigma all are config.sigma. */
-MOEI_COLD static void moei_list_all(moei_file *t, const moe *m)
+/* Count the bytes, or write them. */
+MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
+                                      size_t *bytes, const char **error)
 {
-    static const char *const part[] = {"best", "first", "second"};
-    const uint64_t balanced = m->E > 1 ? (uint64_t)m->E : 0;
-    const uint64_t absent = t->balance ? 0 : balanced;
-    int i;
+    moei_writer w = {(unsigned char *)file, 0};
+    moei_file t;
+    int i, finite = 1;
 
-    moei_list_net(t, &m->expert, "experts.", (uint64_t)m->E);
-    moei_list_net(t, &m->gate, "gate.", 0);
-    if (absent < balanced)
-        moei_list(t, "gate.balance", -1, "", balanced, 0, 0);
-    t->place = m->trained_count;
-    moei_list(t, "scale.d", -1, "", 2, (uint64_t)m->O, 0);
-    moei_list(t, "scale.x", -1, "", 2, (uint64_t)m->I, 0);
-    if (t->sigma)
-        moei_list(t, "scale.sigma", -1, "", 1 + (uint64_t)m->E, 0, 0);
-    for (i = 0; t->training && i < 3; i++)
-        moei_list(t, "training.", -1, part[i], m->trained_count - absent, 0, 0);
-    if (t->training)
-        moei_list(t, "training.state", -1, "", 4, 0, 0);
+    *bytes = 0;
+    *error = NULL;
+    if (m == NULL)
+        return MOE_ERR_NULL;
+    *error = m->params == NULL ? MOEI_TEXT("this moe is closed")
+        : keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN
+            ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN") : NULL;
+    if (*error != NULL)
+        return MOE_ERR_STATE;
+    moei_zero_bytes(&t, sizeof t);
+    moei_saved_config(m, &t.meta.c);
+    *error = moei_config_fault(&t.meta.c);
+    if (*error != NULL)
+        return MOE_ERR_CONFIG;
+    t.meta.activation = m->activation;
+    t.meta.output = m->output;
+    t.meta.loss = (int)m->config.loss;
+    t.meta.format = 1;
+    t.meta.past[0] = (uint64_t)m->epoch;
+    t.meta.past[1] = (uint64_t)m->steps;
+    t.meta.past[2] = (uint64_t)(m->epochs_since_best + 1);
+    t.meta.past[3] = (uint64_t)m->began;
+    t.meta.past[4] = (uint64_t)m->planned;
+    if (m->epochs_since_best >= 0 && m->restart >= 0) {
+        t.meta.seeds[0] = (uint64_t)m->restart + 1;
+        t.meta.seeds[1] = (uint64_t)m->best_restart;
+        t.meta.seeds[2] = (uint64_t)m->scale_before;
+        t.meta.seeds_loss = m->best_restart_loss;
+    }
+    t.state[0] = m->beta_power[0];
+    t.state[1] = m->beta_power[1];
+    t.state[2] = m->rate_factor;
+    t.state[3] = m->best_loss;
+    t.training = keep == MOE_MODE_TRAIN;
+    t.balance = 1;
+    t.sigma = m->sigma != NULL;
+    moei_list_all(&t, m, moei_shown(m->params));
+    moei_write_header(&w, &t);
+    for (i = 0; i < t.count; i++)
+        finite &= moei_write_numbers(&w, &t.tensor[i]);
+    *bytes = w.at;
+    *error = finite ? NULL : moei_not_finite;
+    return finite ? MOE_OK : MOE_ERR_DIVERGED;
 }
 
-MOEI_COLD static void moei_write_header(moei_file *t, moe_config *c)
+MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep)
+{
+    const char *error;
+    size_t bytes;
+
+    return moei_save(m, keep, NULL, &bytes, &error) ? 0 : bytes;
+}
+
+MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
+                                   size_t bytes)
+{
+    const char *error;
+    size_t need;
+    moe_status status = moei_save(m, keep, NULL, &need, &error);
+
+    return status != MOE_OK ? status
+         : file == NULL ? MOE_ERR_NULL
+         : bytes < need ? MOE_ERR_MEMORY
+                        : moei_save(m, keep, file, &need, &error);
+}
+
+/* --------------------------------------------------- reading the header */
+#define MOEI_NOT_JSON MOEI_TEXT("the header is not JSON as of safetensors")
+
+/* What is wrong first is the fault. */
+static void moei_reject(moei_file *t, int wrong, const char *why)
+{
+    if (wrong && t->fault == NULL)
+        t->fault = why;
+}
+
+static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
+{
+    moei_reject(t, (int)(*seen >> i & 1), twice);
+    *seen |= (uint32_t)1 << i;
+}
+
+static int moei_byte(moei_file *t)
+{
+    return t->at < t->end ? *t->at++ : -1;
+}
+
+/* Whether this mark comes next, after blanks; if so, past it. */
+static int moei_accept(moei_file *t, int mark)
+{
+    int c = -1;
+
+    while (t->at < t->end && ((c = *t->at) == ' ' || c == '\t' || c == '\n'
+                              || c == '\r'))
+        t->at++;
+    if (t->fault != NULL || t->at == t->end || c != mark)
+        return 0;
+    t->at++;
+    return 1;
+}
+
+static void moei_expect(moei_file *t, int mark)
+{
+    moei_reject(t, !moei_accept(t, mark), MOEI_NOT_JSON);
+}
+
+static unsigned moei_digit(int c)
+{
+    return (unsigned)(c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a'
+                      && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16);
+}
+
+/* Digits, none of them a 0 before others. */
+static uint64_t moei_read_uint(moei_file *t, unsigned base, unsigned bits)
+{
+    const uint64_t most = UINT64_MAX >> (64 - bits);
+    const unsigned char *start = t->at;
+    uint64_t number = 0;
+    unsigned digit;
+
+    for (; t->at < t->end && (digit = moei_digit(*t->at)) < base; t->at++) {
+        moei_reject(t, number > (most - digit) / base,
+                    MOEI_TEXT("a number in the header is out of range"));
+        number = number * base + digit;
+    }
+    moei_reject(t, t->at == start || (*start == '0' && t->at > start + 1),
+                MOEI_TEXT("a number is not as JSON, or a setting, has it"));
+    return number;
+}
+
+/* A character of UTF-8 that begins with c, 128 or more. */
+static int32_t moei_read_utf8(moei_file *t, int32_t c)
+{
+    const int more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    int32_t least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80, value = c;
+    int32_t most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf, bad, i;
+
+    bad = c < 0xc2 || c > 0xf4;
+    for (i = 0; i < more; i++, least = 0x80, most = 0xbf) {
+        c = moei_byte(t);
+        bad |= c < least || c > most;
+        value = value << 6 | (c & 0x3f);
+    }
+    moei_reject(t, (int)bad, MOEI_NOT_JSON);
+    return value & (more == 1 ? 0x7ff : more == 2 ? 0xffff : 0x1fffff);
+}
+
+/* What stands behind a backslash, 16 bits. */
+static int32_t moei_escape(moei_file *t)
+{
+    static const char escape[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
+    int32_t value = 0;
+    int i, c = moei_byte(t);
+
+    for (i = 0; escape[i] != 0; i++)
+        if (c == escape[i])
+            return meaning[i];
+    for (i = 0; i < 4; i++) {
+        unsigned digit = c == 'u' ? moei_digit(moei_byte(t)) : 16;
+        moei_reject(t, digit == 16, MOEI_NOT_JSON);
+        value = value << 4 | (int32_t)(digit & 15);
+    }
+    return value;
+}
+
+/* A string; what no word of ours has, and what is too long, gets a '?'. */
+static void moei_read_string(moei_file *t)
+{
+    const size_t last = sizeof t->text - 1;
+    size_t n = 0;
+    int32_t c;
+
+    moei_expect(t, '"');
+    for (t->hash = t->key; t->fault == NULL; n += n < last) {
+        if ((c = moei_byte(t)) == '"')
+            break;
+        moei_reject(t, c < ' ', MOEI_NOT_JSON);
+        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_read_utf8(t, c);
+        t->hash = moei_mix(t->hash + (uint32_t)c);
+        t->text[n < last ? n : 0] = (char)(c > 0 && c < 127 ? c : '?');
+    }
+    t->text[n] = 0;
+    if (n == last)
+        t->text[0] = '?';
+}
+
+/* Whether an object or a list goes on: with its first member, right behind the
+   mark where it begins, or behind a comma.  An object's have names. */
+static int moei_more(moei_file *t, int end)
+{
+    const int first = t->at[-1] == '{' || t->at[-1] == '[';
+
+    if (moei_accept(t, end))
+        return 0;
+    if (!first)
+        moei_expect(t, ',');
+    (void)moei_accept(t, -1);                   /* blanks */
+    if (end == '}') {
+        moei_read_string(t);
+        moei_expect(t, ':');
+    }
+    return t->fault == NULL;
+}
+
+/* A list of numbers: how many, the first three, the product, cut to 2^57. */
+static int moei_read_uints(moei_file *t, uint64_t *number, uint64_t *product)
+{
+    const uint64_t limit = (uint64_t)1 << 57;
+    int count = 0;
+
+    *product = 1;
+    moei_expect(t, '[');
+    for (; moei_more(t, ']'); count++) {
+        const uint64_t x = moei_read_uint(t, 10, 60);
+        number[count < 3 ? count : 2] = x;
+        *product = x > 0 && *product > limit / x ? limit : *product * x;
+    }
+    return count;
+}
+
+/* The value of a setting is in t->text, which takes the file's place. */
+static void moei_read_setting(moei_file *t, const moei_setting *s)
+{
+    const unsigned char *at = t->at, *end = t->end;
+    const int word = s->words ? moei_which(t->text, s->words) : 0;
+    int i, bad = 0;
+
+    moei_reject(t, word < 0,
+                MOEI_TEXT("the metadata have a word that is not moe.h's"));
+    moei_set(s, &t->meta, 0, (uint64_t)word);
+    if (s->words != NULL)
+        return;
+    t->at = (const unsigned char *)t->text;
+    t->end = t->at + sizeof t->text;
+    if (s->kind == MOEI_F32)
+        bad = *t->at++ != '0' || *t->at++ != 'x';
+    for (i = 0; i < s->count && (i == 0 || *t->at == ','); i++) {
+        t->at += i > 0;
+        moei_set(s, &t->meta, i, moei_read_uint(
+            t, s->kind == MOEI_F32 ? 16 : 10, s->bits));
+    }
+    moei_reject(t, bad || *t->at != 0,
+                MOEI_TEXT("a setting is not a number as moe.h writes it"));
+    t->at = at;
+    t->end = end;
+}
+
+static void moei_read_metadata(moei_file *t)
 {
     int i;
 
-    t->at = 8;
-    moei_write(t, "{\"__metadata__\":{");
-    moei_settings(t, c);
-    for (i = 0; i < t->count; i++) {
-        const moei_tensor *is = &t->tensor[i];
-        uint64_t place[2] = {0};
-        place[0] = is->begin;
-        place[1] = is->begin + 4 * is->count;
-        moei_write(t, i > 0 ? "]},\"" : "\"},\"");
-        moei_write(t, is->of);
-        moei_write(t, is->layer);
-        moei_write(t, is->part);
-        moei_write(t, "\":{\"dtype\":\"F32\",\"shape\":");
-        moei_write_uints(t, "[", is->side, is->sides, 10);
-        moei_write_uints(t, "],\"data_offsets\":[", place, 2, 10);
+    moei_expect(t, '{');
+    while (moei_more(t, '}')) {
+        for (i = 0; i < MOEI_SETTINGS; i++)
+            if (moei_which(t->text, moei_settings[i].name) == 0)
+                break;
+        moei_read_string(t);
+        if (i < MOEI_SETTINGS) {
+            moei_see(t, &t->seen, i,
+                     MOEI_TEXT("a setting stands twice in the metadata"));
+            moei_read_setting(t, &moei_settings[i]);
+        }
     }
-    moei_write(t, "]}}");
-    while (t->at % 64 != 0)
-        moei_write(t, " ");
-    t->end = t->at;
 }
 
 /* The tensor of this name; if it is not ours, t->count. */
 static int moei_find_tensor(moei_file *t)
 {
-    int i, k, same = 0;
+    const char *const twice = MOEI_TEXT("a tensor stands twice");
+    int i, k;
 
-    for (i = 0; i < t->count && !same; i += !same) {
-        const char *text = t->name;
-        same = moei_skip(&text, t->tensor[i].of)
-            && moei_skip(&text, t->tensor[i].layer)
-            && moei_skip(&text, t->tensor[i].part) && *text == 0;
-    }
-    if (same)
-        moei_see(t, &t->found, i, MOEI_TEXT("a tensor stands twice"));
-    for (k = 0; k < 64 && !same; k++)
-        if (t->others[k] == t->hash)
-            moei_fail(t, MOEI_TEXT("a tensor stands twice"));
+    for (i = 0; i < t->count; i++)
+        if (moei_which(t->text, t->tensor[i].name) == 0) {
+            moei_see(t, &t->found, i, twice);
+            return i;
+        }
+    for (k = 0; k < 64; k++)
+        moei_reject(t, t->others[k] == t->hash, twice);
     t->others[t->other_count++ % 64] = t->hash;
     return i;
 }
 
-static const char *const moei_type[] = {
-    "F32", "F64", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16",
-    "U8", "BOOL", "C64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F6_E2M3", "F6_E3M2",
-    "F4", NULL
-};
+static const char moei_types[] = "F32|F64|F16|BF16|I64|I32|I16|I8|U64|U32|U16|"
+    "U8|BOOL|C64|F8_E4M3|F8_E5M2|F8_E8M0|F6_E2M3|F6_E3M2|F4";
 static const unsigned char moei_type_bits[] = {
-    32, 64, 16, 16, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64, 8, 8, 8, 6, 6, 4, 0
+    32, 64, 16, 16, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64, 8, 8, 8, 6, 6, 4
 };
 
 /* Whether a tensor is what it must be, and where it lies.  The tensors tile the
    data if as many begin as end at every joint: the sum over them of f(begin) -
    f(end) is f(0) - f(all), where f is a hash that the header keys. */
 static void moei_place(moei_file *t, int i, int type, int sides,
-                       const uint64_t *side, uint64_t count,
-                       const uint64_t *place)
+                       const uint64_t *side, uint64_t count, uint64_t begin,
+                       uint64_t end)
 {
     moei_tensor *is = i < t->count ? &t->tensor[i] : NULL;
     int k, same = is == NULL || sides == is->sides;
 
     for (k = 0; is != NULL && k < is->sides; k++)
         same &= side[k] == is->side[k];
-    if (moei_type[type] == NULL || (is != NULL && type != 0))
-        moei_fail(t, is ? MOEI_TEXT("a tensor of moe.h is not of type F32")
-                        : "a tensor has a type that safetensors have not");
-    if (!same)
-        moei_fail(t, MOEI_TEXT("a tensor's shape is not what the settings "
-                               "imply"));
-    if (place[0] > place[1]
-        || moei_type_bits[type] * count != 8 * (place[1] - place[0]))
-        moei_fail(t, MOEI_TEXT("a tensor's length is not what its type and "
-                               "shape imply"));
-    if (place[0] < place[1])
-        t->joints += moei_mix(t->key + place[0]) - moei_mix(t->key + place[1]);
-    if (t->bytes < t->end + place[1])
-        t->bytes = t->end + place[1];
+    moei_reject(t, is != NULL && type != 0,
+                MOEI_TEXT("a tensor of moe.h is not of type F32"));
+    moei_reject(t, type < 0,
+                MOEI_TEXT("a tensor has a type that safetensors have not"));
+    moei_reject(t, !same,
+                MOEI_TEXT("a tensor's shape is not what the settings imply"));
+    moei_reject(t, begin > end || 8 * (end - begin)
+                != moei_type_bits[type < 0 ? 0 : type] * count,
+                MOEI_TEXT("a tensor's length is not as its type and shape"));
+    if (begin < end)
+        t->joints += moei_mix(t->key + begin) - moei_mix(t->key + end);
+    if (t->bytes < end)
+        t->bytes = end;
     if (is != NULL)
-        is->begin = place[0];
+        is->begin = (size_t)begin;
 }
 
 static void moei_read_tensor(moei_file *t)
 {
-    static const char *const field[] = {"dtype", "shape", "data_offsets", NULL};
-    uint64_t side[3] = {0}, place[3] = {0}, count = 0, product;
+    uint64_t side[3] = {0, 0, 0}, place[3] = {0, 0, 0}, count = 0, product;
     uint32_t seen = 0;
-    int i = moei_find_tensor(t), type = 0, sides = 0, two = 2, first;
+    int field, type = 0, sides = 0, two = 0, i = moei_find_tensor(t);
 
     moei_expect(t, '{');
-    for (first = 1; moei_member(t, t->text, first); first = 0) {
-        int f = moei_which(t->text, field);
-        moei_see(t, &seen, f, MOEI_TEXT("a field of a tensor stands twice"));
-        if (f == 0) {
-            moei_read_string(t, t->text);
-            type = moei_which(t->text, moei_type);
-        } else if (f == 1)
+    while (moei_more(t, '}')) {
+        field = moei_which(t->text, "dtype|shape|data_offsets");
+        moei_reject(t, field < 0, MOEI_TEXT("a tensor has a field that "
+                                            "safetensors have not"));
+        moei_see(t, &seen, field & 3,
+                 MOEI_TEXT("a field of a tensor stands twice"));
+        if (field == 0) {
+            moei_read_string(t);
+            type = moei_which(t->text, moei_types);
+        } else if (field == 1)
             sides = moei_read_uints(t, side, &count);
-        else if (f == 2)
-            two = moei_read_uints(t, place, &product);
         else
-            moei_fail(t, MOEI_TEXT("a tensor has a field that safetensors have "
-                                   "not"));
+            two = moei_read_uints(t, place, &product);
     }
-    if (seen != 7 || two != 2)
-        moei_fail(t, MOEI_TEXT("a tensor lacks its dtype, shape or "
-                               "data_offsets"));
+    moei_reject(t, seen != 7 || two != 2,
+                MOEI_TEXT("a tensor lacks its dtype, shape or data_offsets"));
     if (t->fault == NULL && t->count > 0)
-        moei_place(t, i, type, sides, side, count, place);
+        moei_place(t, i, type, sides, side, count, place[0], place[1]);
 }
 
 /* Settings and, once these are listed, tensors. */
-MOEI_COLD static void moei_read_header(moei_file *t, moe_config *c)
+MOEI_COLD static void moei_read_header(moei_file *t)
 {
-    static const char *const word[] = {"__metadata__", "gate.balance",
-                                       "scale.sigma", NULL};
-    int first, next, which;
+    const unsigned char *start = t->at;
+    uint32_t metadata = 0;
 
-    t->at = 8;
     t->seen = t->found = 0;
     moei_zero_bytes(t->others, sizeof t->others);
     moei_expect(t, '{');
-    for (first = 1; moei_member(t, t->name, first); first = 0) {
-        which = moei_which(t->name, word);
-        t->balance |= which == 1;
-        t->sigma |= which == 2;
-        if (which != 0) {
+    while (moei_more(t, '}')) {
+        t->balance |= moei_which(t->text, "gate.balance") == 0;
+        t->sigma |= moei_which(t->text, "scale.sigma") == 0;
+        if (moei_which(t->text, "__metadata__") != 0) {
             moei_read_tensor(t);
             continue;
         }
-        moei_see(t, &t->found, 31, MOEI_TEXT("the metadata stand twice"));
-        moei_expect(t, '{');
-        for (next = 1; moei_member(t, t->name, next); next = 0) {
-            moei_read_string(t, t->text);
-            moei_settings(t, c);
-        }
+        moei_see(t, &metadata, 0, MOEI_TEXT("the metadata stand twice"));
+        moei_read_metadata(t);
     }
     (void)moei_accept(t, -1);                   /* blanks */
-    if (t->at != t->end)
-        moei_fail(t, MOEI_TEXT("the header goes on after its end"));
-}
-
-static void moei_encode(unsigned char *to, uint64_t number, int bytes)
-{
-    for (; bytes-- > 0; number >>= 8)
-        *to++ = (unsigned char)(number & 255);
-}
-
-static uint64_t moei_decode(const unsigned char *at, int bytes)
-{
-    uint64_t number = 0;
-
-    while (bytes-- > 0)
-        number = number << 8 | at[bytes];
-    return number;
-}
-
-/* The numbers there, if they are what this machine has in its memory. */
-static const moe_real *moei_in_place(const unsigned char *at)
-{
-    union { uint32_t word; unsigned char byte[4]; } one;
-
-    one.word = 1;
-    return sizeof(moe_real) == 4 && one.byte[0] == 1
-        && (uintptr_t)at % sizeof(moe_real) == 0
-         ? (const moe_real *)(const void *)at : NULL;
-}
-
-/* A run of numbers: written; or read, checked and, if there is room for them,
-   copied, piece by piece: what is read twice is then near. */
-static void moei_io_floats(moei_file *t, const moe_real *run,
-                           moe_real *to, size_t count)
-{
-    const size_t piece = 4096;
-    const moe_real most = (moe_real)3.40282346638528859812e38;
-    const moe_real *here = t->from ? moei_in_place(t->from + t->at) : NULL;
-    size_t i, taken;
-
-    for (i = 0; i < count; i += taken, t->at += 4 * (uint64_t)taken) {
-        moe_real x = t->from ? moei_of_f32((uint32_t)moei_decode(
-                                   t->from + t->at, 4)) : run[i];
-        taken = here == NULL ? 1 : count - i < piece ? count - i : piece;
-        if (taken > 1 ? !moei_all_finite(here + i, taken)
-                  : !(x <= most && x >= -most))
-            moei_fail(t, MOEI_TEXT("a number is not finite as a float32"));
-        if (t->to != NULL)
-            moei_encode(t->to + t->at, moei_to_f32(x), 4);
-        else if (taken > 1 && to != NULL)
-            moei_copy(to + i, here + i, taken);
-        else if (t->from != NULL && to != NULL)
-            to[i] = x;
-    }
-}
-
-/* The standard deviations; in place they are read where they lie. */
-static void moei_io_sigma(moei_file *t, moe *m)
-{
-    const size_t count = 1 + moei_count(m->E);
-    size_t i;
-
-    if (m->weights == NULL && t->from != NULL)
-        m->sigma = moei_in_place(t->from + t->at);
-    moei_io_floats(t, m->sigma, m->weights ? moei_shown(m->sigma) : NULL,
-                   count);
-    for (i = 0; i < count && t->fault == NULL; i++)
-        if (!(m->sigma[i] > 0)
-            || !moei_is_finite(1 / (m->sigma[i] * m->sigma[i])))
-            moei_fail(t, MOEI_TEXT("scale.sigma is out of range"));
-}
-
-/* All numbers of m: written; or read, where there is memory, and checked. */
-static void moei_io_data(moei_file *t, moe *m)
-{
-    static const int kept[] = {MOEI_BEST, MOEI_FIRST, MOEI_SECOND};
-    moe_real *const state[] = {&m->beta_power[0], &m->beta_power[1],
-                               &m->rate_factor, &m->best_loss};
-    int i, ours = t->count - (t->training ? 4 : 0);
-    uint64_t k;
-
-    for (i = 0; i < t->count; i++) {
-        const moei_tensor *is = &t->tensor[i];
-        size_t place = (size_t)is->place, count = (size_t)is->count;
-        t->at = t->end + is->begin;
-        if (i < ours && place == m->param_count)
-            moei_io_sigma(t, m);
-        else if (i < ours)
-            moei_io_floats(t, m->params + place,
-                           m->weights ? m->weights + place : NULL, count);
-        else if (i < ours + 3)
-            moei_io_floats(t, moei_stored(m, kept[i - ours]),
-                           moei_stored(m, kept[i - ours]), count);
-        else
-            for (k = 0; k < 4; k++)
-                moei_io_floats(t, state[k], state[k], 1);
-        for (k = 0; i == ours + 2 && t->from != NULL && k < count; k++)
-            if (moei_decode(t->from + t->at - 4 * k - 4, 4) > 0x80000000u)
-                moei_fail(t, MOEI_TEXT("a second moment is negative"));
-    }
-    for (i = 0; i < 3; i++)
-        if (t->training && !(*state[i] >= 0 && *state[i] <= 1))
-            moei_fail(t, MOEI_TEXT("training.state is out of range"));
+    moei_reject(t, t->at != t->end,
+                MOEI_TEXT("the header goes on after its end"));
+    t->at = start;
 }
 
 /* The header: all of m that does not need memory, before there is any; and how
@@ -5522,40 +5521,46 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
                                           const void *file, uint64_t bytes,
                                           int all)
 {
-    const char *error = NULL;
-    moe_config c;
+    moe_config *const c = &t->meta.c;
+    const char *error;
+    uint64_t header;
 
     moei_zero_bytes(t, sizeof *t);
-    moei_zero_bytes(&c, sizeof c);
-    t->from = (const unsigned char *)file;
-    t->end = bytes < 8 ? 0 : moei_decode(t->from, 8);
-    if (bytes < 8 || t->end > 1048576 || (all && t->end > bytes - 8))
+    t->at = (const unsigned char *)file;
+    header = bytes < 8 ? 0
+           : moei_decode(t->at) | (uint64_t)moei_decode(t->at + 4) << 32;
+    if (bytes < 8 || header > 1048576 || (all && header > bytes - 8))
         return MOEI_TEXT("the header is longer than the file or than 1 MiB");
-    t->bytes = t->end += 8;
-    if (bytes < t->end)
+    t->bytes = header += 8;
+    if (bytes < header)
         return NULL;
-    for (t->at = 8; t->at < t->end; t->at++)
-        t->key += moei_mix(t->key ^ t->from[t->at]);
-    moei_read_header(t, &c);
-    if ((t->seen >> MOEI_FILE & 1) == 0)
-        moei_fail(t, MOEI_TEXT("the metadata do not say that this is a moe.h "
-                               "file"));
+    t->end = t->at + (size_t)header;
+    for (t->at += 8; t->at < t->end; t->at++)
+        t->key += moei_mix(t->key ^ *t->at);
+    t->at -= header - 8;
+    moei_read_header(t);
+    moei_reject(t, t->meta.format == 0, MOEI_TEXT("the metadata do not say "
+                                              "that this is a moe.h file"));
     t->training = (int)(t->seen >> MOEI_TRAINING & 1);
-    c.mode = MOE_MODE_PREDICT;                 /* which needs least */
-    if (t->fault == NULL && moe_check_config(&c, &error) != MOE_OK)
-        moei_fail(t, error);
+    c->activation = (moe_activation)t->meta.activation;
+    c->output = (moe_output)t->meta.output;
+    c->loss = (moe_loss)t->meta.loss;
+    c->mode = MOE_MODE_PREDICT;                /* which needs least */
+    if (moe_check_config(c, &error) != MOE_OK)
+        moei_reject(t, 1, error);
     if (t->fault != NULL)
         return t->fault;
-    moei_shape(m, &c);
-    moei_list_all(t, m);
-    moei_read_header(t, &c);
-    if ((t->found << 1) != (((uint32_t)1 << t->count) - 1) << 1)
-        moei_fail(t, MOEI_TEXT("a tensor that the settings imply is missing"));
-    if (t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes - t->end))
-        moei_fail(t, MOEI_TEXT("the tensors leave gaps or overlap"));
-    if (all && t->bytes != bytes)
-        moei_fail(t, MOEI_TEXT("the numbers are not as many as the header "
-                               "says"));
+    moei_shape(m, c);
+    moei_list_all(t, m, NULL);
+    t->bytes = 0;
+    moei_read_header(t);
+    moei_reject(t, t->found != ((uint32_t)1 << t->count) - 1,
+                MOEI_TEXT("a tensor that the settings imply is missing"));
+    moei_reject(t, t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes),
+                MOEI_TEXT("the tensors leave gaps or overlap"));
+    t->bytes += header;
+    moei_reject(t, all && t->bytes != bytes, MOEI_TEXT(
+        "the numbers are not as many as the header says"));
     m->config.mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
     return t->fault;
 }
@@ -5574,57 +5579,121 @@ MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
     return MOE_OK;
 }
 
-/* All that params has, where it lies, if it lies there in this order. */
-static const moe_real *moei_params_in_place(const moei_file *t)
+/* Checked and, where there is memory for them, copied, piece by piece: what is
+   read twice is then near. */
+static void moei_read_numbers(moei_file *t, const moei_tensor *is)
 {
-    int i, ours = t->count - (t->training ? 4 : 0) - t->sigma;
-    uint64_t begin = t->tensor[0].begin;
+    const unsigned char *from = t->end + is->begin;
+    size_t i, k, end;
+    int bad = 0;
 
-    for (i = 0; i < ours; i++)
-        if (t->tensor[i].begin != begin + 4 * t->tensor[i].place)
-            return NULL;
-    if (t->sigma && (t->tensor[ours].begin - begin) % 4 != 0)
-        return NULL;
-    return moei_in_place(t->from + t->end + begin);
+    for (i = 0; i < is->count; i = end) {
+        end = is->count - i < 4096 ? is->count : i + 4096;
+        for (k = i; k < end; k++)
+            bad |= moei_is_endless(moei_decode(from + 4 * k));
+        for (k = i; k < end && is->numbers != NULL; k++)
+            is->numbers[k] = moei_of_f32(moei_decode(from + 4 * k));
+    }
+    moei_reject(t, bad, moei_not_finite);
 }
 
+/* Numbers that training cannot leave: a negative second moment, which are the
+   last tensor but one; powers of beta and a factor of the rate above 1. */
+static void moei_read_state(moei_file *t, moe *m)
+{
+    const moei_tensor *second = &t->tensor[t->count - 2];
+    const unsigned char *from = t->end + second->begin;
+    size_t i;
+
+    for (i = 0; i < second->count; i++)
+        moei_reject(t, moei_decode(from + 4 * i) > 0x80000000u,
+                    MOEI_TEXT("a second moment is negative"));
+    for (i = 0; i < 3; i++)
+        moei_reject(t, !(t->state[i] >= 0 && t->state[i] <= 1),
+                    MOEI_TEXT("training.state is out of range"));
+    m->epoch = (int)t->meta.past[0];
+    m->steps = (int32_t)t->meta.past[1];
+    m->epochs_since_best = (int)t->meta.past[2] - 1;
+    m->began = moei_min((int)t->meta.past[3], m->epoch);
+    m->planned = (int)t->meta.past[4];
+    m->restart = (int)t->meta.seeds[0] - 1;
+    m->best_restart = (int)t->meta.seeds[1];
+    m->scale_before = (int8_t)(t->meta.seeds[2] % 3);
+    m->best_restart_loss = t->meta.seeds_loss;
+    m->beta_power[0] = t->state[0];
+    m->beta_power[1] = t->state[1];
+    m->rate_factor = t->state[2];
+    m->best_loss = t->state[3];
 #ifndef MOE_PREDICT_ONLY
-/* A bound of a checkpoint's moments and the roots of second ones. */
-static moe_real moei_moment_bound(const moe *m)
-{
-    return moei_larger(
-        moei_norm(m, moei_stored(m, MOEI_FIRST), m->trained_count),
-        moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND), m->trained_count)));
-}
+    if (m->stored != NULL)
+        m->largest_moment = moei_larger(
+            moei_norm(m, moei_stored(m, MOEI_FIRST), m->trained_count),
+            moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND),
+                                m->trained_count)));
 #endif
+}
+
+/* Standard deviations can be divided by; in place they are used where they lie,
+   which moei_params_in_place has seen to. */
+static void moei_read_sigma(moei_file *t, moe *m)
+{
+    const moei_tensor *is = &t->tensor[t->count - (t->training ? 5 : 1)];
+    const unsigned char *from = t->end + is->begin;
+    size_t i;
+
+    for (i = 0; i < is->count; i++) {
+        const moe_real sigma = moei_of_f32(moei_decode(from + 4 * i));
+        moei_reject(t, !(sigma > 0) || !moei_is_finite(1 / (sigma * sigma)),
+                    MOEI_TEXT("scale.sigma is out of range"));
+    }
+    if (m->weights == NULL)
+        m->sigma = (const moe_real *)(const void *)from;
+}
+
+/* All that params has, where it lies, if it lies there in this order, whole and
+   as this machine has numbers in its memory. */
+static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
+{
+    const size_t first = t->tensor[0].begin;
+    const unsigned char *at = t->end + first;
+    const union { uint32_t word; unsigned char byte[4]; } one = {1};
+    const size_t of_sigma = t->sigma
+        ? t->tensor[t->count - (t->training ? 5 : 1)].begin : 0;
+    int i, fits = sizeof(moe_real) == 4 && one.byte[0] == 1
+               && (uintptr_t)at % sizeof(moe_real) == 0
+               && (uintptr_t)(t->end + of_sigma) % sizeof(moe_real) == 0
+               && (t->balance || m->E == 1);
+    size_t count = 0;
+
+    for (i = 0; fits && count < m->param_count; count += t->tensor[i++].count)
+        fits = t->tensor[i].begin == first + 4 * count;
+    return fits ? (const moe_real *)(const void *)at : NULL;
+}
 
 /* moe_load_memory, or moe_load_in_place; every number must be finite. */
 MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
                                          size_t file_bytes,
-                                         const moe_config *config, int weights,
+                                         const moe_config *config, int own,
                                          void *memory, size_t bytes)
 {
-    moei_file t;
-    moe shape;
     const moe_real *params;
     const char *error;
     moe_status status;
+    moei_file t;
+    moe shape;
+    int i;
 
     if (m == NULL)
         return MOE_ERR_NULL;
-    if (file == NULL)
-        return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("file is NULL"));
-    error = moei_examine(&t, &shape, file, file_bytes, 1);
+    error = file == NULL ? MOEI_TEXT("file is NULL")
+          : moei_examine(&t, &shape, file, file_bytes, 1);
     if (error != NULL)
-        return moei_closed(m, MOE_ERR_FORMAT, error);
-    if (!weights && shape.E > 1 && !t.balance)
-        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT(
-            "without gate.balance a file cannot be used in place; load it"));
-    params = moei_params_in_place(&t);
-    if (!weights && params == NULL)
-        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only "
-            "aligned little-endian floats in moe.h's order can be used in "
-            "place; load them"));
+        return moei_closed(m, file ? MOE_ERR_FORMAT : MOE_ERR_NULL, error);
+    params = own ? NULL : moei_params_in_place(&t, &shape);
+    if (!own && params == NULL)
+        return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only aligned little-"
+            "endian floats in moe.h's order and with gate.balance can be used "
+            "in place; load them"));
     if (config != NULL) {
         shape.config.block = config->block;
         shape.config.simd = config->simd;
@@ -5634,34 +5703,25 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
         if (!moei_is_sparse(&shape.config))
             shape.config.balance_loss = 0;
     }
-    status = moei_start(m, &shape.config, weights, memory, bytes);
+    status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
-    m->params = weights ? m->weights : params;
-    if (weights) {
-        moei_zero(m->weights, m->trained_count);    /* gate.balance may lack */
+    m->params = own ? m->weights : params;
+    if (own)
         moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
-    }
-    moei_io_data(&t, m);
+    moei_list_all(&t, m, m->weights);
+    for (i = 0; i < t.count; i++)
+        moei_read_numbers(&t, &t.tensor[i]);
+    if (t.sigma)
+        moei_read_sigma(&t, m);
+    if (t.training)
+        moei_read_state(&t, m);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
-    m->epoch = (int)t.past[0];
-    m->steps = (int32_t)t.past[1];
-    m->epochs_since_best = (int)t.past[2] - 1;
-    m->began = moei_min((int)t.past[3], m->epoch);
-    m->planned = (int)t.past[4];
-    m->restart = (int)t.seeds[0] - 1;
-    m->best_restart = (int)t.seeds[1];
-    m->scale_before = (int8_t)(t.seeds[2] % 3);
-    m->best_restart_loss = t.seeds_loss;
     m->scale_state = 2;
     m->best_learnt = 1;
-#ifndef MOE_PREDICT_ONLY
-    if (m->stored != NULL)
-        m->largest_moment = moei_moment_bound(m);
-#endif
     return moei_ok(m);
 }
 
@@ -5680,96 +5740,6 @@ MOE_DEF moe_status moe_load_in_place(moe *m, const void *file,
     return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
 }
 
-static void moei_copy_widths(int *hidden, const moei_net *net)
-{
-    int l;
-
-    for (l = 0; l < MOE_MAX_HIDDEN; l++)
-        hidden[l] = l < net->layers - 1 ? net->width[l + 1] : 0;
-}
-
-/* The configuration as opened, with what may have been changed since. */
-static void moei_saved_config(const moe *m, moe_config *c)
-{
-    c->inputs = m->I;
-    c->outputs = m->O;
-    c->experts = m->E;
-    c->top_k = m->K;
-    c->activation = (moe_activation)m->activation;
-    c->output = (moe_output)m->output;
-    c->mode = MOE_MODE_PREDICT;
-    c->block = m->B;
-    c->simd = 0;
-    moei_copy_widths(c->hidden, &m->expert);
-    moei_copy_widths(c->gate_hidden, &m->gate);
-    c->expert_inputs.first = m->expert.first;
-    c->expert_inputs.count = m->expert.width[0];
-    if (m->E > 1) {
-        c->gate_inputs.first = m->gate.first;
-        c->gate_inputs.count = m->gate.width[0];
-    }
-}
-
-/* Count, or write; numbers begin at a multiple of 64. */
-MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
-                            uint64_t *bytes)
-{
-    moei_file t;
-    moe shape;
-
-    *bytes = 0;
-    if (m == NULL)
-        return MOE_ERR_NULL;
-    if (m->params == NULL
-        || (keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN))
-        return MOE_ERR_STATE;
-    shape = *m;
-    moei_saved_config(m, &shape.config);
-    if (moei_config_fault(&shape.config) != NULL)
-        return MOE_ERR_CONFIG;
-    moei_zero_bytes(&t, sizeof t);
-    t.to = (unsigned char *)file;
-    t.training = keep == MOE_MODE_TRAIN;
-    t.balance = 1;
-    t.past[0] = (uint64_t)m->epoch;
-    t.past[1] = (uint64_t)m->steps;
-    t.past[2] = (uint64_t)(m->epochs_since_best + 1);
-    t.past[3] = (uint64_t)m->began;
-    t.past[4] = (uint64_t)m->planned;
-    if (t.training && m->epochs_since_best >= 0 && m->restart >= 0) {
-        t.seeds[0] = (uint64_t)m->restart + 1;
-        t.seeds[1] = (uint64_t)m->best_restart;
-        t.seeds[2] = (uint64_t)m->scale_before;
-        t.seeds_loss = m->best_restart_loss;
-    }
-    t.sigma = m->sigma != NULL;
-    moei_list_all(&t, m);
-    moei_write_header(&t, &shape.config);
-    if (file != NULL)
-        moei_encode(t.to, t.end - 8, 8);
-    moei_io_data(&t, &shape);
-    *bytes = t.at;
-    return t.fault ? MOE_ERR_DIVERGED : MOE_OK;
-}
-
-MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep)
-{
-    uint64_t bytes;
-
-    return moei_save(m, keep, NULL, &bytes) ? 0 : (size_t)bytes;
-}
-
-MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
-                               size_t bytes)
-{
-    uint64_t need;
-    moe_status status = moei_save(m, keep, NULL, &need);
-
-    return status != MOE_OK ? status
-         : file == NULL ? MOE_ERR_NULL
-         : bytes < need ? MOE_ERR_MEMORY : moei_save(m, keep, file, &need);
-}
-
 /* A file beside path that nobody else has, path.1f2e3d4c.tmp: created only if
    there is none, nor a link.  name has room for 16 more. */
 static moei_stream *moei_create(const char *path, char *name)
@@ -5777,16 +5747,15 @@ static moei_stream *moei_create(const char *path, char *name)
     uint64_t number = moei_mix((uintptr_t)name) & 0xfffffff;
     const uint64_t last = number + 100;
     moei_stream *f = NULL;
-    moei_file t;
 
     for (; number < last && f == NULL; number++) {
-        moei_zero_bytes(&t, sizeof t);
-        t.to = (unsigned char *)name;
-        moei_write(&t, path);
-        moei_write_uints(&t, ".", &number, 1, 16);
-        moei_write(&t, ".tmp");
-        name[t.at] = 0;
-        f = MOEI_STDIO(fopen(name, "wbx"));
+        moei_writer w = {(unsigned char *)name, 0};
+        for (; path[w.at] != 0; w.at++)
+            name[w.at] = path[w.at];
+        moei_write_uint(&w, ".", number, 16);
+        moei_write(&w, ".tmp");
+        name[w.at] = 0;
+        f = MOEI_STDIO(MOEI_OPEN(name, "wbx"));
     }
     return f;
 }
@@ -5815,40 +5784,32 @@ static const char *moei_write_file(const char *path, char *beside,
 /* Beside the old file; flushed; then in its place. */
 MOEI_PATHS moe_status moe_save(moe *m, moe_mode keep, const char *path)
 {
-    size_t length = 0, bytes = moe_save_bytes(m, keep);
+    size_t length = 0, bytes;
     const char *error;
-    moe_status status;
     unsigned char *file;
+    moe_status status = moei_save(m, keep, NULL, &bytes, &error);
 
-    while (path != NULL && path[length] != 0)
-        length++;
     if (m == NULL)
         return MOE_ERR_NULL;
+    while (path != NULL && path[length] != 0)
+        length++;
     if (length == 0)
         return moei_refuse(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL or empty"));
+    if (error != NULL)
+        return moei_refuse(m, status, error);
     file = (unsigned char *)MOE_MALLOC(bytes + length + 16);
     if (file == NULL)
         return moei_refuse(m, MOE_ERR_MEMORY,
                            MOEI_TEXT("there is no memory for the file"));
-    status = moe_save_memory(m, keep, file, bytes);
-    error = status == MOE_ERR_STATE ? m->params == NULL
-            ? MOEI_TEXT("this moe is closed")
-            : MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN")
-        : status == MOE_ERR_CONFIG ? moei_settings_fault(m)
-        : status == MOE_ERR_DIVERGED
-            ? MOEI_TEXT("a weight is not finite as a float32")
-        : status != MOE_OK ? moe_status_text(status) : NULL;
-    if (status == MOE_OK) {
-        error = moei_write_file(path, (char *)file + bytes, file, bytes);
-        status = error ? MOE_ERR_IO : MOE_OK;
-    }
+    (void)moei_save(m, keep, file, &bytes, &error);
+    error = moei_write_file(path, (char *)file + bytes, file, bytes);
     MOE_FREE(file);
-    return error ? moei_refuse(m, status, error) : moei_ok(m);
+    return error ? moei_refuse(m, MOE_ERR_IO, error) : moei_ok(m);
 }
 
-/* The file's first `need` bytes, of which there are `have`; or error not. */
-static const char *moei_read_on(moei_stream *f, unsigned char **file,
-                                size_t have, uint64_t need, moe_status *status)
+/* The file's first `need` bytes, of which there are `have`. */
+static moe_status moei_read_on(moei_stream *f, unsigned char **file,
+                               size_t have, uint64_t need)
 {
     unsigned char *more = need > PTRDIFF_MAX ? NULL
                         : (unsigned char *)MOE_MALLOC((size_t)need);
@@ -5860,14 +5821,9 @@ static const char *moei_read_on(moei_stream *f, unsigned char **file,
     if (*file != NULL)
         MOE_FREE(*file);
     *file = more;
-    *status = more == NULL ? MOE_ERR_MEMORY
-            : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
-            : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
-    return *status == MOE_OK ? NULL
-         : *status == MOE_ERR_MEMORY ? MOEI_TEXT("there is no memory for the "
-                                                 "file")
-         : *status == MOE_ERR_IO ? MOEI_TEXT("the file cannot be read")
-                                 : MOEI_TEXT("the file ends too early");
+    return more == NULL ? MOE_ERR_MEMORY
+         : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
+         : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
 }
 
 /* 8 bytes, then the header, then what that asks for, so that nothing else is
@@ -5887,14 +5843,17 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
         return MOE_ERR_NULL;
     if (path == NULL)
         return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL"));
-    f = MOEI_STDIO(fopen(path, "rb"));
+    f = MOEI_STDIO(MOEI_OPEN(path, "rb"));
     if (f == NULL)
         return moei_closed(m, MOE_ERR_IO, MOEI_TEXT("the file cannot be "
                                                     "opened"));
     for (; error == NULL && have < need; have = need, need = t.bytes) {
-        error = moei_read_on(f, &file, (size_t)have, need, &status);
-        if (error == NULL)
-            error = moei_examine(&t, &shape, file, need, 0);
+        status = moei_read_on(f, &file, (size_t)have, need);
+        error = status == MOE_OK ? moei_examine(&t, &shape, file, need, 0)
+            : status == MOE_ERR_MEMORY
+                ? MOEI_TEXT("there is no memory for the file")
+            : status == MOE_ERR_IO ? MOEI_TEXT("the file cannot be read")
+                                   : MOEI_TEXT("the file ends too early");
     }
     if (error == NULL && MOEI_STDIO(fgetc(f)) >= 0)
         error = MOEI_TEXT("the numbers are not as many as the header says");
@@ -6055,7 +6014,7 @@ static int moei_is_nan(moe_real x)
     return (moei_to_bits(x) & ~MOEI_SIGN_BIT) > MOEI_INFINITY_BITS;
 }
 
-static int moei_all_finite(const moe_real *x, size_t count)
+static MOEI_UNUSED int moei_all_finite(const moe_real *x, size_t count)
 {
     while (count > 0 && moei_is_finite(*x))
         x++, count--;
@@ -6118,7 +6077,7 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
    instruction set: the header includes itself.  MOEI_V is a vector of
    MOEI_LANES reals and MOEI_(x) is x of this set; the plain set, where a vector
    is one real, is the reference.  Arrays are (features, N).  N is 1, and lanes
-   run over features; or it is a multiple of 4, and lanes run over cases. */
+   run over features; or it is a multiple of 16, and lanes run over cases. */
 
 /* One set where there are no vectors, or where the file cannot be read again:
    pasted into another, or renamed. */
@@ -6210,6 +6169,67 @@ static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
         for (j = 0; j < n; j++)
             to[j * N + i] = 0;
 }
+
+/* p = softmax of s over the rows, after the largest s is taken out; with log_p
+   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
+   log_p.   s, p, log_p (rows,N).   Of one case, with the apply of a set: */
+static void moei_softmax_one(void (*apply)(int f, int count, moe_real *y),
+                             int rows, const moe_real *s, moe_real *p,
+                             moe_real *log_p, moe_real *lse)
+{
+    moe_real top = -MOEI_LARGEST, sum = 0;
+    int i;
+
+    for (i = 0; i < rows; i++)
+        top = top > s[i] ? top : s[i];
+    top = MOEI_LARGEST < top ? MOEI_LARGEST : top;
+    for (i = 0; i < rows; i++) {
+        const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
+        p[i] = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
+        if (log_p != NULL)
+            log_p[i] = p[i];
+    }
+    apply(MOEI_EXP, rows, p);
+    for (i = 0; i < rows; i++)
+        sum += p[i];
+    for (i = 0; i < rows; i++)
+        p[i] /= sum;
+    if (log_p == NULL)
+        return;
+    apply(MOEI_LOG, 1, &sum);
+    for (i = 0; i < rows; i++)
+        log_p[i] -= sum;
+    *lse = top + sum;
+}
+
+#ifndef MOE_PREDICT_ONLY
+/* w after one step along the scaled gradient g, with moments v and u:
+     SGD       w -= rate (g + decay w)
+     momentum  v = momentum v + g + decay w;   w -= rate v
+     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+MOEI_INLINE void moei_update_one(const moei_rule *r, moe_real *w, moe_real g,
+                                 moe_real *v, moe_real *u)
+{
+    const moe_real scaled = r->scale * g;
+
+    if (u == NULL) {
+        *v = r->momentum * *v + scaled + r->decay * *w;
+        *w -= r->rate * *v;
+        return;
+    }
+    *v += (1 - MOEI_BETA_1) * (scaled - *v);
+    *u += (1 - MOEI_BETA_2) * (scaled * scaled - *u);
+    *w -= r->rate * *v / (moei_sqrt(*u * r->second_scale) + MOEI_EPSILON)
+        + r->decay * *w;
+}
+
+static MOEI_APART void moei_update_last(const moei_rule *rule, moe_real *w,
+                                        moe_real g, moe_real *v, moe_real *u)
+{
+    moei_update_one(rule, w, g, v, u);
+}
+#endif
 
 /* c (m,n) = s + a (m,k) b (k,n), or its positive part; lanes along n.
    s_col 0: s has one number for a row. */
@@ -6431,8 +6451,8 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
                                    const moe_real *b, const moe_real *w,
                                    int relu, moe_real *y)
 {
-    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
-    enum { LONG = L == 1 ? 4 : 8 };
+    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES,
+           LONG = MOEI_LANES == 1 ? 4 : 8 };
     const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
     int j = 0;
 
@@ -6605,49 +6625,50 @@ static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
     (void)width;
 }
 
-/* dW (in,out) += scale x dy', or without += ; x NULL: one row of ones */
-static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
-                                     const moe_real *dy, moe_real scale,
-                                     int add, moe_real *dw)
+/* dw (n) += a dy */
+MOEI_PUT MOEI_(add_row)(int n, moe_real a, const moe_real *dy, moe_real *dw)
 {
-    const int whole = out - out % MOEI_LANES;
-    int i, j;
+    const MOEI_V all = MOEI_(splat)(a);
+    int j, k;
 
-    for (i = 0; i < in; i++, dw += out) {
-        const moe_real a = x ? scale * x[i] : scale;
-        const MOEI_V all = MOEI_(splat)(a);
-
-        for (j = 0; j < whole; j += MOEI_LANES) {
-            const MOEI_V d = MOEI_(load)(dy + j);
-            MOEI_(store)(dw + j, add ? MOEI_(madd)(all, d, MOEI_(load)(dw + j))
-                                     : MOEI_(mul)(all, d));
-        }
-        for (; j < out; j++)
-            dw[j] = add ? a * dy[j] + dw[j] : a * dy[j];
+    for (j = 0; j < n; j += MOEI_LANES) {
+        k = moei_min(n - j, MOEI_LANES);
+        MOEI_(store_n)(dw + j, k, MOEI_(madd)(all, MOEI_(load_n)(dy + j, k),
+                                              MOEI_(load_n)(dw + j, k)));
     }
 }
 
-/* dW (in,out) += x dy', db (out) += sums of dy; or without += .  Every sum goes
-   over the cases in their order. */
+/* dW (in,out) += scale x dy',  db (out) += scale dy */
+static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
+                                     const moe_real *dy, moe_real scale,
+                                     moe_real *db, moe_real *dw)
+{
+    int i;
+
+    MOEI_(add_row)(out, scale, dy, db);
+    for (i = 0; i < in; i++, dw += out)
+        MOEI_(add_row)(out, scale * x[i], dy, dw);
+}
+
+/* dW (in,out) += x dy',  db (out) += sums of dy.  Every sum goes over the cases
+   in their order. */
 static MOEI_TARGET void MOEI_(weights)(
     int n, int width, int in, int out, const moe_real *x, const moe_real *dy,
-    int add, moe_real *db, moe_real *dw, moe_real *room)
+    moe_real *db, moe_real *dw, moe_real *room)
 {
-    if (MOEI_LANES == 1 || n == 1) {
-        MOEI_(outer)(1, out, NULL, dy, 1, add, db);
-        MOEI_(outer)(in, out, x, dy, 1, add, dw);
-    }
+    if (MOEI_LANES == 1 || n == 1)
+        MOEI_(outer)(in, out, x, dy, 1, db, dw);
 #if MOEI_LANES > 1
     else if (width > 1 && !MOEI_IN_ORDER && (out < MOEI_LANES || in < 4)) {
-        MOEI_(dots)(in, out, n, x, width, dy, width, add, dw, out, 1);
-        MOEI_(dots)(out, 1, n, dy, width, moei_ones, 0, add, db, 1, 0);
+        MOEI_(dots)(in, out, n, x, width, dy, width, 1, dw, out, 1);
+        MOEI_(dots)(out, 1, n, dy, width, moei_ones, 0, 1, db, 1, 0);
     } else {
         const moe_real *d = width > 1 ? room : dy;
-        const moei_product p = {1, out, n, moei_ones, 0, 0, d, out,
-                                add ? db : moei_zeros, 0, add, 0, db, 0};
+        const moei_product p = {1, out, n, moei_ones, 0, 0, d, out, db, 0, 1, 0,
+                                db, 0};
         const moei_product q = {in, out, n, x, width > 1 ? width : 1,
-                                width > 1 ? 1 : in, d, out, add ? dw
-                                : moei_zeros, add ? out : 0, add, 0, dw, out};
+                                width > 1 ? 1 : in, d, out, dw, out, 1, 0, dw,
+                                out};
         if (width > 1)
             moei_transpose(out, n, dy, width, NULL, room, out);
         MOEI_(product)(&p);
@@ -6733,7 +6754,7 @@ static MOEI_TARGET void MOEI_(slope_strip)(int f, const moe_real *y,
     if (f == MOE_ACT_RELU)
         for (l = 0; l < MOEI_STRIP; l++)
             dy[l] = moei_from_bits(moei_to_bits(dy[l])
-                                   & -(moei_bits)(y[l] > 0));
+                                   & (0 - (moei_bits)(y[l] > 0)));
     else if (f == MOE_ACT_TANH)
         for (l = 0; l < MOEI_STRIP; l++)
             dy[l] *= 1 - y[l] * y[l];
@@ -6785,59 +6806,21 @@ static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
                                      const moe_real *x, const moe_real *shift,
                                      const moe_real *factor, moe_real *y)
 {
-    const int N = MOEI_LANES == 1 ? 1 : width;
+    const int one = MOEI_LANES == 1 || width == 1, step = one ? MOEI_LANES : 1;
     MOEI_V s, f;
     int i, c, k;
 
-    for (i = 0; i < rows && N == 1; i += MOEI_LANES) {
-        k = moei_min(rows - i, MOEI_LANES);
-        s = MOEI_(load_n)(shift + i, k);
-        f = MOEI_(load_n)(factor + i, k);
-        MOEI_(store_n)(y + i, k, MOEI_(scaled)(how, MOEI_(load_n)(x + i, k), s,
-                                               f));
+    for (i = 0; i < rows; i += step) {
+        k = one ? moei_min(rows - i, MOEI_LANES) : MOEI_LANES;
+        s = one ? MOEI_(load_n)(shift + i, k) : MOEI_(splat)(shift[i]);
+        f = one ? MOEI_(load_n)(factor + i, k) : MOEI_(splat)(factor[i]);
+        for (c = 0; c < width; c += MOEI_LANES, x += k, y += k)
+            MOEI_(store_n)(y, k, MOEI_(scaled)(how, MOEI_(load_n)(x, k), s, f));
     }
-    for (i = 0; i < rows && N > 1; i++) {
-        s = MOEI_(splat)(shift[i]);
-        f = MOEI_(splat)(factor[i]);
-        for (c = i * N; c < (i + 1) * N; c += MOEI_LANES)
-            MOEI_(store)(y + c, MOEI_(scaled)(how, MOEI_(load)(x + c), s, f));
-    }
-}
-
-/* p = softmax of s over the rows, after the largest s is taken out; with log_p
-   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
-   log_p.   s, p, log_p (rows,N) */
-static MOEI_TARGET void MOEI_(softmax_one)(
-    int rows, const moe_real *s, moe_real *p, moe_real *log_p, moe_real *lse)
-{
-    moe_real top = -MOEI_LARGEST, sum = 0;
-    int i;
-
-    for (i = 0; i < rows; i++)
-        top = top > s[i] ? top : s[i];
-    top = MOEI_LARGEST < top ? MOEI_LARGEST : top;
-    for (i = 0; i < rows; i++) {
-        const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
-        const moe_real a = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
-        if (log_p != NULL)
-            log_p[i] = a;
-        p[i] = rows <= 8 ? moei_exp(a) : a;
-    }
-    if (rows > 8)
-        MOEI_(apply)(MOEI_EXP, rows, p);
-    for (i = 0; i < rows; i++)
-        sum += p[i];
-    for (i = 0; i < rows; i++)
-        p[i] /= sum;
-    if (log_p == NULL)
-        return;
-    sum = moei_log(sum);
-    for (i = 0; i < rows; i++)
-        log_p[i] -= sum;
-    *lse = top + sum;
 }
 
 #if MOEI_LANES > 1
+/* Of a panel. */
 static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
                                              moe_real *p, moe_real *log_p,
                                              moe_real *lse)
@@ -6892,7 +6875,7 @@ static MOEI_TARGET void MOEI_(softmax)(int n, int width, int rows,
     else
 #endif
         for (; n > 0; n--, s += rows, p += rows, lse++) {
-            MOEI_(softmax_one)(rows, s, p, log_p, lse);
+            moei_softmax_one(MOEI_(apply), rows, s, p, log_p, lse);
             log_p = log_p ? log_p + rows : NULL;
         }
     (void)width;
@@ -6903,24 +6886,21 @@ static MOEI_TARGET void MOEI_(blend)(int n, int width, int rows, int add,
                                      const moe_real *p, const moe_real *o,
                                      moe_real *y)
 {
-    const int N = MOEI_LANES == 1 ? 1 : width;
+    const int one = MOEI_LANES == 1 || width == 1, step = one ? MOEI_LANES : 1;
     MOEI_V a, b;
-    int i, c, k;
+    int i, c, k, at;
 
-    for (c = 0; c < n && N == 1; c++, o += rows, y += rows)
-        for (a = MOEI_(splat)(p[c]), i = 0; i < rows; i += MOEI_LANES) {
-            k = moei_min(rows - i, MOEI_LANES);
-            b = MOEI_(load_n)(o + i, k);
-            MOEI_(store_n)(y + i, k, add
-                ? MOEI_(madd)(a, b, MOEI_(load_n)(y + i, k))
+    for (c = 0; c < (one ? n : width); c += one ? 1 : MOEI_LANES) {
+        a = one ? MOEI_(splat)(p[c]) : MOEI_(load)(p + c);
+        for (i = 0; i < rows; i += step) {
+            k = one ? moei_min(rows - i, MOEI_LANES) : MOEI_LANES;
+            at = one ? c * rows + i : c + i * width;
+            b = MOEI_(load_n)(o + at, k);
+            MOEI_(store_n)(y + at, k, add
+                ? MOEI_(madd)(a, b, MOEI_(load_n)(y + at, k))
                 : MOEI_(mul)(a, b));
         }
-    for (c = 0; c < N && N > 1; c += MOEI_LANES)
-        for (a = MOEI_(load)(p + c), i = c; i < rows * N; i += N) {
-            b = MOEI_(load)(o + i);
-            MOEI_(store)(y + i, add ? MOEI_(madd)(a, b, MOEI_(load)(y + i))
-                                    : MOEI_(mul)(a, b));
-        }
+    }
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -6977,54 +6957,54 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
     }
 }
 
-/* w (n) after one step along the scaled gradient g, with moments v and u:
-     SGD       w -= rate (g + decay w)
-     momentum  v = momentum v + g + decay w;   w -= rate v
-     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
-    const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
-    const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
-    moe_real *MOEI_RESTRICT u)
+#if MOEI_LANES > 1
+/* A step with moments of MOEI_STRIP numbers. */
+static MOEI_TARGET void MOEI_(update_strip)(
+    const moei_rule *rule, moe_real *w, const moe_real *g, moe_real *v,
+    moe_real *u)
 {
-    const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
-    const moe_real momentum = r->momentum, second = r->second_scale;
+    moe_real W[MOEI_STRIP], V[MOEI_STRIP], U[MOEI_STRIP];
     int l;
 
+    for (l = 0; l < MOEI_STRIP; l++)
+        W[l] = w[l], V[l] = v[l];
     if (u == NULL)
-        for (l = 0; l < count; l++) {
-            v[l] = momentum * v[l] + scale * g[l] + decay * w[l];
-            w[l] -= rate * v[l];
-        }
-    else
-        for (l = 0; l < count; l++) {
-            const moe_real gl = scale * g[l];
-            v[l] += (1 - MOEI_BETA_1) * (gl - v[l]);
-            u[l] += (1 - MOEI_BETA_2) * (gl * gl - u[l]);
-            w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
-                  + decay * w[l];
-        }
+        for (l = 0; l < MOEI_STRIP; l++)
+            moei_update_one(rule, &W[l], g[l], &V[l], NULL);
+    else {
+        for (l = 0; l < MOEI_STRIP; l++)
+            U[l] = u[l];
+        for (l = 0; l < MOEI_STRIP; l++)
+            moei_update_one(rule, &W[l], g[l], &V[l], &U[l]);
+        for (l = 0; l < MOEI_STRIP; l++)
+            u[l] = U[l];
+    }
+    for (l = 0; l < MOEI_STRIP; l++)
+        w[l] = W[l], v[l] = V[l];
 }
+#endif
 
+/* One step of w (n), with moments v and u, or NULL. */
 static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
                                       moe_real *w, const moe_real *g,
                                       moe_real *v, moe_real *u)
 {
-    const moe_real step = -rule->rate * rule->scale;
-    const moe_real keep = 1 - rule->rate * rule->decay;
-    const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
+    const MOEI_V step = MOEI_(splat)(-rule->rate * rule->scale);
+    const MOEI_V keep = MOEI_(splat)(1 - rule->rate * rule->decay);
     size_t i = 0;
 
-    for (; v == NULL && i + MOEI_LANES <= n; i += MOEI_LANES)
-        MOEI_(store)(w + i, MOEI_(madd)(steps, MOEI_(load)(g + i),
-            MOEI_(mul)(keeps, MOEI_(load)(w + i))));
-    for (; v == NULL && i < n; i++)
-        w[i] = step * g[i] + keep * w[i];
+    for (; v == NULL && i < n; i += MOEI_LANES) {
+        const int k = n - i < MOEI_LANES ? (int)(n - i) : MOEI_LANES;
+
+        MOEI_(store_n)(w + i, k, MOEI_(madd)(step, MOEI_(load_n)(g + i, k),
+            MOEI_(mul)(keep, MOEI_(load_n)(w + i, k))));
+    }
+#if MOEI_LANES > 1
     for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
-        MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
-                            u ? u + i : NULL);
+        MOEI_(update_strip)(rule, w + i, g + i, v + i, u ? u + i : NULL);
+#endif
     for (; i < n; i++)
-        MOEI_(update_strip)(rule, 1, w + i, g + i, v + i, u ? u + i : NULL);
+        moei_update_last(rule, w + i, g[i], v + i, u ? u + i : NULL);
 }
 #endif
 

@@ -291,22 +291,18 @@ static void check_inputs(int n, int in, int out)
 }
 
 /* The plain set is given case by case. */
-static void run_weights(const arrangement *a, int in, int out, int add)
+static void run_weights(const arrangement *a, int in, int out)
 {
     moe_real *db = copied(4, b, out), *dw = copied(5, w, in * out);
     moe_real *X = arranged(0, a, in, x), *D = arranged(1, a, out, dy);
     moe_real *room = array(6, a->N * out);
     int c, plain = loops_of(a)->bits == 1;
 
-    if (!add) {
-        array(4, out);
-        array(5, in * out);
-    }
     if (!plain)
-        loops_of(a)->weights(a->n, a->N, in, out, X, D, add, db, dw, room);
+        loops_of(a)->weights(a->n, a->N, in, out, X, D, db, dw, room);
     for (c = 0; c < a->n && plain; c++)
-        loops_of(a)->weights(1, 1, in, out, X + c * in, D + c * out,
-                             add || c > 0, db, dw, room);
+        loops_of(a)->weights(1, 1, in, out, X + c * in, D + c * out, db, dw,
+                             room);
     memcpy(got, db, (size_t)out * sizeof *got);
     memcpy(got + out, dw, (size_t)(in * out) * sizeof *got);
 }
@@ -315,44 +311,45 @@ static void check_weights(int n, int in, int out)
 {
     static const moe_real one = 1;
     arrangement a = {0, 0, 0};
-    int i, j, add = any(2);
+    int i, j;
 
     for (j = 0; j < out; j++)
-        expect_sum(j, add ? (double)b[j] : 0, &one, 0, dy + j, out, n, 0);
+        expect_sum(j, (double)b[j], &one, 0, dy + j, out, n, 0);
     for (i = 0; i < in; i++)
         for (j = 0; j < out; j++)
-            expect_sum(out + i * out + j, add ? (double)w[i * out + j] : 0,
-                       x + i, in, dy + j, out, n, 0);
+            expect_sum(out + i * out + j, (double)w[i * out + j], x + i, in,
+                       dy + j, out, n, 0);
     for (is_first = 1; next(&a, n);) {
-        run_weights(&a, in, out, add);
+        run_weights(&a, in, out);
         judge("weights", out + in * out, &a, in, out);
     }
+}
+
+static void expect_outer(int i, double from, double term)
+{
+    expect(i, from + term, 2 * EPSILON * (fabs(from) + fabs(term)));
 }
 
 static void check_outer(int in, int out)
 {
     arrangement a = {0, 0, 0};
     const moe_real scale = any_real();
-    int i, j, add = any(2), ones = in == 1 && any(2);
+    int i, j;
 
+    for (j = 0; j < out; j++)
+        expect_outer(j, (double)b[j], (double)scale * (double)dy[j]);
     for (i = 0; i < in; i++)
-        for (j = 0; j < out; j++) {
-            double term = (ones ? 1 : (double)x[i]) * (double)scale
-                        * (double)dy[j];
-            double from = add ? (double)w[i * out + j] : 0;
-
-            expect(i * out + j, from + term,
-                   2 * EPSILON * (fabs(from) + fabs(term)));
-        }
+        for (j = 0; j < out; j++)
+            expect_outer(out + i * out + j, (double)w[i * out + j],
+                         (double)x[i] * (double)scale * (double)dy[j]);
     for (is_first = 1; next(&a, 1);) {
-        moe_real *dw = copied(4, w, in * out);
+        moe_real *db = copied(4, b, out), *dw = copied(5, w, in * out);
 
-        if (!add)
-            array(4, in * out);
-        loops_of(&a)->outer(in, out, ones ? NULL : copied(0, x, in),
-                            copied(1, dy, out), scale, add, dw);
-        memcpy(got, dw, (size_t)(in * out) * sizeof *got);
-        judge("outer", in * out, &a, in, out);
+        loops_of(&a)->outer(in, out, copied(0, x, in), copied(1, dy, out),
+                            scale, db, dw);
+        memcpy(got, db, (size_t)out * sizeof *got);
+        memcpy(got + out, dw, (size_t)(in * out) * sizeof *got);
+        judge("outer", out + in * out, &a, in, out);
     }
 }
 

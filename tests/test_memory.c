@@ -405,7 +405,7 @@ static void test_literal_bytes(void)
     check_reals(moe_bytes(&config), 32 + 16 + 4 + 14 + 37);
     config = make_config(1, 1, 2);
     config.block = 1;
-    check_reals(moe_work_bytes(&config), 13);
+    check_reals(moe_work_bytes(&config), 10);
 }
 
 /* ---- sizes known when compiled ------------------------------------------ */
