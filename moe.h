@@ -102,12 +102,12 @@
 
    Modes (config.mode).  Each can do what those above it can, and needs memory:
    so many bytes for 4 experts of 16-32-4 and block 1.
-     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,584
-     MOE_MODE_LEARN     moe_learn: the way back of one case            12,612
+     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,604
+     MOE_MODE_LEARN     moe_learn: the way back of one case            12,632
      MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
-                        moe_evaluate: a gradient                       24,036
+                        moe_evaluate: a gradient                       24,080
      MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
-                        moments and the best weights                   57,448
+                        moments and the best weights                   57,492
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
@@ -136,15 +136,29 @@
    shift) * factor, y is shift + factor * their blend: losses and sigma are in
    standardised units; y, o and d are in yours.
 
+   Training.  moe_train holds out a fifth of 50 cases or more, ends when these
+   do not get better and keeps the weights that were best for them; where
+   nothing validates its rate falls to 0 at the end.  training.restarts = 5 goes on with
+   the best of five seeds.  data.weights tell how much each case counts, as a
+   rare class may need.  None of this needs memory, nor grows with the cases.
+
+   How sure.  With config.sigma = 0 moe_train estimates the sigma of (1.3) from
+   the posteriors, sigma^2 = sum h_i e_i / O over the cases; then E has O log
+   sigma, too.  m.sigma has it and a deviation for each expert, by which
+   moe_density tells log p(d|x), and moe_predict_deviation y and how far d may
+   be from it: moe_train fits them where it validates, moe_fit_variance when
+   asked.  Files have them as scale.sigma.
+
    Your own loop.  moe_gradient adds to m.grads and moe_step uses it up: between
    them you may change it, or sum it over many machines; moe_backward is for an
    error of your own.  moe_learn learns cases one by one, on the device too:
 
     ```c
-    static float memory[64], x[2], d[1];
+    static float memory[64], seen_x[128], seen_d[64];
     moe_config config = {0};
     moe_training how = {0};
-    moe_data one = {1, x, d, NULL, NULL};
+    moe_data one = {1, NULL, NULL, NULL, NULL};
+    moe_data seen = {64, seen_x, seen_d, NULL, NULL};
     moe m;
     int t;
     config.inputs = config.experts = 2;
@@ -153,10 +167,15 @@
     how.rate = 0.05f;
     if (moe_open(&m, &config, memory, sizeof memory) == MOE_OK)
         for (t = 0; t < 1000; t++) {
+            float *x = seen_x + t % 64 * 2, *d = seen_d + t % 64;
             x[0] = (float)(t % 7) - 3;
             x[1] = (float)(t % 5) - 2;
             d[0] = x[0] > 0 ? x[1] : -x[1];
+            one.x = x;
+            one.d = d;
             moe_learn(&m, &one, &how);   // says how many cases it left out
+            if (t % 256 == 63)           // measured again: what was learnt
+                moe_fit_scales(&m, &seen);          // stays, and goes on
         }
     ```
 
@@ -3835,10 +3854,10 @@ static moe_real moei_total_weight(const moe_data *data)
 
 /* Mean and standard deviation of a column of the data, `stride` reals apart; 1,
    and returns 0, if it is constant or cannot be divided by.  Sums run over
-   differences from the first value, then from the mean, in units of the largest,
-   and keep what rounding loses.  Quarters of all are taken, so that no
-   difference overflows; volatile, or -ffast-math would take the quarter of a
-   difference. */
+   differences from the first value, then from the mean, in units of the
+   largest, and keep what rounding loses.  Quarters of all are taken, so that
+   no difference overflows; volatile, or -ffast-math would take the quarter of
+   a difference. */
 static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
                                    int stride, moe_real *mean,
                                    moe_real *deviation)
@@ -4123,7 +4142,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight)
 }
 
 /* sum_i h_i e_i of a case after (1.3), which left E and log h:
-     sum_i h_i e_i / (2 sigma^2) = E - O log sigma - sum_i h_i log (h_i / p_i) */
+     sum_i h_i e_i / (2 sigma^2) = E - O log sigma - sum_i h_i log(h_i / p_i) */
 static moe_real moei_squared_off(const moe *m, int c, moe_real volume)
 {
     const ptrdiff_t at = (ptrdiff_t)c * (m->N > 1 ? 1 : m->K);
@@ -4827,8 +4846,8 @@ typedef struct moei_setting {
     uint8_t bits;                /* none is 2^bits or more                   */
 } moei_setting;
 
-/* In a file's order.  The last three are a checkpoint's alone; what training counts
-   stays far from where counting on overflows. */
+/* In a file's order.  The last three are a checkpoint's alone; what training
+   counts stays far from where counting on overflows. */
 #define MOEI_AT(field) offsetof(moei_meta, field)
 static const moei_setting moei_settings[] = {
     {"inputs", NULL, MOEI_AT(c.inputs), 1, MOEI_INT, 15},
