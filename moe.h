@@ -136,11 +136,12 @@
    shift) * factor, y is shift + factor * their blend: losses and sigma are in
    standardised units; y, o and d are in yours.
 
-   Training.  moe_train holds out a fifth of 50 cases or more, ends when these
-   do not get better and keeps the weights that were best for them; where
-   nothing validates its rate falls to 0 at the end.  training.restarts = 5 goes on with
-   the best of five seeds.  data.weights tell how much each case counts, as a
-   rare class may need.  None of this needs memory, nor grows with the cases.
+   Training.  moe_train holds out a fifth of 50 cases or more, ends when
+   these do not get better and keeps the weights that were best for them;
+   where nothing validates its rate falls to 0 at the end.  training.restarts
+   = 5 goes on with the best of five seeds.  data.weights tell how much each
+   case counts, as a rare class may need.  None of this needs memory, nor
+   grows with the cases.
 
    How sure.  With config.sigma = 0 moe_train estimates the sigma of (1.3) from
    the posteriors, sigma^2 = sum h_i e_i / O over the cases; then E has O log
@@ -3852,8 +3853,8 @@ static moe_real moei_total_weight(const moe_data *data)
     return data->weights ? sum + carry : (moe_real)data->n;
 }
 
-/* Mean and standard deviation of a column of the data, `stride` reals apart; 1,
-   and returns 0, if it is constant or cannot be divided by.  Sums run over
+/* Mean and standard deviation of a column of the data, `stride` reals apart;
+   1, and returns 0, if it is constant or cannot be divided by.  Sums run over
    differences from the first value, then from the mean, in units of the
    largest, and keep what rounding loses.  Quarters of all are taken, so that
    no difference overflows; volatile, or -ffast-math would take the quarter of

@@ -277,7 +277,7 @@ static void test_even_ends(void)
 static int counts_as_zero(moe *m)
 {
     static const moe_real target[1] = {0};
-    moe_data none = {0, NULL, target, NULL};
+    moe_data none = {0, NULL, target, NULL, NULL};
     size_t i;
 
     if (moe_gradient(m, &none) != 0)
