@@ -458,7 +458,7 @@ typedef struct moe {
     void *heap;                  /* what moe_close frees                     */
     int32_t steps;               /* optimiser steps so far                   */
     moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
-    moe_real best_loss, rate_factor;
+    moe_real best_loss, best_sigma, rate_factor;
     int epochs_since_best;       /* -1: no best yet                          */
     int began, planned;          /* the epoch in which this training began,
                                     how many it is to have                   */
@@ -4424,8 +4424,16 @@ static void moei_keep_best(moe *m, moe_real loss)
 {
     moei_copy(moei_stored(m, MOEI_BEST), m->weights, m->trained_count);
     m->best_loss = loss;
+    m->best_sigma = moei_sigma(m, -1);
     m->best_learnt = 1;
     m->epochs_since_best = 0;
+}
+
+static void moei_restore_best(moe *m)
+{
+    moei_copy(m->weights, moei_stored(m, MOEI_BEST), m->trained_count);
+    if (moei_learns_sigma(m))
+        moei_set_sigma(m, m->best_sigma);
 }
 
 /* sigma^2 = sum_i h_i e_i / O, the mean over the cases of an epoch. */
@@ -4628,12 +4636,11 @@ static moei_plan moei_plan_of(const moe_data *data, const moe_data *validation,
    with the scales that they had.  The moments that led here are forgotten. */
 static void moei_go_back(moe *m, int scaled)
 {
-    moei_copy(m->weights, moei_stored(m, MOEI_BEST), m->trained_count);
+    moei_restore_best(m);
     if (scaled == 0 && !m->best_learnt) {
         moei_zero(m->weights + m->trained_count,
                   m->param_count - m->trained_count);
         moei_unit_scales(m);
-        moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
         m->scale_state = 0;
     }
     moei_forget_moments(m);
@@ -4650,6 +4657,7 @@ static moe_status moei_start_training(moe *m, const moei_plan *plan)
 
     if (!resumed) {
         moei_copy(moei_stored(m, MOEI_BEST), m->weights, m->trained_count);
+        m->best_sigma = moei_sigma(m, -1);
         m->best_learnt = 0;
     }
     if (scaled == 0 && !plan->t.keep_units)
@@ -4763,7 +4771,7 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
 
     if (status != MOE_ERR_DIVERGED) {
         if (plan->valid.n > 0)
-            moei_copy(m->weights, moei_stored(m, MOEI_BEST), m->trained_count);
+            moei_restore_best(m);
         (void)moei_loss_of(m, &all, &bad);
         status = bad < 0 ? status : MOE_ERR_DIVERGED;
         (void)moei_refuse(m, status, moe_status_text(status));
@@ -4837,6 +4845,7 @@ typedef struct moei_meta {
     uint64_t seeds[3];           /* 1 + the restart or 0, the best, scale_state
                                     before them                              */
     moe_real seeds_loss;         /* of the best                              */
+    moe_real best_sigma;         /* of the best weights                      */
 } moei_meta;
 
 typedef enum { MOEI_INT, MOEI_UINT64, MOEI_F32 } moei_kind;
@@ -4847,7 +4856,7 @@ typedef struct moei_setting {
     uint8_t bits;                /* none is 2^bits or more                   */
 } moei_setting;
 
-/* In a file's order.  The last three are a checkpoint's alone; what training
+/* In a file's order.  The last four are a checkpoint's alone; what training
    counts stays far from where counting on overflows. */
 #define MOEI_AT(field) offsetof(moei_meta, field)
 static const moei_setting moei_settings[] = {
@@ -4870,10 +4879,11 @@ static const moei_setting moei_settings[] = {
     {"file", "|moe.h 1", MOEI_AT(format), 1, MOEI_INT, 0},
     {"training", NULL, MOEI_AT(past), 5, MOEI_UINT64, 8 * sizeof(int) - 2},
     {"restarts", NULL, MOEI_AT(seeds), 3, MOEI_UINT64, 8 * sizeof(int) - 2},
-    {"restarts_loss", NULL, MOEI_AT(seeds_loss), 1, MOEI_F32, 32}
+    {"restarts_loss", NULL, MOEI_AT(seeds_loss), 1, MOEI_F32, 32},
+    {"best_sigma", NULL, MOEI_AT(best_sigma), 1, MOEI_F32, 32}
 };
 enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
-       MOEI_TRAINING = MOEI_SETTINGS - 3 };
+       MOEI_TRAINING = MOEI_SETTINGS - 4 };
 
 typedef struct moei_tensor {
     char name[20];
@@ -5189,6 +5199,7 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
     t.meta.past[2] = (uint64_t)(m->epochs_since_best + 1);
     t.meta.past[3] = (uint64_t)m->began;
     t.meta.past[4] = (uint64_t)m->planned;
+    t.meta.best_sigma = m->best_sigma;
     if (m->epochs_since_best >= 0 && m->restart >= 0) {
         t.meta.seeds[0] = (uint64_t)m->restart + 1;
         t.meta.seeds[1] = (uint64_t)m->best_restart;
@@ -5636,6 +5647,9 @@ static void moei_read_state(moei_file *t, moe *m)
     m->epochs_since_best = (int)t->meta.past[2] - 1;
     m->began = moei_min((int)t->meta.past[3], m->epoch);
     m->planned = (int)t->meta.past[4];
+    m->best_sigma = moei_is_finite(1 / (t->meta.best_sigma
+                                        * t->meta.best_sigma))
+                  ? t->meta.best_sigma : 1;
     m->restart = (int)t->meta.seeds[0] - 1;
     m->best_restart = (int)t->meta.seeds[1];
     m->scale_before = (int8_t)(t->meta.seeds[2] % 3);
