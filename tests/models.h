@@ -277,7 +277,7 @@ static inline double off_by(const moe_real *got, const double *want,
 static inline int counts_as_zero(moe *m)
 {
     static const moe_real target[1] = {0};
-    moe_data none = {0, NULL, target, NULL};
+    moe_data none = {0, NULL, target, NULL, NULL};
 
     return is_zero(moe_gradient(m, &none))
         && all_zero(m->grads, m->trained_count);
