@@ -416,9 +416,12 @@ static void train_uneven(moe_real balance, moe_real balance_rate,
 
     fill_quadrants(x, d, 96);
     config.top_k = 2;
+    config.sigma = 1;
     config.balance_loss = balance;
     memset(&t, 0, sizeof t);
     t.epochs = 60;
+    t.holdout = -1;
+    t.rate = (moe_real)0.015;
     t.balance_rate = balance_rate;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     tilt_gate(&m);
