@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 {
     moe_config config = {0};
     moe_training training = {0};
-    moe_data data = {0, x, d, NULL};
+    moe_data data = {0, x, d, NULL, NULL};
     moe_report report;
     moe m;
     int i, select = argc > 1 && strcmp(argv[1], "--select") == 0;
