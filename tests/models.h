@@ -52,11 +52,13 @@ static inline moe_data make_data(int n, const moe_real *x, const moe_real *d)
     return data;
 }
 
+/* Nothing is held out. */
 static inline moe_training make_training(moe_optimizer optimizer, double rate)
 {
     moe_training t;
 
     memset(&t, 0, sizeof t);
+    t.holdout = -1;
     t.optimizer = optimizer;
     t.rate = (moe_real)rate;
     return t;

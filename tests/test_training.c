@@ -29,13 +29,13 @@ static moe_config mixture_of(int experts)
     return config;
 }
 
+/* At the default rate, but constant. */
 static moe_training training_of(moe_optimizer optimizer, int epochs)
 {
-    moe_training t = make_training(optimizer, 0);
+    moe_training t = make_training(optimizer,
+                                   optimizer == MOE_SGD ? 0.1 : 0.015);
 
     t.epochs = epochs;
-    t.holdout = -1;
-    t.rate = (moe_real)(optimizer == MOE_SGD ? 0.1 : 0.015);
     return t;
 }
 
@@ -320,7 +320,7 @@ static void check_batches(moe_optimizer optimizer)
         same_x[2 * i + 1] = (moe_real)-0.7;
         same_d[i] = (moe_real)1.5;
     }
-    config.sigma = 1;
+    config.sigma = 1;                       /* is not estimated */
     t.batch = BATCH;
     t.keep_units = 1;
     t.rate = (moe_real)0.05;
