@@ -283,7 +283,9 @@ static void put_sums_dsp(void)
         "typedef uint64_t __attribute__((may_alias)) @_word;\n\n"
         "static inline int32_t @_cut(int32_t x)\n"
         "{\n"
-        "    return __ssat(x, 16);\n"
+        "    int32_t cut;\n\n"
+        "    __asm__(\"ssat %%0, #16, %%1\" : \"=r\"(cut) : \"r\"(x));\n"
+        "    return cut;\n"
         "}\n\n"
         "static inline int32_t @_scale(int32_t sum, int32_t multiplier)\n"
         "{\n"
@@ -616,7 +618,7 @@ static void put_vectors(const int8_model *q, int outputs)
         int8_inputs(q, t + 1 == INT8_TESTS ? q->n
                     : (int)((int64_t)t * q->n / (INT8_TESTS - 1)), z, x);
         int8_predict(q, x, room, y);
-        printf("        {");
+        printf("    {");
         for (i = 0; i < (outputs ? q->O : q->I); i++)
             printf("%s%d", between((size_t)i, 8), (int)(outputs ? y : x)[i]);
         printf("}%s\n", t + 1 < INT8_TESTS ? "," : "");
@@ -627,22 +629,22 @@ static void put_vectors(const int8_model *q, int outputs)
 
 static void put_check(const int8_model *q)
 {
-    put("int @_check(void)\n"
-        "{\n"
-        "    static @_const int16_t test_x[%d][$_INPUTS] = {\n", INT8_TESTS);
+    put("static @_const int16_t @_test_x[%d][$_INPUTS] = {\n", INT8_TESTS);
     put_vectors(q, 0);
-    put("    };\n"
-        "    static @_const int16_t test_y[%d][$_OUTPUTS] = {\n", INT8_TESTS);
+    put("};\n"
+        "static @_const int16_t @_test_y[%d][$_OUTPUTS] = {\n", INT8_TESTS);
     put_vectors(q, 1);
-    put("    };\n"
+    put("};\n\n"
+        "int @_check(void)\n"
+        "{\n"
         "    int16_t x[$_INPUTS], y[$_OUTPUTS];\n"
         "    int t, i, wrong = 0;\n\n"
         "    for (t = 0; t < %d; t++) {\n"
         "        for (i = 0; i < $_INPUTS; i++)\n"
-        "            x[i] = test_x[t][i];\n"
+        "            x[i] = @_test_x[t][i];\n"
         "        @_predict(x, y);\n"
         "        for (i = 0; i < $_OUTPUTS; i++)\n"
-        "            wrong += y[i] != test_y[t][i];\n"
+        "            wrong += y[i] != @_test_y[t][i];\n"
         "    }\n"
         "    return wrong;\n"
         "}\n\n", INT8_TESTS);
