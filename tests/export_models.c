@@ -45,7 +45,8 @@ static void make_data(const shape *s)
         for (i = 0; i < s->inputs; i++)
             row[i] = 10 * moei_uniform(&state) * (float)(i % 3 + 1) + 3;
         for (k = 0; k < s->outputs; k++) {
-            due[k] = row[k % s->inputs] * (row[0] > 3 ? 1.5f : -0.5f) + (float)k;
+            due[k] = row[k % s->inputs] * (row[0] > 3 ? 1.5f : -0.5f)
+                   + (float)k;
             if (s->output != MOE_OUT_LINEAR)
                 due[k] = s->output == MOE_OUT_LOGISTIC ? due[k] > 0
                        : k == (int)(row[0] + 20) % s->outputs;

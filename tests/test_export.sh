@@ -132,14 +132,15 @@ hash_user() {
     keep_hash "$what"
 }
 
-# Constants in flash, an int of 16 bits.  avr-gcc 5 says of constants that it has
-# worked out at once that they are not initialised.
+# Constants in flash, an int of 16 bits.  avr-gcc 5 says of constants that it
+# has worked out at once that they are not initialised.
 hash_avr() {
     have avr-gcc && have simavr ||
         { echo "avr-gcc or simavr is not installed: left out"; return; }
     what="integers, avr $1"
     holds "$what: compiles" avr-gcc -mmcu=atmega1284p $strict "$@" \
-        -Wno-uninitialized -I"$work" export_hash.c targets/avr.c -DTARGET_BARE -o "$dir/hash" &&
+        -Wno-uninitialized -I"$work" export_hash.c targets/avr.c \
+        -DTARGET_BARE -o "$dir/hash" &&
         holds "$what: runs" on_avr || return
     keep_hash "$what"
 }
@@ -268,7 +269,7 @@ fi
 refuses "no words" usage "$work/export_c"
 refuses "two ways at once" usage "$work/export_c" --code --int8 a b
 refuses "an unknown word" usage "$work/export_c" --int4 a b
-for name in 2net 'a b' 'n;t' '' '*/' _net a__b moe moe_net 'é' \
+for name in 2net 'a b' 'n;t' '' '*/' _net a__b moe moe_net 'n-t' \
     aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do
     refuses "the name '$name'" 'export_c: .*name' "$work/export_c" --code \
         "$work/0.moe" "$name"
