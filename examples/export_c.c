@@ -134,7 +134,7 @@ static int read_command(int count, char **word, command *c)
 int main(int count, char **word)
 {
     command c;
-    const char *fault;
+    const char *fault, *about;
     moe m;
 
     if (!read_command(count, word, &c))
@@ -149,12 +149,13 @@ int main(int count, char **word)
     if (moe_load(&m, c.model, NULL) != MOE_OK)
         return refused(c.model, m.error);
     set_name(c.name);
+    about = c.model;
     fault = c.code ? export_code(&m)
-          : c.int8 ? export_int8(&m, c.calibrate)
+          : c.int8 ? export_int8(&m, c.calibrate, &about)
           : export_arrays(&m, c.block);
     moe_close(&m);
     if (fault != NULL)
-        return refused(c.int8 ? c.calibrate : c.model, fault);
+        return refused(about, fault);
     return fflush(stdout) != 0 || ferror(stdout)
          ? refused("stdout", "cannot be written") : 0;
 }

@@ -715,8 +715,9 @@ static void put_int8(const int8_model *q)
     put("#endif\n");
 }
 
-/* NULL, or why this model or these inputs will not do. */
-static const char *export_int8(moe *m, const char *inputs)
+/* NULL, or why this model will not do; or why the inputs will not, of which it
+   is then `about`. */
+static const char *export_int8(moe *m, const char *inputs, const char **about)
 {
     int8_model q;
 
@@ -725,8 +726,10 @@ static const char *export_int8(moe *m, const char *inputs)
     if (!is_known(m) || m->config.activation > MOE_ACT_LOGISTIC)
         return "only relu, tanh and logistic units can be had in integers";
     q.fault = int8_shape(&q);
-    if (q.fault == NULL)
+    if (q.fault == NULL) {
         q.fault = read_inputs(&q, inputs);
+        *about = q.fault ? inputs : *about;
+    }
     if (q.fault == NULL) {
         calibrate(&q);
         quantise_all(&q);

@@ -90,8 +90,9 @@ hash() {
     keep_hash "$what"
 }
 
+# The first line that is one: the board's simulator may say something before.
 keep_hash() {
-    sed -n '1s/\r//; 1p' "$log" | sed "s/\$/ $1/" >>"$work/hashes"
+    echo "$(grep -xE '[0-9a-f]{8}' "$log" | head -n 1) $1" >>"$work/hashes"
 }
 
 # On these boards an unaligned word is a fault, and newlib's memcpy, which gcc
