@@ -48,7 +48,7 @@ static moe_config blended(int block, int top_k, int units, moe_output output)
 
 static moe_data data_of(int from, int n)
 {
-    moe_data data = {0, NULL, NULL, NULL};
+    moe_data data = {0, NULL, NULL, NULL, NULL};
 
     data.n = n;
     data.x = x + from * INPUTS;
@@ -66,7 +66,8 @@ static void fill(void)
     for (i = 0; i < CASES; i++) {
         moe_real sum = 0;
         for (k = 0; k < OUTPUTS; k++)
-            sum += d[i * OUTPUTS + k] = 1 + noise() * (x[i * INPUTS] > 0);
+            sum += d[i * OUTPUTS + k] = (moe_real)(1.25
+                + sin((double)(x[i * INPUTS + k] * x[i * INPUTS] / 3)));
         for (k = 0; k < OUTPUTS; k++)
             d[i * OUTPUTS + k] /= sum;
     }
@@ -243,7 +244,8 @@ static void check_training(int block, int top_k, moe_output output)
     moe m;
 
     memset(&t, 0, sizeof t);
-    t.epochs = 30;
+    t.epochs = 60;
+    t.holdout = -1;
     if (!open_blended(&m, &config))
         return;
     CHECK(moe_evaluate(&m, &data, &before) == MOE_OK);

@@ -73,13 +73,14 @@ static void check_same(int block, int top_k)
 {
     moe_config a_config = config_of(1, block, top_k);
     moe_config b_config = config_of(0, block, top_k);
-    moe_data a_data = {CASES, NULL, NULL, NULL}, b_data = a_data;
+    moe_data a_data = {CASES, NULL, NULL, NULL, NULL}, b_data = a_data;
     moe_real a_y[CASES * OUTPUTS], b_y[CASES * OUTPUTS];
     moe_training t;
     moe a, b;
 
     memset(&t, 0, sizeof t);
     t.epochs = 3;
+    t.holdout = -1;
     a_data.x = x;
     b_data.x = ordered;
     a_data.d = b_data.d = d;

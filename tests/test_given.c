@@ -305,7 +305,7 @@ static void check_teaching(moe_blend blend, moe_gate gate)
 static void check_refusals(void)
 {
     moe_config config = config_of(MOE_BLEND_OUTPUTS, MOE_GATE_NONE, 8, 2);
-    moe_data data = {CASES, NULL, NULL, NULL};
+    moe_data data = {CASES, NULL, NULL, NULL, NULL};
     moe_training how;
     moe_real E;
     moe m;

@@ -155,6 +155,7 @@ int widths_run(const widths_problem *problem, const float *weights,
     data.x = x;
     data.d = problem->labelled ? NULL : d;
     data.labels = problem->labelled ? labels : NULL;
+    data.weights = NULL;
     if (moe_open(&m, &config, NULL, 0) == MOE_OK
             && m.param_count <= MOST_VALUES) {
         for (i = 0; i < m.trained_count; i++)
@@ -254,7 +255,7 @@ int main(void)
     for (k = 0; k < MOST_VALUES; k++)
         weights[k] = (float)(k * 73 % 127 - 63) / 128;
     for (k = 0; k < PROBLEMS; k++)
-        check_problem(&problems[k], weights);
+        RUN(check_problem(&problems[k], weights));
     printf("float against double: %.1e once, %.1e after %d steps\n",
            worst_once, worst_trained, STEPS);
     return check_done();
