@@ -15,6 +15,7 @@ experts, [in][out] row by row:
     gate.L.bias (out)        gate.L.weight (in,out)         if there is a gate:
     gate.balance (E)                            E > 1, not none; absent: zeros
     scale.d (2,O)            scale.x (2,I)      row 0: shift, row 1: factor
+    scale.sigma (1+E)        of (1.3), of each expert; may be absent
     training.best, .first, .second (trained), .state (4)    of a checkpoint
 
 z = (x - shift) factor goes in, y = shift + factor y' comes out.  Files of
@@ -27,12 +28,12 @@ import struct
 import sys
 
 WORDS = {"activation": ("relu", "tanh", "logistic", "elu", "silu"),
-         "output": ("linear", "logistic", "softmax"),
+         "output": ("linear", "logistic", "softmax", "bernoulli"),
          "loss": ("mixture", "expected", "blend"),
          "blend": ("outputs", "weights"), "gate": ("softmax", "none")}
 LISTS = {"hidden": 4, "gate_hidden": 4, "expert_sees": 2, "gate_sees": 2,
-         "training": 3}
-REALS = ("sigma", "balance")
+         "training": 5, "restarts": 3}
+REALS = ("sigma", "balance", "restarts_loss", "best_sigma")
 DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
             "gate_sees": [], "activation": "relu", "output": "linear",
             "loss": "mixture", "blend": "outputs", "gate": "softmax",
@@ -41,6 +42,7 @@ ORDER = ("inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
          "expert_sees", "gate_sees", "expert_columns", "gate_columns",
          "activation", "output", "loss", "blend", "gate", "sigma", "balance",
          "seed")
+TRAINING = ("training", "restarts", "restarts_loss", "best_sigma")
 TEXTS = ("expert_columns", "gate_columns")    # as "0-2,7,9"; none: the parts
 
 
@@ -76,7 +78,6 @@ def complete(config):
     """A configuration with its defaults filled in, as moe_open does."""
     c = dict(DEFAULTS, **config)
     c["top_k"] = c["top_k"] or c["experts"]
-    c["sigma"] = c["sigma"] or 1.0
     for net in ("expert", "gate"):
         first, count = (list(c[f"{net}_sees"]) + [0, 0])[:2]
         c[f"{net}_sees"] = [first, count or c["inputs"] - first]
@@ -88,8 +89,9 @@ def complete(config):
     return c
 
 
-def layout(config, balance=True):
-    """The names and shapes that a configuration implies, in order."""
+def layout(config, balance=True, sigma=False):
+    """The names and shapes that a configuration implies, in order, with the
+    tensors that need not be there, if they are."""
     c = complete(config)
     E, tensors = c["experts"], []
 
@@ -108,6 +110,8 @@ def layout(config, balance=True):
     trained = sum(size(shape) for _, shape in tensors)
     tensors.append(("scale.d", (2, c["outputs"])))
     tensors.append(("scale.x", (2, c["inputs"])))
+    if sigma:
+        tensors.append(("scale.sigma", (1 + E,)))
     if "training" in c:
         for part in ("best", "first", "second"):
             tensors.append((f"training.{part}", (trained,)))
@@ -158,11 +162,12 @@ def parse(data):
     meta = header.pop("__metadata__", {})
     if meta.get("file") != "moe.h 1":
         raise ValueError("this is not a file of moe.h")
-    names = ORDER + ("training",)
+    names = ORDER + TRAINING
     config = {k: from_text(k, v) for k, v in meta.items() if k in names}
     check_tiles(header, len(data) - end)
     places = {}
-    for name, shape in layout(config, "gate.balance" in header):
+    for name, shape in layout(config, "gate.balance" in header,
+                              "scale.sigma" in header):
         tensor = header.get(name, {})
         if tensor.get("dtype") != "F32" or tensor["shape"] != list(shape):
             raise ValueError(f"{name} is {tensor}, not F32 {list(shape)}")
@@ -215,10 +220,12 @@ def write(path, config, tensors):
     meta = {name: to_text(name, config[name]) for name in ORDER
             if name in config}
     meta["file"] = "moe.h 1"
-    if "training" in config:
-        meta["training"] = to_text("training", config["training"])
+    for name in TRAINING:
+        if name in config:
+            meta[name] = to_text(name, config[name])
     header, at, numbers = {"__metadata__": meta}, 0, array.array("f")
-    for name, shape in layout(config, "gate.balance" in tensors):
+    for name, shape in layout(config, "gate.balance" in tensors,
+                              "scale.sigma" in tensors):
         values = tensors[name]
         values = values[1] if isinstance(values, tuple) else values
         before = len(numbers)
