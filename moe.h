@@ -100,6 +100,15 @@
      MOE_ASSERT(e)       what to do about a caller's mistake; assert(e)
      MOE_SAME_BITS       the same bits everywhere; slower, see Numerics
 
+   Blended weights, for games (config.blend = MOE_BLEND_WEIGHTS): one network,
+   in each layer of which W = sum_i p_i W_i, b = sum_i p_i b_i (Zhang, Starke,
+   Komura & Saito 2018), learnt by (1.1).  No W is formed: with z = p_1 x, p_2 x,
+   ... it is one product W' z of all experts' weights.  moe_predict_with takes p
+   from the caller, as of a phase (Holden, Komura & Saito 2017), and blends
+   outputs by it, too; with MOE_GATE_NONE there is no other.  gate_columns lists
+   the columns of x that a gate is given.  Between calls params may point at
+   other weights; other threads go on with those that theirs point at.
+
    Modes (config.mode).  Each can do what those above it can, and needs memory:
    so many bytes for 4 experts of 16-32-4 and block 1.
      MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,604

@@ -140,6 +140,11 @@ of_quickstart() {
     holds "quickstart.c: three laws" test 3 = "$(grep -c from "$dir/said")"
 }
 
+of_crowd() {
+    holds "crowd.c runs, blended weights are blended matrices" run crowd 1
+    holds "crowd.c: three ways" test 3 = "$(grep -c worst "$dir/said")"
+}
+
 of_motorcycle() {
     holds "motorcycle.c runs" run motorcycle
     holds "motorcycle.c: five lines" is 'v < 25' 'RMSE'
