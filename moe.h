@@ -102,9 +102,9 @@
 
    Blended weights, for games (config.blend = MOE_BLEND_WEIGHTS): one network,
    in each layer of which W = sum_i p_i W_i, b = sum_i p_i b_i (Zhang, Starke,
-   Komura & Saito 2018), learnt by (1.1).  No W is formed: with z = p_1 x, p_2 x,
-   ... it is one product W' z of all experts' weights.  moe_predict_with takes p
-   from the caller, as of a phase (Holden, Komura & Saito 2017), and blends
+   Komura & Saito 2018), learnt by (1.1).  No W is formed: with z = p_1 x,
+   p_2 x, ... it is one product of all weights.  moe_predict_with takes p from
+   the caller, as of a phase (Holden, Komura & Saito 2017), and blends
    outputs by it, too; with MOE_GATE_NONE there is no other.  gate_columns lists
    the columns of x that a gate is given.  Between calls params may point at
    other weights; other threads go on with those that theirs point at.
@@ -1538,7 +1538,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
     const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
     const uint32_t outs = m->is_one ? 0 : K;
-    const uint32_t runs = (m->is_one ? 1 : K) * P
+    const uint32_t runs = (uint32_t)moei_outs(m) * P
                         + sorted * 15 * (E < K * P ? E : K * P);
     const uint32_t kept = (uint32_t)moei_kept(m);
 
