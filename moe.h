@@ -305,17 +305,23 @@ extern "C" {
 #define MOE_MAX_SIZE 32767      /* largest I, O, E, hidden width and rows    */
 #define MOE_ALL (-1)            /* moe_training.batch: all cases in one step */
 
-typedef enum moe_status {
+typedef enum moe_status {         /* the usual cause; what to do about it  */
     MOE_OK = 0,
-    MOE_STOPPED,       /* the progress callback asked; the model is usable   */
-    MOE_ERR_NULL,      /* a required pointer is NULL                         */
-    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict       */
-    MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
-    MOE_ERR_DATA,      /* x, d, a label or the loss of it is out of range    */
-    MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
-    MOE_ERR_FORMAT,    /* not a model file, or a damaged or hostile one      */
-    MOE_ERR_IO,        /* a file could not be opened, read, written, renamed */
-    MOE_ERR_STATE      /* this moe cannot do that, or MOE_SAME_BITS not hold */
+    MOE_STOPPED,       /* the progress callback asked; predict, or train on  */
+    MOE_ERR_NULL,      /* a required pointer is NULL; pass what it names     */
+    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict;
+                          m.error says which                                 */
+    MOE_ERR_MEMORY,    /* memory is too small or misaligned, or malloc gave
+                          NULL; ask moe_bytes, align as a moe_real           */
+    MOE_ERR_DATA,      /* x, d, a label, a weight or its loss is out of range;
+                          bad_row and bad_column of the report say where     */
+    MOE_ERR_DIVERGED,  /* training left the finite numbers, and the best
+                          weights were kept; a smaller rate, or clip         */
+    MOE_ERR_FORMAT,    /* no model file, or one that was damaged; save anew  */
+    MOE_ERR_IO,        /* a file could not be opened, read, written or
+                          renamed; m.error says what: see path and rights    */
+    MOE_ERR_STATE      /* this moe cannot do that; m.error says why: another
+                          mode, or flags that MOE_SAME_BITS forbids          */
 } moe_status;
 
 typedef enum moe_activation {
