@@ -4438,13 +4438,17 @@ static void moei_restore_best(moe *m)
         moei_set_sigma(m, m->best_sigma);
 }
 
-/* sigma^2 = sum_i h_i e_i / O, the mean over the cases of an epoch. */
-static void moei_estimate_sigma(moe *m)
+/* sigma^2 goes towards sum_i h_i e_i / O, the mean over the cases of an epoch,
+   in some 300 steps: at once, experts would settle before they have parted. */
+static void moei_estimate_sigma(moe *m, int steps)
 {
     const moe_real variance = moei_mean(m, MOEI_SUM_VARIANCE) / (moe_real)m->O;
+    const moe_real old = moei_sigma(m, -1) * moei_sigma(m, -1);
+    const moe_real share = (moe_real)steps / (moe_real)(steps + 300);
 
     if (moei_learns_sigma(m))
-        moei_set_sigma(m, moei_sigma_within(moei_sqrt(variance)));
+        moei_set_sigma(m, moei_sigma_within(
+            moei_sqrt(old + share * (variance - old))));
 }
 
 /* A rate that was not given falls to 0 in the second half of a training that
@@ -4494,7 +4498,7 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
                            1 / ((moe_real)count * part->mean_weight));
     }
     if (status == MOE_OK)
-        moei_estimate_sigma(m);
+        moei_estimate_sigma(m, (part->n - 1) / t->batch + 1);
     return status;
 }
 
