@@ -497,7 +497,8 @@ MOE_DEF const char *moe_status_text(moe_status status);
 MOE_DEF moe_status moe_check_config(const moe_config *config,
                                     const char **error);
 
-/* Bytes that moe_open needs, and moe_attach; 0: moe_check_config refuses. */
+/* Bytes that moe_open needs, and moe_attach, then with a copy of what learns if
+   layers are frozen; 0: moe_check_config refuses. */
 MOE_DEF size_t moe_bytes(const moe_config *config);
 MOE_DEF size_t moe_work_bytes(const moe_config *config);
 
@@ -506,7 +507,9 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
    that are not silu; K is top_k, or E where that is 0.
      MOE_WORK_BYTES     moe_work_bytes
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
-     MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN */
+     MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN
+     MOE_TUNE_BYTES     moe_work_bytes with MOE_MODE_LEARN where, by frozen = 1,
+                        the layer behind the hidden one learns, and the gate */
 #define MOE_WORK_BYTES(I, O, E, K, hidden)                                   \
     (MOE_SIZE((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
               + ((K) < (E) ? 2 * (E) : 0)) * sizeof(moe_real))
@@ -515,10 +518,17 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
-     + MOE_SIZE((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
-                + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)            \
-                + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))                \
-     * sizeof(moe_real))
+     + MOE_SIZE(MOE_LEARN_REALS(O, E, K, hidden)) * sizeof(moe_real))
+#define MOE_TUNE_BYTES(I, O, E, K, hidden)                                   \
+    (MOE_WORK_BYTES(I, O, E, K, hidden)                                      \
+     + MOE_SIZE(MOE_LEARN_REALS(O, E, K, hidden)                             \
+                + ((E) * ((hidden) + 1) * (O) + MOE_GATE_REALS(I, E) + 15)   \
+                / 16 * 16) * sizeof(moe_real))
+#define MOE_LEARN_REALS(O, E, K, hidden)                                     \
+    ((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)                 \
+     + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)                       \
+     + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))
+#define MOE_GATE_REALS(I, E) ((E) > 1 ? ((I) + 2) * (E) : 0)
 #ifdef __cplusplus
 #define MOE_SIZE(n) static_cast<size_t>(n)
 #else
@@ -527,7 +537,7 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
 #define MOE_PARAM_LINES(I, O, E, hidden)                                     \
     (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
                           : ((I) + 1) * (O))                                 \
-      + ((E) > 1 ? ((I) + 2) * (E) : 0) + 2 * ((I) + (O)) + 15) / 16 * 16)
+      + MOE_GATE_REALS(I, E) + 2 * ((I) + (O)) + 15) / 16 * 16)
 
 /* Open a moe with its own weights: all layers uniform in +-1/sqrt(inputs of the
    unit), but the gate's last is 0, so that p starts even.  Reads nothing of
@@ -537,8 +547,10 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
 MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
                             size_t bytes);
 
-/* The same over weights that stay where they are; predicts only.  params is
-   (param_count) and must outlive m. */
+/* The same over weights that stay where they are.  params is (param_count) and
+   must outlive m.  It predicts only, unless layers are frozen: those that are
+   not are copied from params to m.weights, (grad_count), in their order; there
+   they learn as config.mode says, and from there they are read. */
 MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
                               const moe_real *params, void *memory,
                               size_t bytes);
@@ -3177,7 +3189,7 @@ static int moei_net_parts(moe *m, const moei_net *net,
     of_bias.decay = 0;
     for (l = 0; l < net->layers; l++) {
         const size_t out = (size_t)net->width[l + 1] * (size_t)net->copies;
-        const size_t weights = out * (size_t)net->width[l];
+        const size_t weights = out * moei_count(net->width[l]);
         moe_real *w = m->weights + net->at[l];
 
         if (!moei_learns(net, l))
