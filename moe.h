@@ -688,7 +688,6 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
    sums are contracted, but not where all must give the same bits, nor on x87;
    strips of numbers become vectors.  gcc hears no other pragma. */
 #if defined(__GNUC__) && !defined(__clang__)
-#define MOEI_CONTRACT_AGAIN _Pragma("GCC pop_options")
 #pragma GCC push_options
 #if __FINITE_MATH_ONLY__
 #pragma GCC optimize("no-fast-math", "no-finite-math-only", \
@@ -704,13 +703,9 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #pragma GCC optimize("no-trapping-math", "tree-loop-vectorize")
 #endif
 #elif defined(MOE_SAME_BITS) && defined(__clang__)
-#define MOEI_CONTRACT_AGAIN _Pragma("STDC FP_CONTRACT DEFAULT")
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__clang__) && __FINITE_MATH_ONLY__
-#define MOEI_CONTRACT_AGAIN _Pragma("float_control(pop)")
 #pragma float_control(precise, on, push)
-#else
-#define MOEI_CONTRACT_AGAIN
 #endif
 
 /* Vectors that the compiler can make code for; with -Os plain loops, but in
@@ -843,8 +838,9 @@ static MOEI_UNUSED void moei_keep_mode(const char *from, const char *to)
 /* The shape that follows from a configuration, its memory, opening, closing.
    First what rooms 13 and 14, at the end, give to all the others. */
 typedef MOEI_EITHER(uint32_t, uint64_t) moei_bits;
-#define MOEI_FRACTION MOEI_EITHER(23, 52)
-#define MOEI_BIAS MOEI_EITHER(127, 1023)
+enum {
+    MOEI_FRACTION = MOEI_EITHER(23, 52), MOEI_BIAS = MOEI_EITHER(127, 1023)
+};
 #define MOEI_REAL_SIZE MOEI_EITHER(4, 8)
 #define MOEI_ONE_BITS ((moei_bits)MOEI_BIAS << MOEI_FRACTION)
 #define MOEI_INFINITY_BITS ((moei_bits)(2 * MOEI_BIAS + 1) << MOEI_FRACTION)
@@ -5033,14 +5029,9 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
 /* ======================================================================== */
 /* Bits, random numbers, and exp, log, tanh and sqrt within 2 ulp: NaN stays
    NaN, and there are no branches, so that strips of them become vectors. */
-#define MOEI_LOG2_E     ((moe_real)1.44269504088896340736)
-#define MOEI_EXP_MIN    MOEI_EITHER((-104), (-746))
-#define MOEI_EXP_MAX    MOEI_EITHER(89, 710)
-/* 1.5 * 2^fraction;  ln 2 in two, of which the first ends in 15 or 21 zeros */
-#define MOEI_ROUND      MOEI_EITHER(12582912.0f, 6755399441055744.0)
+/* ln 2 in two, of which the first ends in 15 or 21 zeros */
 #define MOEI_LN2_HIGH   MOEI_EITHER(0.693359375f, 6.93147180369123816490e-01)
 #define MOEI_LN2_LOW    MOEI_EITHER((-2.12194440e-4f), 1.9082149292705877e-10)
-#define MOEI_SQRT_HALF  MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu)
 
 enum {
     MOEI_EXP_TERMS = MOEI_EITHER(8, 13), MOEI_LOG_TERMS = MOEI_EITHER(5, 10)
@@ -5080,11 +5071,15 @@ MOEI_NUMBER moei_bits moei_to_bits(moe_real x)
    integer off the bits, where no compiler can take the rounding back. */
 MOEI_NUMBER moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 {
-    const moei_bits keep = (moei_bits)(x < MOEI_EXP_MIN) - 1;
-    const moe_real cut = x > MOEI_EXP_MAX ? (moe_real)MOEI_EXP_MAX : x;
-    const moe_real at = moei_from_bits(moei_to_bits(cut) & keep);
-    const moei_bits exponent = moei_to_bits(at * MOEI_LOG2_E + MOEI_ROUND)
-        - (moei_to_bits(MOEI_ROUND) - 2 * MOEI_BIAS), half = exponent >> 1;
+    const moe_real least = MOEI_EITHER(-104, -746), log2_e
+        = (moe_real)1.44269504088896340736;
+    const moe_real most = MOEI_EITHER(89, 710), round           /* 1.5 * 2^f */
+        = MOEI_EITHER(12582912.0f, 6755399441055744.0);
+    const moei_bits keep = (moei_bits)(x < least) - 1;
+    const moe_real at = moei_from_bits(moei_to_bits(x > most ? most : x)
+                                       & keep);
+    const moei_bits exponent = moei_to_bits(at * log2_e + round)
+        - (moei_to_bits(round) - 2 * MOEI_BIAS), half = exponent >> 1;
     const moe_real k = (moe_real)(int32_t)(exponent - 2 * MOEI_BIAS);
     const moe_real r = (at - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
     moe_real q = moei_factorial[MOEI_EXP_TERMS];
@@ -5126,14 +5121,15 @@ MOEI_NUMBER moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
    where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
 MOEI_NUMBER moe_real moei_log(moe_real x)
 {
+    const moei_bits sqrt_half = MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu);
     const int tiny = x < moei_power(1 - MOEI_BIAS);
     const moei_bits bits = moei_to_bits(tiny
         ? x * moei_power(MOEI_FRACTION + 1) : x)
-        - (MOEI_SQRT_HALF - MOEI_ONE_BITS);
+        - (sqrt_half - MOEI_ONE_BITS);
     const moe_real k = (moe_real)((int32_t)(bits >> MOEI_FRACTION) - MOEI_BIAS
                                   - (tiny ? MOEI_FRACTION + 1 : 0));
     const moe_real f = moei_from_bits(
-        (bits & (((moei_bits)1 << MOEI_FRACTION) - 1)) + MOEI_SQRT_HALF) - 1;
+        (bits & (((moei_bits)1 << MOEI_FRACTION) - 1)) + sqrt_half) - 1;
     const moe_real v = f / (2 + f), w = v * v, half = f * f / 2;
     moe_real R = 0, y;
     int n;
@@ -5331,67 +5327,6 @@ static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
         for (j = 0; j < n; j++)
             to[j * N + i] = 0;
 }
-
-/* p = softmax of s over the rows, after the largest s is taken out; with log_p
-   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
-   log_p.   s, p, log_p (rows,N).   Of one case, with the apply of a set: */
-static void moei_softmax_one(void (*apply)(int f, int count, moe_real *y),
-                             int rows, const moe_real *s, moe_real *p,
-                             moe_real *log_p, moe_real *lse)
-{
-    moe_real top = -MOEI_LARGEST, sum = 0;
-    int i;
-
-    for (i = 0; i < rows; i++)
-        top = top > s[i] ? top : s[i];
-    top = MOEI_LARGEST < top ? MOEI_LARGEST : top;
-    for (i = 0; i < rows; i++) {
-        const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
-        p[i] = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
-        if (log_p != NULL)
-            log_p[i] = p[i];
-    }
-    apply(MOEI_EXP, rows, p);
-    for (i = 0; i < rows; i++)
-        sum += p[i];
-    for (i = 0; i < rows; i++)
-        p[i] /= sum;
-    if (log_p == NULL)
-        return;
-    apply(MOEI_LOG, 1, &sum);
-    for (i = 0; i < rows; i++)
-        log_p[i] -= sum;
-    *lse = top + sum;
-}
-
-#ifndef MOE_PREDICT_ONLY
-/* w after one step along the scaled gradient g, with moments v and u:
-     SGD       w -= rate (g + decay w)
-     momentum  v = momentum v + g + decay w;   w -= rate v
-     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-MOEI_INLINE void moei_update_one(const moei_rule *r, moe_real *w, moe_real g,
-                                 moe_real *v, moe_real *u)
-{
-    const moe_real scaled = r->scale * g;
-
-    if (u == NULL) {
-        *v = r->momentum * *v + scaled + r->decay * *w;
-        *w -= r->rate * *v;
-        return;
-    }
-    *v += (1 - MOEI_BETA_1) * (scaled - *v);
-    *u += (1 - MOEI_BETA_2) * (scaled * scaled - *u);
-    *w -= r->rate * *v / (moei_sqrt(*u * r->second_scale) + MOEI_EPSILON)
-        + r->decay * *w;
-}
-
-static MOEI_APART void moei_update_last(const moei_rule *rule, moe_real *w,
-                                        moe_real g, moe_real *v, moe_real *u)
-{
-    moei_update_one(rule, w, g, v, u);
-}
-#endif
 
 /* c (m,n) = s + a (m,k) b (k,n), or its positive part; lanes along n.
    s_col 0: s has one number for a row. */
@@ -5613,16 +5548,17 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
                                    const moe_real *b, const moe_real *w,
                                    int relu, moe_real *y)
 {
-    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES,
-           LONG = MOEI_LANES == 1 ? 4 : 8 };
+    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
     const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
     int j = 0;
 
-    for (; out - j >= LONG * L; j += LONG * L)
-        MOEI_(tile)(&p, 1, 1, LONG, L, 0, j);
-#if MOEI_LANES > 1
+#ifndef __OPTIMIZE_SIZE__
+    for (; out - j >= 8 * L; j += 8 * L)
+        MOEI_(tile)(&p, 1, 1, 8, L, 0, j);
+#endif
     for (; out - j >= 4 * L; j += 4 * L)
         MOEI_(tile)(&p, 1, U > 1 ? 2 : 1, 4, L, 0, j);
+#if MOEI_LANES > 1
     for (; out - j >= 2 * L; j += 2 * L)
         MOEI_(tile)(&p, 1, U, 2, L, 0, j);
 #endif
@@ -5791,13 +5727,13 @@ static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
 MOEI_PUT MOEI_(add_row)(int n, moe_real a, const moe_real *dy, moe_real *dw)
 {
     const MOEI_V all = MOEI_(splat)(a);
-    int j, k;
+    int j;
 
-    for (j = 0; j < n; j += MOEI_LANES) {
-        k = moei_min(n - j, MOEI_LANES);
-        MOEI_(store_n)(dw + j, k, MOEI_(madd)(all, MOEI_(load_n)(dy + j, k),
-                                              MOEI_(load_n)(dw + j, k)));
-    }
+    for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES)
+        MOEI_(store)(dw + j, MOEI_(madd)(all, MOEI_(load)(dy + j),
+                                         MOEI_(load)(dw + j)));
+    for (; j < n; j++)
+        dw[j] = a * dy[j] + dw[j];
 }
 
 /* dW (in,out) += scale x dy',  db (out) += scale dy */
@@ -5968,21 +5904,59 @@ static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
                                      const moe_real *x, const moe_real *shift,
                                      const moe_real *factor, moe_real *y)
 {
-    const int one = MOEI_LANES == 1 || width == 1, step = one ? MOEI_LANES : 1;
+    const int N = MOEI_LANES == 1 ? 1 : width;
     MOEI_V s, f;
     int i, c, k;
 
-    for (i = 0; i < rows; i += step) {
-        k = one ? moei_min(rows - i, MOEI_LANES) : MOEI_LANES;
-        s = one ? MOEI_(load_n)(shift + i, k) : MOEI_(splat)(shift[i]);
-        f = one ? MOEI_(load_n)(factor + i, k) : MOEI_(splat)(factor[i]);
-        for (c = 0; c < width; c += MOEI_LANES, x += k, y += k)
-            MOEI_(store_n)(y, k, MOEI_(scaled)(how, MOEI_(load_n)(x, k), s, f));
+    for (i = 0; i < rows && N == 1; i += MOEI_LANES) {
+        k = moei_min(rows - i, MOEI_LANES);
+        s = MOEI_(load_n)(shift + i, k);
+        f = MOEI_(load_n)(factor + i, k);
+        MOEI_(store_n)(y + i, k, MOEI_(scaled)(how, MOEI_(load_n)(x + i, k), s,
+                                               f));
+    }
+    for (i = 0; i < rows && N > 1; i++) {
+        s = MOEI_(splat)(shift[i]);
+        f = MOEI_(splat)(factor[i]);
+        for (c = i * N; c < (i + 1) * N; c += MOEI_LANES)
+            MOEI_(store)(y + c, MOEI_(scaled)(how, MOEI_(load)(x + c), s, f));
     }
 }
 
+/* p = softmax of s over the rows, after the largest s is taken out; with log_p
+   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
+   log_p.   s, p, log_p (rows,N) */
+static MOEI_TARGET void MOEI_(softmax_one)(
+    int rows, const moe_real *s, moe_real *p, moe_real *log_p, moe_real *lse)
+{
+    moe_real top = -MOEI_LARGEST, sum = 0;
+    int i;
+
+    for (i = 0; i < rows; i++)
+        top = top > s[i] ? top : s[i];
+    top = MOEI_LARGEST < top ? MOEI_LARGEST : top;
+    for (i = 0; i < rows; i++) {
+        const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
+        const moe_real a = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
+        if (log_p != NULL)
+            log_p[i] = a;
+        p[i] = rows <= 8 ? moei_exp(a) : a;
+    }
+    if (rows > 8)
+        MOEI_(apply)(MOEI_EXP, rows, p);
+    for (i = 0; i < rows; i++)
+        sum += p[i];
+    for (i = 0; i < rows; i++)
+        p[i] /= sum;
+    if (log_p == NULL)
+        return;
+    sum = moei_log(sum);
+    for (i = 0; i < rows; i++)
+        log_p[i] -= sum;
+    *lse = top + sum;
+}
+
 #if MOEI_LANES > 1
-/* Of a panel. */
 static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
                                              moe_real *p, moe_real *log_p,
                                              moe_real *lse)
@@ -6037,7 +6011,7 @@ static MOEI_TARGET void MOEI_(softmax)(int n, int width, int rows,
     else
 #endif
         for (; n > 0; n--, s += rows, p += rows, lse++) {
-            moei_softmax_one(MOEI_(apply), rows, s, p, log_p, lse);
+            MOEI_(softmax_one)(rows, s, p, log_p, lse);
             log_p = log_p ? log_p + rows : NULL;
         }
     (void)width;
@@ -6048,21 +6022,24 @@ static MOEI_TARGET void MOEI_(blend)(int n, int width, int rows, int add,
                                      const moe_real *p, const moe_real *o,
                                      moe_real *y)
 {
-    const int one = MOEI_LANES == 1 || width == 1, step = one ? MOEI_LANES : 1;
+    const int N = MOEI_LANES == 1 ? 1 : width;
     MOEI_V a, b;
-    int i, c, k, at;
+    int i, c, k;
 
-    for (c = 0; c < (one ? n : width); c += one ? 1 : MOEI_LANES) {
-        a = one ? MOEI_(splat)(p[c]) : MOEI_(load)(p + c);
-        for (i = 0; i < rows; i += step) {
-            k = one ? moei_min(rows - i, MOEI_LANES) : MOEI_LANES;
-            at = one ? c * rows + i : c + i * width;
-            b = MOEI_(load_n)(o + at, k);
-            MOEI_(store_n)(y + at, k, add
-                ? MOEI_(madd)(a, b, MOEI_(load_n)(y + at, k))
+    for (c = 0; c < n && N == 1; c++, o += rows, y += rows)
+        for (a = MOEI_(splat)(p[c]), i = 0; i < rows; i += MOEI_LANES) {
+            k = moei_min(rows - i, MOEI_LANES);
+            b = MOEI_(load_n)(o + i, k);
+            MOEI_(store_n)(y + i, k, add
+                ? MOEI_(madd)(a, b, MOEI_(load_n)(y + i, k))
                 : MOEI_(mul)(a, b));
         }
-    }
+    for (c = 0; c < N && N > 1; c += MOEI_LANES)
+        for (a = MOEI_(load)(p + c), i = c; i < rows * N; i += N) {
+            b = MOEI_(load)(o + i);
+            MOEI_(store)(y + i, add ? MOEI_(madd)(a, b, MOEI_(load)(y + i))
+                                    : MOEI_(mul)(a, b));
+        }
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -6119,54 +6096,54 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
     }
 }
 
-#if MOEI_LANES > 1
-/* A step with moments of MOEI_STRIP numbers. */
-static MOEI_TARGET void MOEI_(update_strip)(
-    const moei_rule *rule, moe_real *w, const moe_real *g, moe_real *v,
-    moe_real *u)
+/* w (n) after one step along the scaled gradient g, with moments v and u:
+     SGD       w -= rate (g + decay w)
+     momentum  v = momentum v + g + decay w;   w -= rate v
+     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
+    const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
+    const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
+    moe_real *MOEI_RESTRICT u)
 {
-    moe_real W[MOEI_STRIP], V[MOEI_STRIP], U[MOEI_STRIP];
+    const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
+    const moe_real momentum = r->momentum, second = r->second_scale;
     int l;
 
-    for (l = 0; l < MOEI_STRIP; l++)
-        W[l] = w[l], V[l] = v[l];
     if (u == NULL)
-        for (l = 0; l < MOEI_STRIP; l++)
-            moei_update_one(rule, &W[l], g[l], &V[l], NULL);
-    else {
-        for (l = 0; l < MOEI_STRIP; l++)
-            U[l] = u[l];
-        for (l = 0; l < MOEI_STRIP; l++)
-            moei_update_one(rule, &W[l], g[l], &V[l], &U[l]);
-        for (l = 0; l < MOEI_STRIP; l++)
-            u[l] = U[l];
-    }
-    for (l = 0; l < MOEI_STRIP; l++)
-        w[l] = W[l], v[l] = V[l];
+        for (l = 0; l < count; l++) {
+            v[l] = momentum * v[l] + scale * g[l] + decay * w[l];
+            w[l] -= rate * v[l];
+        }
+    else
+        for (l = 0; l < count; l++) {
+            const moe_real gl = scale * g[l];
+            v[l] += (1 - MOEI_BETA_1) * (gl - v[l]);
+            u[l] += (1 - MOEI_BETA_2) * (gl * gl - u[l]);
+            w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
+                  + decay * w[l];
+        }
 }
-#endif
 
-/* One step of w (n), with moments v and u, or NULL. */
 static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
                                       moe_real *w, const moe_real *g,
                                       moe_real *v, moe_real *u)
 {
-    const MOEI_V step = MOEI_(splat)(-rule->rate * rule->scale);
-    const MOEI_V keep = MOEI_(splat)(1 - rule->rate * rule->decay);
+    const moe_real step = -rule->rate * rule->scale;
+    const moe_real keep = 1 - rule->rate * rule->decay;
+    const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
     size_t i = 0;
 
-    for (; v == NULL && i < n; i += MOEI_LANES) {
-        const int k = n - i < MOEI_LANES ? (int)(n - i) : MOEI_LANES;
-
-        MOEI_(store_n)(w + i, k, MOEI_(madd)(step, MOEI_(load_n)(g + i, k),
-            MOEI_(mul)(keep, MOEI_(load_n)(w + i, k))));
-    }
-#if MOEI_LANES > 1
+    for (; v == NULL && i + MOEI_LANES <= n; i += MOEI_LANES)
+        MOEI_(store)(w + i, MOEI_(madd)(steps, MOEI_(load)(g + i),
+            MOEI_(mul)(keeps, MOEI_(load)(w + i))));
+    for (; v == NULL && i < n; i++)
+        w[i] = step * g[i] + keep * w[i];
     for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
-        MOEI_(update_strip)(rule, w + i, g + i, v + i, u ? u + i : NULL);
-#endif
+        MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
+                            u ? u + i : NULL);
     for (; i < n; i++)
-        moei_update_last(rule, w + i, g[i], v + i, u ? u + i : NULL);
+        MOEI_(update_strip)(rule, 1, w + i, g + i, v + i, u ? u + i : NULL);
 }
 #endif
 
@@ -6245,7 +6222,14 @@ MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
     return moei_sets[sizeof moei_sets > sizeof *moei_sets ? m->set : 0];
 }
 
-MOEI_CONTRACT_AGAIN
+/* What follows is compiled as its flags say. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#elif defined(MOE_SAME_BITS) && defined(__clang__)
+#pragma STDC FP_CONTRACT DEFAULT
+#elif defined(__clang__) && __FINITE_MATH_ONLY__
+#pragma float_control(pop)
+#endif
 #endif /* MOEI_SETS */
 #endif /* MOE_IMPLEMENTATION */
 

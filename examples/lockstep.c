@@ -15,6 +15,7 @@
 #include "../moe.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { FRAMES = 10000, HUNTERS = 8, SEES = 6, FIELD = 4096 };
 
@@ -157,6 +158,10 @@ int main(int count, char **arguments)
     int i;
     moe m;
 
+    if (count > 1 && arguments[1][strspn(arguments[1], "0123456789")] != 0) {
+        printf("simd bits are a number: 1, 128, 256, 512\n");
+        return 1;
+    }
     if (open_with(&m, count > 1 ? atoi(arguments[1]) : 0) != MOE_OK) {
         printf("%s\n", m.error);
         return 1;

@@ -60,12 +60,12 @@ static int train(const char *path)
 static int predict(const char *path)
 {
     static float x[MOE_MAX_SIZE], y[MOE_MAX_SIZE];
+    int j = 0, got;
     moe m;
-    int j = 0;
 
     if (moe_load(&m, path, NULL) != MOE_OK)
         return failed(m.error);
-    while (scanf("%f", &x[j]) == 1) {
+    while ((got = scanf("%f", &x[j])) == 1) {
         if (++j < m.config.inputs)
             continue;
         moe_predict(&m, x, 1, y);
@@ -75,7 +75,8 @@ static int predict(const char *path)
         j = 0;
     }
     moe_close(&m);
-    return 0;
+    return got == 0 ? failed("what is to be a row is not all numbers")
+         : j > 0 ? failed("the last row has too few numbers") : 0;
 }
 
 int main(int count, char **argument)

@@ -2,9 +2,10 @@
      cc -O2 examples/quickstart.c -o quickstart && ./quickstart
 
    A kettle heats up, boils, is topped up with cold water and cools.  We know
-   241 readings, but not which law held when.  Writes quickstart.svg. */
+   241 readings, but not which law held when.  Draws quickstart.svg. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
+#include "plot.h"
 #include <stdio.h>
 
 enum { CASES = 241, EXPERTS = 3, LAST = (CASES - 1) * EXPERTS };
@@ -54,54 +55,28 @@ static void print_regions(const moe *m)
     }
 }
 
-/* In the picture degrees are above, the gate's proportions below. */
-static double py(float degrees) { return 350 - 2.4 * (double)degrees; }
-
 static void draw(const moe *m)
 {
-    static const char *const colour[] = {"#0072b2", "#d55e00", "#009e73"};
-    FILE *f = fopen("quickstart.svg", "w");
-    float below[CASES] = {0};        /* the gate's next band */
-    int i, n;
+    plot p;
+    int i;
 
-    if (f == NULL)
-        return;
-    fprintf(f, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 720 490' "
-            "font-family='sans-serif'>\n<path fill='white' d='M0 0h720v490H0'/>"
-            "<clipPath id='top'><path d='M70 62h600v288H70'/></clipPath>\n"
-            "<text x='70' y='35'>blend</text><text x='25' y='425'>gate</text>");
-    for (i = 0; i <= 6; i++)
-        fprintf(f, "<path stroke='#ddd' d='M70 %dh600'/>"
-                "<text x='62' y='%d' text-anchor='end'>%d &#176;C</text>"
-                "<text x='%d' y='480' text-anchor='middle'>%d min</text>\n",
-                350 - 48 * i, 355 - 48 * i, 20 * i, 70 + 100 * i, 2 * i);
-    for (n = 0; n < CASES; n++)
-        fprintf(f, "<circle cx='%.1f' cy='%.1f' r='3' opacity='.5' fill='%s'/>",
-                70 + 2.5 * n, py(d[n]), colour[leader(m, n)]);
-    for (i = 0; i < EXPERTS; i++) {
-        fprintf(f, "\n<g fill='%s'><text x='%d' y='35'>expert %c</text>"
-                "<path d='M70 %.1fL670 %.1f' stroke='%s' clip-path='url(#top)'"
-                "/><polygon points='670,380 70,380 ", colour[i], 140 + 90 * i,
-                'A' + i, py(m->o[i]), py(m->o[LAST + i]), colour[i]);
-        for (n = 0; n < CASES; n++) {
-            fprintf(f, "%.1f,%.1f ", 70 + 2.5 * n, 460 - 80 * (double)below[n]);
-            below[n] += m->p[n * EXPERTS + i];
-        }
-        fprintf(f, "'/></g>");
-    }
-    fprintf(f, "<path fill='none' stroke='black' stroke-width='2' d='M");
-    for (n = 0; n < CASES; n++)
-        fprintf(f, "%.1f,%.1f ", 70 + 2.5 * n, py(m->y[n]));
-    fprintf(f, "'/></svg>\n");
-    fclose(f);
-    printf("See quickstart.svg.\n");
+    plot_open(&p, "quickstart.svg", 1, 2, 600, 220);
+    plot_panel(&p, "A kettle", "minutes", "degrees", 0, 12, 0, 120);
+    plot_dots(&p, CASES, t, 1, d, 1, "#999", 2.5, "readings");
+    for (i = 0; i < EXPERTS; i++)
+        plot_line(&p, CASES, t, 1, m->o + i, EXPERTS, plot_colour[i], 1.5,
+                  plot_expert[i]);
+    plot_line(&p, CASES, t, 1, m->y, 1, "black", 2, "blend");
+    plot_panel(&p, "Whom the gate trusts", "minutes", "p", 0, 12, 0, 1);
+    plot_gate(&p, CASES, t, m->p, EXPERTS);
+    plot_close(&p);
 }
 
 int main(void)
 {
     moe_config config = {0};
     moe_training training = {0};
-    moe_data data = {CASES, t, d, NULL};
+    moe_data data = {.n = CASES, .x = t, .d = d};
     moe m;
 
     read_thermometer();

@@ -4,7 +4,7 @@
 strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 -Wdouble-promotion -Wcast-qual -Wundef -Werror"
 : "${JOBS:=2}"
-unset MOE_LONG
+unset MOE_LONG MOE_BRIEF
 
 LC_ALL=C
 export LC_ALL
@@ -70,6 +70,11 @@ work_off() {
         "$1" $words </dev/null
         rm -rf "$dir"
     done <"$2"
+}
+
+# is_linked TEST: its program has no code of moe.h, and links with moe.c.
+is_linked() {
+    ! grep -q '^#define MOE_IMPLEMENTATION' "$1.c"
 }
 
 # holds WHAT COMMAND...: one check, that the command succeeds.

@@ -1,28 +1,56 @@
 #!/bin/sh
-# run.sh [quick] - build and run every test_*.c under every compiler and
-# standard, then every test_*.sh.  The last line is the sum of all counts;
-# the exit status is 0 if nothing failed.  JOBS is how many run at a time.
+# run.sh - build and run every test_*.c in every build, then every test_*.sh.
+# run.sh quick      every program once, in the first compiler
+# run.sh debug      every program once, with sanitizers and -O0
+# run.sh test_NAME  test_NAME.c in the first compiler, test_NAME.sh, or all
+#                   whose names begin with test_NAME_
+# The last line is the sum of all counts; the exit status is 0 if nothing
+# failed.  JOBS is how many run at a time.
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
 
-# The builds: NAME LENGTH COMPILER FLAGS...  The first one is long: its tests
-# may sweep every float.
+# The builds: NAME HOW COMPILER FLAGS...  What each is for: the long one lets
+# the tests sweep every float; another compiler has code of its own; C++ at -O0
+# is the code as it is written; sanitizers see what goes wrong unseen.  These
+# last are brief: they look at the code, not at every value.  "text" builds run
+# nothing: other standards, and C++ in another compiler, differ in what they
+# accept alone.
 builds() {
-    if [ "$1" = quick ]; then
-        languages c99 c++11 | sed -n '1s/.*/quick short & -O1/p'
-        return
-    fi
-    length=long
-    languages "c99 c11 c17" "c++11 c++17" | while read -r compiler rest; do
-        case $rest in
-        *=c99 | *=c++11) level=-O1 ;;
-        *) level=-O0 ;;
-        esac
-        [ $length = short ] || level=-O2
-        echo "$compiler-${rest##*=} $length $compiler $rest $level"
-        length=short
+    case $1 in
+    all)
+        first "gcc clang" c99 | add long -O2
+        first "clang" c99 | add short -O1
+        first "g++ clang++" c++11 | add brief -O0
+        first "gcc" c17 | add text
+        first "clang" c17 | add text
+        first "g++" c++17 | add text
+        first "clang++" "c++11 c++17" | add text
+        sanitized
+        ;;
+    debug) sanitized ;;
+    *) languages c99 c++11 | sed 1q | add short -O1 ;;
+    esac | awk '!seen[$1]++'
+}
+
+# first COMPILERS STANDARDS: the first of them that is here.
+first() {
+    languages "$2" "$2" | awk -v wanted="$1" '
+        { here[$1] = here[$1] $0 "\n" }
+        END {
+            count = split(wanted, compiler)
+            for (i = 1; i <= count; i++)
+                if (compiler[i] in here) {
+                    printf "%s", here[compiler[i]]
+                    exit
+                }
+        }'
+}
+
+# add HOW FLAGS: a name in front of a compiler, flags behind it.
+add() {
+    while read -r compiler rest; do
+        echo "$compiler-${rest##*=}${2:+-${2#-}} $1 $compiler $rest $2"
     done
-    sanitized
 }
 
 # clang's sanitizers find more; gcc's will do.
@@ -32,22 +60,41 @@ sanitized() {
     for compiler in clang gcc; do
         if $compiler $flags "$work/empty.c" -o "$work/empty" 2>/dev/null &&
             "$work/empty"; then
-            build="short $compiler -x c -std=c99 $flags"
+            build="brief $compiler -x c -std=c99 $flags"
             echo "sanitized $build"
-            echo "sanitized-double $build -DMOE_DOUBLE"
+            [ "$which" = debug ] ||
+                echo "sanitized-double $build -DMOE_DOUBLE"
             return
         fi
     done
     echo "no compiler here has sanitizers: left out" >&2
 }
 
-# one_program TEST BUILD LENGTH COMPILER FLAGS...
+# one_object NAME HOW COMPILER FLAGS...: moe.h alone, for the programs that
+# have no code of it; most of the time of a test is to compile that.
+one_object() {
+    object=$work/$1.o how=$2
+    shift 2
+    [ "$how" = text ] || "$@" $strict -c moe.c -o "$object" >"$object.log" 2>&1
+}
+
+# one_program TEST BUILD HOW COMPILER FLAGS...
 one_program() {
-    test=$1 build=$2 length=$3
+    test=$1 build=$2 how=$3
     shift 3
     start=$(date +%s)
-    if "$@" $strict "$test.c" $(parts "$test") -o "$dir/program" \
-        -lm -lpthread >"$dir/log" 2>&1; then
+    sources=$(parts "$test") object=
+    if is_linked "$test"; then
+        set -- "$@" -DLINKED
+        object="-x none $work/$build.o"
+    fi
+    if [ "$how" = text ]; then
+        "$@" $strict -fsyntax-only $sources >"$dir/log" 2>&1
+        status=$?
+        [ $status != 0 ] || echo "1 passed, 0 failed" >"$dir/log"
+        report "$test" "$build" $status "does not compile"
+    elif "$@" $strict $sources $object -o "$dir/program" -lm -lpthread \
+        >"$dir/log" 2>&1; then
         run_program >"$dir/log" 2>&1
         report "$test" "$build" $?
     else
@@ -56,13 +103,16 @@ one_program() {
 }
 
 run_program() (
-    if [ "$length" = long ]; then
-        export MOE_LONG=1
-    fi
+    case $how in
+    long) export MOE_LONG=1 ;;
+    brief) export MOE_BRIEF=1 ;;
+    esac
     within 600 "$dir/program"
 )
 
+# The files of a program.
 parts() {
+    echo "$1.c"
     set +f
     for part in "part_${1#test_}"_*.c; do
         if [ -f "$part" ]; then
@@ -88,7 +138,8 @@ report() {
     echo "$passed $failed $1 $2" >>"$work/sums"
     printf '%-17s %-18s %9d passed %s%4d s\n' "$1" "$2" "$passed" \
         "$(failure "$failed" "$why")" "$seconds" >"$dir/line"
-    [ "$failed" = 0 ] || sed 's/^/    /' "$dir/log" >>"$dir/line"
+    [ "$failed" = 0 ] && [ "$which" != one ] ||
+        sed 's/^/    /' "$dir/log" >>"$dir/line"
     cat "$dir/line"
 }
 
@@ -96,12 +147,21 @@ failure() {
     [ "$1" = 0 ] || echo "$1 FAILED${2:+ ($2)} "
 }
 
+# all_programs BUILDS: a line for each program in each build.  Who has double
+# in every build needs no build for it.
 all_programs() {
-    builds "$1" | while read -r name rest; do
-        echo "$tests" | while read -r test; do
-            echo "$test $name $rest"
+    while read -r build; do
+        for test in $programs; do
+            case $build in
+            *-DMOE_DOUBLE) has_double "$test" || echo "$test $build" ;;
+            *) echo "$test $build" ;;
+            esac
         done
-    done
+    done <"$1"
+}
+
+has_double() {
+    grep -q '^#define .*DOUBLE$' $(parts "$1")
 }
 
 one_script() {
@@ -110,23 +170,53 @@ one_script() {
     report "$1" sh $?
 }
 
+# choose WORD: which builds, programs and scripts; the latter two by file name.
+choose() {
+    case $1 in
+    '') set -- all 'test_*.c' 'test_*.sh' ;;
+    quick | debug) set -- "$1" 'test_*.c' ;;
+    test_*) set -- one "$1.c $1_*.c" "$1.sh $1_*.sh" ;;
+    *) set -- unknown ;;
+    esac
+    which=$1
+    programs=$(files "$2" | sed 's/\.c$//')
+    scripts=$(files "$3")
+}
+
+files() (
+    set +f
+    for file in $1; do
+        [ ! -f "$file" ] || echo "$file"
+    done
+)
+
+choose "${1%.[cs]*}"
+if [ $# -gt 1 ] || [ -z "$programs$scripts" ]; then
+    echo "There is no test \"$*\".  Say nothing for all of them, quick," \
+        "debug, or the name of a file here: test_files, test_gradient ..." >&2
+    exit 2
+fi
 : >"$work/sums"
-: >"$work/scripts"
-tests=$(set +f; for test in test_*.c; do echo "${test%.c}"; done)
-missing_compilers
-all_programs "$1" >"$work/programs"
+[ "$which" != all ] || missing_compilers
+builds "$which" >"$work/builds"
+for program in $programs; do
+    if is_linked "$program"; then
+        share one_object "$work/builds"
+        break
+    fi
+done
+all_programs "$work/builds" >"$work/programs"
 share one_program "$work/programs"
 
 # These run $JOBS at a time by themselves.
-[ "$1" = quick ] || (set +f; ls test_*.sh) >"$work/scripts"
 dir=$work/script
 mkdir "$dir"
-while read -r script; do
+for script in $scripts; do
     one_script "$script"
-done <"$work/scripts"
+done
 
 # What has left no sum was lost on the way.
-due=$(cat "$work/programs" "$work/scripts" | wc -l)
+due=$(($(wc -l <"$work/programs") + $(echo "$scripts" | grep -c .)))
 awk -v due="$due" '
     { passed += $1; failed += $2 }
     $2 > 0 { print "failed:", $3, $4 }

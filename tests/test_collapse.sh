@@ -29,7 +29,7 @@ changes() {
 }
 
 drawn() {
-    [ "$(grep -c '^<path fill=.#' "$work/collapse.svg")" -eq 32 ] &&
+    [ "$(grep -c '^<polygon' "$work/collapse.svg")" -eq 32 ] &&
         ! grep -qi nan "$work/collapse.svg"
 }
 

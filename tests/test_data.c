@@ -1,12 +1,7 @@
 /* test_data.c - real data, read from the folder that MOE_DATA names: short
    trainings with the defaults must reach what a sound mixture reaches easily
    and a broken one does not. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { MAX_LINE = 4096 };
 
@@ -78,15 +73,15 @@ static table read_table(const char *name, int skip, int columns)
 }
 
 /* A fixed order of the rows, so that parts of a file are alike. */
-static void shuffle(table *t, uint32_t seed)
+static void shuffle(table *t, uint64_t seed)
 {
     int row, k;
 
+    random_state = seed;
     for (row = t->rows - 1; row > 0; row--) {
         moe_real *here = t->a + row * t->columns, *there;
 
-        seed = seed * 1664525u + 1013904223u;
-        there = t->a + (int)((seed >> 8) % (uint32_t)(row + 1)) * t->columns;
+        there = t->a + pick(row + 1) * t->columns;
         for (k = 0; k < t->columns; k++) {
             moe_real swapped = here[k];
 
@@ -142,17 +137,6 @@ static moe_data part(const cases *c, int inputs, int first, int n,
     else
         data.d = c->d + first;
     return data;
-}
-
-static moe_config make_config(int inputs, int outputs, int experts)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
-    return config;
 }
 
 /* Train with the defaults and report on what was not seen. */
@@ -287,8 +271,8 @@ static void test_vowels(void)
 
 int main(void)
 {
-    test_concrete();
-    test_digits();
-    test_vowels();
+    RUN(test_concrete());
+    RUN(test_digits());
+    RUN(test_vowels());
     return check_done();
 }

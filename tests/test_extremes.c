@@ -1,80 +1,16 @@
 /* test_extremes.c - the edges of what is allowed: numbers up to 1e30, one
    class, one expert, one case, x and y in one array, blocks that n does not
    fill; and what the public arrays show after each. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
-#include "finite.h"
+#include "models.h"
 
 enum { CASES = 45, MAX_COLUMNS = 8 };
 
-static uint32_t random_state = 1;
-
-/* Uniform in [-1, 1). */
-static double uniform(void)
+static moe_config config_of(int inputs, int outputs, int experts)
 {
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
+    moe_config config = make_config(inputs, outputs, experts);
 
-static moe_config make_config(int inputs, int outputs, int experts)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
     config.block = 8;
     return config;
-}
-
-static moe_data make_data(int n, const moe_real *x, const moe_real *d)
-{
-    moe_data data;
-
-    memset(&data, 0, sizeof data);
-    data.n = n;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
-static void open_or_exit(moe *m, const moe_config *config)
-{
-    if (!CHECK(moe_open(m, config, NULL, 0) == MOE_OK))
-        exit(check_done());
-}
-
-/* Leave the even start: every trained parameter moves a little. */
-static void stir(moe *m)
-{
-    size_t i;
-
-    for (i = 0; i < m->trained_count; i++)
-        m->weights[i] += (moe_real)(0.5 * uniform());
-}
-
-static void fill(moe_real *a, int count)
-{
-    int i;
-
-    for (i = 0; i < count; i++)
-        a[i] = (moe_real)uniform();
-}
-
-static double largest_difference(const moe_real *a, const moe_real *b,
-                                 int count)
-{
-    double largest = 0;
-    int i;
-
-    for (i = 0; i < count; i++)
-        largest = fmax(largest, fabs((double)(a[i] - b[i])));
-    return largest;
 }
 
 /* ---- what the public arrays show --------------------------------------- */
@@ -161,7 +97,7 @@ static void check_posteriors(const moe *m, const moe_real *d)
 static void test_arrays(void)
 {
     static moe_real x[CASES * 3], d[CASES * 2], y[CASES * 2];
-    moe_config config = make_config(3, 2, 4);
+    moe_config config = config_of(3, 2, 4);
     moe_data data = make_data(CASES, x, d);
     moe m;
     int n;
@@ -202,7 +138,7 @@ static void test_arrays(void)
 /* Without cases nothing happens, not even to y. */
 static void test_no_cases(void)
 {
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_real x[2], y[1];
     moe m;
 
@@ -220,7 +156,7 @@ static void test_no_cases(void)
 static void test_one_expert(void)
 {
     static moe_real x[CASES * 2], d[CASES];
-    moe_config config = make_config(2, 1, 1);
+    moe_config config = config_of(2, 1, 1);
     moe_data data = make_data(CASES, x, d);
     moe m;
     int b;
@@ -246,7 +182,7 @@ static void test_block_sizes(void)
 {
     static const int rows[5] = {1, 2, 7, CASES, 64};
     static moe_real x[CASES * 3], y[5][CASES * 2];
-    moe_config config = make_config(3, 2, 5);
+    moe_config config = config_of(3, 2, 5);
     int i;
 
     config.hidden[0] = 6;
@@ -272,7 +208,7 @@ static void check_aliasing(int inputs, int outputs)
 {
     static moe_real x[CASES * MAX_COLUMNS], y[CASES * MAX_COLUMNS];
     static moe_real both[CASES * MAX_COLUMNS];
-    moe_config config = make_config(inputs, outputs, 3);
+    moe_config config = config_of(inputs, outputs, 3);
     moe m;
     int n;
 
@@ -353,7 +289,7 @@ static void check_sums(const moe *m)
 static void check_gate_extreme(moe_loss loss, moe_output output)
 {
     static moe_real x[CASES * 2], d[CASES * 3];
-    moe_config config = make_config(2, 3, 4);
+    moe_config config = config_of(2, 3, 4);
     moe_data data = make_data(CASES, x, d);
     moe_layer gate;
     moe m;
@@ -385,7 +321,7 @@ static void check_input_extreme(moe_loss loss, moe_output output,
                                 moe_activation activation)
 {
     static moe_real x[CASES * 2], d[CASES * 3];
-    moe_config config = make_config(2, 3, 4);
+    moe_config config = config_of(2, 3, 4);
     moe_data data = make_data(CASES, x, d);
     moe m;
     int i;
@@ -429,7 +365,7 @@ static void test_enormous(void)
 static void test_enormous_training(void)
 {
     static moe_real x[CASES * 2], d[CASES];
-    moe_config config = make_config(2, 1, 3);
+    moe_config config = config_of(2, 1, 3);
     moe_data data = make_data(CASES, x, d);
     moe_training t;
     moe_report report;
@@ -458,7 +394,7 @@ static void check_one_class(moe_loss loss)
 {
     static moe_real x[CASES * 2];
     static int labels[CASES];
-    moe_config config = make_config(2, 1, 3);
+    moe_config config = config_of(2, 1, 3);
     moe_data data = make_data(CASES, x, NULL);
     moe_training t;
     moe_report report;
@@ -485,7 +421,7 @@ static void test_only_class(void)
 {
     static moe_real x[CASES * 2], y[CASES * 3];
     static int labels[CASES];
-    moe_config config = make_config(2, 3, 2);
+    moe_config config = config_of(2, 3, 2);
     moe_data data = make_data(CASES, x, NULL);
     moe_training t;
     moe_report report;
@@ -511,16 +447,16 @@ static void test_only_class(void)
 
 int main(void)
 {
-    test_arrays();
-    test_no_cases();
-    test_one_expert();
-    test_block_sizes();
-    test_aliasing();
-    test_enormous();
-    test_enormous_training();
-    check_one_class(MOE_LOSS_MIXTURE);
-    check_one_class(MOE_LOSS_EXPECTED);
-    check_one_class(MOE_LOSS_BLEND);
-    test_only_class();
+    RUN(test_arrays());
+    RUN(test_no_cases());
+    RUN(test_one_expert());
+    RUN(test_block_sizes());
+    RUN(test_aliasing());
+    RUN(test_enormous());
+    RUN(test_enormous_training());
+    RUN(check_one_class(MOE_LOSS_MIXTURE));
+    RUN(check_one_class(MOE_LOSS_EXPECTED));
+    RUN(check_one_class(MOE_LOSS_BLEND));
+    RUN(test_only_class());
     return check_done();
 }

@@ -4,40 +4,54 @@
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
 
-programs="faults_numbers refusals extremes scales training files sparse
-reference"
+programs="faults_numbers extremes scales training sparse_choice sparse_gradient
+sparse_balance sparse_odd sparse_memory reference refusals files"
 
+# A line each: NUMBER PROGRAMS COMPILER FLAGS..., with ";" between programs.
 builds() {
+    all=$(echo $programs | tr ' ' ';')
     languages c99 '' | while read -r compiler; do
-        for flags in "-O3 -ffast-math" "-O1 -ffinite-math-only"; do
-            for program in $programs; do
-                echo "$program $compiler $flags"
-            done
-        done
-        echo "faults_numbers $compiler -Ofast"
-        echo "refusals $compiler -Ofast"
-        echo "faults_numbers $compiler -Os -ffast-math"
-        echo "refusals $compiler -Os -ffast-math"
+        echo "$all $compiler -Ofast"          # -O3 -ffast-math
+        echo "$all $compiler -O1 -ffinite-math-only"
+        echo "faults_numbers;refusals $compiler -Os -ffast-math"
         echo "faults_numbers $compiler -O2 -ffast-math -DMOE_DOUBLE"
-    done
+    done | awk '{ print NR, $0 }'
 }
 
-# one_build PROGRAM COMPILER FLAGS...
-one_build() {
-    program=test_$1
-    shift
-    what="$program: $*"
-    if ! "$@" $strict -fsyntax-only "$work/empty.c" >"$log" 2>&1; then
-        echo "$what: not understood, left out"
-        return
+# one_object NUMBER PROGRAMS COMPILER FLAGS...: what its programs link with.
+one_object() {
+    object=$work/$1.o
+    shift 2
+    if "$@" $strict -fsyntax-only "$work/empty.c" >"$log" 2>&1; then
+        holds "moe.c: $*: compiles" "$@" $strict -c moe.c -o "$object"
+    else
+        echo "$*: not understood, left out"
     fi
-    holds "$what compiles" "$@" $strict "$program.c" -o "$dir/program" \
-        -lm -lpthread &&
+}
+
+# one_program NUMBER PROGRAM COMPILER FLAGS...
+one_program() {
+    object=$work/$1.o program=test_$2
+    shift 2
+    what="$program: $*"
+    [ -f "$object" ] || return
+    if is_linked "$program"; then
+        set -- "$@" -DLINKED "$program.c" -x none "$object"
+    else
+        set -- "$@" "$program.c"
+    fi
+    holds "$what compiles" "$@" $strict -o "$dir/program" -lm -lpthread &&
         holds "$what passes" within 600 "$dir/program"
 }
 
 echo "int main(void) { return 0; }" >"$work/empty.c"
 missing_compilers
 builds >"$work/builds"
-share one_build "$work/builds"
+share one_object "$work/builds"
+while read -r number of rest; do
+    for program in $(echo "$of" | tr ';' ' '); do
+        echo "$number $program $rest"
+    done
+done <"$work/builds" >"$work/programs"
+share one_program "$work/programs"
 check_done

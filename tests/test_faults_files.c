@@ -13,32 +13,11 @@
 #define HAS_PROCESSES 0
 #endif
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 
-/* An allocator that counts what lives and remembers the largest wish. */
-static int live;
-static size_t most_asked;
-static void *counted_malloc(size_t bytes)
-{
-    void *p = bytes < 1u << 30 ? malloc(bytes) : NULL;
-
-    most_asked = bytes > most_asked ? bytes : most_asked;
-    live += p != NULL;
-    return p;
-}
-
-static void counted_free(void *p)
-{
-    live -= p != NULL;
-    free(p);
-}
-
-#define MOE_MALLOC(n) counted_malloc(n)
-#define MOE_FREE(p) counted_free(p)
+#include "allocator.h"
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
-#include "check.h"
+#include "models.h"
 #include "files_0_1.h"
 
 enum { TENSORS = 11, MOST = 16, CASES = 6, IS_FLOAT = sizeof(moe_real) == 4 };
@@ -60,12 +39,8 @@ static const char metadata[] =
 
 static moe_config config_of(void)
 {
-    moe_config c;
+    moe_config c = make_config(3, 2, 3);
 
-    memset(&c, 0, sizeof c);
-    c.inputs = 3;
-    c.outputs = 2;
-    c.experts = 3;
     c.top_k = 2;
     c.hidden[0] = 4;
     c.gate_hidden[0] = 2;
@@ -455,13 +430,13 @@ static void refuses(const file *f, const char *word, const char *what)
 {
     moe m;
     moe_config c;
-    int before = live;
+    int before = live_blocks;
     moe_status status = moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0);
 
     CHECK_THAT(status == MOE_ERR_FORMAT, "%s: status %d", what, (int)status);
     CHECK_THAT(m.error != NULL && strstr(m.error, word) != NULL, "%s: %s", what,
                m.error ? m.error : "no sentence");
-    CHECK(m.params == NULL && m.heap == NULL && live == before);
+    CHECK(m.params == NULL && m.heap == NULL && live_blocks == before);
     CHECK_THAT(moe_read_config(&c, f->at, f->bytes) == MOE_ERR_FORMAT,
                "%s: has a configuration", what);
     moe_close(&m);
@@ -1030,7 +1005,7 @@ static void check_short(void)
 static void check_paths(void)
 {
     const char *base = getenv("TMPDIR");
-    int before = live;
+    int before = live_blocks;
 
     sprintf(folder, "%.40s/moe_files.XXXXXX", base ? base : "/tmp");
     if (mkdtemp(folder) == NULL)
@@ -1042,7 +1017,7 @@ static void check_paths(void)
     check_short();
     CHECK(remove(path_of("d.moe")) == 0);
     CHECK(rmdir(folder) == 0);      /* nothing is left in it */
-    CHECK(live == before);
+    CHECK(live_blocks == before);
 }
 #else
 static void check_paths(void)
@@ -1053,24 +1028,25 @@ static void check_paths(void)
 
 int main(void)
 {
+    most_given = (1u << 30) - 1;
     open_model();
-    check_orders();
-    check_blanks();
-    check_escapes();
-    check_extra();
-    check_many();
-    check_not_json();
-    check_wrong_header();
-    check_wrong_tensors();
-    check_wrong_extra();
-    check_lengths();
-    check_not_finite();
-    check_in_place();
-    check_without_balance();
-    check_rows();
+    RUN(check_orders());
+    RUN(check_blanks());
+    RUN(check_escapes());
+    RUN(check_extra());
+    RUN(check_many());
+    RUN(check_not_json());
+    RUN(check_wrong_header());
+    RUN(check_wrong_tensors());
+    RUN(check_wrong_extra());
+    RUN(check_lengths());
+    RUN(check_not_finite());
+    RUN(check_in_place());
+    RUN(check_without_balance());
+    RUN(check_rows());
     check_0_1();
-    check_paths();
+    RUN(check_paths());
     moe_close(&model);
-    CHECK(live == 0);
+    CHECK(live_blocks == 0);
     return check_done();
 }

@@ -2,27 +2,13 @@
    weights and moments after a step, what a training leaves; a training that is
    refused or diverges leaves the moe as it was; a column that was constant in
    training says nothing later.  Built with -ffast-math, too. */
-#include <math.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
-#include "finite.h"
+#include "models.h"
 
 enum { CASES = 96, MAX_VALUES = 1024, MAX_FILE = 65536 };
-
-static uint32_t random_state = 1;
 
 static int is_single(void)
 {
     return sizeof(moe_real) == sizeof(float);
-}
-
-/* Uniform in [-1, 1). */
-static double uniform(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
 }
 
 /* A number near the end of the range, of which `share` is 0..1. */
@@ -40,44 +26,25 @@ static double share_of(moe_real a)
     return small / ((double)huge(1) * 1e-30);
 }
 
-static moe_config make_config(int inputs, int outputs, int experts)
+static moe_config config_of(int inputs, int outputs, int experts)
 {
-    moe_config config;
+    moe_config config = make_config(inputs, outputs, experts);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
     config.block = 16;
     return config;
 }
 
-static moe_data make_data(int n, const moe_real *x, const moe_real *d)
+static moe_training training_of(moe_optimizer optimizer, double rate)
 {
-    moe_data data;
+    moe_training t = make_training(optimizer, rate);
 
-    memset(&data, 0, sizeof data);
-    data.n = n;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
-static moe_training make_training(moe_optimizer optimizer, double rate)
-{
-    moe_training t;
-
-    memset(&t, 0, sizeof t);
     t.epochs = 1;
-    t.optimizer = optimizer;
-    t.rate = (moe_real)rate;
     return t;
 }
 
-static void open_or_exit(moe *m, const moe_config *config)
+static void open_small(moe *m, const moe_config *config)
 {
-    if (!CHECK(moe_open(m, config, NULL, 0) == MOE_OK))
-        exit(check_done());
+    open_or_exit(m, config);
     if (!CHECK(m->param_count <= MAX_VALUES))
         exit(check_done());
 }
@@ -138,7 +105,7 @@ static int predicts_finite(moe *m, const moe_data *data)
 static void check_measure(const double *share, int n, const char *what)
 {
     static moe_real x[CASES], d[CASES];
-    moe_config config = make_config(1, 1, 2);
+    moe_config config = config_of(1, 1, 2);
     moe_data data = make_data(n, x, d);
     double mean = 0, square = 0, least = share[0], most = share[0];
     moe m;
@@ -152,7 +119,7 @@ static void check_measure(const double *share, int n, const char *what)
     }
     for (i = 0; i < n; i++)
         square += (share[i] - mean) * (share[i] - mean) / n;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     CHECK_THAT(moe_fit_scales(&m, &data) == MOE_OK, "%s is measured", what);
     CHECK_THAT(all_finite(m.params, m.param_count),
                "%s: shift and factor are finite", what);
@@ -198,10 +165,10 @@ static void test_measure(void)
 static void check_huge_training(double a, double b, double c)
 {
     static moe_real x[CASES], d[CASES], good_x[CASES], good_d[CASES];
-    moe_config config = make_config(1, 1, 2);
+    moe_config config = config_of(1, 1, 2);
     moe_data data = make_data(CASES, x, d);
     moe_data good = make_data(CASES, good_x, good_d);
-    moe_training t = make_training(MOE_ADAM, 0);
+    moe_training t = training_of(MOE_ADAM, 0);
     moe_status status;
     moe m, spared;
     int i;
@@ -212,8 +179,8 @@ static void check_huge_training(double a, double b, double c)
         d[i] = (moe_real)(i % 3);
     }
     t.epochs = 5;
-    open_or_exit(&m, &config);
-    open_or_exit(&spared, &config);
+    open_small(&m, &config);
+    open_small(&spared, &config);
     status = moe_train(&m, &data, NULL, &t, NULL);
     CHECK_THAT(all_finite(m.params, m.param_count),
                "%g, %g and %g leave finite weights and scales", a, b, c);
@@ -252,9 +219,9 @@ static void test_huge_training(void)
 static void test_even_ends(void)
 {
     static moe_real x[2], d[2];
-    moe_config config = make_config(1, 1, 2);
+    moe_config config = config_of(1, 1, 2);
     moe_data data = make_data(2, x, d);
-    moe_training t = make_training(MOE_ADAM, 0);
+    moe_training t = training_of(MOE_ADAM, 0);
     moe_report report;
     moe m;
 
@@ -263,7 +230,7 @@ static void test_even_ends(void)
     d[0] = 1;
     d[1] = 2;
     t.epochs = 300;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     CHECK(moe_train(&m, &data, NULL, &t, &report) == MOE_OK);
     CHECK_THAT(report.squared_error < (moe_real)0.01, "squared error %g",
                (double)report.squared_error);
@@ -271,22 +238,6 @@ static void test_even_ends(void)
 }
 
 /* ---- steps ------------------------------------------------------------- */
-
-/* After a step grads count as 0: the next gradient, of no case here, writes
-   over them. */
-static int counts_as_zero(moe *m)
-{
-    static const moe_real target[1] = {0};
-    moe_data none = {0, NULL, target, NULL};
-    size_t i;
-
-    if (moe_gradient(m, &none) != 0)
-        return 0;
-    for (i = 0; i < m->trained_count; i++)
-        if (m->grads[i] != 0)
-            return 0;
-    return 1;
-}
 
 /* A checkpoint of what is not finite is refused. */
 static int moments_finite(const moe *m)
@@ -301,13 +252,13 @@ static void check_steps(const moe_training *t, double g, int steps,
 {
     static moe_real before[MAX_VALUES];
     static unsigned char file[2][MAX_FILE];
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_status status = MOE_OK;
     size_t i, bytes;
     moe m;
     int k;
 
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     for (i = 0; i < m.trained_count; i++)
         m.weights[i] = 0;
     bytes = moe_save_bytes(&m, MOE_MODE_TRAIN);
@@ -340,40 +291,40 @@ static void check_steps(const moe_training *t, double g, int steps,
 
 static void test_steps(void)
 {
-    moe_training t = make_training(MOE_SGD, 1e20);
+    moe_training t = training_of(MOE_SGD, 1e20);
 
     t.momentum = (moe_real)0.9;
     check_steps(&t, 1e18, 5, 1, "momentum at 1e20");
-    t = make_training(MOE_SGD, 1e30);
+    t = training_of(MOE_SGD, 1e30);
     check_steps(&t, 3e8, 5, 1, "SGD at 1e30");
-    t = make_training(MOE_ADAM, 1e20);
+    t = training_of(MOE_ADAM, 1e20);
     t.weight_decay = (moe_real)1e20;
     check_steps(&t, 1, 3, 1, "rate and decay of 1e20");
     check_steps(&t, 0, 3, 1, "rate and decay of 1e20 on zeros");
-    t = make_training(MOE_ADAM, 1e30);
+    t = training_of(MOE_ADAM, 1e30);
     check_steps(&t, 1e19, 100, 0, "Adam at 1e30");
-    t = make_training(MOE_SGD, 0.1);
+    t = training_of(MOE_SGD, 0.1);
     t.weight_decay = (moe_real)1e30;
     check_steps(&t, 1, 5, 1, "a decay of 1e30");
-    t = make_training(MOE_SGD, 0.1);
+    t = training_of(MOE_SGD, 0.1);
     t.momentum = (moe_real)0.999;
     check_steps(&t, 1e36, 2000, 1, "a momentum that sums up");
-    t = make_training(MOE_ADAM, 0.01);
+    t = training_of(MOE_ADAM, 0.01);
     check_steps(&t, 1e25, 3, 1, "a square that no float holds");
 }
 
 /* A large step, a tiny rate; then a tiny step, a large rate. */
 static void test_two_rates(void)
 {
-    moe_config config = make_config(2, 1, 2);
-    moe_training low = make_training(MOE_ADAM, 1e-3);
-    moe_training high = make_training(MOE_ADAM, 1e25);
+    moe_config config = config_of(2, 1, 2);
+    moe_training low = training_of(MOE_ADAM, 1e-3);
+    moe_training high = training_of(MOE_ADAM, 1e25);
     static moe_real before[MAX_VALUES];
     moe_status status;
     size_t i;
     moe m;
 
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     for (i = 0; i < m.trained_count; i++)
         m.grads[i] = (moe_real)1e18;
     CHECK(moe_step(&m, &low, 1) == MOE_OK);
@@ -395,12 +346,12 @@ static void test_two_rates(void)
 /* Weights that stand at the end of the range move no further. */
 static void test_large_weights(void)
 {
-    moe_config config = make_config(2, 1, 2);
-    moe_training t = make_training(MOE_SGD, 1e16);
+    moe_config config = config_of(2, 1, 2);
+    moe_training t = training_of(MOE_SGD, 1e16);
     size_t i;
     moe m;
 
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     for (i = 0; i < m.trained_count; i++) {
         m.weights[i] = huge(1);
         m.grads[i] = (moe_real)-1e18;
@@ -418,13 +369,13 @@ static void test_large_weights(void)
    to what was asked. */
 static void test_large_gradient(void)
 {
-    moe_config config = make_config(2, 1, 2);
-    moe_training t = make_training(MOE_SGD, 1e-30);
+    moe_config config = config_of(2, 1, 2);
+    moe_training t = training_of(MOE_SGD, 1e-30);
     double norm = 0;
     size_t i;
     moe m;
 
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     for (i = 0; i < m.trained_count; i++) {
         m.weights[i] = 0;
         m.grads[i] = (moe_real)1e30;
@@ -435,7 +386,7 @@ static void test_large_gradient(void)
         m.weights[i] = 0;
         m.grads[i] = (moe_real)1e30;
     }
-    t = make_training(MOE_SGD, 1);
+    t = training_of(MOE_SGD, 1);
     t.clip = 2;
     CHECK(moe_step(&m, &t, 1) == MOE_OK);
     for (i = 0; i < m.trained_count; i++)
@@ -447,13 +398,13 @@ static void test_large_gradient(void)
 /* NaN and infinity in any place of the gradient are found. */
 static void test_bad_gradient(void)
 {
-    moe_config config = make_config(3, 2, 3);
+    moe_config config = config_of(3, 2, 3);
     static moe_real before[MAX_VALUES];
     size_t i, at;
     moe m;
 
     config.hidden[0] = 5;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     memcpy(before, m.params, m.param_count * sizeof(moe_real));
     for (at = 0; at < m.trained_count; at++) {
         for (i = 0; i < m.trained_count; i++)
@@ -506,9 +457,9 @@ static void check_moments(const char *name, double number, double rate)
 {
     static moe_real x[CASES * 2], d[CASES], before[MAX_VALUES];
     static unsigned char file[MAX_FILE];
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(MOE_ADAM, rate);
+    moe_training t = training_of(MOE_ADAM, rate);
     moe_status status;
     unsigned char *at;
     size_t bytes;
@@ -516,7 +467,7 @@ static void check_moments(const char *name, double number, double rate)
     int i, count, k;
 
     fill_problem(x, d, CASES, 2);
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     t.rate = 0;
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     t.rate = (moe_real)rate;
@@ -570,9 +521,9 @@ static void check_trained(moe_optimizer optimizer, double rate, int epochs,
                           int hidden, int validated)
 {
     static moe_real x[CASES * 2], d[CASES];
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(optimizer, rate);
+    moe_training t = training_of(optimizer, rate);
     moe_status status;
     moe_report report;
     moe m;
@@ -580,7 +531,7 @@ static void check_trained(moe_optimizer optimizer, double rate, int epochs,
     fill_problem(x, d, CASES, 2);
     config.hidden[0] = config.hidden[1] = hidden;
     t.epochs = epochs;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     status = moe_train(&m, &data, validated ? &data : NULL, &t, &report);
     CHECK_THAT(status == MOE_OK || status == MOE_ERR_DIVERGED, "%s",
                moe_status_text(status));
@@ -616,9 +567,9 @@ static void test_trained(void)
 static void test_last_step(void)
 {
     static moe_real x[CASES * 2], d[CASES], before[MAX_VALUES];
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(MOE_ADAM, is_single() ? 1e18 : 1e30);
+    moe_training t = training_of(MOE_ADAM, is_single() ? 1e18 : 1e30);
     moe_report start, end;
     moe m;
 
@@ -626,7 +577,7 @@ static void test_last_step(void)
     config.hidden[0] = config.hidden[1] = 4;
     config.hidden[2] = config.hidden[3] = 4;
     t.batch = MOE_ALL;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK(moe_evaluate(&m, &data, &start) == MOE_OK);
     memcpy(before, m.params, m.param_count * sizeof(moe_real));
@@ -644,9 +595,9 @@ static void test_last_step(void)
 static void test_huge_targets(void)
 {
     static moe_real x[CASES], d[CASES];
-    moe_config config = make_config(1, 1, 2);
+    moe_config config = config_of(1, 1, 2);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(MOE_ADAM, 0);
+    moe_training t = training_of(MOE_ADAM, 0);
     moe_status status;
     moe m;
     int i;
@@ -656,7 +607,7 @@ static void test_huge_targets(void)
         d[i] = huge(x[i] > 0 ? 1 : -1);
     }
     t.epochs = 100;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     status = moe_train(&m, &data, NULL, &t, NULL);
     CHECK(status == MOE_OK || status == MOE_ERR_DIVERGED);
     CHECK(predicts_finite(&m, &data));
@@ -672,10 +623,10 @@ static void check_validation(int row, double share, int trained)
 {
     static moe_real x[CASES * 2], d[CASES], far[CASES * 2];
     static moe_real before[MAX_VALUES];
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_data data = make_data(CASES, x, d);
     moe_data valid = make_data(CASES / 2, far, d);
-    moe_training t = make_training(MOE_ADAM, 0);
+    moe_training t = training_of(MOE_ADAM, 0);
     moe_report report;
     int i, epoch;
     moe m;
@@ -689,7 +640,7 @@ static void check_validation(int row, double share, int trained)
     }
     far[2 * row + 1] = huge(share);
     t.epochs = 3;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     if (trained)
         CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     epoch = m.epoch;
@@ -721,13 +672,13 @@ static void test_validation(void)
 static void test_evaluation(void)
 {
     static moe_real x[CASES * 2], d[CASES];
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_data data = make_data(CASES, x, d);
     moe_report report;
     moe m;
 
     fill_problem(x, d, CASES, 2);
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     CHECK(moe_evaluate(&m, &data, &report) == MOE_OK);
     m.weights[0] = huge(1);
     m.weights[1] = huge(1);
@@ -766,9 +717,9 @@ static void check_constant(int hidden, int gate_hidden, int gate_first,
                            int measured)
 {
     static moe_real x[CASES * 3], d[CASES];
-    moe_config config = make_config(3, 1, 3);
+    moe_config config = config_of(3, 1, 3);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(MOE_ADAM, 0);
+    moe_training t = training_of(MOE_ADAM, 0);
     moe_layer layer;
     moe m;
     int i, e, k;
@@ -784,7 +735,7 @@ static void check_constant(int hidden, int gate_hidden, int gate_first,
     config.expert_inputs.count = 2;
     t.epochs = 20;
     t.keep_units = measured;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     if (measured)
         CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     for (e = 0; e <= 3 && measured; e++) {
@@ -836,16 +787,16 @@ static void test_constant(void)
 static void test_measured_again(void)
 {
     static moe_real x[CASES * 2], flat[CASES * 2], d[CASES];
-    moe_config config = make_config(2, 1, 2);
+    moe_config config = config_of(2, 1, 2);
     moe_data data = make_data(CASES, x, d);
     moe_data constant = make_data(CASES, flat, d);
-    moe_training t = make_training(MOE_ADAM, 0);
+    moe_training t = training_of(MOE_ADAM, 0);
     moe_report report;
     moe m;
 
     fill_problem(x, d, CASES, 2);
     config.hidden[0] = 8;
-    open_or_exit(&m, &config);
+    open_small(&m, &config);
     CHECK(moe_fit_scales(&m, &constant) == MOE_OK);
     CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     t.epochs = 300;
@@ -857,21 +808,21 @@ static void test_measured_again(void)
 
 int main(void)
 {
-    test_measure();
-    test_huge_training();
-    test_even_ends();
-    test_steps();
-    test_two_rates();
-    test_large_weights();
-    test_large_gradient();
-    test_bad_gradient();
-    test_checkpoints();
-    test_trained();
-    test_last_step();
-    test_huge_targets();
-    test_validation();
-    test_evaluation();
-    test_constant();
-    test_measured_again();
+    RUN(test_measure());
+    RUN(test_huge_training());
+    RUN(test_even_ends());
+    RUN(test_steps());
+    RUN(test_two_rates());
+    RUN(test_large_weights());
+    RUN(test_large_gradient());
+    RUN(test_bad_gradient());
+    RUN(test_checkpoints());
+    RUN(test_trained());
+    RUN(test_last_step());
+    RUN(test_huge_targets());
+    RUN(test_validation());
+    RUN(test_evaluation());
+    RUN(test_constant());
+    RUN(test_measured_again());
     return check_done();
 }

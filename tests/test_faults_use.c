@@ -57,7 +57,7 @@ static int some_rename(const char *from, const char *to)
 #undef fread
 #undef ferror
 #undef rename
-#include "check.h"
+#include "models.h"
 
 enum { CASES = 67, MOST = 4096, IS_FLOAT = sizeof(moe_real) == 4 };
 
@@ -74,60 +74,17 @@ static void fill_data(void)
         d[i] = (moe_real)((i * 29 + 5) % 23) / 23;
 }
 
-static moe_data data_of(int n)
-{
-    moe_data data;
-
-    memset(&data, 0, sizeof data);
-    data.n = n;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
-static moe_config config_of(int inputs, int outputs, int experts)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
-    return config;
-}
-
 static moe_training training_of(int epochs)
 {
-    moe_training t;
+    moe_training t = make_training(MOE_ADAM, 0);
 
-    memset(&t, 0, sizeof t);
     t.epochs = epochs;
     return t;
-}
-
-static int same_reals(const moe_real *a, const moe_real *b, size_t count)
-{
-    return memcmp(a, b, count * sizeof *a) == 0;
-}
-
-static int all_zero(const moe_real *a, size_t count)
-{
-    size_t i;
-
-    for (i = 0; i < count; i++)
-        if (a[i] > 0 || a[i] < 0)
-            return 0;
-    return 1;
 }
 
 static int is_nan(moe_real a)
 {
     return !(a >= 0 || a < 0);
-}
-
-static int says(const char *why, const char *word)
-{
-    return why != NULL && strstr(why, word) != NULL;
 }
 
 #define SAYS(m, word) \
@@ -195,8 +152,8 @@ static void check_backward(moe *m, int n)
 static void test_backward(void)
 {
     static const int rows[] = {1, 64};
-    moe_config config = config_of(1, 2, 2);
-    moe_data data = data_of(CASES), wrong = data_of(CASES);
+    moe_config config = make_config(1, 2, 2);
+    moe_data data = make_data(CASES, x, d), wrong = make_data(CASES, x, d);
     moe_training t = training_of(1);
     moe_real y[CASES * 2];
     moe m;
@@ -240,7 +197,7 @@ static void test_own_config(void)
 {
     static moe_real memory[MOST], work[MOST], more[MOST];
     static moe_real y[CASES], again[CASES];
-    moe_config config = config_of(3, 1, 4);
+    moe_config config = make_config(3, 1, 4);
     moe_real weights[256];
     moe m, other;
 
@@ -306,7 +263,7 @@ static change *const changes[] = {
 
 static moe_config sparse_config(moe_mode use)
 {
-    moe_config config = config_of(3, 2, 4);
+    moe_config config = make_config(3, 2, 4);
 
     config.hidden[0] = 3;
     config.top_k = 2;
@@ -328,7 +285,7 @@ static unsigned char *exact_memory(const moe_config *config)
    bytes of a file. */
 static size_t use_all(moe *m, moe_mode use, moe_real *to)
 {
-    moe_data data = data_of(CASES);
+    moe_data data = make_data(CASES, x, d);
     moe_training t = training_of(2);
     moe_report report;
     moe_real *y = to, *at = to + CASES * 2;
@@ -392,7 +349,7 @@ static void test_changed_sizes(void)
 static void test_changed_settings(void)
 {
     moe_config config = sparse_config(MOE_MODE_GRADIENT);
-    moe_data data = data_of(CASES);
+    moe_data data = make_data(CASES, x, d);
     moe_real *grads, E;
     size_t bytes;
     moe m;
@@ -426,8 +383,8 @@ static void test_changed_settings(void)
 
 static void test_closed(void)
 {
-    moe_data data = data_of(CASES);
-    moe_config config = config_of(3, 2, 2);
+    moe_data data = make_data(CASES, x, d);
+    moe_config config = make_config(3, 2, 2);
     moe_training t = training_of(1);
     moe_report report;
     moe_real y[CASES * 2], dE_dx[3];
@@ -461,8 +418,8 @@ static void test_closed(void)
 /* Nor is anything read through NULL, or learnt by what only predicts. */
 static void test_mistakes(void)
 {
-    moe_data data = data_of(CASES), none = data_of(CASES);
-    moe_config config = config_of(3, 2, 2);
+    moe_data data = make_data(CASES, x, d), none = make_data(CASES, x, d);
+    moe_config config = make_config(3, 2, 2);
     moe_real y[CASES * 2];
     moe m;
 
@@ -499,9 +456,9 @@ typedef struct behind { char byte; moe_real real; } behind;
    is a multiple of 4.  The undefined behaviour sanitizer sees more. */
 static void test_alignment(void)
 {
-    moe_config config = config_of(3, 2, 4);
+    moe_config config = make_config(3, 2, 4);
     moe_real y[CASES * 2], again[CASES * 2];
-    moe_data data = data_of(CASES);
+    moe_data data = make_data(CASES, x, d);
     moe_training t = training_of(1);
     unsigned char *room;
     moe m;
@@ -529,8 +486,8 @@ static void test_alignment(void)
    must be a number that an int can tell; no row of them is read before. */
 static void test_too_many_rows(void)
 {
-    moe_config config = config_of(1, 1, 2);
-    moe_data data = data_of(INT_MAX), valid = data_of(1);
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = make_data(INT_MAX, x, d), valid = make_data(1, x, d);
     moe_real at[1];
     moe_report report;
     moe m;
@@ -558,8 +515,8 @@ static int stop(const moe_report *report, void *user)
 
 static void test_why(void)
 {
-    moe_config config = config_of(3, 2, 2);
-    moe_data data = data_of(CASES);
+    moe_config config = make_config(3, 2, 2);
+    moe_data data = make_data(CASES, x, d);
     moe_training t = training_of(2);
     moe_real y[2];
     moe m, other;
@@ -663,7 +620,7 @@ static void check_loading(void)
 
 static void test_paths(void)
 {
-    moe_config config = config_of(3, 2, 2);
+    moe_config config = make_config(3, 2, 2);
     moe m;
 
     make_folder();
@@ -703,8 +660,8 @@ static unsigned char *file_of(const moe *m, size_t *bytes)
 /* Who loads with NULL never wrote MOE_MODE_PREDICT: what to pass is said. */
 static void test_load_and_train(void)
 {
-    moe_config config = config_of(3, 2, 2);
-    moe_data data = data_of(CASES);
+    moe_config config = make_config(3, 2, 2);
+    moe_data data = make_data(CASES, x, d);
     moe_training t = training_of(1);
     unsigned char *file;
     size_t bytes;
@@ -749,7 +706,7 @@ static void check_numbers(const moe *m, size_t given, size_t needed)
 static void test_small_memory(void)
 {
     static moe_real memory[MOST], weights[MOST];
-    moe_config config = config_of(3, 2, 2);
+    moe_config config = make_config(3, 2, 2);
     size_t need, work;
     moe m;
 
@@ -773,8 +730,8 @@ static void test_small_memory(void)
 
 static void test_idle_settings(void)
 {
-    moe_config config = config_of(3, 2, 2);
-    moe_data data = data_of(CASES);
+    moe_config config = make_config(3, 2, 2);
+    moe_data data = make_data(CASES, x, d);
     moe_training t = training_of(1);
     moe_real E;
     moe m;
@@ -819,7 +776,7 @@ static void fill_points(void)
 
 static moe_data points(void)
 {
-    moe_data data = data_of(POINTS);
+    moe_data data = make_data(POINTS, x, d);
 
     data.x = at_x;
     data.d = at_d;
@@ -829,7 +786,7 @@ static moe_data points(void)
 /* The softmax of one logit is 1, so that the gate would have no gradient. */
 static void test_one_refused(void)
 {
-    moe_config config = config_of(1, 1, 2);
+    moe_config config = make_config(1, 1, 2);
     moe_data data = points();
     moe_training t = training_of(1);
     moe_real y[1];
@@ -863,7 +820,7 @@ static void test_one_refused(void)
 /* gate.balance, (E) zeros where it is not used, is there for any top_k. */
 static void test_one_layout(void)
 {
-    moe_config config = config_of(3, 2, 4);
+    moe_config config = make_config(3, 2, 4);
     size_t count = 0;
     moe m;
 
@@ -902,7 +859,7 @@ static void check_answers(moe *m, const char *how)
 
 static void open_dense(moe *m, uint64_t seed)
 {
-    moe_config config = config_of(1, 1, 2);
+    moe_config config = make_config(1, 1, 2);
     moe_data data = points();
     moe_training t = training_of(1000);
 
@@ -966,7 +923,7 @@ static void test_one_road(void)
 static void test_all_again(void)
 {
     moe_config config = sparse_config(MOE_MODE_TRAIN), wanted;
-    moe_data data = data_of(CASES);
+    moe_data data = make_data(CASES, x, d);
     moe_training t = training_of(1);
     unsigned char *file;
     size_t bytes;
@@ -1122,22 +1079,27 @@ static void test_old_files(void)
     SAYS(m, "second moment");
 }
 
-/* All of them, or the one whose number is given. */
-int main(int argc, char **argv)
+int main(void)
 {
-    static void (*const test[])(void) = {
-        test_backward, test_own_config, test_changed_sizes,
-        test_changed_settings, test_closed, test_mistakes, test_alignment,
-        test_too_many_rows, test_why, test_paths, test_load_and_train,
-        test_small_memory, test_idle_settings, test_one_refused,
-        test_one_layout, test_one_road, test_all_again, test_old_files
-    };
-    int i, only = argc > 1 ? atoi(argv[1]) : -1;
-
     fill_data();
     fill_points();
-    for (i = 0; i < (int)(sizeof test / sizeof *test); i++)
-        if (only < 0 || only == i)
-            test[i]();
+    RUN(test_backward());
+    RUN(test_own_config());
+    RUN(test_changed_sizes());
+    RUN(test_changed_settings());
+    RUN(test_closed());
+    RUN(test_mistakes());
+    RUN(test_alignment());
+    RUN(test_too_many_rows());
+    RUN(test_why());
+    RUN(test_paths());
+    RUN(test_load_and_train());
+    RUN(test_small_memory());
+    RUN(test_idle_settings());
+    RUN(test_one_refused());
+    RUN(test_one_layout());
+    RUN(test_one_road());
+    RUN(test_all_again());
+    RUN(test_old_files());
     return check_done();
 }

@@ -14,31 +14,10 @@
 #else
 #define HAS_PROCESSES 0
 #endif
-#include <stdlib.h>
-#include <string.h>
-
-/* An allocator that counts what lives and what was asked for. */
-static int live, asked;
-static void *counted_malloc(size_t bytes)
-{
-    void *p = malloc(bytes);
-
-    asked++;
-    live += p != NULL;
-    return p;
-}
-
-static void counted_free(void *p)
-{
-    live -= p != NULL;
-    free(p);
-}
-
-#define MOE_MALLOC(n) counted_malloc(n)
-#define MOE_FREE(p) counted_free(p)
+#include "allocator.h"
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { KINDS = 8, CASES = 40, IS_FLOAT = sizeof(moe_real) == 4 };
 
@@ -116,22 +95,11 @@ static void fill_data(void)
     }
 }
 
-static moe_data data_of(int n)
-{
-    moe_data data;
-
-    memset(&data, 0, sizeof data);
-    data.n = n;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
 /* A moe that has learnt a little; its weights are float32 in every build. */
 static void open_trained(moe *m, int kind)
 {
     moe_config c = config_of(kind);
-    moe_data data = data_of(CASES);
+    moe_data data = make_data(CASES, x, d);
     moe_training t;
     size_t i;
 
@@ -152,11 +120,6 @@ static file saved(const moe *m, moe_mode keep)
     CHECK(f.bytes > 0);
     CHECK(moe_save_memory(m, keep, f.at, f.bytes) == MOE_OK);
     return f;
-}
-
-static int same_reals(const moe_real *a, const moe_real *b, size_t n)
-{
-    return memcmp(a, b, n * sizeof *a) == 0;
 }
 
 static size_t header_of(const file *f)
@@ -197,7 +160,7 @@ static void check_predicts_as(moe *m, moe *other)
     CHECK(same_reals(y, z, CASES * 2));
 }
 
-static int says(const file *f, const char *text)
+static int file_says(const file *f, const char *text)
 {
     size_t i, length = strlen(text), header = header_of(f);
 
@@ -213,7 +176,7 @@ static void check_layout(const file *f, moe_mode keep)
 
     CHECK(header % 64 == 0);
     CHECK(memcmp(f->at + 8, "{\"__metadata__\":{", 17) == 0);
-    CHECK((keep == MOE_MODE_TRAIN) == says(f, "\"training.best\":"));
+    CHECK((keep == MOE_MODE_TRAIN) == file_says(f, "\"training.best\":"));
 }
 
 /* Own weights, weights in place, and another's over those. */
@@ -308,7 +271,7 @@ static void check_round_trips(void)
         free(weights.at);
         free(checkpoint.at);
     }
-    CHECK(live == 0);
+    CHECK(live_blocks == 0);
 }
 
 /* The words of the format, as other programs will read them, and the numbers
@@ -339,7 +302,7 @@ static void check_words(void)
         file f;
         open_trained(&m, due[k].kind);
         f = saved(&m, MOE_MODE_PREDICT);
-        CHECK_THAT(says(&f, due[k].text), "no %s", due[k].text);
+        CHECK_THAT(file_says(&f, due[k].text), "no %s", due[k].text);
         for (i = 0; i < m.param_count; i++) {
             const unsigned char *at = f.at + header_of(&f) + 4 * i;
             union { float real; uint32_t bits; } word;
@@ -358,7 +321,7 @@ static void check_wishes(void)
     moe m, learner;
     moe_config c;
     moe_real *memory;
-    moe_data data = data_of(CASES);
+    moe_data data = make_data(CASES, x, d);
     file f;
     size_t bytes;
 
@@ -410,7 +373,7 @@ static void check_wishes(void)
     CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, f.at, f.bytes) == MOE_ERR_STATE);
     free(memory);
     free(f.at);
-    CHECK(live == 0);
+    CHECK(live_blocks == 0);
 }
 
 /* ---- going on from a checkpoint ---------------------------------------- */
@@ -443,7 +406,7 @@ static void check_resumes(int kind, const moe_training *settings,
                           const moe_data *validation, int before)
 {
     moe_config c = config_of(kind);
-    moe_data data = data_of(CASES - 10);
+    moe_data data = make_data(CASES - 10, x, d);
     moe_training t = *settings;
     moe_report whole, resumed;
     stop s;
@@ -474,7 +437,7 @@ static void check_resumes(int kind, const moe_training *settings,
 
 static void check_resumed_training(void)
 {
-    moe_data validation = data_of(10);
+    moe_data validation = make_data(10, x, d);
     moe_training t;
     int kind;
 
@@ -498,7 +461,7 @@ static void check_resumed_training(void)
         t.rate = (moe_real)0.01;
         check_resumes(kind, &t, NULL, 5);
     }
-    CHECK(live == 0);
+    CHECK(live_blocks == 0);
 }
 
 /* Best weights, waiting and the slower rate come back in the middle of a
@@ -506,7 +469,8 @@ static void check_resumed_training(void)
 static void check_plateau(void)
 {
     moe_config c = config_of(2);
-    moe_data data = data_of(CASES - 10), validation = data_of(10);
+    moe_data data = make_data(CASES - 10, x, d);
+    moe_data validation = make_data(10, x, d);
     moe_real far[20];
     moe_training t;
     stop s;
@@ -551,7 +515,7 @@ static const char *refused(const file *f)
     moe m;
     const char *why;
     moe_status status;
-    int had = live;
+    int had = live_blocks;
 
     asked = 0;
     memset(&c, 7, sizeof c);
@@ -562,20 +526,11 @@ static const char *refused(const file *f)
     CHECK(moe_load_memory(&m, f->at, f->bytes, NULL, NULL, 0) ==
           MOE_ERR_FORMAT);
     why = m.error;
-    CHECK(m.params == NULL && m.heap == NULL && why != NULL && live == had);
+    CHECK(m.params == NULL && m.heap == NULL && why != NULL);
+    CHECK(live_blocks == had);
     if (moe_read_config(&c, f->at, f->bytes) != MOE_OK)
         CHECK(asked == 0 && memcmp(&c, &before, sizeof c) == 0);
     return why ? why : "";
-}
-
-static int all_finite(const moe *m)
-{
-    size_t i;
-
-    for (i = 0; i < m->param_count; i++)
-        if (m->params[i] - m->params[i] != 0)
-            return 0;
-    return 1;
 }
 
 /* Whatever it is: a moe in order, or refused. */
@@ -588,7 +543,7 @@ static int survives(const file *f)
         CHECK(m.error != NULL && m.params == NULL);
         return 0;
     }
-    CHECK(status == MOE_OK && all_finite(&m));
+    CHECK(status == MOE_OK && all_finite(m.params, m.param_count));
     CHECK(moe_check_config(&m.config, NULL) == MOE_OK);
     moe_close(&m);
     return 1;
@@ -877,7 +832,7 @@ static void check_hostile(void)
     free(checkpoint.at);
     free(small.at);
     free(plain.at);
-    CHECK(live == 0);
+    CHECK(live_blocks == 0);
 }
 
 /* ---- files with a path ------------------------------------------------- */
@@ -926,7 +881,7 @@ static void check_paths(void)
 
     open_trained(&m, 2);
     open_trained(&other, 5);
-    was = live;
+    was = live_blocks;
     CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("a.moe")) == MOE_OK);
     check_loads_path("a.moe", &m);
     CHECK(moe_save(&other, MOE_MODE_PREDICT, path_of("a.moe")) == MOE_OK);
@@ -942,13 +897,13 @@ static void check_paths(void)
     write_file("empty.moe", "", 0);
     CHECK(moe_load(&loaded, path_of("empty.moe"), NULL) == MOE_ERR_FORMAT);
     remove(path_of("empty.moe"));
-    CHECK(live == was);
+    CHECK(live_blocks == was);
     moe_close(&m);
     CHECK(moe_save(&m, MOE_MODE_TRAIN, path_of("a.moe")) == MOE_ERR_STATE);
     check_loads_path("a.moe", &other);
     moe_close(&other);
     remove(path_of("a.moe"));
-    CHECK(live == 0);
+    CHECK(live_blocks == 0);
 }
 
 #if HAS_PROCESSES
@@ -1030,7 +985,7 @@ static void check_killed(void)
     remove_begun();
     moe_close(&m);
     moe_close(&other);
-    CHECK(live == 0);
+    CHECK(live_blocks == 0);
 }
 
 static void make_folder(void)
@@ -1059,16 +1014,16 @@ static void remove_folder(void) {}
 int main(void)
 {
     fill_data();
-    check_round_trips();
-    check_words();
-    check_wishes();
-    check_resumed_training();
-    check_plateau();
-    check_hostile();
+    RUN(check_round_trips());
+    RUN(check_words());
+    RUN(check_wishes());
+    RUN(check_resumed_training());
+    RUN(check_plateau());
+    RUN(check_hostile());
     make_folder();
-    check_paths();
-    check_failing_writes();
-    check_killed();
+    RUN(check_paths());
+    RUN(check_failing_writes());
+    RUN(check_killed());
     remove_folder();
     return check_done();
 }

@@ -6,10 +6,7 @@
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
-#include "check.h"
-
-#include <math.h>
-#include <string.h>
+#include "models.h"
 
 /* A central difference with step 1e-5 is off by step^2 E'''/6, some 1e-9 for
    the E''' of some 10 to 100 met here, and by 1e-16 E / step, some 1e-10 for
@@ -21,32 +18,27 @@
 #define MOST_ROWS 40
 #define MOST_ROW_REALS 8
 
-/* Rows of 16 and more put narrow networks into another inner layout, so both
+/* Blocks of 16 and more put narrow networks into another inner layout, so both
    sides of that limit are here, and layers on both sides of 16 units. */
-typedef struct shape {
-    const char *name;
-    int inputs, outputs, experts;
-    int hidden[2], gate_hidden[2];
-    moe_span expert_inputs, gate_inputs;
-    int rows, n;
-} shape;
-
-static const shape shapes[] = {
-    {"linear, one case", 3, 2, 3, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 4, 1},
-    {"linear, deep gate", 3, 2, 3, {0, 0}, {4, 3}, {0, 0}, {0, 0}, 20, 20},
-    {"hidden, blocks", 3, 3, 2, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 3, 7},
-    {"hidden, blocks of 16", 2, 2, 3, {4, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 33},
-    {"deep, spans", 5, 2, 2, {4, 3}, {3, 0}, {0, 3}, {2, 2}, 20, 20},
-    {"deep, spans, one case", 5, 2, 2, {4, 3}, {3, 0}, {3, 2}, {0, 2}, 1, 1},
-    {"wide", 2, 2, 2, {17, 0}, {0, 0}, {0, 1}, {0, 0}, 17, 18},
-    {"wide gate", 2, 2, 2, {0, 0}, {18, 0}, {0, 0}, {1, 1}, 16, 5},
-    {"many experts", 2, 2, 17, {0, 0}, {0, 0}, {0, 0}, {0, 0}, 16, 18},
-    {"one expert", 3, 2, 1, {4, 0}, {0, 0}, {1, 2}, {0, 0}, 16, 20}
+static const char *const cases[] = {
+    "inputs=3 outputs=2 experts=3 block=4 n=1",
+    "inputs=3 outputs=2 experts=3 gate=4,3 block=20 n=20",
+    "inputs=3 outputs=3 experts=2 hidden=4 block=3 n=7",
+    "inputs=2 outputs=2 experts=3 hidden=4 block=16 n=33",
+    ("inputs=5 outputs=2 experts=2 hidden=4,3 gate=3 from=0 count=3 "
+     "gate_from=2 gate_count=2 block=20 n=20"),
+    ("inputs=5 outputs=2 experts=2 hidden=4,3 gate=3 from=3 count=2 "
+     "gate_from=0 gate_count=2 block=1 n=1"),
+    "inputs=2 outputs=2 experts=2 hidden=17 from=0 count=1 block=17 n=18",
+    ("inputs=2 outputs=2 experts=2 gate=18 gate_from=1 gate_count=1 "
+     "block=16 n=5"),
+    "inputs=2 outputs=2 experts=17 block=16 n=18",
+    "inputs=3 outputs=2 experts=1 hidden=4 from=1 count=2 block=16 n=20"
 };
-#define SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
+#define COUNT ((int)(sizeof cases / sizeof cases[0]))
 
 typedef struct problem {
-    const shape *s;
+    model_case c;
     moe_data data;                   /* n rows; the arrays hold MOST_ROWS    */
     double x[MOST_ROWS * MOST_ROW_REALS], d[MOST_ROWS * MOST_ROW_REALS];
     int labels[MOST_ROWS];
@@ -58,36 +50,6 @@ typedef double (*error_function)(problem *);
 static double worst_seen;
 static long derivatives, skipped;
 
-/* Uniform in [-1, 1): the high bits of a linear congruential generator. */
-static double noise(void)
-{
-    static uint64_t state = 1991;
-
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(state >> 11) / 4503599627370496.0 - 1;
-}
-
-static moe_config config_of(const shape *s, moe_activation activation,
-                            moe_output output)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = s->inputs;
-    config.outputs = s->outputs;
-    config.experts = s->experts;
-    memcpy(config.hidden, s->hidden, sizeof s->hidden);
-    memcpy(config.gate_hidden, s->gate_hidden, sizeof s->gate_hidden);
-    config.expert_inputs = s->expert_inputs;
-    config.gate_inputs = s->gate_inputs;
-    config.activation = activation;
-    config.output = output;
-    config.sigma = 0.75;
-    config.block = s->rows;
-    config.mode = MOE_MODE_GRADIENT;
-    return config;
-}
-
 /* A target row that is legal for every kind of output but linear. */
 static void proportions(double *d, int outputs)
 {
@@ -95,26 +57,24 @@ static void proportions(double *d, int outputs)
     int k;
 
     for (k = 0; k < outputs; k++)
-        sum += d[k] = noise() + 1.125;
+        sum += d[k] = uniform() + 1.125;
     for (k = 0; k < outputs; k++)
         d[k] /= sum;
 }
 
 static void fill_data(problem *q, int labelled)
 {
-    const shape *s = q->s;
-    int n, k;
+    int n, k, in = q->m.config.inputs, O = q->m.config.outputs;
 
     for (n = 0; n < MOST_ROWS; n++) {
-        double *d = q->d + n * s->outputs;
+        double *d = q->d + n * O;
 
-        for (k = 0; k < s->inputs; k++)
-            q->x[n * s->inputs + k] = 5 * k - 3 + (k + 1) * noise() / 2;
-        proportions(d, s->outputs);
-        for (k = 0; k < s->outputs
-                    && q->m.config.output == MOE_OUT_LINEAR; k++)
-            d[k] = 7 - 20 * k + (k + 3) * noise();
-        q->labels[n] = (n * 7 + n / 3) % s->outputs;
+        for (k = 0; k < in; k++)
+            q->x[n * in + k] = 5 * k - 3 + (k + 1) * uniform() / 2;
+        proportions(d, O);
+        for (k = 0; k < O && q->m.config.output == MOE_OUT_LINEAR; k++)
+            d[k] = 7 - 20 * k + (k + 3) * uniform();
+        q->labels[n] = (n * 7 + n / 3) % O;
     }
     q->data.n = MOST_ROWS;
     q->data.x = q->x;
@@ -124,37 +84,33 @@ static void fill_data(problem *q, int labelled)
 
 /* Weights large enough to curve everything; scales measured on more rows
    than the n that follow, so that a single case is not at the mean. */
-static int open_problem(problem *q, const shape *s, moe_activation activation,
-                        moe_output output, int labelled)
+static int open_problem(problem *q, const model_case *c)
 {
-    moe_config config = config_of(s, activation, output);
+    moe_config config = c->config;
     int expert, layer;
 
     memset(q, 0, sizeof *q);
-    q->s = s;
+    q->c = *c;
+    config.sigma = 0.75;
+    config.mode = MOE_MODE_GRADIENT;
     if (moe_open(&q->m, &config, NULL, 0) != MOE_OK)
         return 0;
-    fill_data(q, labelled);
-    for (expert = 0; expert <= s->experts; expert++) {
+    fill_data(q, c->labelled);
+    for (expert = 0; expert <= config.experts; expert++) {
         for (layer = 0; layer < 3; layer++) {
             moe_layer l = moe_layer_at(&config, expert, layer);
             int k;
 
             for (k = 0; k < l.out; k++)
-                q->m.weights[l.bias + (size_t)k] = 0.5 * noise();
+                q->m.weights[l.bias + (size_t)k] = 0.5 * uniform();
             for (k = 0; k < l.in * l.out; k++)
-                q->m.weights[l.weight + (size_t)k] = 2 * noise() / sqrt(l.in);
+                q->m.weights[l.weight + (size_t)k] = 2 * uniform() / sqrt(l.in);
         }
     }
     if (moe_fit_scales(&q->m, &q->data) != MOE_OK)
         return 0;
-    q->data.n = s->n;
+    q->data.n = c->n;
     return 1;
-}
-
-static void clear_grads(moe *m)
-{
-    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
 }
 
 /* The sum of E, by way of the forward pass alone. */
@@ -165,16 +121,6 @@ static double evaluated_loss(problem *q)
     if (moe_evaluate(&q->m, &q->data, &report) != MOE_OK)
         return HUGE_VAL;
     return report.loss * q->data.n;
-}
-
-static double largest(const double *values, size_t count)
-{
-    double most = 0;
-    size_t i;
-
-    for (i = 0; i < count; i++)
-        most = fmax(most, fabs(values[i]));
-    return most;
 }
 
 /* How far claimed is from dE/dw, where E is here; 0 at a kink of relu, where
@@ -203,7 +149,7 @@ static void check_derivatives(problem *q, const char *what,
                               error_function error, double *w,
                               const double *claimed, size_t count)
 {
-    double scale = largest(claimed, count), here = error(q), worst = 0;
+    double scale = largest_of(claimed, count), here = error(q), worst = 0;
     size_t i;
 
     for (i = 0; i < count; i++) {
@@ -211,11 +157,11 @@ static void check_derivatives(problem *q, const char *what,
 
         worst = off <= worst ? worst : isnan(off) ? HUGE_VAL : off;
     }
-    CHECK_THAT(scale > 1e-3, "%s, %s: no gradient", q->s->name, what);
+    CHECK_THAT(scale > 1e-3, "%s, %s: no gradient", q->c.text, what);
     worst /= scale;
     worst_seen = fmax(worst_seen, worst);
     CHECK_THAT(worst <= BOUND, "%s, %s: off by %.1e (loss %d, output %d, "
-               "activation %d)", q->s->name, what, worst,
+               "activation %d)", q->c.text, what, worst,
                (int)q->m.config.loss, (int)q->m.config.output,
                (int)q->m.config.activation);
 }
@@ -230,7 +176,7 @@ static void check_every_tensor(const problem *q)
     size_t found = 0;
     int expert, layer;
 
-    for (expert = 0; expert <= q->s->experts; expert++) {
+    for (expert = 0; expert <= q->c.config.experts; expert++) {
         for (layer = 0; layer < 3; layer++) {
             moe_layer l = moe_layer_at(&m->config, expert, layer);
             size_t weights = (size_t)l.in * (size_t)l.out;
@@ -238,12 +184,12 @@ static void check_every_tensor(const problem *q)
             found += (size_t)l.out + weights;
             if (l.out == 0 || may_be_off)
                 continue;
-            CHECK(largest(m->grads + l.bias, (size_t)l.out) > 0);
-            CHECK(largest(m->grads + l.weight, weights) > 0);
+            CHECK(largest_of(m->grads + l.bias, (size_t)l.out) > 0);
+            CHECK(largest_of(m->grads + l.weight, weights) > 0);
         }
     }
-    if (q->s->experts > 1)      /* gate.balance, which has no gradient */
-        found += (size_t)q->s->experts;
+    if (q->c.config.experts > 1)      /* gate.balance, which has no gradient */
+        found += (size_t)q->c.config.experts;
     CHECK(found == m->trained_count);
 }
 
@@ -252,7 +198,7 @@ static void check_accumulation(problem *q, const double *once)
 {
     moe *m = &q->m;
     moe_data part = q->data;
-    double scale = largest(once, m->trained_count), worst = 0;
+    double scale = largest_of(once, m->trained_count), worst = 0;
     size_t i;
 
     moe_gradient(m, &q->data);
@@ -262,9 +208,9 @@ static void check_accumulation(problem *q, const double *once)
     clear_grads(m);
     part.n = 1 + q->data.n / 3;
     moe_gradient(m, &part);
-    part.x += part.n * q->s->inputs;
+    part.x += part.n * q->c.config.inputs;
     if (part.d)
-        part.d += part.n * q->s->outputs;
+        part.d += part.n * q->c.config.outputs;
     if (part.labels)
         part.labels += part.n;
     part.n = q->data.n - part.n;
@@ -307,20 +253,20 @@ static double own_error(problem *q)
     double sum = 0;
     int rows = moe_forward(&q->m, q->x, q->data.n), i;
 
-    for (i = 0; i < rows * q->s->outputs; i++)
-        sum += own_slope(i % q->s->outputs) * q->m.y[i] * q->m.y[i];
+    for (i = 0; i < rows * q->c.config.outputs; i++)
+        sum += own_slope(i % q->c.config.outputs) * q->m.y[i] * q->m.y[i];
     return sum;
 }
 
 /* Columns that neither the experts nor the gate are given. */
-static int unseen(const shape *s, int column)
+static int unseen(const moe_config *c, int column)
 {
-    const moe_span *e = &s->expert_inputs, *g = &s->gate_inputs;
-    int expert_end = e->count ? e->first + e->count : s->inputs;
-    int gate_end = g->count ? g->first + g->count : s->inputs;
+    const moe_span *e = &c->expert_inputs, *g = &c->gate_inputs;
+    int expert_end = e->count ? e->first + e->count : c->inputs;
+    int gate_end = g->count ? g->first + g->count : c->inputs;
 
     return (column < e->first || column >= expert_end)
-        && (column < g->first || column >= gate_end || s->experts == 1);
+        && (column < g->first || column >= gate_end || c->experts == 1);
 }
 
 static void check_own_error(problem *q)
@@ -332,12 +278,12 @@ static void check_own_error(problem *q)
     double *claimed = (double *)malloc(bytes);
     int rows = moe_forward(m, q->x, q->data.n), k, doubled = 1;
 
-    for (k = 0; k < rows * q->s->outputs; k++)
-        dE_dy[k] = 2 * own_slope(k % q->s->outputs) * m->y[k];
+    for (k = 0; k < rows * q->c.config.outputs; k++)
+        dE_dy[k] = 2 * own_slope(k % q->c.config.outputs) * m->y[k];
     clear_grads(m);
     moe_backward(m, dE_dy, dE_dx);
-    for (k = 0; k < rows * q->s->inputs; k++)
-        if (unseen(q->s, k % q->s->inputs))
+    for (k = 0; k < rows * q->c.config.inputs; k++)
+        if (unseen(&m->config, k % q->c.config.inputs))
             CHECK(dE_dx[k] >= 0 && dE_dx[k] <= 0);
     if (CHECK(claimed != NULL)) {
         memcpy(claimed, m->grads, bytes);
@@ -345,25 +291,25 @@ static void check_own_error(problem *q)
         moe_backward(m, dE_dy, NULL);
         for (i = 0; i < m->trained_count; i++)
             if (fabs(m->grads[i] - 2 * claimed[i]) > 1e-12
-                    * largest(claimed, m->trained_count))
+                    * largest_of(claimed, m->trained_count))
                 doubled = 0;
         CHECK(doubled);
         check_derivatives(q, "own error", own_error, m->weights, claimed,
                           m->trained_count);
         check_derivatives(q, "dE/dx", own_error, q->x, dE_dx,
-                          (size_t)(rows * q->s->inputs));
+                          (size_t)(rows * q->c.config.inputs));
     }
     free(claimed);
 }
 
-static void check_network(const shape *s, int activation, int output,
-                          int labelled)
+static void check_network(model_case c, int output, int labelled)
 {
     problem q;
     int loss;
 
-    if (CHECK(open_problem(&q, s, (moe_activation)activation,
-                           (moe_output)output, labelled))) {
+    c.config.output = (moe_output)output;
+    c.labelled = labelled;
+    if (CHECK(open_problem(&q, &c))) {
         for (loss = 0; loss < 3; loss++)
             check_loss(&q, (moe_loss)loss);
         if (!labelled)
@@ -372,16 +318,18 @@ static void check_network(const shape *s, int activation, int output,
     moe_close(&q.m);
 }
 
-static void check_shape(const shape *s)
+static void check_case(const char *text)
 {
-    int activations = s->hidden[0] || s->gate_hidden[0] ? 5 : 1;
+    model_case c = case_of(text);
+    int activations = c.config.hidden[0] || c.config.gate_hidden[0] ? 5 : 1;
     int activation;
 
     for (activation = 0; activation < activations; activation++) {
-        check_network(s, activation, MOE_OUT_LINEAR, 0);
-        check_network(s, activation, MOE_OUT_LOGISTIC, 0);
-        check_network(s, activation, MOE_OUT_SOFTMAX, 0);
-        check_network(s, activation, MOE_OUT_SOFTMAX, 1);
+        c.config.activation = (moe_activation)activation;
+        check_network(c, MOE_OUT_LINEAR, 0);
+        check_network(c, MOE_OUT_LOGISTIC, 0);
+        check_network(c, MOE_OUT_SOFTMAX, 0);
+        check_network(c, MOE_OUT_SOFTMAX, 1);
     }
 }
 
@@ -389,8 +337,8 @@ int main(void)
 {
     int k;
 
-    for (k = 0; k < SHAPES; k++)
-        check_shape(&shapes[k]);
+    for (k = 0; k < COUNT; k++)
+        RUN(check_case(cases[k]));
     CHECK(skipped * 1000 < derivatives);
     printf("%ld derivatives, %ld at a kink; largest difference %.1e\n",
            derivatives, skipped, worst_seen);

@@ -30,6 +30,7 @@
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "check.h"
+#include "random.h"
 
 /* One rounding is half of this; the other half is the reference's, which in
    double is no wider than what it judges.  DENORMAL: the same where numbers
@@ -54,12 +55,9 @@
 
 enum { MOST_CASES = 64, MOST = 140 * MOST_CASES };
 
-static uint64_t random_state = 1991;
-
 static int any(int count)
 {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (int)((random_state >> 33) % (uint64_t)count);
+    return pick(count);
 }
 
 /* In [-1,1), and away from 0 by an eighth at least, to be divided by. */
@@ -788,10 +786,10 @@ static void check_copy(int copy(int *passed))
 
 int main(void)
 {
-    check_kernels();
-    check_copy(kernels_double);
-    check_copy(kernels_same);
-    check_copy(kernels_same_double);
+    RUN(check_kernels());
+    RUN(check_copy(kernels_double));
+    RUN(check_copy(kernels_same));
+    RUN(check_copy(kernels_same_double));
     return check_done();
 }
 

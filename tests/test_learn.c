@@ -1,32 +1,16 @@
 /* test_learn.c - moe_learn: each case is a gradient and a plain SGD step, to
    rounding, for every kind of mixture; what it leaves out changes nothing; what
    cannot learn is refused; and it needs less memory. */
-#include <float.h>
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
-#include "finite.h"
+#include "models.h"
 
 #define CASES 12
 #define INPUTS 3
 #define MOST_OUTPUTS 4
-#define EPSILON (sizeof(moe_real) == 4 ? (double)FLT_EPSILON : DBL_EPSILON)
 
 /* A weight that a step moves by rate times a derivative differs by the
    roundings of the latter: sums of some 20 terms, a softmax and a loss in a
    row, 40 epsilons of the largest step, and its own rounding. */
 #define BOUND (40 * EPSILON)
-
-static double uniform(void)
-{
-    static uint64_t state = 1991;
-
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(state >> 11) / 4503599627370496.0 - 1;
-}
 
 static moe_real x[CASES * INPUTS], d[CASES * MOST_OUTPUTS];
 static int labels[CASES];
@@ -57,12 +41,8 @@ static moe_data data_from(const moe_config *c, int first, int n)
 
 static moe_config config_of(int hidden, moe_mode mode)
 {
-    moe_config config;
+    moe_config config = make_config(INPUTS, 2, 4);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = INPUTS;
-    config.outputs = 2;
-    config.experts = 4;
     config.hidden[0] = hidden;
     config.gate_hidden[0] = hidden;
     config.mode = mode;
@@ -73,15 +53,12 @@ static moe_config config_of(int hidden, moe_mode mode)
 /* Open, with weights that make every expert and the gate curved. */
 static int open_stirred(moe *m, const moe_config *config)
 {
-    uint64_t state = 5;
-    size_t i, count;
+    size_t i;
 
     if (!CHECK(moe_open(m, config, NULL, 0) == MOE_OK))
         return 0;
-    count = m->trained_count
-          - (config->experts > 1 ? (size_t)config->experts : 0);
-    for (i = 0; i < count; i++)
-        m->weights[i] = moei_uniform(&state);
+    random_state = 5;
+    fill(m->weights, (int)balance_at(m));
     for (i = 0; i < (size_t)config->outputs
                 && config->output == MOE_OUT_LINEAR; i++) {
         m->weights[m->trained_count + i] = (moe_real)0.25;
@@ -92,11 +69,8 @@ static int open_stirred(moe *m, const moe_config *config)
 
 static moe_training sgd_of(double rate, double clip)
 {
-    moe_training t;
+    moe_training t = make_training(MOE_SGD, rate);
 
-    memset(&t, 0, sizeof t);
-    t.optimizer = MOE_SGD;
-    t.rate = (moe_real)rate;
     t.clip = (moe_real)clip;
     return t;
 }
@@ -112,9 +86,9 @@ static moe_real *copy_of(const moe *m)
     return copy;
 }
 
-static int same_params(const moe *m, const moe_real *before)
+static int has_params(const moe *m, const moe_real *params)
 {
-    return !memcmp(m->params, before, m->param_count * sizeof(moe_real));
+    return same_reals(m->params, params, m->param_count);
 }
 
 /* ---- a gradient and a step, case by case -------------------------------- */
@@ -190,7 +164,7 @@ static void check_turns(const moe_config *config)
 
         CHECK(moe_learn(&b, &one, &t) == 0);
     }
-    CHECK(same_params(&a, b.params));
+    CHECK(has_params(&a, b.params));
     moe_close(&a);
     moe_close(&b);
 }
@@ -270,9 +244,9 @@ static void check_left_out(moe *m, moe_data data, const moe_training *t,
     one.d = one.d ? one.d + m->config.outputs : NULL;
     one.labels = one.labels ? one.labels + 1 : NULL;
     CHECK_THAT(moe_learn(m, &one, t) == 1, "%s", what);
-    CHECK_THAT(same_params(m, before), "%s changed the weights", what);
+    CHECK_THAT(has_params(m, before), "%s changed the weights", what);
     CHECK_THAT(moe_learn(m, &data, t) == 1, "%s among others", what);
-    CHECK_THAT(!same_params(m, before), "%s: the others count", what);
+    CHECK_THAT(!has_params(m, before), "%s: the others count", what);
     CHECK(all_finite(m->params, m->param_count));
     after = copy_of(m);
     memcpy(m->weights, before, m->param_count * sizeof(moe_real));
@@ -283,7 +257,7 @@ static void check_left_out(moe *m, moe_data data, const moe_training *t,
     one.d = one.d ? one.d + 2 * m->config.outputs : NULL;
     one.labels = one.labels ? one.labels + 2 : NULL;
     CHECK(moe_learn(m, &one, t) == 0);
-    CHECK_THAT(same_params(m, after), "%s: as without it", what);
+    CHECK_THAT(has_params(m, after), "%s: as without it", what);
     memcpy(m->weights, before, m->param_count * sizeof(moe_real));
     free(before);
     free(after);
@@ -349,9 +323,9 @@ static void check_large_steps(int top_k)
         moe_data one = data_from(&c, 1, 1);
         moe_real *before = copy_of(&m);
 
-        CHECK(moe_learn(&m, &one, &t) == 1 && same_params(&m, before));
+        CHECK(moe_learn(&m, &one, &t) == 1 && has_params(&m, before));
         t.clip = (moe_real)1e-30;       /* a step of norm 1 */
-        CHECK(moe_learn(&m, &one, &t) == 0 && !same_params(&m, before));
+        CHECK(moe_learn(&m, &one, &t) == 0 && !has_params(&m, before));
         CHECK(all_finite(m.params, m.param_count));
         free(before);
     }
@@ -414,7 +388,7 @@ static void refused(moe *m, const moe_data *data, const moe_training *t,
     CHECK_THAT(moe_learn(m, data, t) == data->n, "%s", word);
     CHECK_THAT(m->error != NULL && strstr(m->error, word) != NULL,
                "%s: \"%s\"", word, m->error ? m->error : "");
-    CHECK(same_params(m, before));
+    CHECK(has_params(m, before));
     free(before);
 }
 
@@ -495,25 +469,21 @@ static void test_memory(void)
 /* Every byte is inside moe_bytes. */
 static void test_inside(void)
 {
-    enum { MARGIN = 64, MARK = 0xA5 };
     int i, k;
 
     for (i = 0; i < 24; i++) {
         moe_config c = config_of(i % 3 * 8, MOE_MODE_LEARN);
-        const size_t margin = i % 2 ? MARGIN : 0;
         moe_data data;
-        unsigned char *memory;
-        size_t bytes, kept = 0, j;
+        size_t bytes;
+        void *memory;
+        arena a;
         moe m;
 
         c.block = 1 + i;
         c.top_k = i % 4 < 2 ? 0 : 2;
         c.output = (moe_output)(i / 3 % 3);
         bytes = moe_bytes(&c);
-        memory = (unsigned char *)malloc(bytes + margin);
-        if (memory == NULL)
-            exit(1);
-        memset(memory, MARK, bytes + margin);
+        memory = arena_make(&a, bytes, i % 2 ? MARGIN : 0);
         fill_data(2);
         data = data_from(&c, 0, CASES);
         CHECK(moe_open(&m, &c, memory, bytes) == MOE_OK);
@@ -521,10 +491,8 @@ static void test_inside(void)
             m.config.loss = (moe_loss)k;
             CHECK(moe_learn(&m, &data, NULL) == 0);
         }
-        for (j = bytes; j < bytes + margin; j++)
-            kept += memory[j] == MARK;
-        CHECK(kept == margin);
-        free(memory);
+        CHECK(arena_intact(&a));
+        free(a.base);
     }
 }
 
@@ -540,9 +508,7 @@ static void test_absolute(void)
     moe m;
     int i;
 
-    memset(&c, 0, sizeof c);
-    c.inputs = c.outputs = 1;
-    c.experts = 2;
+    c = make_config(1, 1, 2);
     c.sigma = (moe_real)0.25;
     c.block = 1;
     c.mode = MOE_MODE_LEARN;
@@ -569,14 +535,14 @@ static void test_absolute(void)
 
 int main(void)
 {
-    test_every_mixture();
-    test_shapes();
-    test_left_out();
-    test_clip();
-    test_refused();
-    test_memory();
-    test_inside();
-    test_absolute();
+    RUN(test_every_mixture());
+    RUN(test_shapes());
+    RUN(test_left_out());
+    RUN(test_clip());
+    RUN(test_refused());
+    RUN(test_memory());
+    RUN(test_inside());
+    RUN(test_absolute());
     printf("off by %.1e of a step at most\n", worst_seen);
     return check_done();
 }

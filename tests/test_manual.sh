@@ -1,6 +1,6 @@
 #!/bin/sh
-# test_manual.sh - every ```c block of README.md and of the manual in moe.h
-# compiles and runs, as C99 and as C++11, and prints what README.md says in
+# test_manual.sh - every ```c block of README.md, of CONTRIBUTING.md and of the
+# manual in moe.h compiles and runs, as C99 and C++11, and prints what stands in
 # the ```text block below it.
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
@@ -62,7 +62,7 @@ block() {
     shift
     what="$(name "$file") $1 $(last "$@")"
     complete "$file" >"$dir/block.c"
-    holds "$what: compiles" "$@" $strict $shown -O1 -I"$root" \
+    holds "$what: compiles" "$@" $strict $shown -O0 -I"$root" \
         "$dir/block.c" -o "$dir/block" || return
     holds "$what: runs" in_folder "$dir" within 30 ./block
     if [ -f "${file%.c}.txt" ]; then
@@ -86,12 +86,14 @@ name() {
 sed '/^#ifndef MOE_H$/,$d' ../moe.h >"$work/manual"
 holds "the fences of moe.h" \
     awk -v out="$work/moe.h" -f blocks.awk "$work/manual"
-if [ -f ../README.md ]; then
-    holds "the fences of README.md" \
-        awk -v out="$work/README.md" -f blocks.awk ../README.md
-else
-    echo "README.md is not here: left out"
-fi
+for page in README.md .github/CONTRIBUTING.md; do
+    if [ -f "../$page" ]; then
+        holds "the fences of $page" \
+            awk -v out="$work/${page##*/}" -f blocks.awk "../$page"
+    else
+        echo "$page is not here: left out"
+    fi
+done
 blocks=$(set +f; ls "$work"/*.c)
 holds "moe.h shows programs" test -n "$blocks"
 

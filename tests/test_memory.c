@@ -2,52 +2,11 @@
    that many bytes (the end of the buffer is the end of an allocation, for the
    address sanitizer, or is followed by marked bytes), the count is what the
    documented arrays sum up to, and moe_layer_at tiles the parameters. */
-#include <string.h>
+#include "models.h"
 
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+enum { CASES = 11, VALID_CASES = 5 };
 
-enum { MARGIN = 64, MARK = 0xA5, CASES = 11, VALID_CASES = 5 };
-
-static moe_config make_config(int inputs, int outputs, int experts)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
-    return config;
-}
-
-/* ---- an exact buffer between marked bytes ------------------------------ */
-
-typedef struct arena { unsigned char *base; size_t bytes, tail; } arena;
-
-static void *arena_make(arena *a, size_t bytes, size_t tail)
-{
-    a->bytes = bytes;
-    a->tail = tail;
-    a->base = (unsigned char *)malloc(MARGIN + bytes + tail);
-    if (!a->base)
-        exit(1);
-    memset(a->base, MARK, MARGIN + bytes + tail);
-    return a->base + MARGIN;
-}
-
-static int arena_intact(const arena *a)
-{
-    size_t i;
-
-    for (i = 0; i < MARGIN; i++)
-        if (a->base[i] != MARK)
-            return 0;
-    for (i = 0; i < a->tail; i++)
-        if (a->base[MARGIN + a->bytes + i] != MARK)
-            return 0;
-    return 1;
-}
+/* ---- data in exact allocations ----------------------------------------- */
 
 static moe_real *reals(int rows, int columns)
 {
@@ -62,7 +21,7 @@ static moe_real *reals(int rows, int columns)
 }
 
 /* Targets in exact allocations: labels for softmax, else values in [0,1]. */
-static moe_data make_data(const moe_config *config, int n)
+static moe_data data_of(const moe_config *config, int n)
 {
     moe_data data;
     int i, *labels;
@@ -137,7 +96,7 @@ static void use_gradients(moe *m, const moe_data *data)
 
 static void use_training(moe *m, const moe_data *data)
 {
-    moe_data valid = make_data(&m->config, VALID_CASES);
+    moe_data valid = data_of(&m->config, VALID_CASES);
     moe_training t;
     moe_report report;
 
@@ -155,7 +114,7 @@ static void use_training(moe *m, const moe_data *data)
 
 static void use_everything(const moe_config *config, size_t tail)
 {
-    moe_data data = make_data(config, CASES);
+    moe_data data = data_of(config, CASES);
     arena a;
     moe m;
     size_t bytes = moe_bytes(config);
@@ -506,12 +465,12 @@ static void test_find(void)
 
 int main(void)
 {
-    test_inside();
-    test_counts();
-    test_bytes();
-    test_rows();
-    test_literal_bytes();
-    test_constant_bytes();
-    test_find();
+    RUN(test_inside());
+    RUN(test_counts());
+    RUN(test_bytes());
+    RUN(test_rows());
+    RUN(test_literal_bytes());
+    RUN(test_constant_bytes());
+    RUN(test_find());
     return check_done();
 }

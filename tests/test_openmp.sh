@@ -3,42 +3,34 @@
 # a build without it.
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
-log=$work/log
 
-# build NAME COMPILER FLAGS...
-build() {
-    name=$1
-    shift
-    "$@" $strict openmp.c -o "$work/$name" -lm
-}
-
-# prints_same THREADS PROGRAM
+# prints_same THREADS
 prints_same() {
-    OMP_NUM_THREADS=$1 within 120 "$work/$2" >"$work/shared" &&
-        cat "$work/alone" "$work/shared" && cmp "$work/alone" "$work/shared"
+    OMP_NUM_THREADS=$1 within 120 "$dir/many" >"$dir/shared" &&
+        cat "$dir/alone" "$dir/shared" && cmp "$dir/alone" "$dir/shared"
 }
 
-found=0
-echo "int main(void) { return 0; }" >"$work/empty.c"
-languages c99 '' >"$work/languages"
-while read -r compiler of; do
-    for option in "" -DMOE_SAME_BITS -DMOE_DOUBLE; do
-        flags="$of -O2 $option"
-        if ! $compiler $of -fopenmp "$work/empty.c" -o "$work/empty" \
-            2>/dev/null; then
-            echo "$compiler here has no OpenMP: left out"
-            break
-        fi
-        found=1
-        holds "$compiler $option builds" build one $compiler $flags
-        holds "$compiler $option -fopenmp builds" \
-            build many $compiler $flags -fopenmp
-        "$work/one" >"$work/alone"
-        for threads in 1 2 3 8; do
-            holds "$compiler $option: $threads threads, the same bits" \
-                prints_same $threads many
-        done
+# one_build COMPILER FLAGS...: without and with threads.
+one_build() {
+    what=$*
+    holds "$what builds" "$@" $strict openmp.c -o "$dir/one" -lm
+    if ! "$@" -fopenmp "$work/empty.c" -o "$dir/empty" 2>/dev/null; then
+        echo "$1 here has no OpenMP: left out"
+        return
+    fi
+    holds "$what -fopenmp builds" \
+        "$@" $strict -fopenmp openmp.c -o "$dir/many" -lm || return
+    "$dir/one" >"$dir/alone"
+    for threads in 1 2 3 8; do
+        holds "$what: $threads threads, the same bits" prints_same $threads
     done
-done <"$work/languages"
-[ $found = 1 ] || holds "openmp.c builds without OpenMP" build one cc -O2
+}
+
+echo "int main(void) { return 0; }" >"$work/empty.c"
+languages c99 '' | while read -r language; do
+    for option in "" -DMOE_SAME_BITS -DMOE_DOUBLE; do
+        echo "$language -O1 $option"
+    done
+done >"$work/builds"
+share one_build "$work/builds"
 check_done

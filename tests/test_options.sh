@@ -260,14 +260,25 @@ int main(void)
 END
 
 # --------------------------------------------------------- every combination
-# combination OPTIONS COMPILER FLAGS...: OPTIONS begins with static or extern
-# and is joined by ";".
+# combination OPTIONS HOW COMPILER FLAGS...: OPTIONS begins with static or
+# extern and is joined by ";".  Code that is one for all languages is run in
+# one; what another accepts is seen in its text.
 combination() {
-    options=$1
+    options=$1 how=$2
+    shift
     of=$(echo "$options" | sed 's/^[a-z]*//; s/;/ /g')
     shift
     what="$1 $(last "$@")$of"
     set -- "$@" $strict $of -include stdlib.h -I"$root"
+    if [ "$how" = text ]; then
+        case $options in
+        static*) set -- "$@" -DMOE_IMPLEMENTATION ;;
+        *) holds "$what: is accepted alone" \
+            "$@" -fsyntax-only "$src/alone.c" ;;
+        esac
+        holds "$what: is accepted in use" "$@" -fsyntax-only "$src/use.c"
+        return
+    fi
     case $options in
     static*)
         set -- "$@" -DMOE_IMPLEMENTATION "$src/use.c"
@@ -508,8 +519,12 @@ list() {
 languages c99 c++11 >"$work/languages"
 languages c99 '' >"$work/c"
 combinations >"$work/options"
-sed -n '1p;$p' "$work/languages" |    # C of one compiler, C++ of another
-    cross "$work/options" >"$work/combinations"
+{   # C of one compiler, C++ of another
+    sed -n '/^clang /p' "$work/languages" | sed '1!d; s/^/run /'
+    have clang || sed -n '1s/^/run /p' "$work/languages"
+    sed -n '/^g++ /p' "$work/languages" | sed '1!d; s/^/text /'
+    have g++ || sed -n '$s/^/run /p' "$work/languages"
+} | cross "$work/options" >"$work/combinations"
 tr ' ' ';' <"$work/languages" |
     awk '{ if (NR > 1) print before, $0; else first = $0; before = $0 }
          END { print before, first }' >"$work/pairs"

@@ -1,12 +1,7 @@
 /* test_reference.c - every number of a forward, a gradient and a backward
-   against a second implementation of the formulas (reference/generate.py). */
-#define MOE_STATIC
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
-
-#include <math.h>
-#include <string.h>
+   against a second implementation of the formulas (reference/generate.py), and
+   so the third, reference.h, that other tests compare with. */
+#include "reference.h"
 
 typedef struct reference_case {
     const char *name;
@@ -43,17 +38,8 @@ static double worst_seen;
 static void compare(const reference_case *c, const char *what,
                     const moe_real *got, const double *want, size_t count)
 {
-    double largest = 0, worst = 0;
-    size_t i;
+    double worst = off_by(got, want, count);
 
-    for (i = 0; i < count; i++)
-        largest = fmax(largest, fabs(want[i]));
-    for (i = 0; i < count; i++) {
-        double off = fabs((double)got[i] - want[i]);
-
-        worst = off <= worst ? worst : isnan(off) ? HUGE_VAL : off;
-    }
-    worst = largest > 0 ? worst / largest : worst;
     worst_seen = fmax(worst_seen, worst);
     CHECK_THAT(worst <= bound(), "%s: %s is off by %.1e", c->name, what,
                worst);
@@ -71,12 +57,8 @@ static moe_real *converted(const double *values, size_t count)
 
 static moe_config config_of(const reference_case *c)
 {
-    moe_config config;
+    moe_config config = make_config(c->inputs, c->outputs, c->experts);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = c->inputs;
-    config.outputs = c->outputs;
-    config.experts = c->experts;
     memcpy(config.hidden, c->hidden, sizeof c->hidden);
     memcpy(config.gate_hidden, c->gate_hidden, sizeof c->gate_hidden);
     config.expert_inputs = c->expert_inputs;
@@ -102,26 +84,16 @@ static void compare_rows(const reference_case *c, const moe *m, int first)
     compare(c, "y", m->y, c->y + at * outputs, rows * outputs);
 }
 
-/* Of gate.balance, which the reference has not: where all experts run, zeros
-   before the scales. */
-static size_t balance_of(const reference_case *c)
-{
-    return c->experts > 1 ? (size_t)c->experts : 0;
-}
-
+/* The vectors have no gate.balance: where all experts run, zeros before the
+   scales. */
 static void fill_params(const reference_case *c, moe *m)
 {
-    size_t i, from = m->trained_count - balance_of(c);
+    size_t i, from = balance_at(m), without = m->trained_count - from;
 
     for (i = 0; i < from; i++)
         m->weights[i] = (moe_real)c->params[i];
     for (i = m->trained_count; i < m->param_count; i++)
-        m->weights[i] = (moe_real)c->params[i - balance_of(c)];
-}
-
-static void clear_grads(moe *m)
-{
-    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+        m->weights[i] = (moe_real)c->params[i - without];
 }
 
 /* Block by block, with the gradient of an error sum dE_dy y of our own. */
@@ -141,7 +113,7 @@ static void check_blocks(const reference_case *c, moe *m, const moe_real *x,
         moe_backward(m, dE_dy + first * c->outputs, dE_dx + at);
     }
     compare(c, "gradient of an own error", m->grads, c->own_grads,
-            m->trained_count - balance_of(c));
+            balance_at(m));
     compare(c, "dE/dx", dE_dx, c->dE_dx, (size_t)(c->n * c->inputs));
     free(dE_dx);
 }
@@ -163,7 +135,7 @@ static void check_whole(const reference_case *c, moe *m,
     compare(c, "h", m->h, c->h + last * c->experts,
             (size_t)(m->rows * c->experts));
     compare(c, "gradient", m->grads, c->grads,
-            m->trained_count - balance_of(c));
+            balance_at(m));
     CHECK(moe_forward(m, data->x + last * c->inputs, c->n - last) > 0);
     compare_rows(c, m, last);
     CHECK(moe_evaluate(m, data, &report) == MOE_OK);
@@ -203,12 +175,100 @@ static void check_case(const reference_case *c)
     free(dE_dy);
 }
 
+/* ---- the vectors and reference.h ---------------------------------------- */
+
+static double worst_of_formulas;
+
+static void compare_doubles(const reference_case *c, const char *what,
+                            const double *got, const double *want,
+                            size_t count)
+{
+    double worst = 0, largest = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        largest = fmax(largest, fabs(want[i]));
+        worst = fmax(worst, fabs(got[i] - want[i]));
+    }
+    worst = largest > 0 ? worst / largest : worst;
+    worst_of_formulas = fmax(worst_of_formulas, worst);
+    CHECK_THAT(worst <= 1e-12, "%s: reference.h: %s is off by %.1e", c->name,
+               what, worst);
+}
+
+static int open_case(problem *q, const reference_case *c)
+{
+    moe_config config = config_of(c);
+    int i;
+
+    if (!open_model(q, &config))
+        return 0;
+    fill_params(c, &q->m);
+    q->data.n = c->n;
+    q->data.labels = c->labels;
+    for (i = 0; i < (int)balance_at(&q->m); i++)
+        q->w[i] = c->params[i];
+    for (i = (int)q->m.trained_count; i < (int)q->m.param_count; i++)
+        q->w[i] = c->params[i - (int)q->m.trained_count
+                            + (int)balance_at(&q->m)];
+    memcpy(q->at, c->x, (size_t)(c->n * c->inputs) * sizeof *q->at);
+    for (i = 0; i < c->n * c->outputs; i++)
+        q->want[i] = c->d ? c->d[i]
+                          : c->labels[i / c->outputs] == i % c->outputs;
+    return 1;
+}
+
+static void check_answer(const reference_case *c, const problem *q, int row)
+{
+    size_t E = (size_t)c->experts, O = (size_t)c->outputs, i, k;
+    size_t at = (size_t)row;
+    double o[MAX_EXPERTS * MAX_OUT], y[MAX_OUT];
+    static answer a;
+
+    solve(q, row, &a);
+    for (k = 0; k < O; k++) {
+        y[k] = in_units(q, (int)k, a.y[k]);
+        for (i = 0; i < E; i++)
+            o[i * O + k] = in_units(q, (int)k, a.o[i][k]);
+    }
+    compare_doubles(c, "s", a.s, c->s + at * E, E);
+    compare_doubles(c, "p", a.p, c->p + at * E, E);
+    compare_doubles(c, "h", a.h, c->h + at * E, E);
+    compare_doubles(c, "o", o, c->o + at * E * O, E * O);
+    compare_doubles(c, "y", y, c->y + at * O, O);
+}
+
+static void check_formulas(const reference_case *c)
+{
+    static problem q;
+    static double g[MAX_VALUES], dx[MAX_ROWS * MAX_IN];
+    double sum;
+    int row;
+
+    if (!open_case(&q, c))
+        return;
+    for (row = 0; row < c->n; row++)
+        check_answer(c, &q, row);
+    sum = loss_error(&q);
+    compare_doubles(c, "loss", &sum, &c->loss_sum, 1);
+    loss_gradient(&q, g);
+    compare_doubles(c, "gradient", g, c->grads, balance_at(&q.m));
+    own_gradient(&q, c->n, c->dE_dy, g, dx);
+    compare_doubles(c, "gradient of an own error", g, c->own_grads,
+                    balance_at(&q.m));
+    compare_doubles(c, "dE/dx", dx, c->dE_dx, (size_t)(c->n * c->inputs));
+    moe_close(&q.m);
+}
+
 int main(void)
 {
     int k;
 
-    for (k = 0; k < CASES; k++)
-        check_case(&reference_cases[k]);
-    printf("%d configurations, largest difference %.1e\n", CASES, worst_seen);
+    for (k = 0; k < CASES; k++) {
+        RUN(check_case(&reference_cases[k]));
+        RUN(check_formulas(&reference_cases[k]));
+    }
+    printf("%d configurations, largest difference %.1e, of reference.h "
+           "%.1e\n", CASES, worst_seen, worst_of_formulas);
     return check_done();
 }

@@ -1,34 +1,12 @@
 /* test_refusals.c - what cannot work is refused at the door: the status tells
    the kind of mistake, why names it, and nothing has changed. */
 #include <limits.h>
-#include <math.h>
 #include <stddef.h>
-#include <string.h>
 
-/* An allocator that counts, and that fails on demand. */
-static int live_blocks, no_memory;
-static void *counting_malloc(size_t bytes);
-static void counting_free(void *p);
-#define MOE_MALLOC(n) counting_malloc(n)
-#define MOE_FREE(p) counting_free(p)
+#include "allocator.h"
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
-#include "check.h"
-#include "finite.h"
-
-static void *counting_malloc(size_t bytes)
-{
-    void *p = no_memory ? NULL : malloc(bytes);
-
-    live_blocks += p != NULL;
-    return p;
-}
-
-static void counting_free(void *p)
-{
-    live_blocks -= p != NULL;
-    free(p);
-}
+#include "models.h"
 
 enum { INPUTS = 3, OUTPUTS = 2, EXPERTS = 3, CASES = 10, VALID_CASES = 6,
        MAX_REALS = 2048 };
@@ -36,11 +14,6 @@ enum { INPUTS = 3, OUTPUTS = 2, EXPERTS = 3, CASES = 10, VALID_CASES = 6,
 static moe_real not_a_number, infinite;         /* made by main */
 static const moe_real tiny =      /* its square is 0 */
     (moe_real)(sizeof(moe_real) == sizeof(float) ? 1e-30 : 1e-300);
-
-static int names(const char *why, const char *word)
-{
-    return why != NULL && strstr(why, word) != NULL;
-}
 
 static int is_closed(const moe *m)
 {
@@ -68,13 +41,7 @@ static void close_twice(moe *m)
 
 static moe_config small_config(void)
 {
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = INPUTS;
-    config.outputs = OUTPUTS;
-    config.experts = EXPERTS;
-    return config;
+    return make_config(INPUTS, OUTPUTS, EXPERTS);
 }
 
 static void refuse_config(const moe_config *config, const char *what,
@@ -87,19 +54,19 @@ static void refuse_config(const moe_config *config, const char *what,
 
     CHECK_THAT(status == MOE_ERR_CONFIG, "%s: %s", what,
                moe_status_text(status));
-    CHECK_THAT(names(why, word), "%s: \"%s\"", what, why ? why : "");
+    CHECK_THAT(says(why, word), "%s: \"%s\"", what, why ? why : "");
     CHECK(moe_check_config(config, NULL) == MOE_ERR_CONFIG);
     CHECK(moe_layer_at(config, 0, 0).out == 0);
     CHECK(moe_bytes(config) == 0 && moe_work_bytes(config) == 0);
 
     spoil(&m);
     CHECK(moe_open(&m, config, NULL, 0) == MOE_ERR_CONFIG);
-    CHECK(is_closed(&m) && names(m.error, word));
+    CHECK(is_closed(&m) && says(m.error, word));
     close_twice(&m);
     spoil(&m);
     CHECK(moe_attach(&m, config, weights, room, sizeof room)
           == MOE_ERR_CONFIG);
-    CHECK(is_closed(&m) && names(m.error, word));
+    CHECK(is_closed(&m) && says(m.error, word));
     close_twice(&m);
     CHECK(live_blocks == 0);
 }
@@ -257,7 +224,7 @@ static void test_too_large(void)
 static void check_closed_why(moe *m, const char *word)
 {
     CHECK(is_closed(m));
-    CHECK_THAT(names(m->error, word), "\"%s\"", m->error ? m->error : "");
+    CHECK_THAT(says(m->error, word), "\"%s\"", m->error ? m->error : "");
     close_twice(m);
     CHECK(live_blocks == 0);
 }
@@ -337,7 +304,7 @@ typedef struct fixture {
 static fixture f;
 static moe_real memory[MAX_REALS];      /* of f.m */
 
-static void fill(moe_real *a, int count, int seed)
+static void fill_pattern(moe_real *a, int count, int seed)
 {
     int i;
 
@@ -361,8 +328,8 @@ static void fill_fixture(void)
     int i;
 
     memset(&f, 0, sizeof f);
-    fill(f.x, CASES * INPUTS, 3);
-    fill(f.valid_x, VALID_CASES * INPUTS, 17);
+    fill_pattern(f.x, CASES * INPUTS, 3);
+    fill_pattern(f.valid_x, VALID_CASES * INPUTS, 17);
     fill_shares(f.d, CASES);
     fill_shares(f.valid_d, VALID_CASES);
     for (i = 0; i < CASES; i++)
@@ -424,11 +391,6 @@ static void go_back(void)
     memcpy(memory, kept_memory, sizeof memory);
 }
 
-static int same_reals(const moe_real *a, const moe_real *b, size_t count)
-{
-    return count == 0 || !memcmp(a, b, count * sizeof(moe_real));
-}
-
 static int unchanged(void)
 {
     size_t at = f.m.grads ? (size_t)(f.m.grads - memory) : 0;
@@ -464,7 +426,7 @@ static void check_refusal(moe_status status, moe_status wanted,
                           const char *what, const char *word)
 {
     CHECK_THAT(status == wanted, "%s: %s", what, moe_status_text(status));
-    CHECK_THAT(names(f.m.error, word), "%s: \"%s\"", what,
+    CHECK_THAT(says(f.m.error, word), "%s: \"%s\"", what,
                f.m.error ? f.m.error : "");
     CHECK_THAT(unchanged(), "%s", what);
     CHECK_THAT(goes_on(), "%s", what);
@@ -663,7 +625,7 @@ static void test_null(void)
     const char *why = NULL;
     moe m;
 
-    CHECK(moe_check_config(NULL, &why) == MOE_ERR_NULL && names(why, "config"));
+    CHECK(moe_check_config(NULL, &why) == MOE_ERR_NULL && says(why, "config"));
     CHECK(moe_check_config(NULL, NULL) == MOE_ERR_NULL);
     CHECK(moe_bytes(NULL) == 0 && moe_work_bytes(NULL) == 0);
     CHECK(moe_layer_at(NULL, 0, 0).out == 0);
@@ -809,26 +771,26 @@ int main(void)
 {
     not_a_number = make_nan();
     infinite = make_infinity();
-    test_sizes();
-    test_hidden();
-    test_spans();
-    test_enums();
-    test_sigma();
-    test_too_large();
-    test_memory();
-    test_no_memory();
-    test_step_settings();
-    test_training_settings();
-    test_changed_config();
-    test_not_finite();
-    test_ranges();
-    test_arrays();
-    test_null_data();
-    test_null();
-    test_const_weights();
-    test_use();
-    test_learning();
-    test_sound();
-    test_status_text();
+    RUN(test_sizes());
+    RUN(test_hidden());
+    RUN(test_spans());
+    RUN(test_enums());
+    RUN(test_sigma());
+    RUN(test_too_large());
+    RUN(test_memory());
+    RUN(test_no_memory());
+    RUN(test_step_settings());
+    RUN(test_training_settings());
+    RUN(test_changed_config());
+    RUN(test_not_finite());
+    RUN(test_ranges());
+    RUN(test_arrays());
+    RUN(test_null_data());
+    RUN(test_null());
+    RUN(test_const_weights());
+    RUN(test_use());
+    RUN(test_learning());
+    RUN(test_sound());
+    RUN(test_status_text());
     return check_done();
 }

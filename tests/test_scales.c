@@ -1,61 +1,17 @@
 /* test_scales.c - shift and scale of x and d: measured exactly even where the
    spread is small beside the mean, kept once settled, and invisible to the
    user, whose units go in and come out. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
-#include "finite.h"
+#include "models.h"
 
 #define CASES 200
 #define MANY 1000000
 
-static uint32_t random_state = 1;
-
-/* Uniform in [-1, 1). */
-static double uniform(void)
+static moe_training training_of(int epochs)
 {
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
+    moe_training t = make_training(MOE_ADAM, 0);
 
-static moe_config make_config(int inputs, int outputs, int experts)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = inputs;
-    config.outputs = outputs;
-    config.experts = experts;
-    return config;
-}
-
-static moe_data make_data(int n, const moe_real *x, const moe_real *d)
-{
-    moe_data data;
-
-    memset(&data, 0, sizeof data);
-    data.n = n;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
-static moe_training make_training(int epochs)
-{
-    moe_training t;
-
-    memset(&t, 0, sizeof t);
     t.epochs = epochs;
     return t;
-}
-
-static void open_or_exit(moe *m, const moe_config *config)
-{
-    if (!CHECK(moe_open(m, config, NULL, 0) == MOE_OK))
-        exit(check_done());
 }
 
 /* The scales behind the trained parameters: shift then factor, d then x.
@@ -118,11 +74,6 @@ static void moments(const moe_real *a, int n, int stride,
         squares += difference * difference;
     }
     *deviation = sqrt(squares / n);
-}
-
-static double relative(double a, double b)
-{
-    return fabs(a - b) / fabs(b);
 }
 
 /* Air pressure in Pa: float holds it to 1/128, and a naive sum of squares of
@@ -196,7 +147,7 @@ static void test_constant(void)
     static moe_real x[CASES * 5], d[CASES], y[CASES];
     moe_config config = make_config(5, 1, 2);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(3);
+    moe_training t = training_of(3);
     moe_report report;
     moe m;
     int i;
@@ -275,7 +226,7 @@ static void test_user_units(void)
     static moe_real x[CASES], d[CASES], y[CASES];
     moe_config config = make_config(1, 1, 4);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(60);
+    moe_training t = training_of(60);
     moe_report report;
     double squares = 0;
     moe m;
@@ -308,7 +259,7 @@ static double loss_in_units(moe_loss loss, double x_middle, double x_spread,
     static moe_real x[CASES], d[CASES];
     moe_config config = make_config(1, 1, 2);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(60);
+    moe_training t = training_of(60);
     moe_report report;
     moe m;
 
@@ -373,7 +324,7 @@ static void test_single_case(void)
     moe_real y[1];
     moe_config config = make_config(2, 1, 3);
     moe_data data = make_data(1, x, d);
-    moe_training t = make_training(20);
+    moe_training t = training_of(20);
     moe_report report;
     moe m;
     size_t i;
@@ -400,7 +351,7 @@ static void test_keep_units(void)
     static moe_real x[CASES], d[CASES];
     moe_config config = make_config(1, 1, 2);
     moe_data data = make_data(CASES, x, d);
-    moe_training t = make_training(2);
+    moe_training t = training_of(2);
     moe m;
 
     make_problem(x, d, 30, 2, 9, 4);
@@ -422,7 +373,7 @@ static void test_later_calls(void)
     moe_config config = make_config(1, 1, 2);
     moe_data data = make_data(CASES, x, d);
     moe_data other = make_data(CASES, other_x, other_d);
-    moe_training t = make_training(2);
+    moe_training t = training_of(2);
     moe_real scale[4];
     moe measured, trained;
 
@@ -470,17 +421,17 @@ static void test_measure_again(void)
 
 int main(void)
 {
-    test_before_measuring();
-    test_pressure();
-    test_columns();
-    test_constant();
-    test_classes();
-    test_user_units();
-    test_any_units();
-    test_formula();
-    test_single_case();
-    test_keep_units();
-    test_later_calls();
-    test_measure_again();
+    RUN(test_before_measuring());
+    RUN(test_pressure());
+    RUN(test_columns());
+    RUN(test_constant());
+    RUN(test_classes());
+    RUN(test_user_units());
+    RUN(test_any_units());
+    RUN(test_formula());
+    RUN(test_single_case());
+    RUN(test_keep_units());
+    RUN(test_later_calls());
+    RUN(test_measure_again());
     return check_done();
 }

@@ -1,13 +1,7 @@
 /* test_sets.c - config.simd: every set of vectors that this machine has gives
    what plain C gives, to rounding: predictions, gradients of the three losses,
    and thirty steps of training.  What it does not have is refused. */
-#include <float.h>
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 #define CASES 100
 #define MOST_COLUMNS 20
@@ -15,7 +9,6 @@
 #define STEPS 30
 #define MOST_ARRAYS 40
 #define MOST_KEPT 100000
-#define EPSILON (sizeof(moe_real) == 4 ? (double)FLT_EPSILON : DBL_EPSILON)
 
 /* Once: a gradient adds up CASES = 100 terms, and an output some 20, or 150;
    their roundings are half an epsilon each and grow like the root of their
@@ -37,35 +30,18 @@
 static const int widths[] = {1, 128, 256, 512};
 #define WIDTHS ((int)(sizeof widths / sizeof *widths))
 
-typedef struct problem {
-    const char *name;
-    int inputs, outputs, experts, hidden[2], gate_hidden[2];
-    moe_activation activation;
-    moe_output output;
-    int rows;
-} problem;
-
-static const problem problems[] = {
-    {"linear", 3, 1, 4, {0, 0}, {0, 0},
-     MOE_ACT_RELU, MOE_OUT_LINEAR, 64},
-    {"linear, many", 19, 17, 3, {0, 0}, {0, 0},
-     MOE_ACT_RELU, MOE_OUT_LINEAR, 64},
-    {"linear, tanh", 5, 2, 3, {7, 0}, {0, 0},
-     MOE_ACT_TANH, MOE_OUT_LINEAR, 32},
-    {"linear, relu, case by case", 5, 2, 3, {33, 9}, {6, 0},
-     MOE_ACT_RELU, MOE_OUT_LINEAR, 1},
-    {"linear, relu, wide", 5, 2, 2, {150, 0}, {0, 0},
-     MOE_ACT_RELU, MOE_OUT_LINEAR, 64},
-    {"logistic", 6, 3, 5, {0, 0}, {0, 0},
-     MOE_ACT_RELU, MOE_OUT_LOGISTIC, 100},
-    {"logistic, elu", 2, 18, 2, {17, 0}, {4, 0},
-     MOE_ACT_ELU, MOE_OUT_LOGISTIC, 15},
-    {"softmax", 7, 5, 17, {0, 0}, {0, 0},
-     MOE_ACT_RELU, MOE_OUT_SOFTMAX, 64},
-    {"softmax, silu", 4, 16, 2, {16, 5}, {3, 0},
-     MOE_ACT_SILU, MOE_OUT_SOFTMAX, 7},
-    {"softmax, logistic, one", 4, 3, 1, {40, 0}, {0, 0},
-     MOE_ACT_LOGISTIC, MOE_OUT_SOFTMAX, 64}
+static const char *const problems[] = {
+    "inputs=3 outputs=1 experts=4 block=64",
+    "inputs=19 outputs=17 experts=3 block=64",
+    "inputs=5 outputs=2 experts=3 hidden=7 tanh block=32",
+    "inputs=5 outputs=2 experts=3 hidden=33,9 gate=6 relu block=1",
+    "inputs=5 outputs=2 experts=2 hidden=150 relu block=64",
+    "inputs=6 outputs=3 experts=5 logistic-out block=100",
+    "inputs=2 outputs=18 experts=2 hidden=17 gate=4 elu logistic-out block=15",
+    "inputs=7 outputs=5 experts=17 softmax-out block=64",
+    ("inputs=4 outputs=16 experts=2 hidden=16,5 gate=3 silu softmax-out "
+     "block=7"),
+    "inputs=4 outputs=3 experts=1 hidden=40 logistic softmax-out block=64"
 };
 #define PROBLEMS ((int)(sizeof problems / sizeof *problems))
 
@@ -79,56 +55,28 @@ typedef struct result {
 
 static moe_real x[CASES * MOST_COLUMNS], d[CASES * MOST_COLUMNS];
 static moe_real weights[MOST_VALUES];
-static uint32_t random_state = 1;
 static double worst_once, worst_trained;
 
-/* Uniform in [-1, 1). */
-static double uniform(void)
+static moe_config config_of(const char *problem, int simd)
 {
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
+    moe_config config = case_of(problem).config;
 
-static moe_config config_of(const problem *p, int simd)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = p->inputs;
-    config.outputs = p->outputs;
-    config.experts = p->experts;
-    memcpy(config.hidden, p->hidden, sizeof p->hidden);
-    memcpy(config.gate_hidden, p->gate_hidden, sizeof p->gate_hidden);
-    config.activation = p->activation;
-    config.output = p->output;
-    config.block = p->rows;
     config.simd = simd;
     return config;
 }
 
-static moe_data data_of(void)
-{
-    moe_data data;
-
-    memset(&data, 0, sizeof data);
-    data.n = CASES;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
 /* Targets are between 0 and 1, or one of the classes. */
-static void fill(const problem *p)
+static void fill_problem(const char *p)
 {
-    int i, k, O = p->outputs;
+    moe_config c = config_of(p, 0);
+    int i, k, I = c.inputs, O = c.outputs;
 
-    for (i = 0; i < CASES * p->inputs; i++)
-        x[i] = (moe_real)uniform();
+    fill(x, CASES * I);
     for (i = 0; i < CASES; i++)
         for (k = 0; k < O; k++) {
-            double side = (double)x[i * p->inputs + k % p->inputs];
+            double side = (double)x[i * I + k % I];
 
-            d[i * O + k] = (moe_real)(p->output == MOE_OUT_SOFTMAX
+            d[i * O + k] = (moe_real)(c.output == MOE_OUT_SOFTMAX
                                       ? (k == i * i % O)
                                       : 0.5 + 0.3 * side + 0.2 * uniform());
         }
@@ -183,7 +131,7 @@ static const moe_real *last_posteriors(const moe *m)
 /* The gradients of the three losses, and of an error of the user's own. */
 static void backward(moe *m, result *to)
 {
-    moe_data data = data_of();
+    moe_data data = make_data(CASES, x, d);
     moe_real dE_dx[CASES * MOST_COLUMNS];
     int loss, rows;
 
@@ -195,27 +143,25 @@ static void backward(moe *m, result *to)
         keep(to, ONCE, &E, 1);
         keep(to, ONCE, m->grads, m->trained_count);
         keep(to, ONCE, last_posteriors(m), (size_t)m->config.experts);
-        memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+        clear_grads(m);
     }
     m->config.loss = MOE_LOSS_MIXTURE;
     rows = moe_forward(m, x, CASES);
     moe_backward(m, d, dE_dx);
     keep(to, ONCE, m->grads, m->trained_count);
     keep(to, ONCE, dE_dx, (size_t)(rows * m->config.inputs));
-    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+    clear_grads(m);
 }
 
 /* Thirty steps, the loss before and after them, and where they led. */
 static int train(moe *m, moe_optimizer optimizer, double momentum, result *to)
 {
-    moe_data data = data_of();
-    moe_training training;
+    moe_data data = make_data(CASES, x, d);
+    moe_training training =
+        make_training(optimizer, optimizer == MOE_SGD ? 0.05 : 0.01);
     moe_real y[CASES * MOST_COLUMNS], before = 0, after = 0;
     int step;
 
-    memset(&training, 0, sizeof training);
-    training.optimizer = optimizer;
-    training.rate = (moe_real)(optimizer == MOE_SGD ? 0.05 : 0.01);
     training.momentum = (moe_real)momentum;
     training.weight_decay = (moe_real)0.001;
     for (step = 0; step <= STEPS; step++) {
@@ -233,10 +179,10 @@ static int train(moe *m, moe_optimizer optimizer, double momentum, result *to)
 }
 
 /* Another moe of this set with the weights given. */
-static int open_with_weights(moe *m, const problem *p, int simd)
+static int open_with_weights(moe *m, const char *p, int simd)
 {
     moe_config config = config_of(p, simd);
-    moe_data data = data_of();
+    moe_data data = make_data(CASES, x, d);
 
     if (moe_open(m, &config, NULL, 0) != MOE_OK
         || m->trained_count > MOST_VALUES)
@@ -246,9 +192,10 @@ static int open_with_weights(moe *m, const problem *p, int simd)
 }
 
 /* SGD goes with momentum if the problem has hidden layers. */
-static int run(const problem *p, int simd, result *to)
+static int run(const char *p, int simd, result *to)
 {
     int optimizer, holds = 1;
+    double momentum;
     moe m;
 
     to->count = 0;
@@ -259,9 +206,8 @@ static int run(const problem *p, int simd, result *to)
             forward(&m, to);
             backward(&m, to);
         }
-        holds = holds && train(&m, (moe_optimizer)optimizer,
-                               optimizer == MOE_SGD && p->hidden[0] ? 0.5 : 0,
-                               to);
+        momentum = optimizer == MOE_SGD && m.config.hidden[0] ? 0.5 : 0;
+        holds = holds && train(&m, (moe_optimizer)optimizer, momentum, to);
         moe_close(&m);
     }
     return holds;
@@ -282,7 +228,7 @@ static double difference(const result *a, const result *b, int k)
     return largest > 0 ? worst / largest : worst;
 }
 
-static void compare(const problem *p, int simd, const result *a,
+static void compare(const char *p, int simd, const result *a,
                     const result *b)
 {
     int k;
@@ -294,28 +240,28 @@ static void compare(const problem *p, int simd, const result *a,
 
         CHECK(a->end[k] == b->end[k]);
         CHECK_THAT(off <= b->bound[k], "%s, %d bits: array %d is off by %.1e",
-                   p->name, simd, k, off);
+                   p, simd, k, off);
         *worst = fmax(*worst, off);
     }
 }
 
 static int is_here(int simd)
 {
-    moe_config config = config_of(&problems[0], simd);
+    moe_config config = config_of(problems[0], simd);
 
     return moe_check_config(&config, NULL) == MOE_OK;
 }
 
-static void check_problem(const problem *p)
+static void check_problem(const char *p)
 {
     static result plain, other;
     int i;
 
-    fill(p);
-    CHECK_THAT(run(p, 1, &plain), "%s", p->name);
+    fill_problem(p);
+    CHECK_THAT(run(p, 1, &plain), "%s", p);
     for (i = 1; i < WIDTHS; i++)
         if (is_here(widths[i])) {
-            CHECK_THAT(run(p, widths[i], &other), "%s", p->name);
+            CHECK_THAT(run(p, widths[i], &other), "%s", p);
             compare(p, widths[i], &other, &plain);
         }
 }
@@ -324,7 +270,7 @@ static void check_problem(const problem *p)
    sentence. */
 static void check_refused(int simd)
 {
-    moe_config config = config_of(&problems[0], simd);
+    moe_config config = config_of(problems[0], simd);
     const char *why = NULL;
     moe m;
 
@@ -341,7 +287,7 @@ static void check_refused(int simd)
 static void check_choice(void)
 {
     static const int never[] = {3, 2, -1, 64, 127, 1024, INT32_MAX};
-    moe_config config = config_of(&problems[0], 0);
+    moe_config config = config_of(problems[0], 0);
     size_t bytes = moe_bytes(&config);
     int i, widest = 1;
     moe m;
@@ -370,9 +316,9 @@ static void check_attached(void)
     moe_real first[CASES], y[CASES];
     int i, k;
 
-    fill(&problems[0]);
+    fill_problem(problems[0]);
     for (i = 0; i < WIDTHS; i++) {
-        moe_config config = config_of(&problems[0], widths[i]);
+        moe_config config = config_of(problems[0], widths[i]);
         moe m;
 
         if (!is_here(widths[i]))
@@ -390,10 +336,10 @@ int main(void)
 {
     int k;
 
-    check_choice();
-    check_attached();
+    RUN(check_choice());
+    RUN(check_attached());
     for (k = 0; k < PROBLEMS; k++)
-        check_problem(&problems[k]);
+        RUN(check_problem(problems[k]));
     printf("between the sets: %.1e once, %.1e after %d steps\n", worst_once,
            worst_trained, STEPS);
     return check_done();

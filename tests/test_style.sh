@@ -118,6 +118,20 @@ top_level() {
         diff - "$work/top"
 }
 
+# .clang-format leaves the layout alone.
+reformatted() {
+    for file in $(sources | grep '\.[ch]$'); do
+        clang-format --style=file "$file" | cmp - "$file" || return
+    done
+}
+
+# The last line of every file ends.
+unended() {
+    for file in $(sources); do
+        [ -z "$(tail -c 1 "$file")" ] || echo "$file"
+    done
+}
+
 has_ctags() {
     have ctags && ctags --version | grep -q Universal
 }
@@ -126,6 +140,12 @@ holds "the rooms come in order" in_order
 none "the title lists the rooms" listed
 none "no line is wider than 80 columns" wide
 none "plain ASCII, no tabs, no blanks at the end of a line" untidy
+none "every last line ends" unended
+if have clang-format; then
+    holds "clang-format leaves all as it is" reformatted
+else
+    echo "clang-format is not installed: left out"
+fi
 none "no #if in the rooms of the model" not conditions
 none "instruction sets are named in rooms 3 and 14 alone" not instruction_sets
 holds "the top level is as it should be" top_level

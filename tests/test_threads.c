@@ -2,11 +2,7 @@
    its own work memory to them and gets the bits that one thread alone gets,
    and a moe whose params are pointed at other weights computes with those. */
 #include <pthread.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { INPUTS = 5, OUTPUTS = 3, EXPERTS = 4, CASES = 300, THREADS = 4,
        REPEATS = 20, BRAINS = 3, MAX_VALUES = 1024 };
@@ -170,8 +166,8 @@ static void test_repointing_own(void)
 int main(void)
 {
     fill_inputs();
-    test_same_bits();
-    test_repointing();
-    test_repointing_own();
+    RUN(test_same_bits());
+    RUN(test_repointing());
+    RUN(test_repointing_own());
     return check_done();
 }

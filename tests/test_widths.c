@@ -254,7 +254,7 @@ int main(void)
     for (k = 0; k < MOST_VALUES; k++)
         weights[k] = (float)(k * 73 % 127 - 63) / 128;
     for (k = 0; k < PROBLEMS; k++)
-        check_problem(&problems[k], weights);
+        RUN(check_problem(&problems[k], weights));
     printf("float against double: %.1e once, %.1e after %d steps\n",
            worst_once, worst_trained, STEPS);
     return check_done();

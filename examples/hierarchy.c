@@ -1,0 +1,207 @@
+/* hierarchy.c - a gate above gates: a tree of two levels, of public calls alone
+     cc -O2 examples/hierarchy.c -o hierarchy -lm && ./hierarchy
+
+   Jordan & Jacobs (1994): y = sum_i g_i y_i, where every branch y_i is itself
+   a mixture.  The gate at the top is a moe of one linear expert, whose outputs
+   are the logits; each branch is a moe of two straight experts, whose loss E_i
+   is its own -log likelihood.  So the whole has
+     E = -log sum_i g_i exp(-E_i),  h_i = g_i exp(-E_i) / sum_j g_j exp(-E_j)
+     dE/ds_i = g_i - h_i,  dE/dw = h_i dE_i/dw for a weight w of branch i.
+   The plane has four laws, in halves that are cut at different heights: one
+   softmax over four experts has no such boundaries.  Some five seconds; draws
+   hierarchy.svg. */
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
+#include "plot.h"
+#include <math.h>
+
+enum { CASES = 900, BRANCHES = 2, EPOCHS = 1200, SIDE = 61,
+       GRID = SIDE * SIDE };
+static float x[GRID * 2], d[GRID];
+static moe top, branch[BRANCHES], flat;
+static float sum[BRANCHES][64];                 /* of weighted gradients */
+
+static void make_cases(int side)
+{
+    int n;
+
+    for (n = 0; n < side * side; n++) {
+        float u = x[2 * n] = 2 * (float)(n % side) / (float)(side - 1) - 1;
+        float v = x[2 * n + 1] = 2 * (float)(n / side) / (float)(side - 1) - 1;
+
+        d[n] = u < 0 ? (v < 0.4f ? 1 + v : -1 - u)
+                     : (v < -0.4f ? -1 + u : 1 - 2 * v);
+    }
+}
+
+static void open_one(moe *m, int experts, int outputs, uint64_t seed)
+{
+    moe_config config = {0};
+
+    config.inputs = 2;
+    config.outputs = outputs;
+    config.experts = experts;
+    config.sigma = 0.2f;
+    config.block = GRID;
+    config.seed = seed;
+    if (moe_open(m, &config, NULL, 0) != MOE_OK) {
+        printf("%s\n", m->error);
+        exit(1);
+    }
+}
+
+/* g = softmax of the top's outputs s in case n */
+static void proportions(int n, double *g)
+{
+    const float *s = top.y + n * BRANCHES;
+    double all = 0;
+    int i;
+
+    for (i = 0; i < BRANCHES; i++)
+        all += g[i] = exp((double)(s[i] - s[0]));
+    for (i = 0; i < BRANCHES; i++)
+        g[i] /= all;
+}
+
+/* E of case n; its gradients are added, dE_ds is that of the top. */
+static double learn_case(int n, float *dE_ds)
+{
+    moe_data one = {.n = 1, .x = x + 2 * n, .d = d + n};
+    double g[BRANCHES], e[BRANCHES], L = 0;
+    size_t k;
+    int i;
+
+    proportions(n, g);
+    for (i = 0; i < BRANCHES; i++) {
+        memset(branch[i].grads, 0, branch[i].trained_count * sizeof(moe_real));
+        e[i] = (double)moe_gradient(&branch[i], &one);
+        L += g[i] * exp(-e[i]);
+    }
+    for (i = 0; i < BRANCHES; i++) {
+        double h = g[i] * exp(-e[i]) / fmax(L, 1e-300);
+
+        dE_ds[i] = (float)(g[i] - h);
+        for (k = 0; k < branch[i].trained_count; k++)
+            sum[i][k] += (float)h * branch[i].grads[k];
+    }
+    return -log(fmax(L, 1e-300));
+}
+
+static void train(void)
+{
+    static float dE_ds[CASES * BRANCHES];
+    moe_training t = {0};
+    double E;
+    int epoch, i, n;
+
+    t.rate = 0.02f;
+    for (epoch = 1; epoch <= EPOCHS; epoch++) {
+        memset(sum, 0, sizeof sum);
+        moe_forward(&top, x, CASES);
+        for (n = 0, E = 0; n < CASES; n++)
+            E += learn_case(n, dE_ds + n * BRANCHES) / CASES;
+        moe_backward(&top, dE_ds, NULL);
+        moe_step(&top, &t, 1.0f / CASES);
+        for (i = 0; i < BRANCHES; i++) {
+            memcpy(branch[i].grads, sum[i],
+                   branch[i].trained_count * sizeof(moe_real));
+            moe_step(&branch[i], &t, 1.0f / CASES);
+        }
+        if (epoch % 300 == 0)
+            printf("epoch %4d of %d  E %.3f\n", epoch, EPOCHS, E);
+    }
+}
+
+/* Whom the tree trusts most, and its blend. */
+static int leaf(int n, double *y)
+{
+    double g[BRANCHES], most = 0;
+    int i, j, best = 0;
+
+    proportions(n, g);
+    for (i = 0, *y = 0; i < BRANCHES; i++) {
+        *y += g[i] * (double)branch[i].y[n];
+        for (j = 0; j < 2; j++)
+            if (g[i] * (double)branch[i].p[2 * n + j] > most) {
+                most = g[i] * (double)branch[i].p[2 * n + j];
+                best = 2 * i + j;
+            }
+    }
+    return best;
+}
+
+/* Where units 0 and 1 of a net are equal: a + b x_0 + c x_1 = 0. */
+static void draw_boundary(plot *p, const moe *m, int net, double width)
+{
+    moe_layer l = moe_layer_at(&m->config, net, 0);
+    const float *bias = m->params + l.bias, *w = m->params + l.weight;
+    double a = (double)(bias[0] - bias[1]);
+    double b = (double)(w[0] - w[1]), c = (double)(w[2] - w[3]);
+
+    if (fabs(b) > fabs(c))
+        plot_segment(p, (c - a) / b, -1, (-c - a) / b, 1, "black", width);
+    else
+        plot_segment(p, -1, (b - a) / c, 1, (-b - a) / c, "black", width);
+}
+
+static void show(void)
+{
+    double y, error[2] = {0};
+    int i, n, best;
+    plot p;
+
+    make_cases(SIDE);
+    moe_forward(&top, x, GRID);
+    moe_forward(&flat, x, GRID);
+    for (i = 0; i < BRANCHES; i++)
+        moe_forward(&branch[i], x, GRID);
+    plot_open(&p, "hierarchy.svg", 2, 1, 330, 330);
+    plot_panel(&p, "A gate above two gates", "x_0", "x_1", -1, 1, -1, 1);
+    for (n = 0; n < GRID; n++) {
+        plot_dot(&p, (double)x[2 * n], (double)x[2 * n + 1],
+                 plot_colour[leaf(n, &y)], 4);
+        error[0] += (y - (double)d[n]) * (y - (double)d[n]) / GRID;
+    }
+    draw_boundary(&p, &top, 0, 4);
+    for (i = 0; i < BRANCHES; i++)
+        draw_boundary(&p, &branch[i], 2, 1.5);
+    plot_panel(&p, "One gate over four experts", "x_0", "x_1", -1, 1, -1, 1);
+    for (n = 0; n < GRID; n++) {
+        for (best = 0, i = 1; i < 4; i++)
+            best = flat.p[4 * n + i] > flat.p[4 * n + best] ? i : best;
+        plot_dot(&p, (double)x[2 * n], (double)x[2 * n + 1],
+                 plot_colour[best], 4);
+        y = (double)(flat.y[n] - d[n]);
+        error[1] += y * y / GRID;
+    }
+    plot_close(&p);
+    printf("RMSE: hierarchy %.3f, one gate over four experts %.3f\n",
+           sqrt(error[0]), sqrt(error[1]));
+}
+
+int main(void)
+{
+    moe_data data = {.n = CASES, .x = x, .d = d};
+    moe_training t = {0};
+    int i;
+
+    make_cases(30);
+    open_one(&top, 1, BRANCHES, 1);
+    memset(top.weights, 0, top.trained_count * sizeof(moe_real));
+    for (i = 0; i < BRANCHES; i++)
+        open_one(&branch[i], 2, 1, (uint64_t)i + 2);
+    open_one(&flat, 4, 1, 1);
+    train();
+    t.epochs = EPOCHS;
+    t.batch = MOE_ALL;
+    t.rate = 0.02f;
+    t.keep_units = 1;
+    if (moe_train(&flat, &data, NULL, &t, NULL) != MOE_OK)
+        return puts(flat.error), 1;
+    show();
+    moe_close(&flat);
+    for (i = 0; i < BRANCHES; i++)
+        moe_close(&branch[i]);
+    moe_close(&top);
+    return 0;
+}

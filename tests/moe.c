@@ -1,0 +1,3 @@
+/* moe.c - moe.h by itself, for the test programs that link with it. */
+#define MOE_IMPLEMENTATION
+#include "../moe.h"

@@ -1,0 +1,226 @@
+#!/bin/sh
+# test_examples.sh - the examples run as they say: each builds by the command
+# in its first lines, prints what it promises, draws whole pictures, and
+# answers junk with a sentence.  MOE_DATA=folder: with the published figures,
+# too.
+cd "$(dirname "$0")" || exit 1
+. ./common.sh
+log=$work/log
+root=$(cd .. && pwd)
+examples=../examples
+
+# Those with a test of their own are only built here.
+elsewhere="collapse export_c lockstep model_file mpi_experts mpi_train"
+
+# The command in the comment at the top, its flags made strict; "" for others.
+command_of() {
+    sed -n '1,8s/^ *cc \(-O2 examples\/[^&]*\).*/\1/p' "$1"
+}
+
+build() {
+    words=$(command_of "$examples/$1.c")
+    holds "$1.c says how to build it" test -n "$words" || return
+    set -- $words
+    holds "$2 builds" in_folder "$root" ${CC:-cc} -std=c99 $strict $1 "$2" \
+        -o "$dir/$4" $5
+}
+
+in_folder() {
+    (cd "$1" && shift && "$@")
+}
+
+# run NAME WORDS...: what it prints goes to $dir/said.
+run() {
+    in_folder "$dir" within 60 "./$@" >"$dir/said"
+}
+
+says() {
+    cat "$dir/said"
+    grep -q -e "$1" "$dir/said"
+}
+
+# value AFTER: the number behind these words
+value() {
+    sed -n "s/.*$1 *\([-+0-9.e]*\).*/\1/p" "$dir/said" | sed -n 1p
+}
+
+# is EXPRESSION WORDS: of the number v behind them
+is() {
+    echo "$2 $(value "$2"): $1"
+    value "$2" | awk "{ v = \$1; seen = 1 } END { exit !(seen && ($1)) }"
+}
+
+# A picture is whole XML, without numbers that are none, with titles.
+whole() {
+    [ -s "$1" ] && ! grep -qi 'nan\|inf[^o]' "$1" &&
+        grep -q 'font-weight' "$1" && tail -n 1 "$1" | grep -q '</svg>' &&
+        awk '{ for (at = $0; match(at, /<[^>]*>/);
+                    at = substr(at, RSTART + RLENGTH)) {
+                   tag = substr(at, RSTART, RLENGTH)
+                   if (tag ~ /^<\//) depth--
+                   else if (tag !~ /\/>$/) depth++
+               } }
+             END { exit depth != 0 }' "$1"
+}
+
+# ------------------------------------------------------------------ each alone
+of_by_hand() {
+    holds "by_hand.c: forward, posterior and gradient are moe.h's" run by_hand
+}
+
+of_em() {
+    holds "em.c runs" run em $vowels
+    holds "em.c: the likelihood never falls" is 'v == 0' 'fell in'
+    holds "em.c: from k-means, all runs" says 'k-means .* 25 of 25'
+    holds "em.c: at most 7 steps" em_steps
+}
+
+em_steps() {
+    awk '/k-means/ { seen = 1; bad = $5 > 7 } END { exit bad || !seen }' \
+        "$dir/said"
+}
+
+of_two_lines() {
+    holds "two_lines.c runs" run two_lines
+    holds "two_lines.c: a gate is no worse" two_likelihoods
+    [ -z "$MOE_DATA" ] || published_lines
+}
+
+two_likelihoods() {
+    awk '/log-likelihood/ { sub(/.*log-likelihood/, ""); L[++n] = $1 + 0 }
+         END { exit n != 2 || L[2] < L[1] - 0.1 || L[1] < 25 }' "$dir/said"
+}
+
+published_lines() {
+    holds "two_lines.c runs" run two_lines "$MOE_DATA/nodata.csv"
+    holds "two_lines.c, NOdata with a gate: 123.62" \
+        is 'v > 123.0 && v < 123.7' 'with a gate *log-likelihood'
+    holds "two_lines.c runs" run two_lines "$MOE_DATA/co2data.csv"
+    holds "two_lines.c, CO2data without one: -66.94" \
+        is 'v > -67.4 && v < -66.9' 'without a gate *log-likelihood'
+}
+
+of_trend_break() {
+    holds "trend_break.c runs" run trend_break
+    holds "trend_break.c: finds the break that was made" \
+        is 'v > 1960 && v < 1980' 'breaks between'
+    [ -z "$MOE_DATA" ] && return
+    holds "trend_break.c runs" run trend_break "$MOE_DATA/tempanomalies.csv"
+    holds "trend_break.c: 102.722" is 'v > 102.4 && v < 103' log-likelihood
+}
+
+of_one_to_many() {
+    holds "one_to_many.c runs" run one_to_many
+    holds "one_to_many.c: experts lie on the branches" \
+        is 'v <= 0.050' 'nearest expert:'
+    holds "one_to_many.c: the mode is right" is 'v > 50' mode
+    holds "one_to_many.c: the mean is not" is 'v < 30' mean
+}
+
+of_hierarchy() {
+    holds "hierarchy.c runs" run hierarchy
+    holds "hierarchy.c: it learns" is 'v < 0.26' 'RMSE: hierarchy'
+    holds "hierarchy.c: better than one gate" is 'v > 0.28' 'four experts'
+}
+
+of_grow() {
+    holds "grow.c runs" run grow
+    holds "grow.c: splitting changes no prediction" splits
+    holds "grow.c: pruning changes no loss" \
+        is 'v >= -0.5 && v <= 0.5' 'these alone: loss'
+}
+
+splits() {
+    awk '/split into/ { n++; bad += $7 > 1e-6 } END { exit n != 3 || bad }' \
+        "$dir/said"
+}
+
+of_quickstart() {
+    holds "quickstart.c runs" run quickstart
+    holds "quickstart.c: three laws" test 3 = "$(grep -c from "$dir/said")"
+}
+
+of_motorcycle() {
+    holds "motorcycle.c runs" run motorcycle
+    holds "motorcycle.c: five lines" is 'v < 25' 'RMSE'
+}
+
+of_own_loop() {
+    holds "own_loop.c runs" run own_loop
+    holds "own_loop.c: its own error falls" is 'v < 0.2' 'step 1,'
+}
+
+of_vowels() {
+    holds "vowels.c runs" run vowels $vowels
+    holds "vowels.c: four experts" says '^4 experts .* 88  90'
+    holds "vowels.c: twelve hidden units" says '^BP 12 .* 88  90'
+}
+
+# ------------------------------------------------------------------------ junk
+reads_files() {
+    grep -q 'argv\[1\]' "$examples/$1.c"
+}
+
+make_junk() {
+    printf '' >"$work/empty"
+    printf 'a,b\n1,2\n3\n4,5\n' >"$work/ragged"
+    printf 'a,b\n1,2\n3,x4\n' >"$work/words"
+    printf '1,2\n3,nan\n5,6\n' >"$work/nan"
+    head -c 3000 "$root/tests/common.sh" | tr 'a-m' '\200-\214' >"$work/binary"
+    echo "$work/none" >"$work/junk"
+    for file in empty ragged words nan binary; do
+        echo "$work/$file" >>"$work/junk"
+    done
+}
+
+# One line of sense, and status 1: neither a crash nor silence.
+sentence() {
+    in_folder "$dir" within 60 "./$1" "$2" >"$dir/said" 2>&1
+    status=$?
+    cat "$dir/said"
+    [ $status = 1 ] && [ "$(wc -l <"$dir/said")" = 1 ] &&
+        ! grep -q 'anitizer\|ssertion' "$dir/said"
+}
+
+junk() {
+    while read -r file; do
+        holds "$1.c: ${file##*/}: a sentence" sentence "$1" "$file"
+    done <"$work/junk"
+}
+
+# ---------------------------------------------------------------- no leftovers
+ignored() {
+    (cd "$root" && git check-ignore -q --no-index "$1")
+}
+
+ignores() {
+    (cd "$root" && git rev-parse --git-dir) >/dev/null 2>&1 || return
+    for output in "$1" "$1.svg" "examples/$1" "examples/$1.svg"; do
+        holds "git ignores $output" ignored "$output"
+    done
+}
+
+one_example() {
+    build "$1" || return
+    ignores "$1"
+    "of_$1"
+    for picture in $(set +f; ls "$dir"/*.svg 2>/dev/null); do
+        holds "${picture##*/} is whole" whole "$picture"
+    done
+    if reads_files "$1"; then
+        junk "$1"
+    fi
+}
+
+: >"$work/examples"
+for source in $(set +f; ls $examples/*.c); do
+    name=$(basename "$source" .c)
+    case " $elsewhere " in
+    *" $name "*) ;;
+    *) echo "$name" >>"$work/examples" ;;
+    esac
+done
+vowels=${MOE_DATA:+$MOE_DATA/peterson_barney.csv}
+make_junk
+share one_example "$work/examples"
+check_done
