@@ -180,6 +180,22 @@ static int equal(const moe_real *a, const moe *b)
     return !memcmp(a, b->params, b->param_count * sizeof *a);
 }
 
+/* The same, but that a product and a sum may be rounded as one where a vector
+   of weights is whole, and as two where it is not: half a last place a step. */
+static int agree(const moe_real *a, const moe *b)
+{
+    const double epsilon = sizeof *a == 4 ? (double)FLT_EPSILON : DBL_EPSILON;
+    size_t i;
+
+    if (MOEI_IN_ORDER == 1)
+        return equal(a, b);
+    for (i = 0; i < b->param_count; i++)
+        if (fabs((double)(a[i] - b->params[i]))
+            > 4 * epsilon * fmax(0.1, fabs((double)a[i])))
+            return 0;
+    return 1;
+}
+
 static moe_real start_of[MOST];
 
 static void see_frozen(const moe *m, size_t i, int learns, size_t in_grads)
@@ -326,7 +342,7 @@ static void check_steps(const moe_config *config, int kind, double clip)
         }
     }
     for (i = 0; i < 2; i++) {
-        CHECK_THAT(equal(params_now(&m[i]), &all), "%d, kind %d, clip %g", i,
+        CHECK_THAT(agree(params_now(&m[i]), &all), "%d, kind %d, clip %g", i,
                    kind, clip);
         count_moves(&m[i]);
         CHECK(frozen_moved == 0 && moved > 0);

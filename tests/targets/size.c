@@ -68,7 +68,11 @@ static void target_put(int c) { putchar(c); }
 enum { DEEP = 12000, PAINT = 0xa5 };
 
 #if PARTS == 1 || defined(TUNE)
-static const moe_real weights[2828] = {(moe_real)0.5};
+/* Factors of scales are not 0: of d 2780 .. 2783, of x 2800 .. 2815. */
+static const moe_real weights[2828] = {
+    (moe_real)0.5, [2780] = 1, 1, 1, 1, [2800] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1
+};
 static moe_real memory[1200];
 #else
 static moe_real memory[PARTS == 2 ? 4000 : 1400];
