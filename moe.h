@@ -35,7 +35,7 @@
     {
         float x[200], d[200], at[3] = {-0.8f, 0.1f, 0.5f}, y[3];
         moe_config config = {0};         // every 0 is a sensible default
-        moe_data data = {200, x, d, NULL};
+        moe_data data = {200, x, d, NULL, NULL};
         moe m;
         int i;
         for (i = 0; i < 200; i++) {
@@ -83,6 +83,9 @@
      MOE_OUT_SOFTMAX   o = softmax(a), for classes; targets are labels or rows
                        that sum to 1; e_i = -sum_k d_k log o_ik, in (1.3) for
                        e_i / (2 sigma^2), and (1.1) is -sum_k d_k log y_k
+     MOE_OUT_BERNOULLI o = 1/(1 + exp(-a)), for several labels at once, each in
+                       [0,1]; e_i = -sum_k (d_k log o_ik + (1 - d_k) log
+                       (1 - o_ik)), and with y for o_i in (1.1)
 
    Options, defined before the include:
      MOE_IMPLEMENTATION  in one file: the code itself
@@ -99,12 +102,12 @@
 
    Modes (config.mode).  Each can do what those above it can, and needs memory:
    so many bytes for 4 experts of 16-32-4 and block 1.
-     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,584
-     MOE_MODE_LEARN     moe_learn: the way back of one case            12,612
+     MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,604
+     MOE_MODE_LEARN     moe_learn: the way back of one case            12,632
      MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
-                        moe_evaluate: a gradient                       24,036
+                        moe_evaluate: a gradient                       24,080
      MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
-                        moments and the best weights                   57,448
+                        moments and the best weights                   57,492
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
@@ -133,15 +136,30 @@
    shift) * factor, y is shift + factor * their blend: losses and sigma are in
    standardised units; y, o and d are in yours.
 
+   Training.  moe_train holds out a fifth of 50 cases or more, ends when
+   these do not get better and keeps the weights that were best for them;
+   where nothing validates its rate falls to 0 at the end.  training.restarts
+   = 5 goes on with the best of five seeds.  data.weights tell how much each
+   case counts, as a rare class may need.  None of this needs memory, nor
+   grows with the cases.
+
+   How sure.  With config.sigma = 0 moe_train estimates the sigma of (1.3) from
+   the posteriors, sigma^2 = sum h_i e_i / O over the cases; then E has O log
+   sigma, too.  m.sigma has it and a deviation for each expert, by which
+   moe_density tells log p(d|x), and moe_predict_deviation y and how far d may
+   be from it: moe_train fits them where it validates, moe_fit_variance when
+   asked.  Files have them as scale.sigma.
+
    Your own loop.  moe_gradient adds to m.grads and moe_step uses it up: between
    them you may change it, or sum it over many machines; moe_backward is for an
    error of your own.  moe_learn learns cases one by one, on the device too:
 
     ```c
-    static float memory[64], x[2], d[1];
+    static float memory[64], seen_x[128], seen_d[64];
     moe_config config = {0};
     moe_training how = {0};
-    moe_data one = {1, x, d, NULL};
+    moe_data one = {1, NULL, NULL, NULL, NULL};
+    moe_data seen = {64, seen_x, seen_d, NULL, NULL};
     moe m;
     int t;
     config.inputs = config.experts = 2;
@@ -150,10 +168,15 @@
     how.rate = 0.05f;
     if (moe_open(&m, &config, memory, sizeof memory) == MOE_OK)
         for (t = 0; t < 1000; t++) {
+            float *x = seen_x + t % 64 * 2, *d = seen_d + t % 64;
             x[0] = (float)(t % 7) - 3;
             x[1] = (float)(t % 5) - 2;
             d[0] = x[0] > 0 ? x[1] : -x[1];
+            one.x = x;
+            one.d = d;
             moe_learn(&m, &one, &how);   // says how many cases it left out
+            if (t % 256 == 63)           // measured again: what was learnt
+                moe_fit_scales(&m, &seen);          // stays, and goes on
         }
     ```
 
@@ -241,8 +264,11 @@
 #define moe_close         moe_close_double
 #define moe_layer_at      moe_layer_at_double
 #define moe_fit_scales    moe_fit_scales_double
+#define moe_fit_variance  moe_fit_variance_double
 #define moe_predict       moe_predict_double
 #define moe_forward       moe_forward_double
+#define moe_density       moe_density_double
+#define moe_predict_deviation moe_predict_deviation_double
 #define moe_learn         moe_learn_double
 #define moe_train         moe_train_double
 #define moe_evaluate      moe_evaluate_double
@@ -301,7 +327,7 @@ typedef enum moe_activation {
 } moe_activation;
 
 typedef enum moe_output {
-    MOE_OUT_LINEAR = 0, MOE_OUT_LOGISTIC, MOE_OUT_SOFTMAX
+    MOE_OUT_LINEAR = 0, MOE_OUT_LOGISTIC, MOE_OUT_SOFTMAX, MOE_OUT_BERNOULLI
 } moe_output;
 
 typedef enum moe_loss {           /* (1.3), (1.2), (1.1) */
@@ -342,7 +368,9 @@ typedef struct moe_config {
     moe_output output;           /* of the experts                           */
     moe_loss loss;               /* may be changed later, as sigma, balance  */
     moe_real sigma;              /* standard deviation in (1.3), standardised
-                                    units; 0: 1.  Softmax experts have none  */
+                                    units.  0: moe_train estimates it, from 1
+                                    on and not below .01; logistic experts: 1.
+                                    Softmax and Bernoulli experts have none  */
     moe_real balance_loss;       /* its weight; 0: none; top_k is in 1..E-1  */
     int block;                   /* B: cases worked on at once; 0: 64        */
     int simd;                    /* bits of vectors; 1: none; 0: the widest  */
@@ -400,6 +428,12 @@ typedef struct moe {
     const int32_t *selected;     /* (rows,K)   experts that ran, ascending   */
     const moe_real *o;           /* (rows,K,O) their outputs, user's units   */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
+    const moe_real *sigma;       /* (1+E) standard deviations, standardised
+                                    units: that of (1.3), estimated or as
+                                    config says, then each expert's, which
+                                    moe_fit_variance sets.  After moe_attach
+                                    NULL, which counts as ones: it may point
+                                    at a copy                                */
     const moe_real *h;           /* (rows,E)   posteriors, after
                                     moe_gradient; NULL for prediction.  p and
                                     h are 0 for experts that did not run     */
@@ -427,7 +461,9 @@ typedef struct moe {
                                     shuffled block                           */
     moe_real *back_to_x;         /* where dE/dx goes                         */
     moe_real *share;             /* (2,E) of the balance loss                */
-    moe_real *sum;               /* (3,2E+4), then (2E) means, of a report   */
+    const moe_real *case_weights;/* of the data at hand, or NULL             */
+    const int32_t *case_order;   /* which of them the cases have, or NULL    */
+    moe_real *sum;               /* (3,2E+6), then (2E) means, of a report   */
     moe_real *stored;            /* two moments, best weights                */
     moe_real largest_moment;     /* no first moment, and no root of a second,
                                     is larger                                */
@@ -436,22 +472,35 @@ typedef struct moe {
     void *heap;                  /* what moe_close frees                     */
     int32_t steps;               /* optimiser steps so far                   */
     moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
-    moe_real best_loss, rate_factor;
+    moe_real best_loss, best_sigma, rate_factor;
     int epochs_since_best;       /* -1: no best yet                          */
+    int began, planned;          /* the epoch in which this training began,
+                                    how many it is to have                   */
+    int restart, best_restart;   /* the seed that is tried, -1: none is; the
+                                    best so far                              */
+    moe_real best_restart_loss;
+    int8_t scale_before;         /* scale_state when the seeds began         */
 } moe;
 
 /* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
-   x is (n,I). */
+   x is (n,I).  weights (n), or NULL for ones, say how much each case counts:
+   in losses, gradients, validation and reports one of weight 2 is two cases.
+   They are finite and not negative, and not all 0. */
 typedef struct moe_data {
     int n;
     const moe_real *x, *d;
     const int *labels;
+    const moe_real *weights;
 } moe_data;
 
 /* Means per case.  In training they are measured before each step. */
 typedef struct moe_report {
     int epoch;
-    moe_real loss;               /* E, in standardised units                 */
+    uint64_t seed;               /* config.seed: of the initial weights      */
+    int restart;                 /* 1..restarts while seeds are tried, then 0*/
+    int valid_cases;             /* given for validation or held out; 0: none*/
+    moe_real loss;               /* E, in standardised units; where sigma is
+                                    estimated plus O log sigma, below 0 then */
     moe_real valid_loss;         /* the same on the validation data, after
                                     moe_train of the weights kept; -1: none  */
     moe_real squared_error;      /* |d - y|^2, in the user's units           */
@@ -469,20 +518,32 @@ typedef struct moe_report {
 /* How to train.  Zero-initialise; every 0 is the default. */
 typedef struct moe_training {
     int epochs;                  /* more epochs from where m stands; 0: 1000
-                                    with validation data, 200 without        */
+                                    with validation and 200 without, but 6000
+                                    and 3000 steps at least; of a checkpoint
+                                    what it has left                         */
     int batch;                   /* cases per step; 0: 32; MOE_ALL           */
     moe_optimizer optimizer;
     moe_real rate;               /* given: constant.  0: Adam 0.015, SGD 0.1,
-                                    halved on a validation plateau           */
+                                    half of it for each hidden layer but one;
+                                    moe_train halves it on a plateau of 20
+                                    epochs; without validation it falls to 0 */
     moe_real momentum;           /* of SGD, in [0,1)                         */
     moe_real weight_decay;       /* on weights, not on biases; 0: none       */
     moe_real clip;               /* largest norm of a step's gradient; 0: any*/
     moe_real balance_rate;       /* step of gate.balance towards even use;
                                     0: none; needs top_k in 2..E-1           */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
+    moe_real holdout;            /* share of the cases that only validate;
+                                    -1: none; 0: a fifth of 50 or more, unless
+                                    validation data or a target are given or
+                                    batch is MOE_ALL                         */
     int patience;                /* with validation, which restores the best
                                     weights: epochs without a better loss
-                                    after 1,000 steps; 0: 25; -1: never stop */
+                                    after 3,000 steps; 0: 50; -1: never stop */
+    int restarts;                /* seeds config.seed .. +restarts-1 train for
+                                    a tenth of the epochs; the one with the
+                                    smallest loss, in validation if there is
+                                    one, begins anew.  0, 1: none            */
     int keep_units;              /* 1: do not measure scales                 */
     uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
     int (*progress)(const moe_report *report, void *user);  /* non-0 stops;
@@ -514,7 +575,7 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
     (MOE_SIZE((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
               + ((K) < (E) ? 2 * (E) : 0)) * sizeof(moe_real))
 #define MOE_PREDICT_BYTES(I, O, E, K, hidden)                                \
-    (MOE_SIZE(MOE_PARAM_LINES(I, O, E, hidden)) * sizeof(moe_real)           \
+    (MOE_SIZE(MOE_PARAM_LINES(I, O, E, hidden) + 1 + (E)) * sizeof(moe_real) \
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
@@ -523,7 +584,7 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
     (MOE_WORK_BYTES(I, O, E, K, hidden)                                      \
      + MOE_SIZE(MOE_LEARN_REALS(O, E, K, hidden)                             \
                 + ((E) * ((hidden) + 1) * (O) + MOE_GATE_REALS(I, E) + 15)   \
-                / 16 * 16) * sizeof(moe_real))
+                / 16 * 16 + 1 + (E)) * sizeof(moe_real))
 #define MOE_LEARN_REALS(O, E, K, hidden)                                     \
     ((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)                 \
      + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)                       \
@@ -568,6 +629,23 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 /* Forward for the first min(n,B) rows; returns how many. */
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
 
+/* log p(d|x) of each case: log_density (n) for x (n,I), d (n,O), in user's
+   units, any n.  With s_i of m.sigma and the O factors of scale.d
+     (1.3), (1.2)  sum_i p_i N(d; o_i, s_i^2)     around each expert
+     (1.1)         sum_i p_i N(d; y, s_i^2)       around their blend
+     softmax       sum_i p_i prod_k o_ik^d_k;  (1.1): prod_k y_k^d_k
+     Bernoulli     the same with prod_k o_ik^d_k (1 - o_ik)^(1 - d_k)
+   Its mean over test data, negated, is their negative log-likelihood; far below
+   what is usual means that a case is new.  May change what m shows. */
+MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
+                         moe_real *log_density);
+
+/* y (n,O) as moe_predict has it, and the standard deviation of d around it, of
+   the same density: its variance is sum_i p_i s_i^2, plus the spread
+   sum_i p_i (o_i - y)^2 but for (1.1); y (1 - y) of probabilities. */
+MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
+                                   moe_real *y, moe_real *deviation);
+
 /* Model files, see the manual.  What the file at hand holds: its use is
    MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT.  MOE_ERR_NULL or
    _FORMAT, and then config stays as it was. */
@@ -606,11 +684,20 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 
 #ifndef MOE_PREDICT_ONLY
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
-   your own; moe_train does it by itself, once.  MOE_ERR_STATE after any
-   training or step. */
+   your own; moe_train does it by itself, once.  After any training or step the
+   difference is folded into the first layers, and the experts' last, so that y
+   stays the same to rounding; moments and grads become 0. */
 MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 
-/* Train.  validation, t and report may be NULL.  MOE_OK, MOE_STOPPED, or
+/* Fit m.sigma for moe_density: EM on the experts' s_i alone, p, o and y as they
+   are, with five more cases for each expert at the s that all would have.
+   moe_train does so at its end with what it validated on.  Data that were not
+   trained on, or validated it, are best.  Needs MOE_MODE_TRAIN or _GRADIENT;
+   MOE_ERR_NULL, _STATE (probabilities have no s_i), _DATA. */
+MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
+
+/* Train.  validation, t and report may be NULL; without validation a part of
+   the data is held out for it, see holdout.  MOE_OK, MOE_STOPPED, or
    MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes), _STATE,
    _DIVERGED. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
@@ -1103,7 +1190,7 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
             ? MOEI_TEXT("gate_inputs is not inside a row of x")
         : moei_outside((int)c->activation, MOE_ACT_RELU, MOE_ACT_SILU)
             ? MOEI_TEXT("activation is not one of MOE_ACT_...")
-        : moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_SOFTMAX)
+        : moei_outside((int)c->output, MOE_OUT_LINEAR, MOE_OUT_BERNOULLI)
             ? MOEI_TEXT("output is not one of MOE_OUT_...")
         : moei_outside((int)c->mode, MOE_MODE_TRAIN, MOE_MODE_PREDICT)
             ? MOEI_TEXT("mode is not one of MOE_MODE_...")
@@ -1183,7 +1270,7 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
 
     *c = *config;
     moei_zero_bytes(c + 1, sizeof *m - sizeof *c);
-    c->sigma = c->sigma > 0 ? c->sigma : 1;
+    c->sigma = c->sigma > 0 || c->output == MOE_OUT_LINEAR ? c->sigma : 1;
     c->block = c->block > 0 ? c->block : 64;
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
     if (c->expert_inputs.count == 0)
@@ -1335,6 +1422,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const int grads = learn && m->mode <= MOE_MODE_GRADIENT;
     const int train = learn && m->mode == MOE_MODE_TRAIN;
     const int softmax = learn && m->output == MOE_OUT_SOFTMAX;
+    const int entropy = learn && m->output >= MOE_OUT_SOFTMAX;
     const uint32_t I = (uint32_t)m->I, O = (uint32_t)m->O, E = (uint32_t)m->E;
     const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
@@ -1363,6 +1451,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->y = grads || P > 1 || E == 1 ? moei_take(from, O, B) : m->blend;
     m->selected = moei_whole(moei_take(from, K, B));
     m->run_list = moei_take(from, 2 * K * B + 3 * (E + K * B / 64 + 2), sorted);
+    m->sigma = weights || m->tunes ? moei_take(from, 1 + E, 1) : NULL;
     if (!learn)
         return carver.used;
     m->log_p = moei_take(from, K, P);
@@ -1378,8 +1467,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->share = moei_take(from, E, 2 * sparse);
     m->log_y = softmax ? moei_take(from, O, 2 * P)
              : grads ? moei_take(from, O, P) : m->scratch;
-    m->log_o = moei_take(from, O, softmax ? runs : 0);
-    m->sum = moei_take(from, 8 * E + 12, grads ? 1 : 0);
+    m->log_o = moei_take(from, O, entropy ? runs : 0);
+    m->sum = moei_take(from, 8 * E + 18, grads ? 1 : 0);
     m->order = moei_take(from, 1, train ? B : 0);
     return carver.used;
 }
@@ -1597,6 +1686,15 @@ MOEI_COLD static void moei_initial(moe *m, const moei_net *net, int layers,
     }
 }
 
+/* All standard deviations: that of (1.3), and the experts'. */
+static void moei_set_sigma(moe *m, moe_real sigma)
+{
+    int i;
+
+    for (i = 0; i <= m->E; i++)
+        moei_shown(m->sigma)[i] = sigma;
+}
+
 static void moei_unit_scales(moe *m)
 {
     moe_real *d = m->weights + m->trained_count, *x = d + 2 * moei_count(m->O);
@@ -1638,7 +1736,19 @@ static void moei_attach_to(moe *m, const moe_real *params)
     if (!MOEI_LEARNS || !m->tunes)
         return;
     moei_sift(m, moei_shown(params), m->weights, 0);
+    moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
     m->scale_state = 2;
+}
+
+/* What a moe knows before it learns: weights of its seed, all else 0. */
+static void moei_know_nothing(moe *m)
+{
+    uint64_t state = m->config.seed;
+
+    moei_zero(m->weights, m->trained_count);
+    moei_initial(m, &m->expert, m->expert.layers, &state);
+    moei_initial(m, &m->gate, m->gate.layers - 1, &state);
+    moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
 }
 
 MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
@@ -1646,14 +1756,11 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
 {
     const moe_status status = m == NULL ? MOE_ERR_NULL
                             : moei_start(m, config, 1, memory, bytes);
-    uint64_t state;
 
     if (status != MOE_OK)
         return status;
     m->params = m->weights;
-    state = m->config.seed;
-    moei_initial(m, &m->expert, m->expert.layers, &state);
-    moei_initial(m, &m->gate, m->gate.layers - 1, &state);
+    moei_know_nothing(m);
     moei_unit_scales(m);
     return MOE_OK;
 }
@@ -2161,7 +2268,34 @@ static void moei_gate_forward(moe *m)
 /* The blend, the three losses and the posteriors, each there and back, in
    standardised units.  Tables hold p_i, e_i, h_i of a case's K experts. */
 
-/* Of softmax experts learning also keeps log o_i; else NULL. */
+/* Whether e_i is the cross-entropy of probabilities, which have no sigma. */
+static int moei_is_entropy(const moe *m)
+{
+    return m->output >= MOE_OUT_SOFTMAX;
+}
+
+/* sigma of (1.3) for i = -1, or s_i of expert i, in standardised units. */
+static moe_real moei_sigma(const moe *m, int i)
+{
+    const int fixed = m->config.sigma > 0 && (i < 0 || m->sigma == NULL);
+
+    return fixed ? m->config.sigma : m->sigma ? m->sigma[i + 1] : 1;
+}
+
+/* f(x) of one number. */
+static moe_real moei_value(const moe *m, int f, moe_real x)
+{
+    moei_loops_of(m)->apply(f, 1, &x);
+    return x;
+}
+
+static moe_real moei_cut(moe_real x)
+{
+    return x > MOEI_LARGEST ? MOEI_LARGEST : x;
+}
+
+/* Of softmax experts learning also keeps log o_i, of Bernoulli experts a, the
+   logit of o_i; else NULL. */
 static moe_real *moei_log_out(const moe *m, const moei_run *run)
 {
     return m->log_o ? m->log_o + (run->out - m->out) : NULL;
@@ -2178,9 +2312,13 @@ static void moei_run_forward(moe *m, int r, int thread, int how)
     if (m->output == MOE_OUT_SOFTMAX)
         moei_loops_of(m)->softmax(run.n, run.N, m->O, run.out, run.out,
                                   moei_log_out(m, &run), lse);
-    else if (m->output == MOE_OUT_LOGISTIC)
+    else if (m->output != MOE_OUT_LINEAR) {
+        if (moei_log_out(m, &run) != NULL)
+            moei_copy(moei_log_out(m, &run), run.out,
+                      (size_t)moei_size(&run, m->O));
         moei_loops_of(m)->apply(MOE_ACT_LOGISTIC, moei_size(&run, m->O),
                                 run.out);
+    }
 }
 
 /* y += p_i o_i of the runs of sorted cases, case by case. */
@@ -2261,6 +2399,27 @@ static void moei_to_table(const moe *m, const moei_run *run,
         moei_table(m, table)[moei_slot(run, c)] = number[c];
 }
 
+/* How much case c of those at hand counts. */
+static moe_real moei_weight(const moe *m, int c)
+{
+    return m->case_weights == NULL ? 1
+         : m->case_weights[m->case_order ? m->case_order[c] : c];
+}
+
+/* An array (F,N) of a run's cases, which are those at hand from `first` on,
+   times their weights, if they have any. */
+static void moei_weigh_cases(const moe *m, const moei_run *run, int first,
+                             int F, moe_real *array)
+{
+    int c, k;
+
+    for (c = 0; c < run->n && m->case_weights != NULL; c++) {
+        const moe_real weight = moei_weight(m, first + moei_row(run, c));
+        for (k = 0; k < F; k++)
+            array[moei_at(run->N, F, k, c)] *= weight;
+    }
+}
+
 /* to (O,N) = factor w from, with w of the run's cases */
 static void moei_weigh(moe *m, const moei_run *run, moe_real *w,
                        moe_real factor, const moe_real *from, moe_real *to)
@@ -2276,17 +2435,61 @@ static void moei_weigh(moe *m, const moei_run *run, moe_real *w,
     moei_loops_of(m)->blend(run->n, run->N, m->O, 0, row, from, to);
 }
 
-/* 1 / (2 sigma^2);  softmax experts have no sigma. */
-static moe_real moei_precision(const moe *m)
+/* Whether sigma is estimated: of (1.3) with linear experts. */
+static int moei_learns_sigma(const moe *m)
 {
-    const moe_real sigma = m->config.sigma > 0 ? m->config.sigma : 1;
-
-    return m->output == MOE_OUT_SOFTMAX ? 1 : 1 / (2 * sigma * sigma);
+    return !(m->config.sigma > 0) && m->output == MOE_OUT_LINEAR
+        && m->config.loss == MOE_LOSS_MIXTURE;
 }
 
-static moe_real moei_cut(moe_real x)
+/* 1 / (2 sigma^2);  errors of probabilities have no sigma. */
+static moe_real moei_precision(const moe *m)
 {
-    return x > MOEI_LARGEST ? MOEI_LARGEST : x;
+    const moe_real sigma = moei_sigma(m, -1);
+
+    return moei_is_entropy(m) ? 1 : 1 / (2 * sigma * sigma);
+}
+
+/* The 1 / sigma^2 of dE/do that a small sigma makes large: Adam's steps do not
+   depend on it; plain ones go without, where sigma is estimated. */
+static void moei_take_sigma_out(const moe *m, moe_real *gradient, size_t count)
+{
+    const moe_real sigma = moei_sigma(m, -1);
+    size_t i;
+
+    for (i = 0; i < count && moei_learns_sigma(m); i++)
+        gradient[i] *= sigma * sigma;
+}
+
+/* What a density of d has beside the errors, so that losses of different sigma
+   compare:  O log sigma,  where that is estimated. */
+static moe_real moei_log_volume(const moe *m)
+{
+    return moei_learns_sigma(m)
+         ? (moe_real)m->O * moei_value(m, MOEI_LOG, moei_sigma(m, -1)) : 0;
+}
+
+/* Bernoulli:  e_i = sum_k (log(1 + exp(a_k)) - d_k a_k)
+                   = sum_k (log(1 + exp(-|a_k|)) + max(a_k, 0) - d_k a_k) */
+static void moei_bernoulli_error(moe *m, const moei_run *run,
+                                 const moe_real *d, moe_real *e)
+{
+    const moe_real *a = moei_log_out(m, run);
+    moe_real *u = run->delta;
+    const int size = moei_size(run, m->O);
+    int i, c, k;
+
+    for (i = 0; i < size; i++)
+        u[i] = a[i] < 0 ? a[i] : -a[i];
+    moei_loops_of(m)->apply(MOEI_EXP, size, u);
+    for (i = 0; i < size; i++)
+        u[i] += 1;
+    moei_loops_of(m)->apply(MOEI_LOG, size, u);
+    for (i = 0; i < size; i++)
+        u[i] += (a[i] > 0 ? a[i] : 0) - d[i] * a[i];
+    for (c = 0; c < run->n; c++)
+        for (e[c] = 0, k = 0; k < m->O; k++)
+            e[c] += u[moei_at(run->N, m->O, k, c)];
 }
 
 /* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik;  cut, to error_of */
@@ -2300,10 +2503,13 @@ static void moei_run_error(moe *m, int r, int thread, int how)
     int c;
 
     (void)how;
-    if (!softmax)
+    if (!moei_is_entropy(m))
         loops->subtract(moei_size(&run, m->O), run.out, d, off);
-    loops->dot(run.n, run.N, m->O, softmax ? d : off,
-               softmax ? moei_log_out(m, &run) : off, e);
+    if (m->output == MOE_OUT_BERNOULLI)
+        moei_bernoulli_error(m, &run, d, e);
+    else
+        loops->dot(run.n, run.N, m->O, softmax ? d : off,
+                   softmax ? moei_log_out(m, &run) : off, e);
     for (c = 0; c < run.n; c++)
         e[c] = moei_cut(softmax ? -e[c] : e[c]);
     moei_to_table(m, &run, e, m->error_of);
@@ -2311,23 +2517,25 @@ static void moei_run_error(moe *m, int r, int thread, int how)
 
 /* (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
           h_i = p_i exp(-e_i / (2 sigma^2)) / sum_j ...
-   as softmax and log sum exp of log p_i - e_i / (2 sigma^2) */
+   as softmax and log sum exp of log p_i - e_i / (2 sigma^2); an estimated sigma
+   adds O log sigma to E */
 static void moei_mixture_forward(moe *m)
 {
-    const moe_real by = moei_precision(m), *log_p = moei_table(m, m->log_p);
+    const moe_real by = moei_precision(m), volume = moei_log_volume(m);
+    const moe_real *log_p = moei_table(m, m->log_p);
     moe_real *e = moei_table(m, m->error_of), *h = moei_table(m, m->post);
     moe_real *loss = moei_from(m, m->loss, 1);
     int i;
 
     for (i = 0; i < m->n && m->E == 1; i++)
-        loss[i] = by * e[i];                /* h is 1 */
+        loss[i] = by * e[i] + volume;       /* h is 1 */
     if (m->E == 1)
         return;
     for (i = 0; i < moei_all(m, m->K); i++)
         h[i] = log_p[i] - by * e[i];
     moei_loops_of(m)->softmax(m->n, m->N, m->K, h, h, e, loss);
     for (i = 0; i < m->n; i++)
-        loss[i] = -loss[i];
+        loss[i] = volume - loss[i];
 }
 
 /* (1.2)  E = sum_i p_i e_i */
@@ -2339,6 +2547,7 @@ static void moei_expected_forward(moe *m)
 
 /* (1.3)  dE/do_i = -h_i (d - o_i) / sigma^2    softmax: dE/da_i = h_i (o_i - d)
    (1.2)  dE/do_i = -2 p_i (d - o_i)            softmax: dE/da_i = p_i (o_i - d)
+   (Bernoulli as softmax)
    each expert by an error of its own, weighted by w = h or p, to delta */
 static void moei_own_error_backward(moe *m, const moei_run *run, moe_real *w,
                                     moe_real factor, moe_real *delta)
@@ -2346,6 +2555,46 @@ static void moei_own_error_backward(moe *m, const moei_run *run, moe_real *w,
     moei_loops_of(m)->subtract(moei_size(run, m->O), run->out,
                                moei_targets_of(m, run), delta);
     moei_weigh(m, run, w, factor, delta, delta);
+}
+
+/* y, far enough from 0 and 1 that the logarithms of both sides are finite. */
+static moe_real moei_inside(moe_real y)
+{
+    const moe_real edge = moei_from_bits((moei_bits)(MOEI_BIAS - MOEI_FRACTION)
+                                         << MOEI_FRACTION);
+
+    return y < edge ? edge : y > 1 - edge ? 1 - edge : y;
+}
+
+/* (1.1) of Bernoulli experts
+   E = -sum_k (d_k log y_k + (1 - d_k) log (1 - y_k)) */
+static void moei_bernoulli_blend_forward(moe *m)
+{
+    const size_t O = moei_count(m->O);
+    const moe_real *y = moei_from(m, m->blend, O), *d = moei_from(m, m->d, O);
+    moe_real *loss = moei_from(m, m->loss, 1);
+    int c, k;
+
+    for (c = 0; c < m->n; c++)
+        for (loss[c] = 0, k = 0; k < m->O; k++) {
+            const size_t at = moei_at(m->N, m->O, k, c);
+            const moe_real near = moei_inside(y[at]);
+            loss[c] -= d[at] * moei_value(m, MOEI_LOG, near)
+                     + (1 - d[at]) * moei_value(m, MOEI_LOG, 1 - near);
+        }
+}
+
+/* dE/dy = (y - d) / (y (1 - y)), in place of d */
+static void moei_bernoulli_blend_backward(moe *m)
+{
+    const moe_real *y = moei_from(m, m->blend, moei_count(m->O));
+    moe_real *d = moei_from(m, m->d, moei_count(m->O));
+    int i;
+
+    for (i = 0; i < moei_all(m, m->O); i++) {
+        const moe_real near = moei_inside(y[i]);
+        d[i] = (near - d[i]) / (near * (1 - near));
+    }
 }
 
 /* (1.1)  E = |d - y|^2 */
@@ -2356,6 +2605,10 @@ static void moei_blend_loss_forward(moe *m)
     moe_real *off = moei_from(m, m->log_y, O), *loss = moei_from(m, m->loss, 1);
     int i;
 
+    if (m->output == MOE_OUT_BERNOULLI) {
+        moei_bernoulli_blend_forward(m);
+        return;
+    }
     loops->subtract(moei_all(m, m->O), moei_from(m, m->blend, O),
                     moei_from(m, m->d, O), off);
     loops->dot(m->n, m->N, m->O, off, off, loss);
@@ -2370,6 +2623,10 @@ static void moei_blend_loss_backward(moe *m)
     moe_real *d = moei_from(m, m->d, moei_count(m->O));
     int i;
 
+    if (m->output == MOE_OUT_BERNOULLI) {
+        moei_bernoulli_blend_backward(m);
+        return;
+    }
     for (i = 0; i < moei_all(m, m->O); i++)
         d[i] = 2 * (y[i] - d[i]);
 }
@@ -2527,11 +2784,13 @@ static int moei_wants_delta(const moe *m, const moei_net *net)
     return net->learning != 0 || m->back_to_x != NULL;
 }
 
-/* dE/da of all layers of a run;  logistic: dE/do o (1 - o)
+/* dE/da of all layers of a run, or for a plain step with them;
+   logistic: dE/do o (1 - o)
    Of frozen experts only what reaches the gate through the blend. */
-static void moei_run_backward(moe *m, const moei_run *run, moei_path path)
+static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
+                              int plain)
 {
-    const moe_real by = m->output == MOE_OUT_SOFTMAX ? 1 : 2;
+    const moe_real by = moei_is_entropy(m) ? 1 : 2;
     moe_real *delta = moei_last_delta(run);
 
     if (path <= MOEI_BY_PROPORTION && !moei_wants_delta(m, run->net))
@@ -2544,9 +2803,13 @@ static void moei_run_backward(moe *m, const moei_run *run, moei_path path)
         moei_blend_backward(m, run, delta);
     else
         moei_log_blend_backward(m, run, delta);
-    if (m->output == MOE_OUT_LOGISTIC)
+    if (m->output == MOE_OUT_LOGISTIC
+        || (m->output == MOE_OUT_BERNOULLI && path == MOEI_BY_BLEND))
         moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
                                 run->out, delta);
+    moei_weigh_cases(m, run, 0, m->O, delta);
+    if (plain)
+        moei_take_sigma_out(m, delta, (size_t)moei_size(run, m->O));
     moei_net_backward(m, run);
 }
 
@@ -2624,6 +2887,7 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
 static void moei_gate_run_backward(moe *m, const moei_run *run, int balance)
 {
     moei_gate_last_delta(m, run, balance, moei_last_delta(run));
+    moei_weigh_cases(m, run, run->first, m->E, moei_last_delta(run));
     moei_net_backward(m, run);
 }
 #endif
@@ -2775,6 +3039,158 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
     return m->rows = m->shown_count = n;
 }
 
+/* ------------------------------------------------------ how sure it is */
+/* By the rows that moe_forward shows.  log sum exp of numbers one by one: */
+typedef struct moei_log_sum { moe_real most, sum; } moei_log_sum;
+
+static void moei_log_add(const moe *m, moei_log_sum *t, moe_real x)
+{
+    if (x > t->most) {
+        t->sum = t->sum * moei_value(m, MOEI_EXP, t->most - x) + 1;
+        t->most = x;
+    } else {
+        t->sum += moei_value(m, MOEI_EXP, x - t->most);
+    }
+}
+
+static moe_real moei_log_of(const moe *m, const moei_log_sum *t)
+{
+    return t->most + moei_value(m, MOEI_LOG, t->sum);
+}
+
+/* -d log o, 0 if d is; log 0 is taken for -1e30. */
+static moe_real moei_surprise(const moe *m, moe_real d, moe_real o)
+{
+    return d == 0 ? 0
+         : o > 0 ? -d * moei_value(m, MOEI_LOG, o) : d * MOEI_LARGEST;
+}
+
+/* e_i of a row and the k-th expert that ran, in standardised units: around o_i,
+   or around y for (1.1). */
+static moe_real moei_shown_error(const moe *m, int row, int k,
+                                 const moe_real *d)
+{
+    const size_t O = moei_count(m->O), r = (size_t)row;
+    const moe_real *factor = moei_scale_d(m) + O;
+    const moe_real *o = m->config.loss == MOE_LOSS_BLEND ? m->y + r * O
+                      : m->o + (r * moei_count(m->K) + (size_t)k) * O;
+    moe_real sum = 0;
+    size_t j;
+
+    for (j = 0; j < O; j++) {
+        const moe_real off = (d[j] - o[j]) / factor[j];
+
+        if (!moei_is_entropy(m))
+            sum += off * off;
+        else
+            sum += moei_surprise(m, d[j], o[j]);
+        if (m->output == MOE_OUT_BERNOULLI)
+            sum += moei_surprise(m, 1 - d[j], 1 - o[j]);
+    }
+    return moei_cut(sum);
+}
+
+/* log (p_i N(d; ., s_i^2)) + log sum_j exp(s_j), without (2 pi)^(-O/2):
+   s_i - e_i / (2 s_i^2) - O log s_i */
+static moe_real moei_log_joint(const moe *m, int row, int k, moe_real e)
+{
+    const int32_t *ran = m->selected + (size_t)row * moei_count(m->K);
+    const int i = (int)ran[k];
+    const moe_real s = m->s[(size_t)row * moei_count(m->E) + (size_t)i];
+    const moe_real sigma = moei_sigma(m, i);
+
+    return moei_is_entropy(m) ? s - e
+         : s - e / (2 * sigma * sigma)
+           - (moe_real)m->O * moei_value(m, MOEI_LOG, sigma);
+}
+
+/* log sum over the experts that ran of their joint densities, or of exp(s). */
+static moe_real moei_log_total(const moe *m, int row, const moe_real *d)
+{
+    const int32_t *ran = m->selected + (size_t)row * moei_count(m->K);
+    moei_log_sum t = {-MOEI_INFINITY, 0};
+    int k;
+
+    for (k = 0; k < m->K; k++)
+        moei_log_add(m, &t, d ? moei_log_joint(m, row, k,
+                                               moei_shown_error(m, row, k, d))
+            : m->s[(size_t)row * moei_count(m->E) + (size_t)ran[k]]);
+    return moei_log_of(m, &t);
+}
+
+/* log of a unit of density: (2 pi)^(-O/2) over the factors of d. */
+static moe_real moei_log_unit(const moe *m)
+{
+    const moe_real half_log_2_pi = (moe_real)0.91893853320467274178;
+    moe_real sum = 0;
+    int j;
+
+    for (j = 0; j < m->O && !moei_is_entropy(m); j++)
+        sum -= half_log_2_pi
+             + moei_value(m, MOEI_LOG, moei_scale_d(m)[m->O + j]);
+    return sum;
+}
+
+MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
+                         moe_real *log_density)
+{
+    int done, row;
+
+    MOE_ASSERT(m != NULL && m->params != NULL);
+    MOE_ASSERT(n < 1 || (x != NULL && d != NULL && log_density != NULL));
+    if (m == NULL || m->params == NULL || x == NULL || d == NULL
+        || log_density == NULL)
+        return;
+    for (done = 0; done < n; done += m->rows) {
+        (void)moe_forward(m, x + (ptrdiff_t)done * m->I, n - done);
+        for (row = 0; row < m->rows; row++)
+            log_density[done + row] = moei_log_unit(m)
+                + moei_log_total(m, row, d + (ptrdiff_t)(done + row) * m->O)
+                - moei_log_total(m, row, NULL);
+    }
+}
+
+/* The variance of output j of a row, in user's units. */
+static moe_real moei_variance_of(const moe *m, int row, int j)
+{
+    const size_t O = moei_count(m->O), K = moei_count(m->K), r = (size_t)row;
+    const moe_real y = m->y[r * O + (size_t)j];
+    const moe_real factor = moei_scale_d(m)[O + (size_t)j];
+    moe_real sum = 0;
+    size_t k;
+
+    if (moei_is_entropy(m))
+        return y * (1 - y);
+    for (k = 0; k < K; k++) {
+        const int i = (int)m->selected[r * K + k];
+        const moe_real deviation = moei_sigma(m, i) * factor;
+        const moe_real off = m->config.loss == MOE_LOSS_BLEND ? 0
+                           : m->o[(r * K + k) * O + (size_t)j] - y;
+        sum += m->p[r * moei_count(m->E) + (size_t)i]
+             * (deviation * deviation + off * off);
+    }
+    return sum;
+}
+
+MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
+                                   moe_real *y, moe_real *deviation)
+{
+    int done, i;
+
+    MOE_ASSERT(m != NULL && m->params != NULL);
+    MOE_ASSERT(n < 1 || (x != NULL && y != NULL && deviation != NULL));
+    if (m == NULL || m->params == NULL || x == NULL || y == NULL
+        || deviation == NULL)
+        return;
+    for (done = 0; done < n; done += m->rows) {
+        (void)moe_forward(m, x + (ptrdiff_t)done * m->I, n - done);
+        for (i = 0; i < m->rows * m->O; i++) {
+            *y++ = m->y[i];
+            *deviation++ = moei_sqrt(moei_variance_of(m, i / m->O, i % m->O));
+        }
+    }
+}
+
 #ifndef MOE_PREDICT_ONLY
 /* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
 static void moei_load_labels(moe *m, const int *labels, const int32_t *list)
@@ -2792,19 +3208,46 @@ static void moei_load_labels(moe *m, const int *labels, const int32_t *list)
     }
 }
 
-/* The cases first .. end-1 of the data, as many as are worked at once, in file
-   order (key NULL) or in the order of a key. */
-static void moei_load_data(moe *m, const moe_data *data, const uint64_t *key,
-                           int first, int end)
+/* A part of the data: n cases, from `first` on in the order that split_key
+   gives to all of them, themselves in the order of a key. */
+typedef struct moei_part {
+    const moe_data *data;
+    int n, first;
+    int split, shuffled;         /* 0: as they stand                         */
+    uint64_t split_key, key;
+    moe_real mean_weight;        /* of its cases                             */
+} moei_part;
+
+static moei_part moei_all_of(const moe_data *data)
 {
-    const size_t skip = key ? 0 : (size_t)first;
-    int32_t *order = key ? moei_whole(m->order) : NULL;
+    moei_part part = {data, data->n, 0, 0, 0, 0, 0, 1};
+    return part;
+}
+
+/* The row of data that is case i of a part. */
+static int moei_row_of_part(const moei_part *part, int i)
+{
+    if (part->shuffled)
+        i = (int)moei_shuffled((uint32_t)i, (uint32_t)part->n, part->key);
+    return part->split
+         ? (int)moei_shuffled((uint32_t)(part->first + i),
+                              (uint32_t)part->data->n, part->split_key) : i;
+}
+
+/* The cases first .. end-1 of a part, as many as are worked at once. */
+static void moei_load_data(moe *m, const moei_part *part, int first, int end)
+{
+    const moe_data *data = part->data;
+    const int listed = part->split || part->shuffled;
+    const size_t skip = listed ? 0 : (size_t)first;
+    int32_t *order = listed ? moei_whole(m->order) : NULL;
     int i;
 
     moei_begin(m, 0, end - first);
-    for (i = 0; i < m->n && key; i++)
-        order[i] = (int32_t)moei_shuffled((uint32_t)(first + i),
-                                          (uint32_t)data->n, *key);
+    for (i = 0; i < m->n && listed; i++)
+        order[i] = (int32_t)moei_row_of_part(part, first + i);
+    m->case_weights = data->weights ? data->weights + skip : NULL;
+    m->case_order = order;
     moei_load(m, MOEI_SCALE_IN, data->x + skip * moei_count(m->I), order, m->I,
               moei_scale_x(m), m->x);
     if (data->d != NULL)
@@ -2820,11 +3263,15 @@ static int moei_are_finite(const moe *m, const moe_real *x, size_t count)
     return moei_loops_of(m)->are_below(MOEI_BIAS + 1, count, x);
 }
 
-/* Whether x and d of the cases at hand are finite. */
+/* Whether x, d and weights of the cases at hand are finite. */
 static int moei_block_is_finite(const moe *m)
 {
     const size_t n = (size_t)moei_all(m, 1);    /* from case 0 on */
+    int c;
 
+    for (c = 0; c < m->n; c++)
+        if (!moei_is_amount(moei_weight(m, c)))
+            return 0;
     return moei_are_finite(m, m->x, n * moei_count(m->I))
         && moei_are_finite(m, m->d, n * moei_count(m->O));
 }
@@ -2856,6 +3303,17 @@ static void moei_add_gradient(moe *m, const moei_run *run)
         moei_input_backward(m, run);
 }
 
+/* How much the cases of a run count. */
+static moe_real moei_run_weight(const moe *m, const moei_run *run)
+{
+    moe_real sum = 0;
+    int c;
+
+    for (c = 0; c < run->n && m->case_weights != NULL; c++)
+        sum += moei_weight(m, moei_row(run, c));
+    return m->case_weights ? sum : (moe_real)run->n;
+}
+
 /* All runs of the expert whose first run is r.  In a sparse mixture grads also
    count, in the place of gate.balance, the cases that have chosen it. */
 static void moei_expert_backward(moe *m, int r, int thread, int path)
@@ -2868,10 +3326,10 @@ static void moei_expert_backward(moe *m, int r, int thread, int path)
     if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
         return;
     for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
-        moei_run_backward(m, &run, (moei_path)path);
+        moei_run_backward(m, &run, (moei_path)path, 0);
         moei_add_gradient(m, &run);
         if (chosen != NULL)
-            *chosen += (moe_real)run.n;
+            *chosen += moei_run_weight(m, &run);
         if (++r == m->runs)
             break;
     }
@@ -2957,22 +3415,25 @@ static moe_real moei_total_of(const moei_total *t)
 }
 
 /* f of the balance loss, if any: shares of the choices of these cases. */
-static void moei_count_shares(moe *m, const moe_data *data,
-                              const uint64_t *key, int first, int count)
+static void moei_count_shares(moe *m, const moei_part *part, int first,
+                              int count)
 {
+    moe_real all = 0;
     int i, at;
 
     if (!moei_has_balance_loss(m))
         return;
     moei_zero(m->share, moei_count(m->E));
     for (at = first; at < first + count; at += m->n) {
-        moei_load_data(m, data, key, at, first + count);
+        moei_load_data(m, part, at, first + count);
         moei_gate_forward(m);
         for (i = 0; i < m->n * m->K; i++)
-            m->share[moei_selected(m)[i]] += 1;
+            m->share[moei_selected(m)[i]] += moei_weight(m, i / m->K);
     }
     for (i = 0; i < m->E; i++)
-        m->share[i] /= (moe_real)count * (moe_real)m->K;
+        all += m->share[i];
+    for (i = 0; i < m->E && all > 0; i++)
+        m->share[i] /= all;
 }
 
 /* Whether the targets are of a kind that this moe can learn from. */
@@ -3000,9 +3461,18 @@ static void moei_show_posteriors(moe *m)
     moei_show_table(m, m->post, moei_shown(m->h));
 }
 
+static void moei_weigh_losses(moe *m)
+{
+    int c;
+
+    for (c = 0; c < m->n && m->case_weights != NULL; c++)
+        moei_from(m, m->loss, 1)[c] *= moei_weight(m, c);
+}
+
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 {
     moei_total loss = {0, 0, 0};
+    moei_part part;
     int first;
 
     MOE_ASSERT(m != NULL && m->grads != NULL);
@@ -3013,13 +3483,15 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     if (data == NULL || (data->n > 0 && data->x == NULL)
         || !moei_targets_fit(m, data))
         return moei_no_gradient(m);
-    moei_count_shares(m, data, NULL, 0, data->n);
+    part = moei_all_of(data);
+    moei_count_shares(m, &part, 0, data->n);
     for (first = 0; first < data->n; first += m->n) {
-        moei_load_data(m, data, NULL, first, data->n);
+        moei_load_data(m, &part, first, data->n);
         if (!moei_block_is_finite(m))
             return moei_no_gradient(m);
         moei_block_forward(m);
         moei_loss_forward(m);
+        moei_weigh_losses(m);
         moei_total_add(&loss, moei_from(m, m->loss, 1), m->n, first);
         if (first + m->n >= data->n)
             moei_show_posteriors(m);
@@ -3029,7 +3501,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 }
 
 /* ------------------------------------------- one case, straight into it */
-/* All dE/da of the case at hand; returns |dE/dparams|^2. */
+/* All dE/da of the case at hand, for a plain step; returns |dE/dparams|^2. */
 static moe_real moei_one_backward(moe *m)
 {
     const moei_path path = moei_path_of(m);
@@ -3041,7 +3513,7 @@ static moe_real moei_one_backward(moe *m)
         moei_blend_loss_backward(m);
     for (r = 0; r < m->K; r++) {
         run = moei_run_of(m, r, 0);
-        moei_run_backward(m, &run, path);
+        moei_run_backward(m, &run, path, 1);
         square += moei_net_square(m, &run, moei_inputs_of(m, &run));
     }
     if (m->E == 1 || !moei_wants_delta(m, &m->gate))
@@ -3079,10 +3551,16 @@ static moe_training moei_settings_of(const moe *m, const moe_training *t)
     return t ? *t : plain;
 }
 
-static moe_real moei_rate_of(const moe_training *t)
+/* The deeper the nets, the smaller the steps. */
+static moe_real moei_rate_of(const moe *m, const moe_training *t)
 {
-    return t->rate > 0 ? t->rate
-         : t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
+    const int layers = moei_max(m->expert.layers, m->gate.layers);
+    moe_real rate = t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
+    int l;
+
+    for (l = 2; l < layers; l++)
+        rate /= 2;
+    return t->rate > 0 ? t->rate : rate;
 }
 
 /* Whether m can learn as a mode can; if not, why. */
@@ -3133,7 +3611,12 @@ static moe_status moei_check_settings(moe *m, const moe_training *t)
         : t->balance_rate > 0 && moei_balance_count(m) == 0
             ? MOEI_TEXT("balance_rate: gate.balance is frozen with the gate's "
                         "last layer")
-        : t->patience < -1 ? MOEI_TEXT("patience is below -1") : NULL;
+        : t->patience < -1 ? MOEI_TEXT("patience is below -1")
+        : t->holdout != -1 && !(t->holdout >= 0 && t->holdout < 1)
+            ? MOEI_TEXT("holdout is outside [0,1) and not -1")
+        : t->restarts < 0 ? MOEI_TEXT("restarts is negative")
+        : t->restarts > 1 && m->grad_count < m->trained_count
+            ? MOEI_TEXT("restarts would begin frozen layers anew") : NULL;
 
     fault = fault ? fault : moei_settings_fault(m);
     return fault ? moei_refuse(m, MOE_ERR_CONFIG, fault) : MOE_OK;
@@ -3318,6 +3801,28 @@ static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
         balance[e] -= all / (moe_real)m->E;
 }
 
+/* The optimiser begins anew, as from weights that no step led to. */
+static void moei_forget_moments(moe *m)
+{
+    if (m->stored != NULL) {
+        moei_zero(moei_stored(m, MOEI_FIRST), m->grad_count);
+        moei_zero(moei_stored(m, MOEI_SECOND), m->grad_count);
+    }
+    if (m->grads != NULL)
+        moei_zero(m->grads, m->grad_count);
+    m->largest_moment = 0;
+    m->beta_power[0] = m->beta_power[1] = 1;
+    m->epochs_since_best = -1;
+}
+
+/* A standard deviation that can be divided by, and is no single case's. */
+static moe_real moei_sigma_within(moe_real sigma)
+{
+    const moe_real least = (moe_real)0.01, most = (moe_real)1e15;
+
+    return sigma > most ? most : moei_larger(sigma, least);
+}
+
 /* One step at a given rate, of settings that were checked; grads then count as
    0. */
 static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
@@ -3331,8 +3836,11 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
         t->momentum, adam ? rate * t->weight_decay : t->weight_decay,
         1 / (1 - m->beta_power[1] * MOEI_BETA_2)
     };
-    const char *fault = moei_step_fault(m, t, rate, &rule);
+    const char *fault;
 
+    if (!adam)
+        moei_take_sigma_out(m, m->grads, m->E > 1 ? m->gate.grad_at : n);
+    fault = moei_step_fault(m, t, rate, &rule);
     if (fault == NULL) {
         (void)moei_each_part(m, &rule, moei_update_part);
         if (m->K < m->E && t->balance_rate > 0)
@@ -3368,17 +3876,18 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
         && (plan.optimizer == MOE_ADAM || plan.momentum > 0))
         return moei_refuse(m, MOE_ERR_STATE,
                            MOEI_TEXT("Adam and momentum need MOE_MODE_TRAIN"));
-    return moei_step(m, &plan, moei_rate_of(&plan), scale);
+    return moei_step(m, &plan, moei_rate_of(m, &plan), scale);
 }
 
 /* One case: forward, all dE/da, then, if all is finite, the weights. */
 static int moei_learn_case(moe *m, const moe_data *data, int i,
                            const moe_training *t)
 {
-    moe_real step = -moei_rate_of(t), norm;
+    const moei_part part = moei_all_of(data);
+    moe_real step = -moei_rate_of(m, t), norm;
 
-    moei_count_shares(m, data, NULL, i, 1);
-    moei_load_data(m, data, NULL, i, i + 1);
+    moei_count_shares(m, &part, i, 1);
+    moei_load_data(m, &part, i, i + 1);
     if (!moei_block_is_finite(m))
         return 0;
     moei_block_forward(m);
@@ -3435,7 +3944,8 @@ static int moei_bad_column(const moe_real *x, int count, moe_real low,
 static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
                                    int *column)
 {
-    const int O = m->O, logistic = m->output == MOE_OUT_LOGISTIC;
+    const int O = m->O, logistic = m->output == MOE_OUT_LOGISTIC
+                                || m->output == MOE_OUT_BERNOULLI;
     const moe_real all = MOEI_INFINITY, high = logistic ? 1 : all;
     const moe_real low = m->output == MOE_OUT_LINEAR ? -all : 0;
     const moe_real *d = data->d ? data->d + (ptrdiff_t)i * O : NULL;
@@ -3446,6 +3956,10 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
     if (*column >= 0)
         return MOEI_TEXT("x is NaN or infinite");
     *column = m->I;
+    if (data->weights != NULL && !moei_is_amount(data->weights[i])) {
+        *column = m->I + O;
+        return MOEI_TEXT("a weight is negative, NaN or above 1e30");
+    }
     if (d == NULL)
         return moei_outside(data->labels[i], 0, O - 1)
              ? MOEI_TEXT("a label is outside 0..outputs-1") : NULL;
@@ -3456,7 +3970,8 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
         sum += d[k];
     return bad >= 0 ? MOEI_TEXT("d is NaN or infinite")
         : out >= 0 ? logistic
-            ? MOEI_TEXT("d is outside [0,1], but the experts are logistic")
+            ? MOEI_TEXT("d is outside [0,1], but the experts are logistic "
+                        "or Bernoulli")
             : MOEI_TEXT("d is negative, but the experts are softmax")
         : m->output != MOE_OUT_SOFTMAX
           || (sum > (moe_real)0.999 && sum < (moe_real)1.001) ? NULL
@@ -3486,18 +4001,35 @@ MOEI_COLD static moe_status moei_check_data(moe *m, const moe_data *data,
             return moei_refuse(m, MOE_ERR_DATA, fault);
     }
     report->bad_row = report->bad_column = -1;
+    for (i = 0; data->weights != NULL && data->weights[i] == 0; i++)
+        if (i + 1 == data->n)
+            return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("all weights are 0"));
     return MOE_OK;
 }
 
-/* Mean and standard deviation of a column, `stride` reals apart; 1, and returns
-   0, if it is constant or cannot be divided by.  Sums run over differences from
-   the first value, then from the mean, in units of the largest, and keep what
-   rounding loses.  Quarters of all are taken, so that no difference overflows;
-   volatile, or -ffast-math would take the quarter of a difference. */
-static int moei_mean_and_deviation(const moe_real *at, int n, int stride,
-                                   moe_real *mean, moe_real *deviation)
+/* The sum of the weights of all cases. */
+static moe_real moei_total_weight(const moe_data *data)
 {
-    const moe_real quarter = (moe_real)0.25, count = (moe_real)n;
+    moe_real sum = 0, carry = 0;
+    int i;
+
+    for (i = 0; i < data->n && data->weights != NULL; i++)
+        moei_add(&sum, &carry, data->weights[i]);
+    return data->weights ? sum + carry : (moe_real)data->n;
+}
+
+/* Mean and standard deviation of a column of the data, `stride` reals apart;
+   1, and returns 0, if it is constant or cannot be divided by.  Sums run over
+   differences from the first value, then from the mean, in units of the
+   largest, and keep what rounding loses.  Quarters of all are taken, so that
+   no difference overflows; volatile, or -ffast-math would take the quarter of
+   a difference. */
+static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
+                                   int stride, moe_real *mean,
+                                   moe_real *deviation)
+{
+    const moe_real quarter = (moe_real)0.25, *weight = data->weights;
+    const moe_real count = moei_total_weight(data);
     const moe_real end = moei_from_bits(MOEI_INFINITY_BITS - 1) * quarter;
     volatile moe_real middle = at[0] * quarter;
     moe_real sum = 0, carry = 0, most = 0, off;
@@ -3505,9 +4037,11 @@ static int moei_mean_and_deviation(const moe_real *at, int n, int stride,
 
     *mean = at[0];
     *deviation = 1;
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < data->n; i++) {
         off = at[(ptrdiff_t)i * stride] * quarter - middle;
-        moei_add(&sum, &carry, off / count);
+        off = weight && weight[i] == 0 ? 0 : off;
+        moei_add(&sum, &carry, weight ? off * (weight[i] / count)
+                                      : off / count);
         most = moei_larger(most, off < 0 ? -off : off);
     }
     if (most == 0)
@@ -3515,9 +4049,9 @@ static int moei_mean_and_deviation(const moe_real *at, int n, int stride,
     off = middle + (sum + carry);
     middle = off > end ? end : moei_larger(off, -end);
     *mean = 4 * middle;
-    for (sum = carry = 0, i = 0; i < n; i++) {
+    for (sum = carry = 0, i = 0; i < data->n; i++) {
         off = (at[(ptrdiff_t)i * stride] * quarter - middle) / most;
-        moei_add(&sum, &carry, off * off);
+        moei_add(&sum, &carry, off * off * (weight ? weight[i] : 1));
     }
     off = most * moei_sqrt((sum + carry) / count);
     off = 4 * (off > end ? end : off);
@@ -3545,20 +4079,136 @@ static void moei_forget_column(moe *m, const moei_net *net, int j)
    must not when it varies later: its weights are 0, from which they learn. */
 MOEI_COLD static void moei_fit_scales(moe *m, const moe_data *data)
 {
-    const int I = m->I, O = m->O, n = data->n;
+    const int I = m->I, O = m->O;
     moe_real *d = m->weights + m->trained_count, *x = d + 2 * O;
     const moe_real least = moei_from_bits((moei_bits)1 << MOEI_FRACTION);
     int j;
 
     for (j = 0; j < I; j++) {
-        if (!moei_mean_and_deviation(data->x + j, n, I, &x[j], &x[I + j])) {
+        if (!moei_mean_and_deviation(data->x + j, data, I, &x[j],
+                                     &x[I + j])) {
             moei_forget_column(m, &m->expert, j);
             moei_forget_column(m, &m->gate, j);
         }
         x[I + j] = moei_larger(1 / x[I + j], least);
     }
     for (j = 0; j < O && m->output == MOE_OUT_LINEAR; j++)
-        (void)moei_mean_and_deviation(data->d + j, n, O, &d[j], &d[O + j]);
+        (void)moei_mean_and_deviation(data->d + j, data, O, &d[j], &d[O + j]);
+}
+
+/* Folding.  Row j of a net's first layer, W_j (out), sees z = (x - shift)
+   factor; after new scales z' it has to be
+     W_j' = W_j factor / factor',   b' = b + (shift' - shift) factor W_j
+   for the same sums.  Whether all of that is finite; then, if told so, it is
+   written. */
+static int moei_fold_input(moe *m, const moei_net *net, int j, moe_real ratio,
+                           moe_real offset, int write)
+{
+    const int row = j - net->first, out = net->width[1];
+    int c = moei_outside(row, 0, net->width[0] - 1) ? net->copies : 0, k;
+
+    for (; c < net->copies; c++) {
+        const moe_layer at = moei_layer_of(net, c, 0);
+        moe_real *W = m->weights + at.weight + (ptrdiff_t)row * out;
+        moe_real *b = m->weights + at.bias;
+
+        for (k = 0; k < out; k++) {
+            const moe_real bias = b[k] + offset * W[k], by = W[k] * ratio;
+
+            if (!moei_is_amount(bias < 0 ? -bias : bias)
+                || !moei_is_amount(by < 0 ? -by : by))
+                return 0;
+            b[k] = write ? bias : b[k];
+            W[k] = write ? by : W[k];
+        }
+    }
+    return 1;
+}
+
+/* Column k of the experts' last layers:  y = shift + factor o  stays as it is
+     W_k' = W_k factor / factor',   b_k' = (shift + factor b_k - shift')
+                                           / factor' */
+static int moei_fold_output(moe *m, int k, moe_real ratio, moe_real offset,
+                            int write)
+{
+    const int last = m->expert.layers - 1;
+    int c, j;
+
+    for (c = 0; c < m->E; c++) {
+        const moe_layer at = moei_layer_of(&m->expert, c, last);
+        moe_real *b = m->weights + at.bias + k;
+        const moe_real bias = *b * ratio + offset;
+
+        if (!moei_is_amount(bias < 0 ? -bias : bias))
+            return 0;
+        *b = write ? bias : *b;
+        for (j = 0; j < at.in; j++) {
+            moe_real *w = m->weights + at.weight + (ptrdiff_t)j * at.out + k;
+            const moe_real by = *w * ratio;
+
+            if (!moei_is_amount(by < 0 ? -by : by))
+                return 0;
+            *w = write ? by : *w;
+        }
+    }
+    return 1;
+}
+
+static int moei_fold_column(moe *m, int j, moe_real ratio, moe_real offset,
+                            int write)
+{
+    return moei_fold_input(m, &m->expert, j, ratio, offset, write)
+        && moei_fold_input(m, &m->gate, j, ratio, offset, write);
+}
+
+/* x of a moe that has learnt.  A column that is constant in these data, or
+   whose weights would not stay finite, keeps the scale that it has. */
+static void moei_fold_x(moe *m, const moe_data *data)
+{
+    const int I = m->I;
+    const moe_real least = moei_from_bits((moei_bits)1 << MOEI_FRACTION);
+    moe_real *x = m->weights + m->trained_count + 2 * m->O, mean, deviation;
+    int j;
+
+    for (j = 0; j < I; j++) {
+        const int varies = moei_mean_and_deviation(data->x + j, data, I, &mean,
+                                                   &deviation);
+        const moe_real factor = moei_larger(1 / deviation, least);
+        const moe_real ratio = x[I + j] / factor;
+        const moe_real offset = (mean - x[j]) * x[I + j];
+
+        if (varies && moei_fold_column(m, j, ratio, offset, 0)) {
+            (void)moei_fold_column(m, j, ratio, offset, 1);
+            x[j] = mean;
+            x[I + j] = factor;
+        }
+    }
+}
+
+/* d; sigma, in units of its deviations, goes with their mean square. */
+static void moei_fold_d(moe *m, const moe_data *data)
+{
+    const int O = m->O;
+    moe_real *d = m->weights + m->trained_count, mean, deviation, square = 0;
+    int j;
+
+    for (j = 0; j < O; j++) {
+        const int varies = moei_mean_and_deviation(data->d + j, data, O, &mean,
+                                                   &deviation);
+        const moe_real ratio = d[O + j] / deviation;
+        const moe_real offset = (d[j] - mean) / deviation;
+        const int fits = varies && moei_fold_output(m, j, ratio, offset, 0);
+
+        square += fits ? ratio * ratio : 1;
+        if (fits) {
+            (void)moei_fold_output(m, j, ratio, offset, 1);
+            d[j] = mean;
+            d[O + j] = deviation;
+        }
+    }
+    for (j = 0; j <= m->E; j++)
+        moei_shown(m->sigma)[j] = moei_sigma_within(
+            m->sigma[j] * moei_sqrt(square / (moe_real)O));
 }
 
 MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
@@ -3567,14 +4217,22 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
     moe_status status = m == NULL ? MOE_ERR_NULL
                       : moei_check_mode(m, MOE_MODE_LEARN);
 
-    if (status == MOE_OK && m->scale_state == 2)
-        return moei_refuse(m, MOE_ERR_STATE,
-            MOEI_TEXT("the scales are settled by earlier training"));
+    if (status == MOE_OK && m->scale_state == 2
+        && m->grad_count < m->trained_count)
+        return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("settled scales are "
+                           "folded into layers, of which some are frozen"));
     status = status ? status : moei_check_data(m, data, 0, &unread);
     if (status != MOE_OK)
         return status;
-    moei_fit_scales(m, data);
-    m->scale_state = 1;
+    if (m->scale_state == 2) {
+        moei_fold_x(m, data);
+        if (m->output == MOE_OUT_LINEAR)
+            moei_fold_d(m, data);
+        moei_forget_moments(m);
+    } else {
+        moei_fit_scales(m, data);
+        m->scale_state = 1;
+    }
     m->shown_count = -1;
     return moei_ok(m);
 }
@@ -3583,8 +4241,8 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
 /* 11  TRAINING                                                             */
 /* ======================================================================== */
 /* What is summed over cases: these, then E times p and E loads. */
-enum { MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT, MOEI_SUM_ENTROPY,
-       MOEI_SUM_P };
+enum { MOEI_SUM_WEIGHT, MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT,
+       MOEI_SUM_ENTROPY, MOEI_SUM_VARIANCE, MOEI_SUM_P };
 
 /* Rows of m->sum: sums of groups of 64 cases, what rounding took from them, and
    the group at hand, so that no sum depends on blocks; then (2E) means. */
@@ -3593,10 +4251,17 @@ static moe_real *moei_sums(const moe *m, int row)
     return m->sum ? m->sum + row * (MOEI_SUM_P + 2 * m->E) : NULL;
 }
 
-static moe_real moei_mean(const moe *m, int at, moe_real n)
+static moe_real moei_sum_of(const moe *m, int at)
 {
-    return (moei_sums(m, 0)[at] + (moei_sums(m, 1)[at] + moei_sums(m, 2)[at]))
-         / n;
+    return moei_sums(m, 0)[at] + (moei_sums(m, 1)[at] + moei_sums(m, 2)[at]);
+}
+
+/* Per case; 0 of cases that do not count. */
+static moe_real moei_mean(const moe *m, int at)
+{
+    const moe_real weight = moei_sum_of(m, MOEI_SUM_WEIGHT);
+
+    return weight > 0 ? moei_sum_of(m, at) / weight : 0;
 }
 
 /* The first place of the largest of n numbers, `step` apart. */
@@ -3627,7 +4292,7 @@ static int moei_is_right(const moe *m, const moe_real *y, const moe_real *d,
 }
 
 /* Usage, load and entropy  -sum_i p_i log p_i  of a case. */
-static void moei_accumulate_gate(moe *m, int c)
+static void moei_accumulate_gate(moe *m, int c, moe_real weight)
 {
     const int dense = moei_is_dense(m), step = m->N;
     const ptrdiff_t at = (ptrdiff_t)c * (step > 1 ? 1 : m->K);
@@ -3639,13 +4304,29 @@ static void moei_accumulate_gate(moe *m, int c)
 
     for (i = 0; i < m->K; i++) {
         const int e = dense ? i : (int)moei_selected(m)[at + i];
-        usage[e] += p[i * step];
-        usage[m->E + e] += (moe_real)!dense;
+        usage[e] += weight * p[i * step];
+        usage[m->E + e] += dense ? 0 : weight;
         entropy += p[i * step] * log_p[i * step];
     }
     if (dense)
-        usage[m->E + moei_largest_at(p, m->E, step)] += 1;
-    group[MOEI_SUM_ENTROPY] += entropy;
+        usage[m->E + moei_largest_at(p, m->E, step)] += weight;
+    group[MOEI_SUM_ENTROPY] += weight * entropy;
+}
+
+/* sum_i h_i e_i of a case after (1.3), which left E and log h:
+     sum_i h_i e_i / (2 sigma^2) = E - O log sigma - sum_i h_i log(h_i / p_i) */
+static moe_real moei_squared_off(const moe *m, int c, moe_real volume)
+{
+    const ptrdiff_t at = (ptrdiff_t)c * (m->N > 1 ? 1 : m->K);
+    const moe_real *h = moei_table(m, m->post) + at;
+    const moe_real *log_h = moei_table(m, m->error_of) + at;
+    const moe_real *log_p = moei_table(m, m->log_p) + at;
+    moe_real sum = moei_from(m, m->loss, 1)[c] - volume;
+    int i;
+
+    for (i = 0; i < m->K && m->E > 1; i++)
+        sum -= h[i * m->N] * (log_h[i * m->N] - log_p[i * m->N]);
+    return moei_cut(moei_larger(sum, 0) / moei_precision(m));
 }
 
 static void moei_count_case(moe *m)
@@ -3666,20 +4347,26 @@ static void moei_accumulate_metrics(moe *m)
     const moe_real *factor = moei_scale_d(m) + O;
     const moe_real *y = moei_from(m, m->blend, moei_count(O));
     const moe_real *d = moei_from(m, m->d, moei_count(O));
+    const moe_real volume = moei_log_volume(m);
     moe_real *group = moei_sums(m, 2);
     int c, i;
 
     for (c = 0; c < m->n; c++, y += next, d += next) {
+        const moe_real weight = moei_weight(m, c);
         moe_real square = 0;
         for (i = 0; i < O; i++) {
             const moe_real off = (y[i * step] - d[i * step]) * factor[i];
             square += off * off;
         }
-        group[MOEI_SUM_LOSS] += moei_from(m, m->loss, 1)[c];
-        group[MOEI_SUM_SQUARE] += moei_cut(square);
-        if (m->output != MOE_OUT_LINEAR)
-            group[MOEI_SUM_RIGHT] += (moe_real)moei_is_right(m, y, d, step);
-        moei_accumulate_gate(m, c);
+        group[MOEI_SUM_WEIGHT] += weight;
+        group[MOEI_SUM_LOSS] += weight * moei_from(m, m->loss, 1)[c];
+        group[MOEI_SUM_SQUARE] += weight * moei_cut(square);
+        if (m->output != MOE_OUT_LINEAR && moei_is_right(m, y, d, step))
+            group[MOEI_SUM_RIGHT] += weight;
+        if (moei_learns_sigma(m))
+            group[MOEI_SUM_VARIANCE] += weight
+                                       * moei_squared_off(m, c, volume);
+        moei_accumulate_gate(m, c, weight);
         moei_count_case(m);
     }
 }
@@ -3688,42 +4375,42 @@ static void moei_clear_report(const moe *m, moe_report *report)
 {
     moei_zero_bytes(report, sizeof *report);
     report->epoch = m->epoch;
+    report->seed = m->config.seed;
     report->valid_loss = report->accuracy = -1;
     report->usage = moei_sums(m, 3);
     report->load = report->usage ? report->usage + m->E : NULL;
     report->bad_row = report->bad_column = -1;
 }
 
-/* The sums of so many cases as means. */
-MOEI_COLD static void moei_fill_report(moe *m, int cases, moe_report *report)
+/* The sums as means. */
+MOEI_COLD static void moei_fill_report(moe *m, moe_report *report)
 {
     const int E = m->E;
-    const moe_real n = (moe_real)cases;
-    const moe_real choices = n * (moe_real)(moei_is_dense(m) ? 1 : m->K);
+    const moe_real choices = (moe_real)(moei_is_dense(m) ? 1 : m->K);
     moe_real *usage = moei_sums(m, 3), most = 0;
     int i;
 
     report->dead = 0;
     for (i = 0; i < E; i++) {
-        usage[i] = moei_mean(m, MOEI_SUM_P + i, n);
-        usage[E + i] = moei_mean(m, MOEI_SUM_P + E + i, choices);
+        usage[i] = moei_mean(m, MOEI_SUM_P + i);
+        usage[E + i] = moei_mean(m, MOEI_SUM_P + E + i) / choices;
         most = moei_larger(most, usage[E + i]);
         report->dead += usage[E + i] == 0;
     }
     report->epoch = m->epoch;
-    report->loss = moei_mean(m, MOEI_SUM_LOSS, n);
-    report->squared_error = moei_mean(m, MOEI_SUM_SQUARE, n);
-    report->gate_entropy = 0 - moei_mean(m, MOEI_SUM_ENTROPY, n);
+    report->loss = moei_mean(m, MOEI_SUM_LOSS);
+    report->squared_error = moei_mean(m, MOEI_SUM_SQUARE);
+    report->gate_entropy = 0 - moei_mean(m, MOEI_SUM_ENTROPY);
     if (m->output != MOE_OUT_LINEAR)
-        report->accuracy = moei_mean(m, MOEI_SUM_RIGHT, n);
+        report->accuracy = moei_mean(m, MOEI_SUM_RIGHT);
     report->imbalance = (moe_real)E * most;
 }
 
-/* Cases first .. first+count-1: forward, loss, sums, which start with case 0;
-   learning: grads +=.  The first one whose y, in the user's units, or E is not
-   finite, where it ends, or -1. */
-static int moei_pass(moe *m, const moe_data *data, const uint64_t *key,
-                     int first, int count, int learning)
+/* Cases first .. first+count-1 of a part: forward, loss, sums, which start with
+   case 0; learning: grads +=.  The first one whose y, in the user's units, or E
+   is not finite, where it ends, or -1. */
+static int moei_pass(moe *m, const moei_part *part, int first, int count,
+                     int learning)
 {
     const int end = first + count;
     const size_t O = moei_count(m->O);
@@ -3735,9 +4422,9 @@ static int moei_pass(moe *m, const moe_data *data, const uint64_t *key,
         m->counted = 0;
     }
     if (learning)
-        moei_count_shares(m, data, key, first, count);
+        moei_count_shares(m, part, first, count);
     for (; first < end; first += m->n) {
-        moei_load_data(m, data, key, first, end);
+        moei_load_data(m, part, first, end);
         moei_block_forward(m);
         moei_loss_forward(m);
         moei_store_y(m, y);
@@ -3755,11 +4442,10 @@ static int moei_pass(moe *m, const moe_data *data, const uint64_t *key,
 }
 
 /* The mean loss; where it is not finite, *bad is a case to blame, else -1. */
-static moe_real moei_loss_of(moe *m, const moe_data *data, int *bad)
+static moe_real moei_loss_of(moe *m, const moei_part *part, int *bad)
 {
-    *bad = moei_pass(m, data, NULL, 0, data->n, 0);
-    return *bad >= 0 ? MOEI_LARGEST
-         : moei_mean(m, MOEI_SUM_LOSS, (moe_real)data->n);
+    *bad = moei_pass(m, part, 0, part->n, 0);
+    return *bad >= 0 ? MOEI_LARGEST : moei_mean(m, MOEI_SUM_LOSS);
 }
 
 static moe_status moei_refuse_case(moe *m, int row, moe_report *report)
@@ -3773,6 +4459,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
                                    moe_report *report)
 {
     moe_report unread;
+    moei_part part;
     moe_status status;
     int bad;
 
@@ -3786,14 +4473,123 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
     status = status ? status : moei_check_data(m, data, 0, report);
     if (status != MOE_OK)
         return status;
-    (void)moei_loss_of(m, data, &bad);
+    part = moei_all_of(data);
+    (void)moei_loss_of(m, &part, &bad);
     moei_show(m);
     m->rows = m->n;
     if (bad >= 0)
         return moei_refuse_case(m, bad, report);
-    moei_fill_report(m, data->n, report);
+    moei_fill_report(m, report);
     return moei_ok(m);
 }
+
+/* ------------------------------------------------ deviations of experts */
+/* What EM needs of the data: sums over cases of h_i and h_i e_i, with h_i of
+   the density that moe_density tells. */
+static void moei_accumulate_variance(moe *m, const moe_data *data)
+{
+    moe_real *group = moei_sums(m, 2), *h = group + MOEI_SUM_P, e, part;
+    int at, row, k;
+
+    for (at = 0; at < data->n; at += m->rows) {
+        (void)moe_forward(m, data->x + (ptrdiff_t)at * m->I, data->n - at);
+        for (row = 0; row < m->rows; row++, moei_count_case(m)) {
+            const moe_real *d = data->d + (ptrdiff_t)(at + row) * m->O;
+            const moe_real total = moei_log_total(m, row, d);
+            const moe_real w = data->weights ? data->weights[at + row] : 1;
+
+            for (k = 0; k < m->K && moei_is_finite(total); k++) {
+                const int i = (int)m->selected[row * m->K + k];
+                e = moei_shown_error(m, row, k, d);
+                part = w * moei_value(m, MOEI_EXP,
+                                      moei_log_joint(m, row, k, e) - total);
+                h[i] += part;
+                h[m->E + i] += part * e;
+            }
+        }
+    }
+}
+
+/* One step of EM, s_i^2 = sum h_i e_i / (O sum h_i): with 0 more cases of the
+   variance that all have together, or so many for each expert; common: all are
+   that.  Whether any s_i changed by more than a hundredth. */
+static int moei_step_variance(moe *m, int common, moe_real more)
+{
+    const moe_real O = (moe_real)m->O;
+    moe_real h = 0, error = 0, all;
+    int i, changed = 0;
+
+    for (i = 0; i < m->E; i++) {
+        h += moei_sum_of(m, MOEI_SUM_P + i);
+        error += moei_sum_of(m, MOEI_SUM_P + m->E + i);
+    }
+    all = h > 0 ? error / (O * h) : 1;
+    for (i = 0; i < m->E; i++) {
+        const moe_real old = m->sigma[1 + i];
+        const moe_real one = (moei_sum_of(m, MOEI_SUM_P + m->E + i) / O
+                              + more * all)
+                           / (moei_sum_of(m, MOEI_SUM_P + i) + more);
+        const moe_real sigma = moei_sigma_within(moei_sqrt(common ? all : one));
+
+        changed |= sigma > old * (moe_real)1.01 || sigma < old * (moe_real)0.99;
+        moei_shown(m->sigma)[1 + i] = sigma;
+    }
+    return changed;
+}
+
+/* EM on the deviations alone, over one or two sets of data: first on the one
+   that all experts have in common, then on each of them. */
+static void moei_fit_variance(moe *m, const moe_data *data,
+                              const moe_data *validation)
+{
+    enum { STEPS = 20, MORE = 5 };
+    int own, i, changed;
+
+    for (own = 0; own < 2; own++)
+        for (changed = 1, i = 0; i < STEPS && changed; i++) {
+            moei_zero(m->sum, (size_t)(moei_sums(m, 3) - m->sum));
+            m->counted = 0;
+            moei_accumulate_variance(m, data);
+            if (validation != NULL)
+                moei_accumulate_variance(m, validation);
+            changed = moei_step_variance(m, !own, (moe_real)MORE);
+            if (!own && moei_learns_sigma(m))
+                moei_shown(m->sigma)[0] = m->sigma[1];
+        }
+}
+
+MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
+{
+    moe_report unread;
+    moe_status status = m == NULL ? MOE_ERR_NULL
+                      : moei_check_mode(m, MOE_MODE_GRADIENT);
+
+    if (status == MOE_OK && moei_is_entropy(m))
+        return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("experts of "
+                           "probabilities have no standard deviation"));
+    status = status ? status : moei_check_settings(m, NULL);
+    status = status ? status : moei_check_data(m, data, 0, &unread);
+    if (status != MOE_OK)
+        return status;
+    moei_fit_variance(m, data, NULL);
+    m->shown_count = -1;
+    return moei_ok(m);
+}
+
+/* ------------------------------------------------------------ a training */
+/* Epochs of a plateau; steps before which nothing ends, and of a training that
+   is not validated; cases that can spare a fifth. */
+enum { MOEI_PLATEAU = 20, MOEI_FLOOR = 3000, MOEI_PATIENCE = 50,
+       MOEI_SPARES = 50 };
+
+/* Settings with the defaults filled in, and what is trained and validated on:
+   valid.n is 0 if nothing is. */
+typedef struct moei_plan {
+    moe_training t;
+    moei_part train, valid;
+    const moe_data *validation;
+    moe_report *report;
+} moei_plan;
 
 /* The best weights of what learns are those at hand, or the other way round. */
 static void moei_copy_best(moe *m, int back)
@@ -3806,82 +4602,155 @@ static void moei_copy_best(moe *m, int back)
     else
         moei_sift(m, m->weights, best, back);
 }
-
 static void moei_keep_best(moe *m, moe_real loss)
 {
     moei_copy_best(m, 0);
     m->best_loss = loss;
+    m->best_sigma = moei_sigma(m, -1);
     m->best_learnt = 1;
     m->epochs_since_best = 0;
+}
+
+static void moei_restore_best(moe *m)
+{
+    moei_copy_best(m, 1);
+    if (moei_learns_sigma(m))
+        moei_set_sigma(m, m->best_sigma);
+}
+
+/* sigma^2 = sum_i h_i e_i / O, the mean over the cases of an epoch. */
+static void moei_estimate_sigma(moe *m)
+{
+    const moe_real variance = moei_mean(m, MOEI_SUM_VARIANCE) / (moe_real)m->O;
+
+    if (moei_learns_sigma(m))
+        moei_set_sigma(m, moei_sigma_within(moei_sqrt(variance)));
+}
+
+/* A rate that was not given falls to 0 in the second half of a training that
+   nothing validates. */
+static void moei_cool(moe *m, const moei_plan *plan)
+{
+    const moe_real left = (moe_real)(m->began + m->planned - m->epoch);
+    const moe_real factor = 2 * left / (moe_real)m->planned;
+
+    if (plan->valid.n == 0 && !(plan->t.rate > 0))
+        m->rate_factor = factor < 1 ? factor : 1;
 }
 
 /* One pass over the data.  Before its last step all is measured: the report
    is filled, the best weights are kept if there is no validation to tell
    them, and a reached target makes the last step unnecessary.  No step is
    made from what is not finite. */
-static moe_status moei_epoch(moe *m, const moe_data *data,
-                             const moe_training *t, int validated,
-                             moe_report *report)
+static moe_status moei_epoch(moe *m, moei_plan *plan)
 {
-    const uint64_t key = moei_mix(moei_mix(t->seed) + (uint64_t)m->epoch++);
+    const moe_training *t = &plan->t;
+    moei_part *part = &plan->train;
     moe_status status = MOE_OK;
     int first, count;
 
-    for (first = 0; first < data->n && status == MOE_OK; first += count) {
-        count = moei_min(t->batch, data->n - first);
-        if (moei_pass(m, data, t->batch < data->n ? &key : NULL, first, count,
-                      1) >= 0)
+    moei_cool(m, plan);
+    part->key = moei_mix(moei_mix(t->seed) + (uint64_t)m->epoch++);
+    part->shuffled = t->batch < part->n;
+    for (first = 0; first < part->n && status == MOE_OK; first += count) {
+        count = moei_min(t->batch, part->n - first);
+        if (moei_pass(m, part, first, count, 1) >= 0)
             return moei_refuse(m, MOE_ERR_DIVERGED,
                                moe_status_text(MOE_ERR_DIVERGED));
-        if (m->epochs_since_best < 0) {
-            m->best_loss = moei_mean(m, MOEI_SUM_LOSS, (moe_real)count);
+        if (m->epochs_since_best < 0 && moei_sum_of(m, MOEI_SUM_WEIGHT) > 0) {
+            m->best_loss = moei_mean(m, MOEI_SUM_LOSS);
             m->epochs_since_best = 0;
         }
-        if (first + count == data->n) {
-            moei_fill_report(m, data->n, report);
-            if (!validated && report->loss < m->best_loss)
-                moei_keep_best(m, report->loss);
-            if (t->target > 0 && report->squared_error <= t->target) {
+        if (first + count == part->n) {
+            moei_fill_report(m, plan->report);
+            if (plan->valid.n == 0 && plan->report->loss < m->best_loss)
+                moei_keep_best(m, plan->report->loss);
+            if (t->target > 0 && plan->report->squared_error <= t->target) {
                 moei_zero(m->grads, m->grad_count);
                 return MOE_STOPPED;
             }
         }
-        status = moei_step(m, t, moei_rate_of(t) * m->rate_factor,
-                           1 / (moe_real)count);
+        status = moei_step(m, t, moei_rate_of(m, t) * m->rate_factor,
+                           1 / ((moe_real)count * part->mean_weight));
     }
+    if (status == MOE_OK)
+        moei_estimate_sigma(m);
     return status;
 }
 
 /* Measure the validation loss; keep the best weights, or count the epochs since
-   and halve a rate that was not given.  Whether patience is at its end. */
-static int moei_validate(moe *m, const moe_data *validation,
-                         const moe_training *t, moe_report *report)
+   and halve a rate that was not given. */
+static void moei_validate(moe *m, const moei_plan *plan)
 {
-    enum { PLATEAU = 10, FLOOR = 1000 };    /* epochs, steps */
     int bad;
 
-    report->valid_loss = moei_loss_of(m, validation, &bad);
-    if (report->valid_loss < m->best_loss)
-        moei_keep_best(m, report->valid_loss);
-    else if (m->steps >= FLOOR && ++m->epochs_since_best % PLATEAU == 0
-             && !(t->rate > 0))
+    plan->report->valid_loss = moei_loss_of(m, &plan->valid, &bad);
+    if (plan->report->valid_loss < m->best_loss)
+        moei_keep_best(m, plan->report->valid_loss);
+    else if (m->steps >= MOEI_FLOOR
+             && ++m->epochs_since_best % MOEI_PLATEAU == 0
+             && !(plan->t.rate > 0))
         m->rate_factor /= 2;
-    return m->steps >= FLOOR && t->patience > 0
-        && m->epochs_since_best >= t->patience;
 }
 
-/* Everything that can be wrong before the first epoch. */
+/* Whether patience is at its end. */
+static int moei_is_patient(const moe *m, const moei_plan *plan)
+{
+    return plan->valid.n == 0 || plan->t.patience < 0 || m->steps < MOEI_FLOOR
+        || m->epochs_since_best < plan->t.patience;
+}
+
+/* How many cases of the data are held out. */
+static int moei_held_out(const moe_data *data, const moe_data *validation,
+                         const moe_training *t)
+{
+    const int n = data->n;
+    const moe_real part = t->holdout * (moe_real)n;
+
+    if (validation != NULL || t->holdout < 0)
+        return 0;
+    if (!(t->holdout > 0))
+        return n < MOEI_SPARES || t->batch == MOE_ALL || t->target > 0 ? 0
+             : n / 5;
+    return part < (moe_real)(n - 1) ? (int)(part + (moe_real)0.5) : n;
+}
+
+/* What contradicts in settings that are each in range, or NULL. */
+static const char *moei_plan_fault(const moe_data *data,
+                                   const moe_data *validation,
+                                   const moe_training *t)
+{
+    const int given = t->holdout > 0, held = moei_held_out(data, validation, t);
+
+    return given && validation != NULL
+            ? MOEI_TEXT("holdout beside validation data")
+        : given && (t->batch == MOE_ALL || t->target > 0)
+            ? MOEI_TEXT("holdout with MOE_ALL or a target, which are for all "
+                        "of the data")
+        : given && (held < 1 || held >= data->n)
+            ? MOEI_TEXT("holdout leaves nothing to train or to validate on")
+        : t->patience > 0 && held == 0 && validation == NULL
+            ? MOEI_TEXT("patience without validation data or holdout") : NULL;
+}
+
+/* Everything that can be wrong before the first epoch, but weights. */
 MOEI_COLD static moe_status moei_check_training(moe *m, const moe_data *data,
                                                 const moe_data *validation,
                                                 const moe_training *t,
                                                 moe_report *report)
 {
     moe_status status = moei_check_mode(m, MOE_MODE_TRAIN);
+    const char *fault = NULL;
 
     status = status ? status : moei_check_settings(m, t);
-    if (status == MOE_OK && t->patience > 0 && validation == NULL)
-        return moei_refuse(m, MOE_ERR_CONFIG,
-                           MOEI_TEXT("patience without validation data"));
+    if (status == MOE_OK && t->restarts > 1 && m->scale_state == 2
+        && m->epochs_since_best < 0)
+        return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("restarts begin anew, "
+                           "but this moe has learnt"));
+    if (status == MOE_OK && data != NULL && data->n > 0)
+        fault = moei_plan_fault(data, validation, t);
+    if (fault != NULL)
+        return moei_refuse(m, MOE_ERR_CONFIG, fault);
     if (status == MOE_OK && data != NULL && validation != NULL && data->n > 0
         && validation->n > (int)(~0u >> 1) - data->n)
         return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("training and validation "
@@ -3891,46 +4760,98 @@ MOEI_COLD static moe_status moei_check_training(moe *m, const moe_data *data,
          : moei_check_data(m, validation, data->n, report);
 }
 
+static void moei_weigh_part(moei_part *part)
+{
+    const moe_real *weights = part->data->weights;
+    moe_real sum = 0, carry = 0;
+    int i;
+
+    for (i = 0; i < part->n && weights != NULL; i++)
+        moei_add(&sum, &carry, weights[moei_row_of_part(part, i)]);
+    if (weights != NULL)
+        part->mean_weight = (sum + carry) / (moe_real)part->n;
+}
+
+/* Epochs where none are given: so many, but steps enough for the floor, twice
+   that where patience tells when to end. */
+static int moei_default_epochs(const moei_plan *plan)
+{
+    const int validated = plan->valid.n > 0;
+    const int steps = (plan->train.n - 1) / plan->t.batch + 1;
+    const int floor = validated ? 2 * MOEI_FLOOR : MOEI_FLOOR;
+
+    return moei_max(validated ? 1000 : 200, (floor - 1) / steps + 1);
+}
+
+/* The defaults, and who validates. */
+static moei_plan moei_plan_of(const moe_data *data, const moe_data *validation,
+                              const moe_training *t, moe_report *report)
+{
+    const int held = moei_held_out(data, validation, t);
+    moei_plan plan;
+
+    plan.t = *t;
+    plan.validation = validation;
+    plan.report = report;
+    plan.train = moei_all_of(data);
+    plan.train.split = held > 0;
+    plan.train.split_key = moei_mix(moei_mix(t->seed) - 1);
+    plan.train.n -= held;
+    plan.valid = plan.train;
+    plan.valid.first = plan.train.n;
+    plan.valid.n = held;
+    if (validation != NULL)
+        plan.valid = moei_all_of(validation);
+    moei_weigh_part(&plan.train);
+    if (plan.valid.n > 0)
+        moei_weigh_part(&plan.valid);
+    if (plan.t.batch == 0 || plan.t.batch == MOE_ALL)
+        plan.t.batch = t->batch == 0 ? 32 : plan.train.n;
+    if (plan.t.patience == 0)
+        plan.t.patience = MOEI_PATIENCE;
+    if (plan.t.epochs == 0)
+        plan.t.epochs = moei_default_epochs(&plan);
+    return plan;
+}
+
 /* Leave what was measured finite: the best weights, or those before training,
    with the scales that they had.  The moments that led here are forgotten. */
 static void moei_go_back(moe *m, int scaled)
 {
-    moei_copy_best(m, 1);
+    moei_restore_best(m);
     if (scaled == 0 && !m->best_learnt) {
         moei_zero(m->weights + m->trained_count,
                   m->param_count - m->trained_count);
         moei_unit_scales(m);
         m->scale_state = 0;
     }
-    moei_zero(moei_stored(m, MOEI_FIRST), m->grad_count);
-    moei_zero(moei_stored(m, MOEI_SECOND), m->grad_count);
-    m->largest_moment = 0;
-    m->beta_power[0] = m->beta_power[1] = 1;
+    moei_forget_moments(m);
 }
 
 /* Keep the weights as they are, for the case that none are better; measure the
    data, if nothing was learnt before, and the validation loss. */
-static moe_status moei_start_training(moe *m, const moe_data *data,
-                                      const moe_data *validation,
-                                      int keep_units, moe_report *report)
+static moe_status moei_start_training(moe *m, const moei_plan *plan)
 {
     const int resumed = m->epochs_since_best >= 0, scaled = m->scale_state;
+    const int split = plan->valid.split;
     moe_real loss = m->best_loss;
     int bad = -1;
 
     if (!resumed) {
         moei_copy_best(m, 0);
+        m->best_sigma = moei_sigma(m, -1);
         m->best_learnt = 0;
     }
-    if (scaled == 0 && !keep_units)
-        moei_fit_scales(m, data);
-    if (validation != NULL)
-        loss = moei_loss_of(m, validation, &bad);
+    if (scaled == 0 && !plan->t.keep_units)
+        moei_fit_scales(m, plan->train.data);
+    if (plan->valid.n > 0)
+        loss = moei_loss_of(m, &plan->valid, &bad);
     if (bad >= 0 && scaled == 0)
         moei_go_back(m, scaled);
     if (bad >= 0)
-        return moei_refuse_case(m, data->n + bad, report);
-    if (!resumed && validation != NULL) {
+        return moei_refuse_case(m, split ? moei_row_of_part(&plan->valid, bad)
+                                : plan->train.n + bad, plan->report);
+    if (!resumed && plan->valid.n > 0) {
         m->best_loss = loss;
         m->epochs_since_best = 0;
     }
@@ -3939,54 +4860,147 @@ static moe_status moei_start_training(moe *m, const moe_data *data,
     return MOE_OK;
 }
 
+/* So many epochs of this training, those done so far included; MOE_OK, or
+   MOE_STOPPED by the user, or what is wrong. */
+static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
+{
+    moe_status status = moei_start_training(m, plan);
+    int reached = 0;
+
+    plan->report->seed = m->config.seed;
+    plan->report->restart = m->restart + 1;
+    while (status == MOE_OK && !reached && m->epoch - m->began < epochs
+           && moei_is_patient(m, plan)) {
+        status = moei_epoch(m, plan);
+        if (status == MOE_ERR_DIVERGED)
+            break;
+        reached = status == MOE_STOPPED;
+        if (plan->valid.n > 0)
+            moei_validate(m, plan);
+        status = plan->t.progress != NULL
+              && plan->t.progress(plan->report, plan->t.user)
+               ? MOE_STOPPED : MOE_OK;
+    }
+    return status;
+}
+
+/* As moe_open left it, with weights of another seed. */
+static void moei_begin_anew(moe *m, uint64_t seed)
+{
+    m->config.seed = seed;
+    moei_know_nothing(m);
+    if (m->scale_before == 0) {
+        moei_zero(m->weights + m->trained_count,
+                  m->param_count - m->trained_count);
+        moei_unit_scales(m);
+    }
+    m->scale_state = m->scale_before;
+    moei_forget_moments(m);
+    m->rate_factor = 1;
+    m->steps = 0;
+    m->epoch = m->began = 0;
+}
+
+/* A tenth of the epochs with each seed; then from the start of the best. */
+static moe_status moei_try_seeds(moe *m, moei_plan *plan)
+{
+    const uint64_t seed = m->config.seed - (uint64_t)m->restart;
+    moe_status status;
+    moe_real loss;
+
+    for (; m->restart < plan->t.restarts; m->restart++) {
+        if (m->epochs_since_best < 0)
+            moei_begin_anew(m, seed + (uint64_t)m->restart);
+        status = moei_run_epochs(m, plan, moei_max(m->planned / 10, 1));
+        if (status == MOE_STOPPED || (status && m->restart == 0
+                                      && status != MOE_ERR_DIVERGED))
+            return status;
+        loss = status ? MOEI_LARGEST : m->best_loss;
+        plan->report->bad_row = -1;
+        if (m->restart == 0 || loss < m->best_restart_loss) {
+            m->best_restart = m->restart;
+            m->best_restart_loss = loss;
+        }
+        moei_forget_moments(m);
+    }
+    m->restart = -1;
+    moei_begin_anew(m, seed + (uint64_t)m->best_restart);
+    return MOE_OK;
+}
+
+/* Where this training begins and how long it is, unless a checkpoint's goes
+   on. */
+static void moei_set_out(moe *m, const moei_plan *plan, int given)
+{
+    const int resumed = m->epochs_since_best >= 0;
+
+    if (!resumed) {
+        m->began = m->epoch;
+        m->scale_before = m->scale_state;
+        m->restart = plan->t.restarts > 1 ? 0 : -1;
+    }
+    if (given || !resumed || m->planned == 0)
+        m->planned = m->epoch - m->began + plan->t.epochs;
+}
+
+/* The best weights, or of a training that was not validated the last ones,
+   unless they are not finite. */
+static moe_status moei_end_training(moe *m, const moei_plan *plan,
+                                    moe_status status)
+{
+    const moei_part all = moei_all_of(plan->train.data);
+    int bad = -1;
+
+    if (status != MOE_ERR_DIVERGED) {
+        if (plan->valid.n > 0)
+            moei_restore_best(m);
+        (void)moei_loss_of(m, &all, &bad);
+        status = bad < 0 ? status : MOE_ERR_DIVERGED;
+        (void)moei_refuse(m, status, moe_status_text(status));
+    }
+    if (status == MOE_ERR_DIVERGED)
+        moei_go_back(m, m->scale_before);
+    else if (plan->valid.n > 0 && !moei_is_entropy(m))
+        moei_fit_variance(m, all.data, plan->validation);
+    if (plan->valid.n > 0)
+        plan->report->valid_loss = m->best_loss;
+    m->epochs_since_best = -1;
+    m->rate_factor = 1;
+    m->shown_count = -1;
+    return status;
+}
+
 MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
                                 const moe_data *validation,
                                 const moe_training *t, moe_report *report)
 {
     moe_report unread;
-    moe_training plan;
+    moe_training given;
+    moei_plan plan;
     moe_status status;
-    int scaled, done, stops = 0, bad = -1;
 
     if (m == NULL)
         return MOE_ERR_NULL;
     report = report ? report : &unread;
     moei_clear_report(m, report);
-    plan = moei_settings_of(m, t);
-    status = moei_check_training(m, data, validation, &plan, report);
+    given = moei_settings_of(m, t);
+    status = moei_check_training(m, data, validation, &given, report);
     if (status != MOE_OK)
         return status;
-    plan.epochs = plan.epochs ? plan.epochs : validation ? 1000 : 200;
-    plan.batch = plan.batch == MOE_ALL ? data->n : plan.batch ? plan.batch : 32;
-    plan.patience = plan.patience ? plan.patience : 25;
-    scaled = m->scale_state;
-    status = moei_start_training(m, data, validation, plan.keep_units, report);
-    if (status != MOE_OK)
+    plan = moei_plan_of(data, validation, &given, report);
+    if (!(plan.train.mean_weight > 0)
+        || (plan.valid.n > 0 && !(plan.valid.mean_weight > 0)))
+        return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("all cases to train, or "
+                           "to validate, have weight 0"));
+    report->valid_cases = plan.valid.n;
+    moei_set_out(m, &plan, given.epochs > 0);
+    if (m->restart >= 0)
+        status = moei_try_seeds(m, &plan);
+    if (m->restart < 0)
+        status = moei_run_epochs(m, &plan, m->planned);
+    if (status == MOE_ERR_DATA)
         return status;
-    for (done = 0; done < plan.epochs && !stops && status == MOE_OK; done++) {
-        status = moei_epoch(m, data, &plan, validation != NULL, report);
-        if (status == MOE_ERR_DIVERGED)
-            break;
-        stops = status == MOE_STOPPED;
-        if (validation != NULL)
-            stops |= moei_validate(m, validation, &plan, report);
-        status = plan.progress != NULL && plan.progress(report, plan.user)
-               ? MOE_STOPPED : MOE_OK;
-    }
-    if (status != MOE_ERR_DIVERGED) {   /* but for the last step's weights */
-        if (validation != NULL)
-            moei_copy_best(m, 1);
-        (void)moei_loss_of(m, data, &bad);
-        status = bad < 0 ? status : MOE_ERR_DIVERGED;
-        (void)moei_refuse(m, status, moe_status_text(status));
-    }
-    if (status == MOE_ERR_DIVERGED)
-        moei_go_back(m, scaled);
-    if (validation != NULL)
-        report->valid_loss = m->best_loss;
-    m->epochs_since_best = -1;
-    m->rate_factor = 1;
-    return status;
+    return moei_end_training(m, &plan, status);
 }
 
 #endif /* MOE_PREDICT_ONLY */
@@ -4007,8 +5021,13 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
 typedef struct moei_meta {
     moe_config c;
     int activation, output, loss, format;    /* words                        */
-    uint64_t past[3];            /* a checkpoint's epochs, steps, and 1 + the
-                                    epochs since the best weights or 0       */
+    uint64_t past[5];            /* a checkpoint's epochs, steps, 1 + the
+                                    epochs since the best weights or 0, the
+                                    epoch it began, those it is to have      */
+    uint64_t seeds[3];           /* 1 + the restart or 0, the best, scale_state
+                                    before them                              */
+    moe_real seeds_loss;         /* of the best                              */
+    moe_real best_sigma;         /* of the best weights                      */
 } moei_meta;
 
 typedef enum { MOEI_INT, MOEI_UINT64, MOEI_F32 } moei_kind;
@@ -4019,8 +5038,8 @@ typedef struct moei_setting {
     uint8_t bits;                /* none is 2^bits or more                   */
 } moei_setting;
 
-/* In a file's order.  The last is a checkpoint's alone; what training counts
-   stays far from where counting on overflows. */
+/* In a file's order.  The last four are a checkpoint's alone; what training
+   counts stays far from where counting on overflows. */
 #define MOEI_AT(field) offsetof(moei_meta, field)
 static const moei_setting moei_settings[] = {
     {"inputs", NULL, MOEI_AT(c.inputs), 1, MOEI_INT, 15},
@@ -4033,15 +5052,20 @@ static const moei_setting moei_settings[] = {
     {"gate_sees", NULL, MOEI_AT(c.gate_inputs), 2, MOEI_INT, 15},
     {"activation", "relu|tanh|logistic|elu|silu", MOEI_AT(activation), 1,
      MOEI_INT, 0},
-    {"output", "linear|logistic|softmax", MOEI_AT(output), 1, MOEI_INT, 0},
+    {"output", "linear|logistic|softmax|bernoulli", MOEI_AT(output), 1,
+     MOEI_INT, 0},
     {"loss", "mixture|expected|blend", MOEI_AT(loss), 1, MOEI_INT, 0},
     {"sigma", NULL, MOEI_AT(c.sigma), 1, MOEI_F32, 32},
     {"balance", NULL, MOEI_AT(c.balance_loss), 1, MOEI_F32, 32},
     {"seed", NULL, MOEI_AT(c.seed), 1, MOEI_UINT64, 64},
     {"file", "|moe.h 1", MOEI_AT(format), 1, MOEI_INT, 0},
-    {"training", NULL, MOEI_AT(past), 3, MOEI_UINT64, 8 * sizeof(int) - 2}
+    {"training", NULL, MOEI_AT(past), 5, MOEI_UINT64, 8 * sizeof(int) - 2},
+    {"restarts", NULL, MOEI_AT(seeds), 3, MOEI_UINT64, 8 * sizeof(int) - 2},
+    {"restarts_loss", NULL, MOEI_AT(seeds_loss), 1, MOEI_F32, 32},
+    {"best_sigma", NULL, MOEI_AT(best_sigma), 1, MOEI_F32, 32}
 };
-enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0] };
+enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
+       MOEI_TRAINING = MOEI_SETTINGS - 4 };
 
 typedef struct moei_tensor {
     char name[20];
@@ -4059,12 +5083,13 @@ typedef struct moei_file {
     uint64_t others[64];         /* hashes of names that are not ours        */
     uint64_t bytes;              /* of the file, as far as is known          */
     uint32_t seen, found;        /* a bit for each setting, each tensor      */
-    int other_count, training, balance;  /* the last two: is there one       */
+    int other_count, training, balance, sigma;   /* the last three: is there
+                                    one                                      */
     moei_meta meta;
     moe_real state[4];           /* of training                              */
     moe_real *numbers;           /* of the tensor listed next, or NULL       */
     int count;                   /* of the tensors that there must be        */
-    moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 7];
+    moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 8];
 } moei_file;
 
 /* The next tensor, '#' in its name the layer; a side of 0 is none. */
@@ -4102,7 +5127,8 @@ static void moei_list_net(moei_file *t, const moe *m, const moei_net *net,
 }
 
 /* All of them, in the order of params, which is m's or NULL.  Without
-   gate.balance it is zeros.  Where layers are frozen, training starts anew. */
+   gate.balance it is zeros, without scale.sigma all are config.sigma.  Where
+   layers are frozen, training starts anew. */
 MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
                                     moe_real *params)
 {
@@ -4120,6 +5146,9 @@ MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
     t->numbers = params ? params + m->trained_count : NULL;
     moei_list(t, "scale.d", 0, 2, moei_count(m->O), 0);
     moei_list(t, "scale.x", 0, 2, moei_count(m->I), 0);
+    t->numbers = params && m->sigma ? moei_shown(m->sigma) : NULL;
+    if (t->sigma)
+        moei_list(t, "scale.sigma", 0, 1 + E, 0, 0);
     if (!t->training)
         return;
     t->numbers = all ? moei_stored(m, MOEI_BEST) : NULL;
@@ -4257,7 +5286,7 @@ static void moei_write_setting(moei_writer *w, const moei_setting *s,
 /* Numbers begin at a multiple of 64, one tensor after the other. */
 MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t)
 {
-    const int settings = MOEI_SETTINGS - !t->training;
+    const int settings = t->training ? MOEI_SETTINGS : MOEI_TRAINING;
     size_t place = 0;
     int i, k;
 
@@ -4359,12 +5388,22 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
     t.meta.past[0] = (uint64_t)m->epoch;
     t.meta.past[1] = (uint64_t)m->steps;
     t.meta.past[2] = (uint64_t)(m->epochs_since_best + 1);
+    t.meta.past[3] = (uint64_t)m->began;
+    t.meta.past[4] = (uint64_t)m->planned;
+    t.meta.best_sigma = m->best_sigma;
+    if (m->epochs_since_best >= 0 && m->restart >= 0) {
+        t.meta.seeds[0] = (uint64_t)m->restart + 1;
+        t.meta.seeds[1] = (uint64_t)m->best_restart;
+        t.meta.seeds[2] = (uint64_t)m->scale_before;
+        t.meta.seeds_loss = m->best_restart_loss;
+    }
     t.state[0] = m->beta_power[0];
     t.state[1] = m->beta_power[1];
     t.state[2] = m->rate_factor;
     t.state[3] = m->best_loss;
     t.training = keep == MOE_MODE_TRAIN;
     t.balance = 1;
+    t.sigma = m->sigma != NULL;
     moei_list_all(&t, m, moei_shown(m->params));
     moei_write_header(&w, &t);
     for (i = 0; i < t.count; i++)
@@ -4684,6 +5723,7 @@ MOEI_COLD static void moei_read_header(moei_file *t)
     moei_expect(t, '{');
     while (moei_more(t, '}')) {
         t->balance |= moei_which(t->text, "gate.balance") == 0;
+        t->sigma |= moei_which(t->text, "scale.sigma") == 0;
         if (moei_which(t->text, "__metadata__") != 0) {
             moei_read_tensor(t);
             continue;
@@ -4723,7 +5763,7 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     moei_read_header(t);
     moei_reject(t, t->meta.format == 0, MOEI_TEXT("the metadata do not say "
                                               "that this is a moe.h file"));
-    t->training = (int)(t->seen >> (MOEI_SETTINGS - 1) & 1);
+    t->training = (int)(t->seen >> MOEI_TRAINING & 1);
     c->activation = (moe_activation)t->meta.activation;
     c->output = (moe_output)t->meta.output;
     c->loss = (moe_loss)t->meta.loss;
@@ -4798,6 +5838,15 @@ static void moei_read_state(moei_file *t, moe *m)
     m->epoch = (int)t->meta.past[0];
     m->steps = (int32_t)t->meta.past[1];
     m->epochs_since_best = (int)t->meta.past[2] - 1;
+    m->began = moei_min((int)t->meta.past[3], m->epoch);
+    m->planned = (int)t->meta.past[4];
+    m->best_sigma = moei_is_finite(1 / (t->meta.best_sigma
+                                        * t->meta.best_sigma))
+                  ? t->meta.best_sigma : 1;
+    m->restart = (int)t->meta.seeds[0] - 1;
+    m->best_restart = (int)t->meta.seeds[1];
+    m->scale_before = (int8_t)(t->meta.seeds[2] % 3);
+    m->best_restart_loss = t->meta.seeds_loss;
     m->beta_power[0] = t->state[0];
     m->beta_power[1] = t->state[1];
     m->rate_factor = t->state[2];
@@ -4811,6 +5860,25 @@ static void moei_read_state(moei_file *t, moe *m)
 #endif
 }
 
+/* Standard deviations can be divided by; in place they are used where they lie,
+   which moei_params_in_place has seen to, or copied if they may be learnt. */
+static void moei_read_sigma(moei_file *t, moe *m)
+{
+    const moei_tensor *is = &t->tensor[t->count - (t->training ? 5 : 1)];
+    const unsigned char *from = t->end + is->begin;
+    size_t i;
+
+    for (i = 0; i < is->count; i++) {
+        const moe_real sigma = moei_of_f32(moei_decode(from + 4 * i));
+        moei_reject(t, !(sigma > 0) || !moei_is_finite(1 / (sigma * sigma)),
+                    MOEI_TEXT("scale.sigma is out of range"));
+        if (m->tunes)
+            moei_shown(m->sigma)[i] = sigma;
+    }
+    if (m->weights == NULL)
+        m->sigma = (const moe_real *)(const void *)from;
+}
+
 /* All that params has, where it lies, if it lies there in this order, whole and
    as this machine has numbers in its memory. */
 static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
@@ -4818,8 +5886,11 @@ static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
     const size_t first = t->tensor[0].begin;
     const unsigned char *at = t->end + first;
     const union { uint32_t word; unsigned char byte[4]; } one = {1};
+    const size_t of_sigma = t->sigma
+        ? t->tensor[t->count - (t->training ? 5 : 1)].begin : 0;
     int i, fits = sizeof(moe_real) == 4 && one.byte[0] == 1
                && (uintptr_t)at % sizeof(moe_real) == 0
+               && (uintptr_t)(t->end + of_sigma) % sizeof(moe_real) == 0
                && (t->balance || m->E == 1);
     size_t count = 0;
 
@@ -4866,18 +5937,23 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
-    m->params = own ? m->weights : params;
+    if (own) {
+        m->params = m->weights;
+        moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
+    } else {
+        moei_attach_to(m, params);
+    }
     moei_list_all(&t, m, own ? m->weights : NULL);
     for (i = 0; i < t.count; i++)
         moei_read_numbers(&t, &t.tensor[i]);
+    if (t.sigma)
+        moei_read_sigma(&t, m);
     if (t.training)
         moei_read_state(&t, m);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
-    if (!own)
-        moei_attach_to(m, params);
     m->scale_state = 2;
     m->best_learnt = 1;
     return moei_ok(m);
@@ -5729,7 +6805,15 @@ MOEI_PUT MOEI_(add_row)(int n, moe_real a, const moe_real *dy, moe_real *dw)
     const MOEI_V all = MOEI_(splat)(a);
     int j;
 
-    for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES)
+    for (j = 0; MOEI_LANES == 1 && j + 4 <= n; j += 4) {
+        const moe_real y0 = dy[j], y1 = dy[j + 1], y2 = dy[j + 2];
+        const moe_real y3 = dy[j + 3];
+        dw[j] = a * y0 + dw[j];
+        dw[j + 1] = a * y1 + dw[j + 1];
+        dw[j + 2] = a * y2 + dw[j + 2];
+        dw[j + 3] = a * y3 + dw[j + 3];
+    }
+    for (; j + MOEI_LANES <= n; j += MOEI_LANES)
         MOEI_(store)(dw + j, MOEI_(madd)(all, MOEI_(load)(dy + j),
                                          MOEI_(load)(dw + j)));
     for (; j < n; j++)
@@ -6085,9 +7169,13 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
 {
     const int N = MOEI_LANES == 1 ? 1 : width;
     MOEI_V sum;
+    moe_real one;
     int i, c;
 
-    for (c = 0; c < n && N == 1; c++, a += rows, b += rows)
+    for (c = 0; c < n && MOEI_LANES == 1; c++, e[c - 1] = one)
+        for (one = 0, i = 0; i < rows; i++)
+            one = *a++ * *b++ + one;
+    for (c = 0; c < n && N == 1 && MOEI_LANES > 1; c++, a += rows, b += rows)
         MOEI_(dots)(1, 1, rows, a, 0, b, 0, 0, e + c, 0, 0);
     for (c = 0; c < N && N > 1; c += MOEI_LANES) {
         for (sum = MOEI_(splat)((moe_real)0), i = c; i < rows * N; i += N)

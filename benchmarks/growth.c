@@ -74,7 +74,7 @@ static void open_mixture(moe *m, int experts, int series)
 /* All cases once. */
 static void work(moe *m, int series)
 {
-    moe_data data = {CASES, x, d, NULL};
+    moe_data data = {CASES, x, d, NULL, NULL};
     moe_training sgd = {0};
     int n;
 

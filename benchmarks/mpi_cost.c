@@ -57,7 +57,7 @@ static void open_net(moe *m, int outputs, int hidden)
 
 static void work(moe *m, int what)
 {
-    moe_data data = {CASES, x, d, NULL};
+    moe_data data = {CASES, x, d, NULL, NULL};
 
     if (what == PREDICT) {
         moe_predict(m, x, CASES, y);

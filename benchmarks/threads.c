@@ -57,7 +57,7 @@ static void set_threads(int threads)
 
 static double run(moe *m, const Work *w, int times)
 {
-    moe_data data = {0, x, d, NULL};
+    moe_data data = {0, x, d, NULL, NULL};
     moe_training sgd;
     double start = nanoseconds();
 

@@ -1,10 +1,12 @@
-/* export_c.c - a model file as C, for a device without files: the weights as
-   a const array, the configuration, and how many bytes of memory they need.
+/* export_c.c - a model file as C, for a device without files.
 
      cc -O2 examples/export_c.c -o export_c
      ./export_c model.safetensors net > net.c
+     ./export_c --code model.safetensors net > net.c
+     ./export_c --int8 --calibrate inputs.csv model.safetensors net > net.c
 
-   There
+   The first is for a program with moe.h in it: the weights as a const array,
+   the configuration, and how many bytes of memory they need.  There
 
      #define MOE_STATIC
      #define MOE_PREDICT_ONLY
@@ -19,29 +21,28 @@
    and nothing that reads or writes files is left in the program.  The device
    works on one case at a time; give another block as a third word.
 
+   The others need no library: a program compiles net.c and calls net_predict.
+   --code is the model in floats, in loops of constant sizes.  --int8 is for a
+   processor without floats: weights of 8 bits, activations of 16, sums of 32.
+   It must know how large the numbers get, and reads typical inputs from a CSV:
+   a row for each case, a number for each input, in the units of training; the
+   first row may be a heading, and further columns are not read.
+
    Public domain or MIT, as you choose. */
-#include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
-
-/* 9 digits tell every float from its neighbours. */
-static void print_weights(const moe *m, const char *name)
-{
-    size_t i;
-
-    printf("static const float %s_weights[%lu] = {", name,
-           (unsigned long)m->param_count);
-    for (i = 0; i < m->param_count; i++)
-        printf("%s%.8ef%s", i % 5 == 0 ? "\n    " : " ", (double)m->params[i],
-               i + 1 < m->param_count ? "," : "\n");
-    printf("};\n\n");
-}
+#include "export.h"
+#include "export_code.h"
+#include "export_int8.h"
+#include "export_int8_text.h"
 
 /* Every field in its order, so that C and C++ take it. */
-static void print_config(const moe_config *c, const char *name)
+static void print_config(const moe_config *c)
 {
     static const char *const activation[] = {"RELU", "TANH", "LOGISTIC", "ELU",
                                              "SILU"};
@@ -49,7 +50,7 @@ static void print_config(const moe_config *c, const char *name)
     static const char *const loss[] = {"MIXTURE", "EXPECTED", "BLEND"};
     const int *h = c->hidden, *g = c->gate_hidden;
 
-    printf("static const moe_config %s_config = {\n", name);
+    put("static const moe_config @_config = {\n");
     printf("    %d, %d, %d, %d,     /* inputs, outputs, experts, top_k */\n",
            c->inputs, c->outputs, c->experts, c->top_k);
     printf("    {%d, %d, %d, %d}, {%d, %d, %d, %d},     /* hidden */\n",
@@ -66,39 +67,95 @@ static void print_config(const moe_config *c, const char *name)
     printf("};\n");
 }
 
-static void print_size(const moe_config *c, const char *name)
+/* The weights and the configuration, for a program with moe.h in it. */
+static const char *export_arrays(const moe *m, int block)
 {
-    printf("#define ");
-    for (; *name != 0; name++)
-        putchar(toupper((unsigned char)*name));
-    printf("_BYTES %lu      /* for moe_attach, aligned as a float is */\n\n",
-           (unsigned long)moe_work_bytes(c));
+    moe_config config = m->config;
+
+    config.block = block;
+    config.simd = 0;
+    if (moe_work_bytes(&config) == 0)
+        return "block must be 1..32767";
+    printf("/* Written by export_c.c of moe.h from a model file. */\n");
+    put("#define $_BYTES %lu      /* for moe_attach, aligned as a float is */"
+        "\n\n", (unsigned long)moe_work_bytes(&config));
+    put("static const float @_weights[%lu] = {\n    ",
+        (unsigned long)m->param_count);
+    put_floats(m->params, m->param_count);
+    printf("\n};\n\n");
+    print_config(&config);
+    return NULL;
+}
+
+/* The words of the command line. */
+typedef struct command {
+    int code, int8, block;
+    const char *calibrate, *model, *name;
+} command;
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: export_c model name [block] > name.c\n"
+            "       export_c --code model name > name.c\n"
+            "       export_c --int8 --calibrate inputs.csv model name "
+            "> name.c\n");
+    return 2;
+}
+
+static int refused(const char *what, const char *why)
+{
+    fprintf(stderr, "export_c: %s: %s\n", what, why);
+    return 1;
+}
+
+/* 0: these are not words of the usage. */
+static int read_command(int count, char **word, command *c)
+{
+    int i;
+
+    memset(c, 0, sizeof *c);
+    for (i = 1; i < count && strncmp(word[i], "--", 2) == 0; i++)
+        if (strcmp(word[i], "--code") == 0)
+            c->code = 1;
+        else if (strcmp(word[i], "--int8") == 0)
+            c->int8 = 1;
+        else if (strcmp(word[i], "--calibrate") == 0 && i + 1 < count)
+            c->calibrate = word[++i];
+        else
+            return 0;
+    if (i + 2 > count || c->code + c->int8 > 1)
+        return 0;
+    c->model = word[i];
+    c->name = word[i + 1];
+    c->block = i + 2 < count ? atoi(word[i + 2]) : 1;
+    return i + 2 + (!c->code && !c->int8) >= count;
 }
 
 int main(int count, char **word)
 {
-    moe_config config;
+    command c;
+    const char *fault, *about;
     moe m;
 
-    if (count < 3 || count > 4) {
-        fprintf(stderr, "usage: export_c model name [block] > name.c\n");
-        return 2;
-    }
-    if (moe_load(&m, word[1], NULL) != MOE_OK) {
-        fprintf(stderr, "%s: %s\n", word[1], m.error);
-        return 1;
-    }
-    config = m.config;
-    config.block = count > 3 ? atoi(word[3]) : 1;
-    config.simd = 0;
-    if (moe_work_bytes(&config) == 0) {
-        fprintf(stderr, "block must be 1..%d\n", MOE_MAX_SIZE);
-        return 2;
-    }
-    printf("/* Written by export_c.c of moe.h from a model file. */\n");
-    print_size(&config, word[2]);
-    print_weights(&m, word[2]);
-    print_config(&config, word[2]);
+    if (!read_command(count, word, &c))
+        return usage();
+    if ((fault = name_fault(c.name)) != NULL)
+        return refused(c.name, fault);
+    if (c.int8 && c.calibrate == NULL)
+        return refused(c.model, "--int8 needs --calibrate inputs.csv, typical "
+                       "inputs that show how large the numbers get");
+    if (c.calibrate != NULL && !c.int8)
+        return refused(c.calibrate, "--calibrate goes with --int8");
+    if (moe_load(&m, c.model, NULL) != MOE_OK)
+        return refused(c.model, m.error);
+    set_name(c.name);
+    about = c.model;
+    fault = c.code ? export_code(&m)
+          : c.int8 ? export_int8(&m, c.calibrate, &about)
+          : export_arrays(&m, c.block);
     moe_close(&m);
-    return fflush(stdout) != 0;
+    if (fault != NULL)
+        return refused(about, fault);
+    return fflush(stdout) != 0 || ferror(stdout)
+         ? refused("stdout", "cannot be written") : 0;
 }

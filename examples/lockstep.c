@@ -100,7 +100,7 @@ static void hunt(const float *y)
 static int32_t frame(moe *m, const moe_training *sgd)
 {
     float x[SEES], d[2], y[2];
-    moe_data one = {1, x, d, NULL};
+    moe_data one = {1, x, d, NULL, NULL};
     int32_t off_x, off_y;
 
     see(x);

@@ -36,7 +36,7 @@ static int train(const char *path)
 {
     static float x[CASES][2], d[CASES];
     moe_config config;
-    moe_data data = {CASES, &x[0][0], d, NULL};
+    moe_data data = {CASES, &x[0][0], d, NULL, NULL};
     moe_report report;
     moe_status status;
     moe m;

@@ -82,7 +82,7 @@ static void shuffle(int n, int epoch)
 /* grads = dE/dparams over the cases order[from], ..., order[to - 1]. */
 static double gradient(moe *m, int from, int to)
 {
-    moe_data part = {to - from, part_x, part_d, NULL};
+    moe_data part = {to - from, part_x, part_d, NULL, NULL};
     int i;
 
     for (i = 0; i < part.n; i++) {
@@ -170,7 +170,7 @@ static void train_epoch(moe *m, int n)
 
 int main(int argc, char **argv)
 {
-    moe_data train = {0, x, d, NULL}, test = {0, NULL, NULL, NULL};
+    moe_data train = {0, x, d, NULL}, test = {0, NULL, NULL, NULL, NULL};
     int epochs = argc > 2 ? atoi(argv[2]) : 60;
     unsigned long long end;
     moe_report report;

@@ -44,7 +44,7 @@ static void open_with(moe *m, int loss)
 
 static void train(moe *m, int steps)
 {
-    moe_data data = {CASES, x, d, NULL};
+    moe_data data = {CASES, x, d, NULL, NULL};
     moe_training sgd = {0};
 
     sgd.optimizer = MOE_SGD;

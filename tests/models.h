@@ -52,11 +52,13 @@ static inline moe_data make_data(int n, const moe_real *x, const moe_real *d)
     return data;
 }
 
+/* Nothing is held out. */
 static inline moe_training make_training(moe_optimizer optimizer, double rate)
 {
     moe_training t;
 
     memset(&t, 0, sizeof t);
+    t.holdout = -1;
     t.optimizer = optimizer;
     t.rate = (moe_real)rate;
     return t;
@@ -277,7 +279,7 @@ static inline double off_by(const moe_real *got, const double *want,
 static inline int counts_as_zero(moe *m)
 {
     static const moe_real target[1] = {0};
-    moe_data none = {0, NULL, target, NULL};
+    moe_data none = {0, NULL, target, NULL, NULL};
 
     return is_zero(moe_gradient(m, &none))
         && all_zero(m->grads, m->trained_count);

@@ -47,7 +47,7 @@ int main(void)
         double sum = 0;
 
         for (first = 0; first < CASES; first += BATCH) {
-            moe_data data = {BATCH, NULL, NULL, NULL};
+            moe_data data = {BATCH, NULL, NULL, NULL, NULL};
 
             data.x = x + first * I;
             data.d = d + first;

@@ -36,7 +36,7 @@ static int run(int experts, int top_k, int hidden, int n, moe_output output,
                moe_loss loss)
 {
     moe_config config;
-    moe_data data = {MOST, x, d, NULL};
+    moe_data data = {MOST, x, d, NULL, NULL};
     moe_layer gate;
     moe m;
     int t;

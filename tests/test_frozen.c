@@ -43,7 +43,7 @@ static void fill_data(void)
 
 static moe_data data_of(const moe_config *c, int first, int n)
 {
-    moe_data data = {n, x + first * INPUTS, NULL, NULL};
+    moe_data data = {n, x + first * INPUTS, NULL, NULL, NULL};
 
     if (c->output == MOE_OUT_SOFTMAX)
         data.labels = labels + first;
@@ -503,6 +503,8 @@ static void check_checkpoint(const moe_config *config)
     open_stirred(&fresh, config, 1);
     memcpy(fresh.weights, again.weights,
            again.param_count * sizeof *again.weights);
+    memcpy(moei_shown(fresh.sigma), again.sigma,
+           (1 + (size_t)config->experts) * sizeof *again.sigma);
     CHECK(moe_train(&again, &data, NULL, &t, NULL) == MOE_OK
           && moe_train(&fresh, &data, NULL, &t, NULL) == MOE_OK);
     CHECK(equal(again.params, &fresh));

@@ -30,7 +30,7 @@ static void fill_data(int outputs)
 /* Case `first` and those that follow. */
 static moe_data data_from(const moe_config *c, int first, int n)
 {
-    moe_data data = {n, x + first * INPUTS, NULL, NULL};
+    moe_data data = {n, x + first * INPUTS, NULL, NULL, NULL};
 
     if (c->output == MOE_OUT_SOFTMAX)
         data.labels = labels + first;
@@ -517,7 +517,7 @@ static void test_absolute(void)
         return;
     for (i = 0; i < 20000; i++) {
         moe_real in = (moe_real)uniform(), out = in < 0 ? -in : in;
-        moe_data one = {1, &in, &out, NULL};
+        moe_data one = {1, &in, &out, NULL, NULL};
 
         if (moe_learn(&m, &one, &t) != 0)
             break;

@@ -22,7 +22,7 @@ int main(int count, char **argument)
     static int labels[64];
     moe_config config;
     moe_training t;
-    moe_data data = {64, &x[0][0], NULL, labels};
+    moe_data data = {64, &x[0][0], NULL, labels, NULL};
     moe m;
     int i;
 

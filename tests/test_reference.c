@@ -163,6 +163,7 @@ static void check_case(const reference_case *c)
     data.x = x;
     data.d = d;
     data.labels = c->labels;
+    data.weights = NULL;
     CHECK(x && dE_dy && (d || c->labels));
     if (CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK)) {
         fill_params(c, &m);

@@ -265,7 +265,7 @@ static void check_no_drift(void)
 {
     static const moe_real x[] = {1, -1}, d[] = {1};
     moe_training t = plain_sgd((moe_real)0.001);
-    moe_data one = {1, x, d, NULL};
+    moe_data one = {1, x, d, NULL, NULL};
     moe_config config = make_config(2, 1, 6);
     moe_real sum = 0, most = 0;
     int i;
@@ -294,7 +294,7 @@ static void check_no_drift(void)
 static void check_dense_balance(void)
 {
     static const moe_real x[] = {1, -1, 2, 3}, d[] = {1, 2, 3, 4};
-    moe_data data = {4, x, d, NULL};
+    moe_data data = {4, x, d, NULL, NULL};
     moe_config config = make_config(1, 1, 4);
     moe_real before[64];
     moe m;
@@ -409,16 +409,19 @@ static void train_uneven(moe_real balance, moe_real balance_rate,
                          moe_report *report)
 {
     moe_real x[2 * 96], d[96];
-    moe_data data = {96, x, d, NULL};
+    moe_data data = {96, x, d, NULL, NULL};
     moe_config config = make_config(2, 1, 4);
     moe_training t;
     moe m;
 
     fill_quadrants(x, d, 96);
     config.top_k = 2;
+    config.sigma = 1;
     config.balance_loss = balance;
     memset(&t, 0, sizeof t);
     t.epochs = 60;
+    t.holdout = -1;
+    t.rate = (moe_real)0.015;
     t.balance_rate = balance_rate;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     tilt_gate(&m);

@@ -112,7 +112,7 @@ static void check_odd_gate(int top_k, moe_real odd, int which)
     moe_config config = odd_config(top_k, 4);
     moe_real x[ODD_ROWS * ODD_IN], d[ODD_ROWS * ODD_OUT];
     moe_real y[ODD_ROWS * ODD_OUT];
-    moe_data data = {ODD_ROWS, x, d, NULL};
+    moe_data data = {ODD_ROWS, x, d, NULL, NULL};
     int j;
     moe m;
 
@@ -140,7 +140,7 @@ static void check_no_share(moe_real bias, moe_real target)
 {
     moe_config config = odd_config(2, 4);
     moe_real x[ODD_ROWS * ODD_IN], d[ODD_ROWS * ODD_OUT];
-    moe_data data = {4, x, d, NULL};
+    moe_data data = {4, x, d, NULL, NULL};
     moe_layer gate = moe_layer_at(&config, ODD_EXPERTS, 0);
     int i, wrong = 0;
     moe m;

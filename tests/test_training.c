@@ -29,9 +29,11 @@ static moe_config mixture_of(int experts)
     return config;
 }
 
+/* At the default rate, but constant. */
 static moe_training training_of(moe_optimizer optimizer, int epochs)
 {
-    moe_training t = make_training(optimizer, 0);
+    moe_training t = make_training(optimizer,
+                                   optimizer == MOE_SGD ? 0.1 : 0.015);
 
     t.epochs = epochs;
     return t;
@@ -129,6 +131,7 @@ static void test_learning(void)
 
         check_learns(t, losses[i], 0.4);
         t.optimizer = MOE_SGD;
+        t.rate = (moe_real)0.1;
         check_learns(t, losses[i], 0.4);
         t.momentum = (moe_real)0.9;
         t.rate = (moe_real)0.02;
@@ -317,6 +320,7 @@ static void check_batches(moe_optimizer optimizer)
         same_x[2 * i + 1] = (moe_real)-0.7;
         same_d[i] = (moe_real)1.5;
     }
+    config.sigma = 1;                       /* is not estimated */
     t.batch = BATCH;
     t.keep_units = 1;
     t.rate = (moe_real)0.05;
@@ -772,16 +776,17 @@ static void test_best_restored(void)
     moe_training t = training_of(MOE_ADAM, 150);
 
     t.patience = -1;
+    t.rate = 0;
     check_best_restored(t, 0);
     t.rate = (moe_real)0.02;
     check_best_restored(t, 0);
 }
 
-/* Ends `patience` epochs after the best one, or after the floor of 1,000
-   steps, which is epoch 42 for 24 cases in batches of 1. */
+/* Ends `patience` epochs after the best one, or after the floor of 3,000
+   steps, which is epoch 125 for 24 cases in batches of 1. */
 static void check_patience(int patience)
 {
-    enum { FLOOR = 42 };
+    enum { FLOOR = 125 };
     moe_config config = flexible_config();
     moe_data data = make_data(24, x, noise);
     moe_data valid = make_data(CASES - 24, x + 24 * INPUTS, noise + 24);

@@ -155,6 +155,7 @@ int widths_run(const widths_problem *problem, const float *weights,
     data.x = x;
     data.d = problem->labelled ? NULL : d;
     data.labels = problem->labelled ? labels : NULL;
+    data.weights = NULL;
     if (moe_open(&m, &config, NULL, 0) == MOE_OK
             && m.param_count <= MOST_VALUES) {
         for (i = 0; i < m.trained_count; i++)

@@ -213,6 +213,7 @@ static moe_data all(void)
     data.x = x;
     data.d = d;
     data.labels = NULL;
+    data.weights = NULL;
     return data;
 }
 

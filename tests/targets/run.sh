@@ -244,6 +244,7 @@ lockstep riscv64-linux-gnu-gcc qemu-riscv64
 lockstep s390x-linux-gnu-gcc qemu-s390x
 firmware arm-none-eabi-gcc predict
 firmware arm-none-eabi-gcc learn
+firmware arm-none-eabi-gcc integer
 END
 }
 
@@ -308,7 +309,7 @@ check_firmware() {
     name="$name, $2"
     mkdir -p "$dir/tests" "$dir/examples"
     cp -R targets "$dir/tests" && cp -R ../examples/firmware "$dir/examples"
-    cp ../moe.h "$dir"
+    cp ../moe.h "$dir" && cp ../examples/export* "$dir/examples"
     set -- "$1" "$2" "$dir/examples/firmware/$2"
     rm -rf "$3/build"
     holds "$name: builds" make -s -C "$3" "CFLAGS=-Werror" || return

@@ -53,7 +53,7 @@ static int start(void)
 static float live(const moe_training *sgd, int worn)
 {
     float x[2], d[1], y[1];
-    moe_data one = {1, x, d, NULL};
+    moe_data one = {1, x, d, NULL, NULL};
 
     x[0] = uniform();
     x[1] = uniform();

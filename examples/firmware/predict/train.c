@@ -38,7 +38,7 @@ static void write_reals(const char *name, const float *at, size_t count)
 
 int main(void)
 {
-    moe_data data = {CASES, x, d, NULL};
+    moe_data data = {CASES, x, d, NULL, NULL};
     moe_training training = {0};
     moe_config config;
     moe_report report;

@@ -1,0 +1,340 @@
+#!/bin/sh
+# test_export.sh - models as C without a library: examples/export_c.c --code is
+# moe.h to 1e-6; --int8 gives one hash of 100,000 outputs with every compiler
+# and processor that is here, wraps nothing, stays near the floats, and is as
+# small and as fast as was said; names, paths and inputs that are wrong are
+# refused with a sentence; large models take no longer than their size.
+cd "$(dirname "$0")" || exit 1
+. ./common.sh
+log=$work/log
+dir=$work
+int_models="0 1 2 3 4 5 6"
+all_models="0 1 2 3 4 5 6 7 8"
+
+# exported FILE WORDS...: what export_c writes
+exported() {
+    file=$1
+    shift
+    "$work/export_c" "$@" >"$file"
+}
+
+holds "what makes the models compiles" cc -std=c99 $strict -O1 \
+    export_models.c -o "$work/models"
+cat >"$work/moe.c" <<'END_C'
+#define MOE_IMPLEMENTATION
+#include "moe.h"
+END_C
+holds "moe.h compiles" cc -std=c99 -O1 -I.. -c "$work/moe.c" -o "$work/moe.o"
+holds "export_c compiles" cc -std=c99 $strict -O2 ../examples/export_c.c \
+    -o "$work/export_c"
+for model in $all_models; do
+    holds "model $model is made" "$work/models" $model "$work/$model.moe" \
+        "$work/$model.csv"
+done
+
+# --------------------------------------------------------------- code in floats
+# code MODEL COMPILER FLAGS...
+code() {
+    model=$1
+    shift
+    what="code of model $model, $1 $(last "$@")"
+    exported "$dir/net.c" --code "$work/$model.moe" net
+    holds "$what: compiles alone" "$@" $strict -c "$dir/net.c" \
+        -o "$dir/net.o" || return
+    none "$what: needs nothing" needed "$dir/net.o"
+    holds "$what: compiles beside moe.h" "$@" $strict "-DNET=\"$dir/net.c\"" \
+        -c export_code.c -o "$dir/net.o" &&
+        holds "$what: links" "$1" "$dir/net.o" "$work/moe.o" -o "$dir/code" &&
+        holds "$what: is moe.h to 1e-6" "$dir/code" "$work/$model.moe" \
+            "$work/$model.csv"
+}
+
+# All that an object file wants of others, but for copying memory.
+needed() {
+    nm -u "$1" | grep -v ' \(memcpy\|memset\|__stack_chk_fail\|_GLOBAL_OFF.*\)$'
+    [ $? = 1 ]
+}
+
+languages c99 c++11 >"$work/languages"
+for model in $all_models; do
+    while read -r language; do
+        echo "$model $language -O1"
+    done <"$work/languages"
+    echo "$model gcc -std=c99 -O3 -march=native"
+    echo "$model gcc -std=c99 -O2 -DNET_PLAIN"
+done >"$work/codes"
+share code "$work/codes"
+log=$work/log
+dir=$work
+
+# -------------------------------------------------------------------- integers
+# Code without its comments and the part behind NAME_FLOAT.
+floats() {
+    sed '/^#ifdef NET[0-9]*_FLOAT/,/^#endif/d; s/\/\*.*\*\///
+         /^\/\*/,/\*\//d' "$1" | grep -n 'float\|double\|[0-9]\.[0-9]'
+    [ $? = 1 ]
+}
+
+for model in $int_models; do
+    holds "model $model is exported to integers" exported \
+        "$work/net$model.c" --int8 --calibrate "$work/$model.csv" \
+        "$work/$model.moe" net$model
+    none "model $model: no float but in the wrapper" floats "$work/net$model.c"
+done
+
+# hash COMPILER FLAGS...
+hash() {
+    what="integers, $1 $(last "$@")"
+    holds "$what: compiles" "$@" $strict -I"$work" export_hash.c \
+        -o "$dir/hash" && holds "$what: runs" "$dir/hash" || return
+    keep_hash "$what"
+}
+
+# The first line that is one: the board's simulator may say something before.
+keep_hash() {
+    echo "$(grep -xE '[0-9a-f]{8}' "$log" | head -n 1) $1" >>"$work/hashes"
+}
+
+# On these boards an unaligned word is a fault, and newlib's memcpy, which gcc
+# would call for a loop that copies, reads such words.
+m='arm-none-eabi-gcc -std=c99 -mthumb -mno-unaligned-access'
+m="$m -fno-tree-loop-distribute-patterns"
+m4f='-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16'
+
+# hash_arm BOARD COMPILER FLAGS...
+hash_arm() {
+    board=$1
+    shift
+    have "$1" && have qemu-system-arm ||
+        { echo "$1 or qemu-system-arm is not installed: left out"; return; }
+    what="integers, $board $(last "$@")"
+    holds "$what: compiles" "$@" $strict -I"$work" export_hash.c \
+        targets/cortex_m.c -DTARGET_BARE -nostartfiles --specs=nano.specs \
+        -ffunction-sections -Wl,--gc-sections -Ttargets/cortex_m.ld \
+        -o "$dir/hash" && holds "$what: runs" on_board || return
+    keep_hash "$what"
+}
+
+on_board() {
+    within 240 qemu-system-arm -M "$board" -nographic -monitor none \
+        -serial none -semihosting-config enable=on,target=native \
+        -kernel "$dir/hash" </dev/null
+}
+
+# hash_user RUNNER COMPILER FLAGS...
+hash_user() {
+    runner=$1
+    shift
+    have "$1" && have "$runner" ||
+        { echo "$1 or $runner is not installed: left out"; return; }
+    what="integers, $runner"
+    holds "$what: compiles" "$@" $strict -I"$work" export_hash.c -static \
+        -o "$dir/hash" && holds "$what: runs" "$runner" "$dir/hash" || return
+    keep_hash "$what"
+}
+
+# Constants in flash, an int of 16 bits.  avr-gcc 5 says of constants that it
+# has worked out at once that they are not initialised.
+hash_avr() {
+    have avr-gcc && have simavr ||
+        { echo "avr-gcc or simavr is not installed: left out"; return; }
+    what="integers, avr $1"
+    holds "$what: compiles" avr-gcc -mmcu=atmega1284p $strict "$@" \
+        -Wno-uninitialized -I"$work" export_hash.c targets/avr.c \
+        -DTARGET_BARE -o "$dir/hash" &&
+        holds "$what: runs" on_avr || return
+    keep_hash "$what"
+}
+
+on_avr() {
+    within 600 simavr -m atmega1284p -f 16000000 "$dir/hash" 2>&1 |
+        sed -n 's/.*\[32m\(.*\)\.$/\1/p' | grep .
+}
+
+undefined='-fsanitize=undefined,address -fno-sanitize-recover=all'
+{
+    while read -r language; do
+        for level in -O0 -O1 -O2 -O3; do
+            echo "hash $language $level"
+        done
+    done <"$work/languages"
+    echo "hash gcc -std=c99 -O3 -march=native"
+    echo "hash gcc -std=c99 $undefined"
+    echo "hash clang -std=c99 $undefined -fsanitize=integer"
+    echo "hash_arm microbit $m -mcpu=cortex-m0 -Os"
+    echo "hash_arm lm3s6965evb $m -mcpu=cortex-m3 -O2"
+    echo "hash_arm mps2-an386 $m $m4f -O0"
+    echo "hash_arm mps2-an386 $m $m4f -O2"
+    echo "hash_arm mps2-an386 $m $m4f -O3"
+    echo "hash_user qemu-s390x s390x-linux-gnu-gcc -std=c99 -O2"
+    echo "hash_user qemu-aarch64 aarch64-linux-gnu-gcc -std=c99 -O2"
+    echo "hash_avr -std=gnu99 -Os"
+} >"$work/builds"
+
+# Only the hash's inner unsigned arithmetic wraps, and means to.
+one_build() {
+    case $* in
+    *integer*) set -- "$@" -fno-sanitize=unsigned-integer-overflow \
+        -fno-sanitize=implicit-conversion -fno-sanitize=unsigned-shift-base ;;
+    esac
+    "$@"
+}
+
+: >"$work/hashes"
+share one_build "$work/builds"
+log=$work/log
+dir=$work
+due=$(sed 's/ .*//' "$work/hashes" | sort | uniq -c | sort -rn |
+    awk 'NR == 1 { print $2 }')
+while read -r hash what; do
+    holds "$what: $hash is the hash of the others, $due" [ "$hash" = "$due" ]
+done <"$work/hashes"
+echo "$(wc -l <"$work/hashes") builds: $due"
+
+# ---------------------------------------------------------- how near, how large
+# error MODEL: the largest root mean square error of an output, in thousandths
+# of the standard deviation of what it should be.
+error() {
+    sed -n 's/^ *y\[[0-9]*\]  \(.*\)/\1/p' "$work/net$1.c" |
+        awk -F ', ' '{ e = 1000 * $1 / $3; if (e > most) most = e }
+                     END { printf "%d\n", most }'
+}
+
+below() {
+    echo "$1; less than $2 is allowed"
+    [ "$1" -lt "$2" ]
+}
+
+for model in 0 2 3 4 5 6; do
+    holds "integers of model $model: near the floats" \
+        below "$(error $model)" 60
+done
+
+# code_bytes FLAGS...: what is not constants, tests aside
+code_bytes() {
+    $m -Os "$@" -ffunction-sections -fdata-sections -c "$work/net0.c" \
+        -o "$work/x.o" && $m -Os "$@" -nostdlib -r -Wl,--gc-sections \
+        -Wl,-u,net0_predict "$work/x.o" -o "$work/y.o" &&
+        arm-none-eabi-size -A "$work/y.o" |
+        awk '/^\.text/ { code += $2 } END { print code }'
+}
+
+cat >"$work/times.c" <<'END_C'
+#include <stdint.h>
+#include "net0.c"
+static int16_t x[16], y[4];
+int main(void)
+{
+    int i;
+    for (i = 0; i < 16; i++)
+        x[i] = (int16_t)(i % 3 * 1000 - 500);
+    for (i = 0; i < TIMES; i++) {
+        x[0] = (int16_t)i;
+        net0_predict(x, y);
+    }
+    return 0;
+}
+END_C
+
+# instructions BOARD FLAGS...: a hundredth of what 101 cases take beyond one
+instructions() {
+    board=$1
+    shift
+    for times in 1 101; do
+        $m -O2 "$@" -DTIMES=$times -I"$work" "$work/times.c" \
+            targets/cortex_m.c -DTARGET_BARE -nostartfiles --specs=nano.specs \
+            -Ttargets/cortex_m.ld -o "$dir/hash" &&
+            within 60 qemu-system-arm -M "$board" -nographic -monitor none \
+                -serial none -semihosting-config enable=on,target=native \
+                -plugin "$work/count.so" -kernel "$dir/hash" </dev/null 2>&1 |
+            sed -n 's/^instructions //p'
+    done | awk '{ of[NR] = $1 } END { print int((of[2] - of[1]) / 100) }'
+}
+
+if have arm-none-eabi-gcc && have qemu-system-arm &&
+    gcc -shared -fPIC targets/count.c -o "$work/count.so"; then
+    m0=$(code_bytes -mcpu=cortex-m0) m4=$(code_bytes $m4f)
+    fast=$(instructions mps2-an386 $m4f)
+    slow=$(instructions microbit -mcpu=cortex-m0)
+    echo "4 x 16-32-4: $m0 and $m4 bytes of code on M0 and M4, $slow and" \
+        "$fast instructions"
+    holds "bytes of code on M0" below "$m0" 1301
+    holds "bytes of code on M4" below "$m4" 1301
+    holds "instructions on M0" below "$slow" 27001
+    holds "instructions on M4 with SMLAD" below "$fast" 7501
+    holds "arrays on the stack" below \
+        "$(sed -n 's/^   RAM *\([0-9]*\) .*/\1/p' "$work/net0.c")" 201
+fi
+
+# -------------------------------------------------------------------- refusals
+refuses "no words" usage "$work/export_c"
+refuses "two ways at once" usage "$work/export_c" --code --int8 a b
+refuses "an unknown word" usage "$work/export_c" --int4 a b
+for name in 2net 'a b' 'n;t' '' '*/' _net a__b moe moe_net 'n-t' \
+    aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do
+    refuses "the name '$name'" 'export_c: .*name' "$work/export_c" --code \
+        "$work/0.moe" "$name"
+done
+refuses "integers without inputs" 'needs --calibrate' "$work/export_c" --int8 \
+    "$work/0.moe" net
+refuses "inputs without integers" 'goes with --int8' "$work/export_c" \
+    --calibrate "$work/0.csv" "$work/0.moe" net
+refuses "no such model" 'export_c: ' "$work/export_c" --code \
+    "$work/none.moe" net
+refuses "a folder for a model" 'export_c: ' "$work/export_c" --code "$work" net
+refuses "a text for a model" 'export_c: ' "$work/export_c" --code \
+    "$work/0.csv" net
+
+# bad WHAT SENTENCE TEXT: inputs that are refused
+bad() {
+    printf "$3" >"$work/bad.csv"
+    refuses "inputs: $1" "$2" "$work/export_c" --int8 --calibrate \
+        "$work/bad.csv" "$work/2.moe" net
+}
+
+bad "nothing" 'no row' ''
+bad "a heading alone" 'no row' 'a,b,c\n'
+bad "too few numbers" 'line 2 has 2 numbers' '1,2,3\n1,2\n'
+bad "a word" 'line 2 has 1 numbers' '1,2,3\n1,word,3\n'
+bad "nan" 'line 2 has 0 numbers' '1,2,3\nnan,1,2\n'
+bad "infinity" 'line 2 has 2 numbers' '1,2,3\n1,2,1e39\n'
+bad "glued numbers" 'line 2 has' '1,2,3\n1x,2,3\n'
+refuses "inputs: a folder" 'no row' "$work/export_c" --int8 --calibrate \
+    "$work" "$work/2.moe" net
+refuses "inputs: no such file" 'cannot be opened' "$work/export_c" --int8 \
+    --calibrate "$work/none.csv" "$work/2.moe" net
+for model in 7 8; do
+    refuses "model $model: elu and silu in integers" 'only relu, tanh' \
+        "$work/export_c" --int8 --calibrate "$work/$model.csv" \
+        "$work/$model.moe" net
+done
+printf 'one;two;three\r\n 1 ; 2 ; 3 ; 4\r\n\r\n-1\t-2\t-3e0' >"$work/good.csv"
+holds "inputs: a heading, other separators, columns beyond" exported \
+    "$work/net.c" --int8 --calibrate "$work/good.csv" "$work/2.moe" net
+refuses "standard output that is full" 'cannot be written' sh -c \
+    '"$1" --code "$2" net >/dev/full' - "$work/export_c" "$work/0.moe"
+
+# ------------------------------------------------------------------- 10 MB
+# took COMMAND...: hundredths of a second of the processor
+took() {
+    { LC_ALL=C; export LC_ALL; time -p "$@" >"$work/large.c"; } 2>&1 |
+        awk '/^user/ { printf "%d", 100 * $2 }'
+}
+
+# linear WAY...: a model four times as large takes at most six times as long
+linear() {
+    small=$(took "$work/export_c" "$@" "$work/small.moe" net)
+    large=$(took "$work/export_c" "$@" "$work/large.moe" net)
+    echo "$small and $large hundredths of a second"
+    [ "$large" -gt 0 ] && [ "$large" -le $((6 * small + 60)) ]
+}
+
+holds "a model of 2.5 MB" "$work/models" large 250 "$work/small.moe"
+holds "a model of 10 MB" "$work/models" large 1000 "$work/large.moe"
+awk 'BEGIN { for (n = 0; n < 20; n++) {
+    for (i = 0; i < 1000; i++) printf "%g,", (n * i * 37 % 101) / 50 - 1
+    print "" } }' >"$work/wide.csv"
+for way in "" "--code" "--int8 --calibrate $work/wide.csv"; do
+    holds "10 MB take four times as long as 2.5: export_c $way" linear $way
+done
+check_done
