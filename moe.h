@@ -6805,31 +6805,36 @@ MOEI_PUT MOEI_(add_row)(int n, moe_real a, const moe_real *dy, moe_real *dw)
     const MOEI_V all = MOEI_(splat)(a);
     int j;
 
-    for (j = 0; MOEI_LANES == 1 && j + 4 <= n; j += 4) {
-        const moe_real y0 = dy[j], y1 = dy[j + 1], y2 = dy[j + 2];
-        const moe_real y3 = dy[j + 3];
-        dw[j] = a * y0 + dw[j];
-        dw[j + 1] = a * y1 + dw[j + 1];
-        dw[j + 2] = a * y2 + dw[j + 2];
-        dw[j + 3] = a * y3 + dw[j + 3];
-    }
-    for (; j + MOEI_LANES <= n; j += MOEI_LANES)
+    for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES)
         MOEI_(store)(dw + j, MOEI_(madd)(all, MOEI_(load)(dy + j),
                                          MOEI_(load)(dw + j)));
     for (; j < n; j++)
         dw[j] = a * dy[j] + dw[j];
 }
 
-/* dW (in,out) += scale x dy',  db (out) += scale dy */
+/* dW (in,out) += scale x dy',  db (out) += scale dy.  In plain C four dy stay
+   in registers. */
 static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
                                      const moe_real *dy, moe_real scale,
                                      moe_real *db, moe_real *dw)
 {
-    int i;
+    int i, j;
 
     MOEI_(add_row)(out, scale, dy, db);
-    for (i = 0; i < in; i++, dw += out)
-        MOEI_(add_row)(out, scale * x[i], dy, dw);
+    for (j = 0; MOEI_LANES == 1 && j + 4 <= out; j += 4, dy += 4, dw += 4) {
+        const moe_real y0 = dy[0], y1 = dy[1], y2 = dy[2], y3 = dy[3];
+        moe_real *w = dw;
+
+        for (i = 0; i < in; i++, w += out) {
+            const moe_real a = scale * x[i];
+            w[0] = a * y0 + w[0];
+            w[1] = a * y1 + w[1];
+            w[2] = a * y2 + w[2];
+            w[3] = a * y3 + w[3];
+        }
+    }
+    for (i = 0; i < in && j < out; i++, dw += out)
+        MOEI_(add_row)(out - j, scale * x[i], dy, dw);
 }
 
 /* dW (in,out) += x dy',  db (out) += sums of dy.  Every sum goes over the cases
