@@ -315,19 +315,25 @@ extern "C" {
 
 #define MOE_MAX_HIDDEN 4        /* hidden layers of an expert or of the gate */
 #define MOE_MAX_SIZE 32767      /* largest I, O, E, hidden width and rows    */
-#define MOE_ALL (-1)            /* moe_training.batch: all cases in one step */
+#define MOE_ALL (-1)            /* batch: all cases; frozen: all layers      */
 
-typedef enum moe_status {
+typedef enum moe_status {         /* the usual cause; what to do about it  */
     MOE_OK = 0,
-    MOE_STOPPED,       /* the progress callback asked; the model is usable   */
-    MOE_ERR_NULL,      /* a required pointer is NULL                         */
-    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict       */
-    MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
-    MOE_ERR_DATA,      /* x, d, a label or the loss of it is out of range    */
-    MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
-    MOE_ERR_FORMAT,    /* not a model file, or a damaged or hostile one      */
-    MOE_ERR_IO,        /* a file could not be opened, read, written, renamed */
-    MOE_ERR_STATE      /* this moe cannot do that, or MOE_SAME_BITS not hold */
+    MOE_STOPPED,       /* the progress callback asked; predict, or train on  */
+    MOE_ERR_NULL,      /* a required pointer is NULL; pass what it names     */
+    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict;
+                          m.error says which                                 */
+    MOE_ERR_MEMORY,    /* memory is too small or misaligned, or malloc gave
+                          NULL; ask moe_bytes, align as a moe_real           */
+    MOE_ERR_DATA,      /* x, d, a label, a weight or its loss is out of range;
+                          bad_row and bad_column of the report say where     */
+    MOE_ERR_DIVERGED,  /* training left the finite numbers, and the best
+                          weights were kept; a smaller rate, or clip         */
+    MOE_ERR_FORMAT,    /* no model file, or one that was damaged; save anew  */
+    MOE_ERR_IO,        /* a file could not be opened, read, written or
+                          renamed; m.error says what: see path and rights    */
+    MOE_ERR_STATE      /* this moe cannot do that; m.error says why: another
+                          mode, or flags that MOE_SAME_BITS forbids          */
 } moe_status;
 
 typedef enum moe_activation {
@@ -408,18 +414,29 @@ typedef struct moe_config {
     int block;                   /* B: cases worked on at once; 0: 64        */
     int simd;                    /* bits of vectors; 1: none; 0: the widest  */
     moe_mode mode;
+    int frozen, gate_frozen;     /* layers of the experts, of the gate, that do
+                                    not learn: 1 << l of layer l; MOE_ALL    */
     uint64_t seed;               /* of the initial weights                   */
 } moe_config;
 
-/* Offsets of one layer in params; weight is (in,out). */
-typedef struct moe_layer { int in, out; size_t bias, weight; } moe_layer;
+/* Offsets of one layer in params; weight is (in,out).  If it learns, and is not
+   frozen, the derivative by params[i] is grads[i - left_out]. */
+typedef struct moe_layer {
+    int in, out;
+    size_t bias, weight;
+    int learns;
+    size_t left_out;             /* parameters of frozen layers before it    */
+} moe_layer;
 
 /* Private: a stack of layers, `copies` of it side by side in params. */
 typedef struct moei_net {
     int16_t copies, layers, first;           /* first: its column of x       */
     int16_t width[MOE_MAX_HIDDEN + 2];       /* of x, of each layer's y      */
+    int8_t learning, lowest;     /* bits of the layers that learn; the first */
     int32_t hidden;                          /* units of all hidden layers   */
-    size_t at;                               /* of its first parameter       */
+    size_t at[MOE_MAX_HIDDEN + 1];   /* of each layer's first parameter, in
+                                    params or weights: see moei_source       */
+    size_t grad_at;                          /* of its first derivative      */
 } moei_net;
 
 typedef struct moei_loops moei_loops;        /* of an instruction set        */
@@ -434,10 +451,12 @@ typedef struct moe {
                                     balance and seed may be changed          */
     const moe_real *params;      /* (param_count) what prediction reads; may
                                     point at others of the same configuration*/
-    moe_real *weights;           /* the same, writable; NULL: const weights.
-                                    Training needs params == weights         */
-    moe_real *grads;             /* (trained_count); NULL for prediction     */
-    size_t trained_count;        /* parameters that learning changes         */
+    moe_real *weights;           /* the same, writable, and learning needs
+                                    params == weights; attached to const ones
+                                    NULL, or (grad_count) of them that learn */
+    moe_real *grads;             /* (grad_count); NULL for prediction        */
+    size_t grad_count;           /* trained_count less those that are frozen */
+    size_t trained_count;        /* parameters that learning may change      */
     size_t param_count;          /* and the scales behind them               */
     const char *error;           /* of the last call that returns a status:
                                     "ok", or what was wrong; where it tells
@@ -469,6 +488,7 @@ typedef struct moe {
     int8_t best_learnt;          /* 0: best weights are those before training*/
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
     int8_t set;                  /* of loops, by instruction set             */
+    int8_t tunes;                /* weights are those alone that learn       */
     int16_t thread_count, widest;            /* the widest layer             */
     moei_net expert, gate;
     int n, N, first;             /* cases at hand, the width of their arrays,
@@ -586,7 +606,8 @@ MOE_DEF const char *moe_status_text(moe_status status);
 MOE_DEF moe_status moe_check_config(const moe_config *config,
                                     const char **error);
 
-/* Bytes that moe_open needs, and moe_attach; 0: moe_check_config refuses. */
+/* Bytes that moe_open needs, and moe_attach, then with a copy of what learns if
+   layers are frozen; 0: moe_check_config refuses. */
 MOE_DEF size_t moe_bytes(const moe_config *config);
 MOE_DEF size_t moe_work_bytes(const moe_config *config);
 
@@ -595,7 +616,9 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
    that are not silu; K is top_k, or E where that is 0.
      MOE_WORK_BYTES     moe_work_bytes
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
-     MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN */
+     MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN
+     MOE_TUNE_BYTES     moe_work_bytes with MOE_MODE_LEARN where, by frozen = 1,
+                        the layer behind the hidden one learns, and the gate */
 #define MOE_WORK_BYTES(I, O, E, K, hidden)                                   \
     (MOE_SIZE((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
               + ((K) < (E) ? 2 * (E) : 0)) * sizeof(moe_real))
@@ -604,10 +627,17 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
-     + MOE_SIZE((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)      \
-                + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)            \
-                + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))                \
-     * sizeof(moe_real))
+     + MOE_SIZE(MOE_LEARN_REALS(O, E, K, hidden)) * sizeof(moe_real))
+#define MOE_TUNE_BYTES(I, O, E, K, hidden)                                   \
+    (MOE_WORK_BYTES(I, O, E, K, hidden)                                      \
+     + MOE_SIZE(MOE_LEARN_REALS(O, E, K, hidden)                             \
+                + ((E) * ((hidden) + 1) * (O) + MOE_GATE_REALS(I, E) + 15)   \
+                / 16 * 16 + 1 + (E)) * sizeof(moe_real))
+#define MOE_LEARN_REALS(O, E, K, hidden)                                     \
+    ((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)                 \
+     + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)                       \
+     + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))
+#define MOE_GATE_REALS(I, E) ((E) > 1 ? ((I) + 2) * (E) : 0)
 #ifdef __cplusplus
 #define MOE_SIZE(n) static_cast<size_t>(n)
 #else
@@ -616,7 +646,7 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
 #define MOE_PARAM_LINES(I, O, E, hidden)                                     \
     (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
                           : ((I) + 1) * (O))                                 \
-      + ((E) > 1 ? ((I) + 2) * (E) : 0) + 2 * ((I) + (O)) + 15) / 16 * 16)
+      + MOE_GATE_REALS(I, E) + 2 * ((I) + (O)) + 15) / 16 * 16)
 
 /* Open a moe with its own weights: all layers uniform in +-1/sqrt(inputs of the
    unit), but the gate's last is 0, so that p starts even.  Reads nothing of
@@ -626,8 +656,10 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
 MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
                             size_t bytes);
 
-/* The same over weights that stay where they are; predicts only.  params is
-   (param_count) and must outlive m. */
+/* The same over weights that stay where they are.  params is (param_count) and
+   must outlive m.  It predicts only, unless layers are frozen: those that are
+   not are copied from params to m.weights, (grad_count), in their order; there
+   they learn as config.mode says, and from there they are read. */
 MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
                               const moe_real *params, void *memory,
                               size_t bytes);
@@ -1231,6 +1263,33 @@ static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
                            m->is_one);
 }
 
+/* The layers of a net that learn, as bits, or -1 if it has not all of those
+   that are frozen. */
+static int moei_learning(int frozen, const int *hidden)
+{
+    int l = 0, all;
+
+    while (l < MOE_MAX_HIDDEN && hidden[l] > 0)
+        l++;
+    all = (2 << l) - 1;
+    return frozen == MOE_ALL ? 0
+         : moei_outside(frozen, 0, all) ? -1 : all & ~frozen;
+}
+
+static const char *moei_frozen_fault(const moe_config *c)
+{
+    const int expert = moei_learning(c->frozen, c->hidden);
+    const int gate = moei_learning(c->gate_frozen, c->gate_hidden);
+
+    return !MOEI_LEARNS ? NULL
+        : expert < 0 ? MOEI_TEXT("frozen has a layer that experts do not have")
+        : gate < 0 ? MOEI_TEXT("gate_frozen has a layer that no gate has")
+        : expert == 0 && (gate == 0 || c->experts == 1)
+          && c->mode < MOE_MODE_PREDICT
+            ? MOEI_TEXT("all layers are frozen: only MOE_MODE_PREDICT can be")
+            : NULL;
+}
+
 MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 {
     const int is_one = c->blend == MOE_BLEND_WEIGHTS;
@@ -1239,6 +1298,7 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 
     fault = fault ? fault : moei_hidden_fault(c->hidden);
     fault = fault ? fault : moei_hidden_fault(c->gate_hidden);
+    fault = fault ? fault : moei_frozen_fault(c);
     return moei_outside(c->inputs, 1, MOE_MAX_SIZE)
             ? MOEI_TEXT("inputs is outside 1..MOE_MAX_SIZE")
         : moei_outside(c->outputs, 1, MOE_MAX_SIZE)
@@ -1278,38 +1338,48 @@ MOEI_INLINE uint32_t moei_layer_size(const moei_net *net, int l)
     return (1 + (uint32_t)net->width[l]) * (uint32_t)net->width[l + 1];
 }
 
-/* Layer l of a copy: where its parameters are. */
+MOEI_INLINE int moei_learns(const moei_net *net, int l)
+{
+    return net->learning >> l & 1;
+}
+
+/* Layer l of a copy: where its parameters are, from moei_source. */
 static moe_layer moei_layer_of(const moei_net *net, int copy, int l)
 {
     const size_t copies = (size_t)net->copies, c = (size_t)copy;
-    moe_layer layer = {net->width[l], net->width[l + 1], net->at, 0};
-    const size_t in = (size_t)layer.in, out = (size_t)layer.out;
-    int i;
+    const int in = net->width[l], out = net->width[l + 1];
+    moe_layer layer = {in, out, net->at[l] + c * (size_t)out, 0, 0, 0};
 
-    for (i = 0; i < l; i++)
-        layer.bias += copies * (size_t)moei_layer_size(net, i);
-    layer.weight = layer.bias + copies * out + c * in * out;
-    layer.bias += c * out;
+    layer.weight = net->at[l] + (copies + c * (size_t)in) * (size_t)out;
     return layer;
 }
 
 /* A stack of layers: copies of it, side by side in params from *count on. */
-static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int copies,
-                                      moe_span inputs, const int *hidden,
-                                      int outputs, uint64_t *count)
+static MOEI_APART void moei_shape_net(moe *m, moei_net *net, moe_span inputs,
+                                      const int *hidden, int outputs,
+                                      uint64_t *count)
 {
     int l = 0, width = inputs.count;
+    uint64_t size;
 
-    net->copies = (int16_t)copies;
     net->first = (int16_t)inputs.first;
-    net->at = (size_t)*count;
+    net->grad_at = m->grad_count;
     net->width[0] = (int16_t)width;
     do {
         m->widest = (int16_t)moei_max(m->widest, width);
         width = l < MOE_MAX_HIDDEN ? hidden[l] : 0;
         net->hidden += width;
         net->width[l + 1] = (int16_t)(width > 0 ? width : outputs);
-        *count += (uint64_t)copies * moei_layer_size(net, l++);
+        size = (uint64_t)net->copies * moei_layer_size(net, l);
+        net->at[l] = (size_t)*count;
+        if (moei_learns(net, l) && m->tunes)
+            net->at[l] = m->grad_count;
+        if (moei_learns(net, l))
+            m->grad_count += (size_t)size;
+        else if (net->lowest == l)
+            net->lowest++;
+        *count += size;
+        l++;
     } while (width > 0);
     m->widest = (int16_t)moei_max(m->widest, outputs);
     net->layers = (int16_t)l;
@@ -1335,9 +1405,23 @@ static void moei_list_columns(moe *m, moei_net *net, const char *columns)
     m->X = (int16_t)(m->X + net->width[0]);
 }
 
-/* The shape of m; config may be its own.  Returns how many parameters, not cut
-   to size_t. */
-MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
+/* One expert has none, nor have two or more whose p is always the caller's. */
+MOEI_INLINE int moei_has_gate(const moe *m)
+{
+    return m->gate.layers > 0;
+}
+
+/* gate.balance learns as the gate's last layer does: how many these are. */
+static size_t moei_balance_count(const moe *m)
+{
+    return moei_has_gate(m) && moei_learns(&m->gate, m->gate.layers - 1)
+         ? moei_count(m->E) : 0;
+}
+
+/* The shape of m, with weights of its own or without; config may be its own.
+   Returns how many parameters, not cut to size_t. */
+MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
+                                     int weights)
 {
     moe_config *c = &m->config;
     uint64_t count = 0;
@@ -1360,12 +1444,19 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config)
     m->activation = (int8_t)c->activation;
     m->output = (int8_t)c->output;
     m->set = (int8_t)moei_find_set(c->simd);
-    moei_shape_net(m, &m->expert, m->E, c->expert_inputs, c->hidden, m->O,
-                   &count);
+    m->tunes = MOEI_LEARNS && !weights && c->mode < MOE_MODE_PREDICT
+            && (c->frozen != 0 || (m->E > 1 && c->gate_frozen != 0));
+    m->expert.copies = m->E;
+    m->expert.learning = (int8_t)moei_learning(c->frozen, c->hidden);
+    moei_shape_net(m, &m->expert, c->expert_inputs, c->hidden, m->O, &count);
     if (m->E > 1 && c->gate == MOE_GATE_SOFTMAX) {
-        moei_shape_net(m, &m->gate, 1, c->gate_inputs, c->gate_hidden, m->E,
+        m->gate.copies = 1;
+        m->gate.learning = (int8_t)moei_learning(c->gate_frozen,
+                                                 c->gate_hidden);
+        moei_shape_net(m, &m->gate, c->gate_inputs, c->gate_hidden, m->E,
                        &count);
         count += (uint64_t)m->E;            /* gate.balance */
+        m->grad_count += moei_balance_count(m);
     }
     moei_list_columns(m, &m->expert, c->expert_columns);
     moei_list_columns(m, &m->gate, c->gate_columns);
@@ -1381,12 +1472,6 @@ static uint64_t moei_lines(uint64_t count)
     return (count + 15) / 16 * 16;
 }
 
-/* One expert has none, nor have two or more whose p is always the caller's. */
-MOEI_INLINE int moei_has_gate(const moe *m)
-{
-    return m->gate.layers > 0;
-}
-
 /* Outputs of the experts of a case: one, where their weights are blended. */
 MOEI_INLINE int moei_outs(const moe *m)
 {
@@ -1397,12 +1482,23 @@ MOEI_INLINE int moei_outs(const moe *m)
 static moe_real *moei_stored(const moe *m, int which)
 {
     return m->stored == NULL ? NULL
-         : m->stored + (size_t)which * (size_t)moei_lines(m->trained_count);
+         : m->stored + (size_t)which * (size_t)moei_lines(m->grad_count);
+}
+
+/* The array where net->at tells of layer l, to be read and, if it learns, to be
+   written: params, but weights if these are only what learns, and it does. */
+MOEI_INLINE const moe_real *moei_source(const moe *m, const moei_net *net,
+                                        int l)
+{
+    return MOEI_LEARNS && m->tunes && moei_learns(net, l) ? m->weights
+                                                          : m->params;
 }
 
 static const moe_real *moei_balance(const moe *m)
 {
-    return m->params + m->trained_count - moei_count(m->E);
+    return MOEI_LEARNS && m->tunes && moei_balance_count(m) > 0
+         ? m->weights + m->grad_count - moei_count(m->E)
+         : m->params + m->trained_count - moei_count(m->E);
 }
 
 /* Scales: row 0 is shift, row 1 factor. */
@@ -1527,8 +1623,9 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
                                        int weights, moe_real *memory)
 {
     moei_carver carver = {memory, 0}, *from = &carver;
-    const uint64_t params = moei_shape(m, config);
-    const int learn = weights && MOEI_LEARNS && m->mode < MOE_MODE_PREDICT;
+    const uint64_t params = moei_shape(m, config, weights);
+    const int learn = (weights || m->tunes) && MOEI_LEARNS
+                   && m->mode < MOE_MODE_PREDICT;
     const int grads = learn && m->mode <= MOE_MODE_GRADIENT;
     const int train = learn && m->mode == MOE_MODE_TRAIN;
     const int softmax = learn && m->output == MOE_OUT_SOFTMAX;
@@ -1542,14 +1639,15 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
                         + sorted * 15 * (E < K * P ? E : K * P);
     const uint32_t kept = (uint32_t)moei_kept(m);
 
-    if (!weights)
+    if (!weights && !m->tunes)
         m->mode = m->config.mode = MOE_MODE_PREDICT;
-    if (weights)
-        m->weights = moei_take_all(from, moei_lines(params));
+    if (weights || m->tunes)
+        m->weights = moei_take_all(from, moei_lines(weights ? params
+                                                            : m->grad_count));
     if (grads)
-        m->grads = moei_take_all(from, moei_lines(m->trained_count));
+        m->grads = moei_take_all(from, moei_lines(m->grad_count));
     if (train)
-        m->stored = moei_take_all(from, 3 * moei_lines(m->trained_count));
+        m->stored = moei_take_all(from, 3 * moei_lines(m->grad_count));
     m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
     m->x = moei_take(from, X, P);
     m->logits = moei_take(from, E, P);
@@ -1563,7 +1661,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->selected = moei_whole(moei_take(from, (uint32_t)m->chosen, B));
     m->run_list = moei_take(from, 2 * K * B + 3 * (E + K * B / 64 + 2), sorted);
     moei_lay_out_columns(m, from);
-    m->sigma = weights ? moei_take(from, 1 + E, 1) : NULL;
+    m->sigma = weights || m->tunes ? moei_take(from, 1 + E, 1) : NULL;
     if (!learn)
         return carver.used;
     m->log_p = moei_take(from, K, P);
@@ -1628,17 +1726,25 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config)
 
 MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
 {
-    const moe_layer none = {0, 0, 0, 0};
+    moe_layer found = {0, 0, 0, 0, 0, 0};
     const moei_net *net;
     moe m;
+    int l;
 
     if (moei_fault(&m, config) != NULL)
-        return none;
+        return found;
     net = expert == m.E ? &m.gate : &m.expert;
     expert = expert == m.E ? 0 : expert;
-    return moei_outside(expert, 0, net->copies - 1)
-        || moei_outside(layer, 0, net->layers - 1)
-         ? none : moei_layer_of(net, expert, layer);
+    if (moei_outside(expert, 0, net->copies - 1)
+        || moei_outside(layer, 0, net->layers - 1))
+        return found;
+    found = moei_layer_of(net, expert, layer);
+    found.learns = moei_learns(net, layer);
+    found.left_out = net->at[0] - net->grad_at;
+    for (l = 0; l < layer; l++)
+        if (!moei_learns(net, l))
+            found.left_out += net->at[l + 1] - net->at[l];
+    return found;
 }
 
 MOE_DEF const char *moe_status_text(moe_status status)
@@ -1818,6 +1924,40 @@ static void moei_unit_scales(moe *m)
         x[m->I + i] = 1;
 }
 
+/* What learns, from an array of all parameters to one of these alone, or back
+   again. */
+static MOEI_UNUSED void moei_sift(const moe *m, moe_real *all, moe_real *learnt,
+                                  int back)
+{
+    const size_t balance = moei_balance_count(m);
+    size_t size;
+    int i, l;
+
+    for (i = 0; i < 2; i++) {
+        const moei_net *net = i ? &m->gate : &m->expert;
+
+        for (l = 0; l < net->layers; l++, all += size) {
+            size = moei_count(net->copies) * moei_layer_size(net, l);
+            if (!moei_learns(net, l))
+                continue;
+            moei_copy(back ? all : learnt, back ? learnt : all, size);
+            learnt += size;
+        }
+    }
+    moei_copy(back ? all : learnt, back ? learnt : all, balance);
+}
+
+/* Parameters that stay where they are; those that learn are copied. */
+static void moei_attach_to(moe *m, const moe_real *params)
+{
+    m->params = params;
+    if (!MOEI_LEARNS || !m->tunes)
+        return;
+    moei_sift(m, moei_shown(params), m->weights, 0);
+    moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
+    m->scale_state = 2;
+}
+
 /* What a moe knows before it learns: weights of its seed, all else 0. */
 static void moei_know_nothing(moe *m)
 {
@@ -1855,7 +1995,7 @@ MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
         : moei_start(m, config, 0, memory, bytes);
 
     if (status == MOE_OK)
-        m->params = params;
+        moei_attach_to(m, params);
     return status;
 }
 
@@ -1998,53 +2138,42 @@ static void moei_net_forward(const moe *m, const moei_run *run,
     const moei_loops *loops = moei_loops_of(m);
     const moei_net *net = run->net;
     const int last = net->layers - 1, f = m->activation;
-    const moe_real *at = m->params + net->at;
     moe_real *y = run->act;
     int l, in, out, size;
 
     for (l = 0; l < last; l++, x = y, y += size) {
         in = net->width[l], out = net->width[l + 1];
         size = moei_size(run, out);
-        moei_layer_forward(m, run, in, out, x, at, f == MOE_ACT_RELU, y);
+        moei_layer_forward(m, run, in, out, x, moei_source(m, net, l)
+                           + net->at[l], f == MOE_ACT_RELU, y);
         if (f == MOE_ACT_SILU)
             moei_copy(y + size, y, (size_t)size), y += size;
         if (f != MOE_ACT_RELU)
             loops->apply(f, size, y);
-        at += (size_t)net->copies * (size_t)(in + 1) * (size_t)out;
     }
-    moei_layer_forward(m, run, net->width[l], net->width[l + 1], x, at, 0,
-                       run->out);
+    moei_layer_forward(m, run, net->width[l], net->width[l + 1], x,
+                       moei_source(m, net, l) + net->at[l], 0, run->out);
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* Layer l of a run for the way back: x, what its slope is read off (y, or a of
-   silu), dE/da, and where it is in params. */
+/* The layers of a run, one after the other: what layer l is given, dE/da of it,
+   and where what has been kept of its y begins. */
 typedef struct moei_stage {
-    int in, out, size;           /* of x, of y; numbers of x                 */
-    size_t bias, weight;
-    const moe_real *x, *seen;    /* x and f'(x) of the layer before          */
-    moe_real *delta, *dE_dx;     /* dE/da, and dE/da of the layer before     */
+    int l;
+    const moe_real *x, *act;
+    moe_real *delta;
 } moei_stage;
 
-static moei_stage moei_stage_of(const moe *m, const moei_run *run,
-                                const moe_real *x, int l)
+MOEI_INLINE void moei_next_stage(const moe *m, const moei_run *run,
+                                 moei_stage *at)
 {
-    const moei_net *net = run->net;
-    const moe_layer at = moei_layer_of(net, run->copy, l);
-    moei_stage stage = {at.in, at.out, moei_size(run, at.in), at.bias,
-                        at.weight, x, NULL, run->delta, NULL};
-    const moe_real *act = run->act;
-    int i, size;
+    const int size = moei_size(run, run->net->width[at->l + 1]);
 
-    for (i = 1; i <= l; i++) {
-        size = moei_size(run, net->width[i]);
-        stage.seen = act;
-        act += moei_kept(m) * (size_t)size;
-        stage.x = act - size;
-        stage.dE_dx = stage.delta;
-        stage.delta += size;
-    }
-    return stage;
+    if (++at->l == run->net->layers)
+        return;
+    at->act += moei_kept(m) * (size_t)size;
+    at->x = at->act - size;
+    at->delta += size;
 }
 
 /* The last layer's dE/da, where it goes. */
@@ -2055,90 +2184,93 @@ static moe_real *moei_last_delta(const moei_run *run)
 
 /* dE/dz = W dE/da,  dE/dx = sum_i p_i dE/d(p_i x),  and, added up over layers,
    dE/dp_i = dE/dz_i + x . dE/d(p_i x) */
-static void moei_stack_backward(const moe *m, const moei_run *run,
-                                const moei_stage *at)
+static void moei_stack_backward(const moe *m, const moei_run *run, int l,
+                                const moe_real *x, const moe_real *delta,
+                                moe_real *dE_dx)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const int N = run->N, n = N > 1 ? run->n : 1, E = m->E;
-    const size_t size = moei_count(N) * moei_count(at->in);
-    const moe_real *dz = moei_stack_room(m), *p = run->mix, *x = at->x;
+    const moei_net *net = run->net;
+    const int N = run->N, n = N > 1 ? run->n : 1, E = m->E, in = net->width[l];
+    const size_t size = moei_count(N) * moei_count(in);
+    const moe_real *dz = moei_stack_room(m), *p = run->mix;
     moe_real *dE_dp = m->error_of + m->first * (ptrdiff_t)E, row[MOEI_PANEL];
     int i, c, k;
 
-    loops->inputs(run->n, N, E * (at->in + 1), at->out, at->delta,
-                  m->params + at->bias, moei_stack_room(m));
+    loops->inputs(run->n, N, E * (in + 1), net->width[l + 1], delta,
+                  moei_source(m, net, l) + net->at[l], moei_stack_room(m));
     for (c = 0; c < moei_turns(run); c++, x += size) {
         const moe_real *of_p = dz;
 
         dz += moei_count(N) * moei_count(E);
         for (i = 0; i < E; i++, p += N, dz += size) {
-            loops->dot(n, N, at->in, x, dz, row);
+            loops->dot(n, N, in, x, dz, row);
             for (k = 0; k < n; k++)
                 *dE_dp++ += *of_p++ + row[k];
             dE_dp += N - n, of_p += N - n;
-            if (at->dE_dx != NULL)
-                loops->blend(n, N, at->in, i > 0, p, dz,
-                             at->dE_dx + moei_count(c) * size);
+            if (dE_dx != NULL)
+                loops->blend(n, N, in, i > 0, p, dz,
+                             dE_dx + moei_count(c) * size);
         }
     }
 }
 
-/* The way back: dE/dx = W dE/da, and dE/da of the layer before is dE/dx f'(a).
-   The last layer's dE/da is there already.  x counts only for dE/dp. */
+/* The way back: dE/dx = W dE/da, and dE/da of the layer before is dE/dx f'(a),
+   read off y, or a of silu.  It ends at the lowest layer that learns, but that
+   of blended weights reaches dE/dp in all, for which x counts.  The last
+   layer's dE/da is there already. */
 static void moei_net_backward(const moe *m, const moei_run *run,
                               const moe_real *x)
 {
     const moei_loops *loops = moei_loops_of(m);
+    const moei_net *net = run->net;
+    const int lowest = m->back_to_x ? 0 : net->lowest;
+    const size_t kept = moei_kept(m);
+    moe_real *delta = moei_last_delta(run), *before;
+    const moe_real *seen = run->act + kept * (size_t)(delta - run->delta);
     int l;
 
-    for (l = run->net->layers - 1; l >= (run->mix == NULL); l--) {
-        const moei_stage at = moei_stage_of(m, run, x, l);
+    for (l = net->layers - 1; l > lowest || (run->mix && l >= 0);
+         l--, delta = before) {
+        const moe_layer at = moei_layer_of(net, run->copy, l);
+        const int size = l > 0 ? moei_size(run, at.in) : 0;
 
+        seen -= kept * (size_t)size;
+        before = l > 0 ? delta - size : NULL;
         if (run->mix != NULL)
-            moei_stack_backward(m, run, &at);
+            moei_stack_backward(m, run, l, l > 0 ? seen + (kept - 1)
+                                * (size_t)size : x, delta, before);
         else
-            loops->inputs(run->n, run->N, at.in, at.out, at.delta,
-                          m->params + at.weight, at.dE_dx);
+            loops->inputs(run->n, run->N, at.in, at.out, delta,
+                          moei_source(m, net, l) + at.weight, before);
         if (l > 0)
-            loops->slope(m->activation, at.size, at.seen, at.dE_dx);
+            loops->slope(m->activation, size, seen, before);
     }
-}
-
-/* A layer as its weights see it: z for x, and biases among the weights, so that
-   what is added to biases goes where it does not count. */
-static moei_stage moei_stage_to_learn(const moe *m, const moei_run *run,
-                                      const moe_real *x, int l)
-{
-    moei_stage at = moei_stage_of(m, run, x, l);
-
-    if (run->mix == NULL)
-        return at;
-    at.x = moei_stack(m, run, at.in, at.x);
-    at.in = m->E * (at.in + 1);
-    at.weight = at.bias;
-    return at;
-}
-
-/* Where that is. */
-static moe_real *moei_bias_of(const moe *m, const moei_run *run,
-                              const moei_stage *at, moe_real *params)
-{
-    return run->mix ? moei_stack_zeros(m, at->out) : params + at->bias;
 }
 
 /* dE/dW += x dE/da',  dE/db += dE/da summed over cases */
 static void moei_net_gradient(const moe *m, const moei_run *run,
                               const moe_real *x)
 {
-    int l;
+    const moei_net *net = run->net;
+    moei_stage of = {0, x, run->act, run->delta};
+    moe_real *g = m->grads + net->grad_at;
 
-    for (l = 0; l < run->net->layers; l++) {
-        const moei_stage at = moei_stage_to_learn(m, run, x, l);
+    for (; of.l < net->layers; moei_next_stage(m, run, &of)) {
+        const moe_layer at = moei_layer_of(net, run->copy, of.l);
 
-        moei_loops_of(m)->weights(run->n, run->N, at.in, at.out, at.x, at.delta,
-                                  moei_bias_of(m, run, &at, m->grads),
-                                  m->grads + at.weight,
-                                  run->scratch + m->act_size);
+        if (!moei_learns(net, of.l))
+            continue;
+        if (run->mix != NULL)               /* biases are among the weights */
+            moei_loops_of(m)->weights(
+                run->n, run->N, m->E * (at.in + 1), at.out,
+                moei_stack(m, run, at.in, of.x), of.delta,
+                moei_stack_zeros(m, at.out), g, run->scratch + m->act_size);
+        else
+            moei_loops_of(m)->weights(
+                run->n, run->N, at.in, at.out, of.x, of.delta,
+                g + (at.bias - net->at[of.l]), g + (at.weight - net->at[of.l]),
+                run->scratch + m->act_size);
+        g += moei_count(net->copies) * moei_layer_size(net, of.l);
     }
 }
 
@@ -2146,14 +2278,23 @@ static void moei_net_gradient(const moe *m, const moei_run *run,
 static void moei_net_descend(const moe *m, const moei_run *run,
                              const moe_real *x, moe_real step)
 {
-    int l;
+    const moei_net *net = run->net;
+    moei_stage of = {0, x, run->act, run->delta};
 
-    for (l = 0; l < run->net->layers; l++) {
-        const moei_stage at = moei_stage_to_learn(m, run, x, l);
+    for (; of.l < net->layers; moei_next_stage(m, run, &of)) {
+        const moe_layer at = moei_layer_of(net, run->copy, of.l);
 
-        moei_loops_of(m)->outer(at.in, at.out, at.x, at.delta, step,
-                                moei_bias_of(m, run, &at, m->weights),
-                                m->weights + at.weight);
+        if (!moei_learns(net, of.l))
+            continue;
+        if (run->mix != NULL)
+            moei_loops_of(m)->outer(m->E * (at.in + 1), at.out,
+                                    moei_stack(m, run, at.in, of.x), of.delta,
+                                    step, moei_stack_zeros(m, at.out),
+                                    m->weights + at.bias);
+        else
+            moei_loops_of(m)->outer(at.in, at.out, of.x, of.delta, step,
+                                    m->weights + at.bias,
+                                    m->weights + at.weight);
     }
 }
 
@@ -2163,14 +2304,22 @@ static moe_real moei_net_square(const moe *m, const moei_run *run,
                                 const moe_real *x)
 {
     const moei_loops *loops = moei_loops_of(m);
+    const int16_t *width = run->net->width;
+    moei_stage of = {0, x, run->act, run->delta};
     moe_real sum = 0, of_x, of_delta;
-    int l;
 
-    for (l = 0; l < run->net->layers; l++) {
-        const moei_stage at = moei_stage_to_learn(m, run, x, l);
+    for (; of.l < run->net->layers; moei_next_stage(m, run, &of)) {
+        const moe_real *z = of.x;
+        int in = width[of.l];
 
-        loops->dot(1, 1, at.in, at.x, at.x, &of_x);
-        loops->dot(1, 1, at.out, at.delta, at.delta, &of_delta);
+        if (!moei_learns(run->net, of.l))
+            continue;
+        if (run->mix != NULL) {
+            z = moei_stack(m, run, in, of.x);
+            in = m->E * (in + 1);
+        }
+        loops->dot(1, 1, in, z, z, &of_x);
+        loops->dot(1, 1, width[of.l + 1], of.delta, of.delta, &of_delta);
         sum += (run->mix ? of_x : of_x + 1) * of_delta;
     }
     return sum;
@@ -3063,14 +3212,23 @@ static void moei_loss_forward(moe *m)
     }
 }
 
+/* Whether a net has a use for dE/da: some layer learns, or dE/dx is asked. */
+static int moei_wants_delta(const moe *m, const moei_net *net)
+{
+    return net->learning != 0 || m->back_to_x != NULL;
+}
+
 /* dE/da of all layers of a run, or for a plain step with them;
-   logistic: dE/do o (1 - o) */
+   logistic: dE/do o (1 - o)
+   Of frozen experts only what reaches the gate through the blend. */
 static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
                               int plain)
 {
     const moe_real by = moei_is_entropy(m) ? 1 : 2;
     moe_real *delta = moei_last_delta(run);
 
+    if (path <= MOEI_BY_PROPORTION && !moei_wants_delta(m, run->net))
+        return;
     if (path == MOEI_BY_POSTERIOR)
         moei_own_error_backward(m, run, m->post, by * moei_precision(m), delta);
     else if (path == MOEI_BY_PROPORTION)
@@ -3622,7 +3780,7 @@ static void moei_input_backward(const moe *m, const moei_run *run, int copy)
 
     for (i = 0; i < at.in; i++) {
         moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, run->delta,
-                                 m->params + at.weight
+                                 moei_source(m, net, 0) + at.weight
                                  + (size_t)i * (size_t)at.out, row);
         column = moei_column_of(m, net, i);
         for (c = 0; c < run->n; c++) {
@@ -3663,14 +3821,15 @@ static void moei_expert_backward(moe *m, int r, int thread, int path)
 {
     moei_run run = moei_run_of(m, r, thread);
     const int copy = run.copy;
-    moe_real *chosen = m->grads + m->trained_count - m->E + copy;
+    moe_real *chosen = moei_balance_count(m) == 0 || moei_is_dense(m) ? NULL
+                     : m->grads + m->grad_count - m->E + copy;
 
     if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
         return;
     for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
         moei_run_backward(m, &run, (moei_path)path, 0);
         moei_add_gradient(m, &run);
-        if (!moei_is_dense(m) && !m->p_is_given)
+        if (chosen != NULL && !m->p_is_given)
             *chosen += moei_run_weight(m, &run);
         if (++r == m->runs)
             break;
@@ -3684,7 +3843,7 @@ static void moei_block_backward(moe *m, moei_path path, int balance)
     moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
     if (m->back_to_p != NULL)
         moei_show_table(m, m->error_of, m->back_to_p);
-    if (m->E == 1 || m->p_is_given)
+    if (m->E == 1 || m->p_is_given || !moei_wants_delta(m, &m->gate))
         return;
     moei_gate_delta(m, path);
     for (c = 0; c < m->n; c += MOEI_PANEL) {
@@ -3869,7 +4028,7 @@ static moe_real moei_one_backward(moe *m)
         moei_run_backward(m, &run, path, 1);
         square += moei_net_square(m, &run, moei_inputs_of(m, &run));
     }
-    if (m->E == 1)
+    if (m->E == 1 || !moei_wants_delta(m, &m->gate))
         return square;
     moei_gate_delta(m, path);
     run = moei_gate_run(m, 0);
@@ -3926,8 +4085,11 @@ static moe_status moei_check_mode(moe *m, moe_mode mode, int gate)
         MOEI_TEXT("this needs a config with MOE_MODE_LEARN or above")
     };
     const char *fault = m->params == NULL ? MOEI_TEXT("this moe is closed")
-        : m->weights == NULL ? MOEI_TEXT("const weights can only predict")
-        : m->params != m->weights ? MOEI_TEXT("params is not m.weights")
+        : m->weights == NULL
+            ? MOEI_TEXT("const weights can only predict: config.frozen says "
+                        "which of them stay, so that the others can learn")
+        : m->params != m->weights && !m->tunes
+            ? MOEI_TEXT("params is not m.weights")
         : m->mode > (int)mode ? lacks[mode]
         : gate && !moei_is_ready(m, NULL)
             ? MOEI_TEXT("this needs a gate; without one use moe_forward_with, "
@@ -3941,7 +4103,7 @@ static moe_status moei_check_mode(moe *m, moe_mode mode, int gate)
 static moe_status moei_check_settings(moe *m, const moe_training *t)
 {
     const char *fault = t == NULL ? NULL
-        : m->chosen == 1 && moei_has_gate(m)
+        : m->chosen == 1 && moei_has_gate(m) && m->gate.learning != 0
             ? MOEI_TEXT("top_k = 1 teaches its gate nothing: train with 2 or "
                         "more, or with all by (1.3), then predict with 1")
         : t->epochs < 0 ? MOEI_TEXT("epochs is negative")
@@ -3962,10 +4124,15 @@ static moe_status moei_check_settings(moe *m, const moe_training *t)
         : t->balance_rate > 0 && (m->K == m->E || !moei_has_gate(m))
             ? MOEI_TEXT("balance_rate needs top_k in 2..experts-1, a gate and "
                         "blended outputs")
+        : t->balance_rate > 0 && moei_balance_count(m) == 0
+            ? MOEI_TEXT("balance_rate: gate.balance is frozen with the gate's "
+                        "last layer")
         : t->patience < -1 ? MOEI_TEXT("patience is below -1")
         : t->holdout != -1 && !(t->holdout >= 0 && t->holdout < 1)
             ? MOEI_TEXT("holdout is outside [0,1) and not -1")
-        : t->restarts < 0 ? MOEI_TEXT("restarts is negative") : NULL;
+        : t->restarts < 0 ? MOEI_TEXT("restarts is negative")
+        : t->restarts > 1 && m->grad_count < m->trained_count
+            ? MOEI_TEXT("restarts would begin frozen layers anew") : NULL;
 
     fault = fault ? fault : moei_settings_fault(m);
     return fault ? moei_refuse(m, MOE_ERR_CONFIG, fault) : MOE_OK;
@@ -3980,7 +4147,7 @@ static moe_real moei_larger(moe_real a, moe_real b)
    its place grads count the cases that have chosen an expert. */
 static size_t moei_descending(const moe *m)
 {
-    return m->trained_count - moei_count(moei_has_gate(m) ? m->E : 0);
+    return m->grad_count - moei_balance_count(m);
 }
 
 /* |x|; if squares overflow, on a small scale.  NaN if it is not finite. */
@@ -4002,39 +4169,46 @@ static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
     return moei_are_finite(m, x, count) ? moei_sqrt(sum) / small : MOEI_NAN;
 }
 
-/* work for the parameters of all copies of a net, part by part, until one
-   fails; biases do not decay. */
-typedef int moei_part_work(moe *m, size_t from, size_t count,
+/* work for parameters w of all copies of a net, whose derivatives are in grads
+   from `from` on, part by part, until one fails; biases do not decay. */
+typedef int moei_part_work(moe *m, moe_real *w, size_t from, size_t count,
                            const moei_rule *rule);
 
 static int moei_net_parts(moe *m, const moei_net *net,
                           const moei_rule *rule, moei_part_work *work)
 {
     moei_rule of_bias = *rule;
+    size_t from = net->grad_at;
     int l;
 
     of_bias.decay = 0;
     for (l = 0; l < net->layers; l++) {
-        const moe_layer at = moei_layer_of(net, 0, l);
-        const size_t out = (size_t)at.out * (size_t)net->copies;
+        const size_t out = (size_t)net->width[l + 1] * (size_t)net->copies;
+        const size_t weights = out * moei_count(net->width[l]);
+        moe_real *w = m->weights + net->at[l];
 
-        if (!work(m, at.bias, out, &of_bias)
-            || !work(m, at.weight, out * (size_t)at.in, rule))
+        if (!moei_learns(net, l))
+            continue;
+        if (!work(m, w, from, out, &of_bias)
+            || !work(m, w + out, from + out, weights, rule))
             return 0;
+        from += out + weights;
     }
     return 1;
 }
 
-/* Of all nets; at once where weights are treated as biases are. */
+/* Of all nets; at once where weights are treated as biases are, and stand as
+   grads do. */
 static int moei_each_part(moe *m, const moei_rule *rule, moei_part_work *work)
 {
-    if (rule->moments == 0 && rule->decay <= 0)
-        return work(m, 0, moei_descending(m), rule);
+    if (rule->moments == 0 && rule->decay <= 0
+        && (m->tunes || m->grad_count == m->trained_count))
+        return work(m, m->weights, 0, moei_descending(m), rule);
     return moei_net_parts(m, &m->expert, rule, work)
         && moei_net_parts(m, &m->gate, rule, work);
 }
 
-static int moei_part_is_small(moe *m, size_t from, size_t count,
+static int moei_part_is_small(moe *m, moe_real *w, size_t from, size_t count,
                               const moei_rule *rule)
 {
     enum { EXPONENT = 30 };
@@ -4042,14 +4216,14 @@ static int moei_part_is_small(moe *m, size_t from, size_t count,
 
     return loops->are_below(EXPONENT, count, m->grads + from)
         && (rule->decay <= 0
-            || loops->are_below(EXPONENT, count, m->weights + from));
+            || loops->are_below(EXPONENT, count, w));
 }
 
 /* Some at a time, so that g is near when it becomes 0. */
-static int moei_update_part(moe *m, size_t from, size_t count,
+static int moei_update_part(moe *m, moe_real *w, size_t from, size_t count,
                             const moei_rule *rule)
 {
-    moe_real *g = m->grads + from, *w = m->weights + from, *v, *u;
+    moe_real *g = m->grads + from, *v, *u;
     size_t at, n;
 
     v = rule->moments > 0 ? moei_stored(m, MOEI_FIRST) + from : NULL;
@@ -4065,21 +4239,21 @@ static int moei_update_part(moe *m, size_t from, size_t count,
 
 /* The same with copies, a few at a time: whether all that it would leave, and
    what it starts from, is finite. */
-static int moei_try_part(moe *m, size_t from, size_t count,
+static int moei_try_part(moe *m, moe_real *w, size_t from, size_t count,
                          const moei_rule *rule)
 {
     enum { SOME = 32 };
     const moe_real *const array[4] = {
-        m->weights, m->grads, moei_stored(m, MOEI_FIRST),
-        moei_stored(m, MOEI_SECOND)
+        NULL, m->grads, moei_stored(m, MOEI_FIRST), moei_stored(m, MOEI_SECOND)
     };
     moe_real copy[4][SOME];
     int k, finite = 1;
 
-    for (; count > 0 && finite; from += SOME) {
+    for (; count > 0 && finite; from += SOME, w += SOME) {
         const size_t n = count < (size_t)SOME ? count : (size_t)SOME;
 
-        for (k = 0; k < 2 + rule->moments; k++)
+        moei_copy(copy[0], w, n);
+        for (k = 1; k < 2 + rule->moments; k++)
             moei_copy(copy[k], array[k] + from, n);
         finite = moei_all_finite(copy[1], n);
         moei_loops_of(m)->update(rule, n, copy[0], copy[1],
@@ -4110,7 +4284,7 @@ static const char *moei_step_fault(moe *m, const moe_training *t, moe_real rate,
     if (!small || t->clip > 0)
         size = magnitude * moei_norm(m, m->grads, n);
     if (!moei_is_finite(size)
-        || !moei_all_finite(m->grads + n, m->trained_count - n))
+        || !moei_all_finite(m->grads + n, m->grad_count - n))
         return MOEI_TEXT("the gradient is not finite");
     if (t->clip > 0 && size > t->clip) {
         rule->scale *= t->clip / size;
@@ -4128,7 +4302,7 @@ static const char *moei_step_fault(moe *m, const moe_training *t, moe_real rate,
    count (E): how many cases have chosen an expert */
 static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
 {
-    moe_real *balance = m->weights + moei_descending(m), sum = 0, all = 0;
+    moe_real *balance = moei_shown(moei_balance(m)), sum = 0, all = 0;
     int e;
 
     for (e = 0; e < m->E; e++)
@@ -4147,11 +4321,11 @@ static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
 static void moei_forget_moments(moe *m)
 {
     if (m->stored != NULL) {
-        moei_zero(moei_stored(m, MOEI_FIRST), m->trained_count);
-        moei_zero(moei_stored(m, MOEI_SECOND), m->trained_count);
+        moei_zero(moei_stored(m, MOEI_FIRST), m->grad_count);
+        moei_zero(moei_stored(m, MOEI_SECOND), m->grad_count);
     }
     if (m->grads != NULL)
-        moei_zero(m->grads, m->trained_count);
+        moei_zero(m->grads, m->grad_count);
     m->largest_moment = 0;
     m->beta_power[0] = m->beta_power[1] = 1;
     m->epochs_since_best = -1;
@@ -4181,7 +4355,8 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     const char *fault;
 
     if (!adam)
-        moei_take_sigma_out(m, m->grads, moei_has_gate(m) ? m->gate.at : n);
+        moei_take_sigma_out(m, m->grads,
+                            moei_has_gate(m) ? m->gate.grad_at : n);
     fault = moei_step_fault(m, t, rate, &rule);
     if (fault == NULL) {
         (void)moei_each_part(m, &rule, moei_update_part);
@@ -4195,7 +4370,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     }
     if (fault != NULL)
         moei_zero(m->grads, n);
-    moei_zero(m->grads + n, m->trained_count - n);
+    moei_zero(m->grads + n, m->grad_count - n);
     m->shown_count = -1;
     return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
 }
@@ -4403,13 +4578,14 @@ static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
     return 1;
 }
 
-/* The weights by which a net's first layer sees column j, if it does, are 0. */
+/* The weights by which a net's first layer sees column j, if it does, and if
+   they are not frozen, are 0. */
 static void moei_forget_column(moe *m, const moei_net *net, int j)
 {
     const int out = net->width[1];
     int c, i;
 
-    for (i = 0; i < net->width[0]; i++)
+    for (i = 0; i < net->width[0] && moei_learns(net, 0); i++)
         for (c = 0; c < net->copies && moei_column_of(m, net, i) == j; c++)
             moei_zero(m->weights + moei_layer_of(net, c, 0).weight
                       + (ptrdiff_t)i * out, moei_count(out));
@@ -4558,6 +4734,10 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
     moe_status status = m == NULL ? MOE_ERR_NULL
                       : moei_check_mode(m, MOE_MODE_LEARN, 0);
 
+    if (status == MOE_OK && m->scale_state == 2
+        && m->grad_count < m->trained_count)
+        return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("settled scales are "
+                           "folded into layers, of which some are frozen"));
     status = status ? status : moei_check_data(m, data, 0, &unread);
     if (status != MOE_OK)
         return status;
@@ -4928,9 +5108,20 @@ typedef struct moei_plan {
     moe_report *report;
 } moei_plan;
 
+/* The best weights of what learns are those at hand, or the other way round. */
+static void moei_copy_best(moe *m, int back)
+{
+    moe_real *best = moei_stored(m, MOEI_BEST);
+
+    if (m->tunes)
+        moei_copy(back ? m->weights : best, back ? best : m->weights,
+                  m->grad_count);
+    else
+        moei_sift(m, m->weights, best, back);
+}
 static void moei_keep_best(moe *m, moe_real loss)
 {
-    moei_copy(moei_stored(m, MOEI_BEST), m->weights, m->trained_count);
+    moei_copy_best(m, 0);
     m->best_loss = loss;
     m->best_sigma = moei_sigma(m, -1);
     m->best_learnt = 1;
@@ -4939,18 +5130,22 @@ static void moei_keep_best(moe *m, moe_real loss)
 
 static void moei_restore_best(moe *m)
 {
-    moei_copy(m->weights, moei_stored(m, MOEI_BEST), m->trained_count);
+    moei_copy_best(m, 1);
     if (moei_learns_sigma(m))
         moei_set_sigma(m, m->best_sigma);
 }
 
-/* sigma^2 = sum_i h_i e_i / O, the mean over the cases of an epoch. */
-static void moei_estimate_sigma(moe *m)
+/* sigma^2 goes towards sum_i h_i e_i / O, the mean over the cases of an epoch,
+   in some 300 steps: at once, experts would settle before they have parted. */
+static void moei_estimate_sigma(moe *m, int steps)
 {
     const moe_real variance = moei_mean(m, MOEI_SUM_VARIANCE) / (moe_real)m->O;
+    const moe_real old = moei_sigma(m, -1) * moei_sigma(m, -1);
+    const moe_real share = (moe_real)steps / (moe_real)(steps + 300);
 
     if (moei_learns_sigma(m))
-        moei_set_sigma(m, moei_sigma_within(moei_sqrt(variance)));
+        moei_set_sigma(m, moei_sigma_within(
+            moei_sqrt(old + share * (variance - old))));
 }
 
 /* A rate that was not given falls to 0 in the second half of a training that
@@ -4992,7 +5187,7 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
             if (plan->valid.n == 0 && plan->report->loss < m->best_loss)
                 moei_keep_best(m, plan->report->loss);
             if (t->target > 0 && plan->report->squared_error <= t->target) {
-                moei_zero(m->grads, m->trained_count);
+                moei_zero(m->grads, m->grad_count);
                 return MOE_STOPPED;
             }
         }
@@ -5000,7 +5195,7 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
                            1 / ((moe_real)count * part->mean_weight));
     }
     if (status == MOE_OK)
-        moei_estimate_sigma(m);
+        moei_estimate_sigma(m, (part->n - 1) / t->batch + 1);
     return status;
 }
 
@@ -5164,7 +5359,7 @@ static moe_status moei_start_training(moe *m, const moei_plan *plan)
     int bad = -1;
 
     if (!resumed) {
-        moei_copy(moei_stored(m, MOEI_BEST), m->weights, m->trained_count);
+        moei_copy_best(m, 0);
         m->best_sigma = moei_sigma(m, -1);
         m->best_learnt = 0;
     }
@@ -5182,7 +5377,7 @@ static moe_status moei_start_training(moe *m, const moei_plan *plan)
         m->epochs_since_best = 0;
     }
     m->scale_state = 2;
-    moei_zero(m->grads, m->trained_count);
+    moei_zero(m->grads, m->grad_count);
     return MOE_OK;
 }
 
@@ -5440,32 +5635,38 @@ static void moei_list(moei_file *t, const char *name, int layer, size_t a,
     t->numbers = t->numbers ? t->numbers + is->count : NULL;
 }
 
-static void moei_list_net(moei_file *t, const moei_net *net, const char *bias,
-                          const char *weight, size_t copies)
+static void moei_list_net(moei_file *t, const moe *m, const moei_net *net,
+                          const char *bias, const char *weight, size_t copies)
 {
+    const int wanted = t->numbers != NULL;
     int l;
 
     for (l = 0; l < net->layers; l++) {
         const size_t in = moei_count(net->width[l]);
         const size_t out = moei_count(net->width[l + 1]);
+        if (wanted)
+            t->numbers = moei_shown(moei_source(m, net, l)) + net->at[l];
         moei_list(t, bias, l, copies, out, 0);
         moei_list(t, weight, l, copies, in, out);
     }
 }
 
-/* All of them, in the order of params, which may be NULL.  Without gate.balance
-   it is zeros, without scale.sigma all are config.sigma. */
+/* All of them, in the order of params, which is m's or NULL.  Without
+   gate.balance it is zeros, without scale.sigma all are config.sigma.  Where
+   layers are frozen, training starts anew. */
 MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
                                     moe_real *params)
 {
     const size_t E = moei_count(m->E);
     const int gate = moei_has_gate(m);
     const size_t learnt = m->trained_count - (t->balance || !gate ? 0 : E);
+    const int all = m->grad_count == m->trained_count;
 
     t->count = 0;
     t->numbers = params;
-    moei_list_net(t, &m->expert, "experts.#.bias", "experts.#.weight", E);
-    moei_list_net(t, &m->gate, "gate.#.bias", "gate.#.weight", 0);
+    moei_list_net(t, m, &m->expert, "experts.#.bias", "experts.#.weight", E);
+    moei_list_net(t, m, &m->gate, "gate.#.bias", "gate.#.weight", 0);
+    t->numbers = params ? moei_shown(moei_balance(m)) : NULL;
     if (learnt == m->trained_count && gate)
         moei_list(t, "gate.balance", 0, E, 0, 0);
     t->numbers = params ? params + m->trained_count : NULL;
@@ -5476,11 +5677,11 @@ MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
         moei_list(t, "scale.sigma", 0, 1 + E, 0, 0);
     if (!t->training)
         return;
-    t->numbers = moei_stored(m, MOEI_BEST);
+    t->numbers = all ? moei_stored(m, MOEI_BEST) : NULL;
     moei_list(t, "training.best", 0, learnt, 0, 0);
-    t->numbers = moei_stored(m, MOEI_FIRST);
+    t->numbers = all ? moei_stored(m, MOEI_FIRST) : NULL;
     moei_list(t, "training.first", 0, learnt, 0, 0);
-    t->numbers = moei_stored(m, MOEI_SECOND);
+    t->numbers = all ? moei_stored(m, MOEI_SECOND) : NULL;
     moei_list(t, "training.second", 0, learnt, 0, 0);
     t->numbers = t->state;
     moei_list(t, "training.state", 0, 4, 0, 0);
@@ -5679,7 +5880,7 @@ static void moei_saved_config(const moe *m, moe_config *c)
     c->output = (moe_output)m->output;
     c->blend = m->is_one ? MOE_BLEND_WEIGHTS : MOE_BLEND_OUTPUTS;
     c->mode = MOE_MODE_PREDICT;
-    c->block = c->simd = 0;
+    c->block = c->simd = c->frozen = c->gate_frozen = 0;
     for (l = 0; l < MOE_MAX_HIDDEN; l++) {
         c->hidden[l] = l < m->expert.layers - 1 ? m->expert.width[l + 1] : 0;
         c->gate_hidden[l] = l < m->gate.layers - 1 ? m->gate.width[l + 1] : 0;
@@ -5709,7 +5910,10 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
         return MOE_ERR_NULL;
     *error = m->params == NULL ? MOEI_TEXT("this moe is closed")
         : keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN
-            ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN") : NULL;
+            ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN")
+        : keep == MOE_MODE_TRAIN && m->grad_count < m->trained_count
+            ? MOEI_TEXT("a checkpoint has no frozen layers: keep the weights")
+            : NULL;
     if (*error != NULL)
         return MOE_ERR_STATE;
     moei_zero_bytes(&t, sizeof t);
@@ -6118,7 +6322,7 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
         moei_reject(t, 1, error);
     if (t->fault != NULL)
         return t->fault;
-    moei_shape(m, c);
+    moei_shape(m, c, 1);
     moei_list_all(t, m, NULL);
     t->bytes = 0;
     moei_read_header(t);
@@ -6179,6 +6383,8 @@ static void moei_read_state(moei_file *t, moe *m)
     for (i = 0; i < 3; i++)
         moei_reject(t, !(t->state[i] >= 0 && t->state[i] <= 1),
                     MOEI_TEXT("training.state is out of range"));
+    if (m->grad_count < m->trained_count)
+        return;                             /* frozen layers: it starts anew */
     m->epoch = (int)t->meta.past[0];
     m->steps = (int32_t)t->meta.past[1];
     m->epochs_since_best = (int)t->meta.past[2] - 1;
@@ -6205,7 +6411,7 @@ static void moei_read_state(moei_file *t, moe *m)
 }
 
 /* Standard deviations can be divided by; in place they are used where they lie,
-   which moei_params_in_place has seen to. */
+   which moei_params_in_place has seen to, or copied if they may be learnt. */
 static void moei_read_sigma(moei_file *t, moe *m)
 {
     const moei_tensor *is = &t->tensor[t->count - (t->training ? 5 : 1)];
@@ -6216,6 +6422,8 @@ static void moei_read_sigma(moei_file *t, moe *m)
         const moe_real sigma = moei_of_f32(moei_decode(from + 4 * i));
         moei_reject(t, !(sigma > 0) || !moei_is_finite(1 / (sigma * sigma)),
                     MOEI_TEXT("scale.sigma is out of range"));
+        if (m->tunes)
+            moei_shown(m->sigma)[i] = sigma;
     }
     if (m->weights == NULL)
         m->sigma = (const moe_real *)(const void *)from;
@@ -6269,6 +6477,8 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
         shape.config.block = config->block;
         shape.config.simd = config->simd;
         shape.config.mode = config->mode;
+        shape.config.frozen = config->frozen;
+        shape.config.gate_frozen = config->gate_frozen;
         if (config->top_k > 0)
             shape.config.top_k = config->top_k;
         if (!moei_is_sparse(&shape.config))
@@ -6277,10 +6487,13 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
-    m->params = own ? m->weights : params;
-    if (own)
+    if (own) {
+        m->params = m->weights;
         moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
-    moei_list_all(&t, m, m->weights);
+    } else {
+        moei_attach_to(m, params);
+    }
+    moei_list_all(&t, m, own ? m->weights : NULL);
     for (i = 0; i < t.count; i++)
         moei_read_numbers(&t, &t.tensor[i]);
     if (t.sigma)
@@ -7149,16 +7362,29 @@ MOEI_PUT MOEI_(add_row)(int n, moe_real a, const moe_real *dy, moe_real *dw)
         dw[j] = a * dy[j] + dw[j];
 }
 
-/* dW (in,out) += scale x dy',  db (out) += scale dy */
+/* dW (in,out) += scale x dy',  db (out) += scale dy.  In plain C four dy stay
+   in registers. */
 static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
                                      const moe_real *dy, moe_real scale,
                                      moe_real *db, moe_real *dw)
 {
-    int i;
+    int i, j;
 
     MOEI_(add_row)(out, scale, dy, db);
-    for (i = 0; i < in; i++, dw += out)
-        MOEI_(add_row)(out, scale * x[i], dy, dw);
+    for (j = 0; MOEI_LANES == 1 && j + 4 <= out; j += 4, dy += 4, dw += 4) {
+        const moe_real y0 = dy[0], y1 = dy[1], y2 = dy[2], y3 = dy[3];
+        moe_real *w = dw;
+
+        for (i = 0; i < in; i++, w += out) {
+            const moe_real a = scale * x[i];
+            w[0] = a * y0 + w[0];
+            w[1] = a * y1 + w[1];
+            w[2] = a * y2 + w[2];
+            w[3] = a * y3 + w[3];
+        }
+    }
+    for (i = 0; i < in && j < out; i++, dw += out)
+        MOEI_(add_row)(out - j, scale * x[i], dy, dw);
 }
 
 /* dW (in,out) += x dy',  db (out) += sums of dy.  Every sum goes over the cases
@@ -7498,9 +7724,13 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
 {
     const int N = MOEI_LANES == 1 ? 1 : width;
     MOEI_V sum;
+    moe_real one;
     int i, c;
 
-    for (c = 0; c < n && N == 1; c++, a += rows, b += rows)
+    for (c = 0; c < n && MOEI_LANES == 1; c++, e[c - 1] = one)
+        for (one = 0, i = 0; i < rows; i++)
+            one = *a++ * *b++ + one;
+    for (c = 0; c < n && N == 1 && MOEI_LANES > 1; c++, a += rows, b += rows)
         MOEI_(dots)(1, 1, rows, a, 0, b, 0, 0, e + c, 0, 0);
     for (c = 0; c < N && N > 1; c += MOEI_LANES) {
         for (sum = MOEI_(splat)((moe_real)0), i = c; i < rows * N; i += N)

@@ -11,12 +11,13 @@ typedef struct model {
     int inputs, hidden, outputs, experts;
 } model;
 
-/* Parameters in flash; learning case by case with moe_learn, and with a
-   gradient and steps; and moe_train. */
+/* Parameters in flash, where the gate and the layers behind the first may be
+   tuned by moe_learn; learning case by case with it, and with a gradient and
+   steps; and moe_train.  Linear experts have one layer, and learn by the gate. */
 static void show(const model *of)
 {
     moe_config config;
-    size_t work, learn, gradient;
+    size_t work, tune, learn, gradient;
 
     memset(&config, 0, sizeof config);
     config.inputs = of->inputs;
@@ -26,14 +27,17 @@ static void show(const model *of)
     config.block = 1;
     work = moe_work_bytes(&config);
     config.mode = MOE_MODE_LEARN;
+    config.frozen = 1;
+    tune = moe_work_bytes(&config);
+    config.frozen = 0;
     learn = moe_bytes(&config);
     config.mode = MOE_MODE_GRADIENT;
     gradient = moe_bytes(&config);
     config.mode = MOE_MODE_TRAIN;
     config.block = 0;
-    printf("| %s | %lu | %lu | %lu | %lu |\n", of->name, (unsigned long)work,
-           (unsigned long)learn, (unsigned long)gradient,
-           (unsigned long)moe_bytes(&config));
+    printf("| %s | %lu | %lu | %lu | %lu | %lu |\n", of->name,
+           (unsigned long)work, (unsigned long)tune, (unsigned long)learn,
+           (unsigned long)gradient, (unsigned long)moe_bytes(&config));
 }
 
 int main(void)

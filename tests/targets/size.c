@@ -6,7 +6,8 @@
    All without sentences (MOE_NO_TEXT) and asserts.  With TIMES it is a program:
    a model predicts TIMES cases, with PARTS 2 learns as many, and with PARTS 3
    trains as often, and it says how deep the stack has been.  EXPERTS of
-   IN-HIDDEN-OUT, of which TOP_K run; HIDDEN 0: linear experts. */
+   IN-HIDDEN-OUT, of which TOP_K run; HIDDEN 0: linear experts.  TUNE: the gate
+   and the layer behind the hidden one learn over const weights. */
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #define MOE_NO_MALLOC
@@ -66,8 +67,12 @@ static void target_put(int c) { putchar(c); }
 /* The boards have 64 KB. */
 enum { DEEP = 12000, PAINT = 0xa5 };
 
-#if PARTS == 1
-static const moe_real weights[2828] = {(moe_real)0.5};
+#if PARTS == 1 || defined(TUNE)
+/* Factors of scales are not 0: of d 2780 .. 2783, of x 2800 .. 2815. */
+static const moe_real weights[2828] = {
+    (moe_real)0.5, [2780] = 1, 1, 1, 1, [2800] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1
+};
 static moe_real memory[1200];
 #else
 static moe_real memory[PARTS == 2 ? 4000 : 1400];
@@ -111,6 +116,9 @@ static moe_config config_of(void)
 #if PARTS == 2
     config.mode = MOE_MODE_LEARN;
 #endif
+#ifdef TUNE
+    config.frozen = 1;
+#endif
     return config;
 }
 
@@ -139,8 +147,13 @@ static __attribute__((noinline)) int work(void)
     moei_zero_bytes(&t, sizeof t);
     t.rate = (moe_real)0.01;
     t.epochs = 2;
+#ifdef TUNE
+    if (moe_attach(&m, &config, weights, memory, sizeof memory) != MOE_OK)
+        return 1;
+#else
     if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
         return 1;
+#endif
     for (i = 0; i < TIMES; i++)
 #if PARTS == 2
         if (moe_learn(&m, &data, &t) != 0)

@@ -113,8 +113,8 @@ END
     done
     cat <<'END'
 
-| RAM, bytes | predict from flash | `moe_learn` | a gradient | `moe_train` |
-|---|--:|--:|--:|--:|
+| RAM, bytes | predict from flash | tune the last layers | `moe_learn` | a gradient | `moe_train` |
+|---|--:|--:|--:|--:|--:|
 END
     gcc -std=c99 -O1 targets/ram.c -o "$work/ram" && "$work/ram"
     cat <<'END'
@@ -127,6 +127,7 @@ END
     row 'predict, 2 of 4 x 16-32-4' 1 $big -DTOP_K=2
     row 'predict, 4 x 2-1' 1 -DIN=2 -DHIDDEN=0 -DOUT=1 -DEXPERTS=4
     row 'learn a case, 4 x 16-32-4' 2 $big
+    row 'learn it by the last layers alone' 2 $big -DTUNE
 }
 
 table >"$work/table"

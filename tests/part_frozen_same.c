@@ -1,0 +1,4 @@
+/* part_frozen_same.c - the checks of test_frozen.c once more, with
+   MOE_SAME_BITS. */
+#define FROZEN_SAME
+#include "test_frozen.c"
