@@ -3374,7 +3374,8 @@ static void moei_load_x(const moe *m, const moe_real *rows, const int32_t *list)
 }
 
 /* Which column of x input i of a net is. */
-static int moei_column_of(const moe *m, const moei_net *net, int i)
+static MOEI_UNUSED int moei_column_of(const moe *m, const moei_net *net,
+                                      int i)
 {
     i += net->first;
     return i < m->I ? i : (int)m->columns[i - m->I];
