@@ -1,42 +1,92 @@
-/* csv.h - a table of numbers from a text file, for the examples
+/* csv.h - a table from a text file, for the examples
 
-   Numbers stand between commas, semicolons, blanks or tabs.  One line of names
-   may come first.  What else is not as the first row is told by its line. */
+   Fields stand between tabs, semicolons, commas or else blanks: whichever of
+   them, in this order, the first line has.  Quotes around a field are not part
+   of it.  A first line without any number has the names of the columns.
+   csv_read wants numbers everywhere.  csv_read_words takes columns of words,
+   too, where a value is an index of `word`, and leaves out rows in which a
+   field is empty, NA or "?".  What else is not as the first row is told by its
+   line. */
 #ifndef CSV_H
 #define CSV_H
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { CSV_COLUMNS = 256, CSV_LINE = 8192, CSV_CELLS = 1 << 26,
+       CSV_NAME = 32, CSV_WORDS = 1000 };
+
 typedef struct csv {
-    int rows, columns;
+    int rows, columns, left_out;
     float *value;                     /* (rows,columns); free it */
+    int takes_words, words;
+    char delimiter;
+    char is_word[CSV_COLUMNS];        /* what the first row has there */
+    char name[CSV_COLUMNS][CSV_NAME], word[CSV_WORDS][CSV_NAME];
     char error[200];                  /* "" or why there are no rows */
 } csv;
 
-enum { CSV_COLUMNS = 256, CSV_LINE = 8192, CSV_CELLS = 1 << 26 };
-
-/* The numbers of a line; -1: something else, or NaN, is in it. */
-static inline int csv_line(const char *at, float *value)
+/* Parts a line into its fields; returns how many. */
+static inline int csv_fields(char *at, char delimiter, char **field)
 {
-    char *end;
-    int n = 0;
+    char ends[5] = {delimiter, '\r', '\n'}, *end;
+    int n = 0, more = 1;
 
-    for (;;) {
-        at += strspn(at, ",; \t\r\n");
-        if (*at == '\0' || n == CSV_COLUMNS)
-            return *at == '\0' ? n : -1;
-        value[n++] = (float)strtod(at, &end);
-        if (end == at || strspn(end, ",; \t\r\n") + (*end == '\0') == 0
-            || !(value[n - 1] > -1e30f && value[n - 1] < 1e30f))
-            return -1;
-        at = end;
+    ends[3] = delimiter == ' ' ? '\t' : '\0';
+    while (more && n < CSV_COLUMNS) {
+        char quote;
+
+        at += strspn(at, delimiter == '\t' ? " " : " \t");
+        if (strchr("\r\n", *at) != NULL && (n == 0 || delimiter == ' '))
+            break;
+        quote = *at == '"' || *at == '\'' ? *at++ : '\0';
+        end = quote ? strchr(at, quote) : NULL;
+        if (end == NULL)
+            end = at + strcspn(at, ends);
+        field[n++] = at;
+        at = end + strcspn(end, ends);
+        more = *at != '\0' && strchr("\r\n", *at++) == NULL;
+        while (end > field[n - 1] && end[-1] == ' ')
+            end--;
+        *end = '\0';
     }
+    return n;
 }
 
-static inline int csv_add(csv *t, const float *row, int n)
+static inline int csv_number(const char *field, float *value)
 {
-    int cells = (t->rows + 1) * n;
+    char *end;
+
+    *value = (float)strtod(field, &end);
+    return end != field && *end == '\0' && *value > -1e30f && *value < 1e30f;
+}
+
+static inline int csv_missing(const char *field)
+{
+    return *field == '\0' || strcmp(field, "NA") == 0
+        || strcmp(field, "?") == 0;
+}
+
+/* The index of a word; -1: there are too many. */
+static inline int csv_word(csv *t, const char *field)
+{
+    char cut[CSV_NAME];
+    int i;
+
+    snprintf(cut, sizeof cut, "%.*s", CSV_NAME - 1, field);
+    for (i = 0; i < t->words && strcmp(t->word[i], cut) != 0; i++)
+        ;
+    if (i < CSV_WORDS)
+        memcpy(t->word[i], cut, sizeof cut);
+    t->words += i == t->words && i < CSV_WORDS;
+    return i < CSV_WORDS ? i : -1;
+}
+
+/* One more row; 0: there is no memory for it. */
+static inline int csv_add(csv *t, const float *row)
+{
+    int cells = (t->rows + 1) * t->columns;
     float *value;
 
     /* memory doubles when the rows are a power of two */
@@ -46,36 +96,161 @@ static inline int csv_add(csv *t, const float *row, int n)
             return 0;
         t->value = value;
     }
-    memcpy(t->value + cells - n, row, (size_t)n * sizeof *row);
+    memcpy(t->value + cells - t->columns, row,
+           (size_t)t->columns * sizeof *row);
     t->rows++;
-    t->columns = n;
     return 1;
 }
 
-/* How many rows; 0: t->error says why none. */
-static inline int csv_read(csv *t, const char *path)
+/* The values of a row; NULL, or what is wrong. */
+static inline const char *csv_row(csv *t, char **field, int n)
 {
     float row[CSV_COLUMNS];
-    char line[CSV_LINE];
-    int n, number;
+    int i, missing = 0;
+
+    if (n == CSV_COLUMNS)
+        return "too many fields";
+    if (t->rows + t->left_out > 0 && n != t->columns)
+        return "not as many fields as before";
+    t->columns = n;
+    for (i = 0; i < n; i++) {
+        if (t->takes_words && csv_missing(field[i])) {
+            missing = 1;
+            continue;
+        }
+        if (t->rows == 0)
+            t->is_word[i] = (char)(t->takes_words
+                                   && !csv_number(field[i], &row[i]));
+        if (t->is_word[i])
+            row[i] = (float)csv_word(t, field[i]);
+        else if (!csv_number(field[i], &row[i]))
+            return "not a number, as elsewhere in this column";
+        if (t->is_word[i] && row[i] < 0)
+            return "more than 1000 words";
+    }
+    t->left_out += missing;
+    return missing || csv_add(t, row) ? NULL : "no memory for so many rows";
+}
+
+/* Whether this line has names, which it takes. */
+static inline int csv_names(csv *t, char **field, int n)
+{
+    float number;
+    int i;
+
+    for (i = 0; i < n; i++)
+        if (csv_number(field[i], &number))
+            break;
+    if (i < n)
+        n = 0;
+    for (i = 0; i < CSV_COLUMNS; i++)
+        if (i < n)
+            snprintf(t->name[i], CSV_NAME, "%.*s", CSV_NAME - 1, field[i]);
+        else
+            snprintf(t->name[i], CSV_NAME, "column %d", i + 1);
+    return n > 0;
+}
+
+/* How many rows; 0: t->error says why none. */
+static inline int csv_read_table(csv *t, const char *path, int takes_words)
+{
+    char line[CSV_LINE], *field[CSV_COLUMNS];
+    const char *wrong = NULL;
+    int n, number, first = 1;
     FILE *f = fopen(path, "r");
 
     memset(t, 0, sizeof *t);
-    if (f == NULL)
-        snprintf(t->error, sizeof t->error, "%.150s cannot be opened", path);
-    for (number = 1; f && !*t->error && fgets(line, sizeof line, f); number++) {
-        n = csv_line(line, row);
-        if (n == 0 || (n < 0 && number == 1))
-            continue;                            /* empty, or the names */
-        if (n < 0 || (t->rows > 0 && n != t->columns) || !csv_add(t, row, n))
-            snprintf(t->error, sizeof t->error,
-                     "%.120s, line %d: not as many numbers as in the first row",
-                     path, number);
+    t->takes_words = takes_words;
+    for (number = 1; f && !wrong && fgets(line, sizeof line, f); number++) {
+        if (first)
+            t->delimiter = strchr(line, '\t') ? '\t' : strchr(line, ';') ? ';'
+                         : strchr(line, ',') ? ',' : ' ';
+        n = csv_fields(line, t->delimiter, field);
+        if (n > 0 && !(first && csv_names(t, field, n)))
+            wrong = csv_row(t, field, n);
+        first = first && n == 0;
+        if (wrong != NULL)
+            snprintf(t->error, sizeof t->error, "%.100s, line %d: %s", path,
+                     number, wrong);
     }
     if (f != NULL)
         fclose(f);
-    if (t->rows == 0 && !*t->error)
-        snprintf(t->error, sizeof t->error, "%.150s: no rows of numbers", path);
+    if (t->rows == 0 && wrong == NULL)
+        snprintf(t->error, sizeof t->error, "%.150s %s", path,
+                 f ? "has no rows of numbers" : "cannot be opened");
     return *t->error ? 0 : t->rows;
+}
+
+/* The column of that name or number (from 1 on); name NULL: the last.  -1:
+   there is none. */
+static inline int csv_column(const csv *t, const char *name)
+{
+    int i, number = name != NULL ? atoi(name) : t->columns;
+
+    for (i = 0; name != NULL && i < t->columns; i++)
+        if (strcmp(t->name[i], name) == 0)
+            return i;
+    return number >= 1 && number <= t->columns ? number - 1 : -1;
+}
+
+/* The index of v among `count` ascending values, or where it belongs. */
+static inline int csv_place(const float *value, int count, float v)
+{
+    int i;
+
+    for (i = 0; i < count && value[i] < v; i++)
+        ;
+    return i;
+}
+
+/* The different values of a column, ascending; returns how many, most + 1 if
+   they are more than `most`. */
+static inline int csv_distinct(const csv *t, int column, float *value, int most)
+{
+    int n, i, count = 0;
+
+    for (n = 0; n < t->rows; n++) {
+        float v = t->value[n * t->columns + column];
+
+        i = csv_place(value, count, v);
+        if (i < count && value[i] <= v)
+            continue;
+        if (count == most)
+            return most + 1;
+        memmove(value + i + 1, value + i, (size_t)(count++ - i) * sizeof v);
+        value[i] = v;
+    }
+    return count;
+}
+
+/* Puts the rows into a random order (Fisher & Yates, splitmix64). */
+static inline void csv_shuffle(csv *t, uint64_t seed)
+{
+    int n, i, j;
+
+    for (n = t->rows; n > 1; n--) {
+        uint64_t z = seed += 0x9e3779b97f4a7c15u;
+
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+        j = (int)((z ^ z >> 31) % (uint64_t)n);
+        for (i = 0; i < t->columns; i++) {
+            float *a = t->value + j * t->columns + i;
+            float *b = t->value + (n - 1) * t->columns + i, swap = *a;
+
+            *a = *b;
+            *b = swap;
+        }
+    }
+}
+
+static inline int csv_read(csv *t, const char *path)
+{
+    return csv_read_table(t, path, 0);
+}
+
+static inline int csv_read_words(csv *t, const char *path)
+{
+    return csv_read_table(t, path, 1);
 }
 #endif

@@ -12,6 +12,7 @@
    prediction of linear outputs does not see. */
 #ifndef GROW_H
 #define GROW_H
+#include <string.h>
 
 /* log r, by its series in (r-1)/(r+1) */
 static inline double grow_log(int r)
@@ -94,6 +95,17 @@ static inline void grow_gate(moe *to, const moe *from, const int *origin)
     }
 }
 
+/* The deviations, learnt or fitted: that of (1.3) and each expert's. */
+static inline void grow_sigma(moe *to, const moe *from, const int *origin)
+{
+    moe_real *sigma;
+    int i;
+
+    memcpy(&sigma, &to->sigma, sizeof sigma);     /* it is memory of `to` */
+    for (i = -1; i < to->config.experts; i++)
+        sigma[1 + i] = from->sigma[1 + (i < 0 ? -1 : origin[i])];
+}
+
 /* Opens `to` with n experts, each a copy of one of `from`; train it with
    keep_units, for it has the scales of `from`. */
 static inline moe_status grow(moe *to, const moe *from, const int *origin,
@@ -125,6 +137,7 @@ static inline moe_status grow(moe *to, const moe *from, const int *origin,
     for (k = 0; k < scales; k++)
         to->weights[to->trained_count + k] =
             from->params[from->trained_count + k];
+    grow_sigma(to, from, origin);
     return MOE_OK;
 }
 

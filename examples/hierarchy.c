@@ -6,10 +6,10 @@
    are the logits; each branch is a moe of two straight experts, whose loss E_i
    is its own -log likelihood.  So the whole has
      E = -log sum_i g_i exp(-E_i),  h_i = g_i exp(-E_i) / sum_j g_j exp(-E_j)
-     dE/ds_i = g_i - h_i,  dE/dw = h_i dE_i/dw for a weight w of branch i.
+     dE/ds_i = g_i - h_i,  dE/dw = h_i dE_i/dw for a weight w of branch i:
+   h_i is how much a case counts for branch i, a weight of moe_data.
    The plane has four laws, in halves that are cut at different heights: one
-   softmax over four experts has no such boundaries.  Some five seconds; draws
-   hierarchy.svg. */
+   softmax over four experts has no such boundaries.  Draws hierarchy.svg. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "plot.h"
@@ -19,7 +19,8 @@ enum { CASES = 900, BRANCHES = 2, EPOCHS = 1200, SIDE = 61,
        GRID = SIDE * SIDE };
 static float x[GRID * 2], d[GRID];
 static moe top, branch[BRANCHES], flat;
-static float sum[BRANCHES][64];                 /* of weighted gradients */
+static float h[BRANCHES][CASES], log_p[BRANCHES][CASES];
+static float dE_ds[CASES * BRANCHES];
 
 static void make_cases(int side)
 {
@@ -63,48 +64,42 @@ static void proportions(int n, double *g)
         g[i] /= all;
 }
 
-/* E of case n; its gradients are added, dE_ds is that of the top. */
-static double learn_case(int n, float *dE_ds)
+/* E of case n, but for a constant; h and dE/ds are filled in. */
+static double learn_case(int n)
 {
-    moe_data one = {.n = 1, .x = x + 2 * n, .d = d + n};
-    double g[BRANCHES], e[BRANCHES], L = 0;
-    size_t k;
+    double g[BRANCHES], L = 0;
     int i;
 
     proportions(n, g);
+    for (i = 0; i < BRANCHES; i++)
+        L += g[i] * exp((double)log_p[i][n]);
+    L = fmax(L, 1e-300);
     for (i = 0; i < BRANCHES; i++) {
-        memset(branch[i].grads, 0, branch[i].trained_count * sizeof(moe_real));
-        e[i] = (double)moe_gradient(&branch[i], &one);
-        L += g[i] * exp(-e[i]);
+        h[i][n] = (float)(g[i] * exp((double)log_p[i][n]) / L);
+        dE_ds[n * BRANCHES + i] = (float)g[i] - h[i][n];
     }
-    for (i = 0; i < BRANCHES; i++) {
-        double h = g[i] * exp(-e[i]) / fmax(L, 1e-300);
-
-        dE_ds[i] = (float)(g[i] - h);
-        for (k = 0; k < branch[i].trained_count; k++)
-            sum[i][k] += (float)h * branch[i].grads[k];
-    }
-    return -log(fmax(L, 1e-300));
+    return -log(L);
 }
 
 static void train(void)
 {
-    static float dE_ds[CASES * BRANCHES];
+    moe_data data = {.n = CASES, .x = x, .d = d};
     moe_training t = {0};
     double E;
     int epoch, i, n;
 
     t.rate = 0.02f;
     for (epoch = 1; epoch <= EPOCHS; epoch++) {
-        memset(sum, 0, sizeof sum);
+        for (i = 0; i < BRANCHES; i++)
+            moe_density(&branch[i], x, d, CASES, log_p[i]);
         moe_forward(&top, x, CASES);
         for (n = 0, E = 0; n < CASES; n++)
-            E += learn_case(n, dE_ds + n * BRANCHES) / CASES;
+            E += learn_case(n) / CASES;
         moe_backward(&top, dE_ds, NULL);
         moe_step(&top, &t, 1.0f / CASES);
         for (i = 0; i < BRANCHES; i++) {
-            memcpy(branch[i].grads, sum[i],
-                   branch[i].trained_count * sizeof(moe_real));
+            data.weights = h[i];
+            moe_gradient(&branch[i], &data);
             moe_step(&branch[i], &t, 1.0f / CASES);
         }
         if (epoch % 300 == 0)

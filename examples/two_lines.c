@@ -1,11 +1,12 @@
 /* two_lines.c - two straight lines in one cloud of points, with and without a
    gate, and the likelihood of each
-     cc -O2 examples/two_lines.c -o two_lines -lm && ./two_lines [FILE]
+     cc -O2 examples/two_lines.c -o two_lines && ./two_lines [FILE]
 
    FILE has rows of x,d; without it points are made up.  Without a gate the
    proportions are the same for all x: a mixture of linear regressions.  Here
-   its gate is given a column of ones.  With a gate they depend on x.  Each line
-   has a deviation of its own; the best of eight seeds counts.
+   its gate is given a column of ones.  With a gate they depend on x.  Sigma is
+   learnt, the best of eight seeds counts, and then each line gets a deviation
+   of its own.
    Log-likelihoods of R's mixtools for its data sets (Benaglia et al. 2009):
      CO2data   without a gate, regmixEM  -66.94
      NOdata    with a gate, hmeEM        123.62
@@ -14,8 +15,6 @@
 #include "../moe.h"
 #include "csv.h"
 #include "plot.h"
-#include <math.h>
-#include "deviations.h"
 
 enum { MOST = 1000, SEEDS = 8 };
 static float x[2 * MOST], d[MOST];                        /* x: 1 and value */
@@ -47,64 +46,67 @@ static void get_cases(const char *path)
     free(t.value);
 }
 
-/* Two straight experts; returns the log-likelihood of all data. */
-static double fit(moe *m, int gate, uint64_t seed, double *s)
+/* Two straight experts, with their deviations. */
+static void fit(moe *m, int gate)
 {
     moe_config config = {0};
     moe_training t = {0};
-    double L;
+    moe_data often = data;
+    float weights[MOST];
+    int n;
 
+    for (n = 0; n < data.n; n++)
+        weights[n] = 1000;           /* beside which five more are nothing */
+    often.weights = weights;
     config.inputs = 2;
     config.outputs = 1;
     config.experts = 2;
     config.expert_inputs.first = 1;                         /* the value x */
     config.gate_inputs.first = gate;                    /* or else the ones */
     config.gate_inputs.count = 1;
-    config.block = MOST;
-    config.seed = seed;
-    t.batch = MOE_ALL;
-    t.epochs = 200;
-    t.rate = 0.03f;
-    if (moe_open(m, &config, NULL, 0) != MOE_OK)
+    t.holdout = -1;                             /* all cases are learnt */
+    t.restarts = SEEDS;
+    if (moe_open(m, &config, NULL, 0) != MOE_OK
+        || moe_train(m, &data, NULL, &t, NULL) != MOE_OK
+        || moe_fit_variance(m, &often) != MOE_OK)
         stop(m->error);
-    L = train_with_deviations(m, &data, &t, s);
-    if (L < -1e30)
-        stop(m->error);
+}
+
+static double log_likelihood(moe *m)
+{
+    static float log_density[MOST];
+    double L = 0;
+    int n;
+
+    moe_density(m, x, d, data.n, log_density);
+    for (n = 0; n < data.n; n++)
+        L += (double)log_density[n];
     return L;
 }
 
 static void show(plot *p, int gate, const double *high, const double *wide)
 {
     static const char *const title[] = {"without a gate", "with a gate"};
-    double s[2], L, slope, best = -HUGE_VAL;
-    uint64_t seed, winner = 0;
-    float line[2][2];
+    const float at[4] = {1, 0, 1, 1};                  /* x is 0, and 1 */
+    double L, s, from, slope, unit;
     int i, n;
     moe m;
 
-    for (seed = 0; seed < SEEDS; seed++, moe_close(&m)) {
-        L = fit(&m, gate, seed, s);
-        winner = L > best ? seed : winner;
-        best = fmax(L, best);
-    }
-    fit(&m, gate, winner, s);
-    printf("%-14s  log-likelihood %8.2f, per case %6.3f\n", title[gate], best,
-           best / data.n);
+    fit(&m, gate);
+    L = log_likelihood(&m);
+    unit = (double)m.params[m.trained_count + 1];        /* scale.d's factor */
+    printf("%-14s  log-likelihood %8.2f, per case %6.3f\n", title[gate], L,
+           L / data.n);
     plot_panel(p, title[gate], "x", "d", wide[0], wide[1], high[0], high[1]);
     plot_dots(p, data.n, x + 1, 2, d, 1, "#666", 3, "data");
+    moe_forward(&m, at, 2);
     for (i = 0; i < 2; i++) {
-        for (n = 0; n < 2; n++) {                     /* at 0 and at 1 */
-            float at[2] = {1, (float)n};
-
-            moe_forward(&m, at, 1);
-            line[n][0] = m.o[i];
-            line[n][1] = m.p[i];
-        }
-        printf("    d = %8.4f %+8.4f x  s %.4f\n", (double)line[0][0],
-               slope = (double)(line[1][0] - line[0][0]), s[i]);
+        from = (double)m.o[i];
+        slope = (double)m.o[2 + i] - from;
+        s = unit * (double)m.sigma[1 + i];
+        printf("    d = %8.4f %+8.4f x  s %.4f\n", from, slope, s);
         for (n = -2; n <= 2; n += 2)
-            plot_segment(p, 0, (double)line[0][0] + n * s[i], 100,
-                         (double)line[0][0] + 100 * slope + n * s[i],
+            plot_segment(p, 0, from + n * s, 100, from + 100 * slope + n * s,
                          plot_colour[i], n == 0 ? 2 : 0.7);
         plot_key(p, i == 0 ? "o_1 and 2 deviations" : "o_2", plot_colour[i]);
     }

@@ -161,6 +161,62 @@ of_vowels() {
     holds "vowels.c: twelve hidden units" says '^BP 12 .* 88  90'
 }
 
+# Tables in several forms, of two laws: |u| of the first column, and its sign.
+make_tables() {
+    awk -v form="$1" 'BEGIN {
+        gap = form == "semicolons" ? ";" : form == "tabs" ? "\t" \
+            : form == "blanks" ? "  " : ", "
+        if (form == "semicolons")
+            print "u;\"v; w\";kind;abs"
+        for (n = 0; n < 300; n++) {
+            u = n * 37 % 200 / 100 - 1
+            v = n * 59 % 100 / 100
+            abs = u < 0 ? -u : u
+            kind = u < 0 ? "under" : "over"
+            if (form == "semicolons" && n % 50 == 49)
+                v = "NA"
+            if (form == "blanks")
+                print u gap v gap 4 * (u < 0) + (v > .5)
+            else if (form == "commas")
+                print u gap v gap "\x27" kind "\x27"
+            else
+                print u gap v gap kind gap abs
+        }
+    }' >"$dir/$1"
+}
+
+of_fit() {
+    for form in semicolons tabs commas blanks; do
+        make_tables $form
+    done
+    holds "fit.c: semicolons, names and gaps" run fit semicolons
+    holds "fit.c: gaps are left out" says '294 rows, and 6 with gaps; 2 inputs'
+    holds "fit.c: the last column" says 'abs is a number'
+    holds "fit.c: words are no inputs" says 'left out, for it has words: kind'
+    holds "fit.c: a line does not fit" is 'v > 0.2' 'linear .*RMSE'
+    holds "fit.c: experts do" is 'v < 0.05' 'mixture .*RMSE'
+    holds "fit.c: the model is saved" test -s "$dir/fit.safetensors"
+    holds "fit.c: usage" says 'usage: expert 0 .*expert 7 [0-9]* %'
+    holds "fit.c: a target by name" run fit semicolons --target kind
+    holds "fit.c: words are classes" says 'kind is a class'
+    holds "fit.c: tabs, no names" run fit tabs --target 1
+    holds "fit.c: all rows" says '300 rows, and 0 .*column 1 is a number'
+    holds "fit.c: commas, quotes" run fit commas
+    holds "fit.c: classes told apart" is 'v < 4' 'mixture .*% wrong'
+    holds "fit.c: blanks" run fit blanks
+    holds "fit.c: few whole numbers are classes" says 'column 3 is a class'
+    holds "fit.c: unless told" run fit blanks --regression
+    holds "fit.c: then they are numbers" says 'column 3 is a number'
+    holds "fit.c: no such column" not run fit blanks --target none
+    holds "fit.c: and says so" says 'no such column: none'
+    [ -z "$MOE_DATA" ] && return
+    holds "fit.c runs" run fit "$MOE_DATA/concrete.txt"
+    holds "fit.c: concrete, linear" is 'v > 8 && v < 12' 'linear .*RMSE'
+    holds "fit.c: concrete, experts" is 'v < 6.5' 'mixture .*RMSE'
+    holds "fit.c runs" run fit "$MOE_DATA/ecoli.csv"
+    holds "fit.c: ecoli" is 'v < 20' 'mixture .*% wrong'
+}
+
 # ------------------------------------------------------------------------ junk
 reads_files() {
     grep -q 'argv\[1\]' "$examples/$1.c"
