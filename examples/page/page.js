@@ -71,7 +71,12 @@ const TOUR = [
         'silent and 71 % are right. Balance is no law: with hidden units ' +
         '(try 4) this task learns better without it.'},
     {title: 'How sure', set: {data: 6, experts: 5, sigma: 0, pace: 1}, story:
-        'STORY'}
+        'Regression: x across, d up, five straight experts. Sigma is ' +
+        'learnt: within 100 epochs it falls from 1 to 0.08, and the loss, ' +
+        'which has its logarithm, to -1.05. Where one x has three d the ' +
+        'blend y (dashes) is none of them and its deviation (band) is ' +
+        'wide, but the density (shade) has all three. Set Restarts to 5: ' +
+        'the best of five seeds comes to -1.26.'}
 ];
 
 /* What is told where data are not those of the tour's stop. */
@@ -99,7 +104,7 @@ const CLASS_LEGEND = '<span class="dot one"></span>class 1 ' +
     'as it is used';
 const CURVE_LEGEND = '<span class="dot one"></span>d against x &middot; ' +
     'shade: density of d &middot; colours: what the experts say, as wide as ' +
-    'their proportion there &middot; dashes: y, and one deviation around it';
+    'their proportion there &middot; dashes and band: y and one deviation';
 
 let state = {...DEFAULTS}, stop = 0, running = false, note = '';
 let winner = 0;                         /* of the seeds that were tried */
@@ -285,10 +290,24 @@ const across = k => (k + .5) * plane.width / SIDE;
 const up = v => plane.height * (1 - v) / 2;
 const curveAt = (row, k) => curves[row * SIDE + k];
 
-function traceBlend(times) {
-    pen.beginPath();
-    for (let k = 0; k < SIDE; k++)
+/* y and `times` deviations more; from the right to the left if back. */
+function traceBlend(times, back) {
+    for (let i = 0; i < SIDE; i++) {
+        const k = back ? SIDE - 1 - i : i;
         pen.lineTo(across(k), up(curveAt(0, k) + times * curveAt(1, k)));
+    }
+}
+
+function drawBand() {
+    pen.beginPath();
+    traceBlend(1, false);
+    traceBlend(-1, true);
+    pen.closePath();
+    pen.fillStyle = dark.matches ? '#7cc4f030' : '#0060a028';
+    pen.fill();
+    pen.strokeStyle = dark.matches ? '#7cc4f0' : '#0060a0';
+    pen.lineWidth = 1;
+    pen.stroke();
 }
 
 /* o_i piece by piece, each as wide as p_i is there. */
@@ -311,16 +330,16 @@ function drawOutputs(i) {
 
 function drawRegression() {
     drawDensity();
+    drawBand();
     pen.drawImage(dots, 0, 0);
     for (let i = 0; i < state.experts; i++)
         drawOutputs(i);
+    pen.beginPath();
+    traceBlend(0, false);
+    pen.setLineDash([12, 6]);
     pen.strokeStyle = dark.matches ? '#fff' : '#000';
-    for (const times of [-1, 0, 1]) {
-        traceBlend(times);
-        pen.setLineDash(times ? [4, 6] : [12, 6]);
-        pen.lineWidth = times ? 1.5 : 2;
-        pen.stroke();
-    }
+    pen.lineWidth = 2;
+    pen.stroke();
     pen.setLineDash([]);
 }
 
@@ -331,7 +350,7 @@ dots.width = dots.height = plane.width;
 function drawPoints() {
     const pen = dots.getContext('2d');
     pen.clearRect(0, 0, dots.width, dots.height);
-    const half = plane.width / 2, r = count > 1200 ? 2.6 : 3.8;
+    const half = plane.width / 2, r = count > 1200 || (isCurve() && count > 200) ? 2.6 : 3.8;
     for (let c = 0; c < 2; c++) {
         pen.beginPath();
         for (let i = 0; i < count; i++) {
