@@ -47,7 +47,8 @@ cat >"$work/run.js" <<'END_OF_SCRIPT'
 const fs = require('fs');
 const text = fs.readFileSync(process.argv[2]);
 const found = /id="wasm">([^<]*)</.exec(text);
-const bytes = found ? Buffer.from(found[1], 'base64') : text;
+const bytes = found ? require('zlib').gunzipSync(
+    Buffer.from(found[1], 'base64')) : text;
 const w = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
 const said = new Float32Array(w.memory.buffer, w.page_said(), 23);
 const a = process.argv.slice(3).map(Number);

@@ -2,9 +2,86 @@
    learning is in page.c; what it exports is in `moe` below. */
 'use strict';
 const $ = id => document.getElementById(id);
-const bytes = Uint8Array.from(atob($('wasm').textContent),
-                              c => c.charCodeAt(0));
-const moe = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
+
+/* ---- unpacking: RFC 1951, at once, which a browser's own stream is not --- */
+
+/* Symbols by the length of their code, then by their number. */
+function codeOf(lengths) {
+    const code = [];
+    for (let length = 1; length < 16; length++)
+        code[length] = [...lengths.keys()].filter(s => lengths[s] === length);
+    return code;
+}
+
+/* All of a gzip file that has no name in its head of 10 bytes. */
+function unzip(file) {
+    const out = [];
+    let bit = 80;
+    const take = n => {
+        let value = 0;
+        for (let i = 0; i < n; i++, bit++)
+            value |= (file[bit >> 3] >> (bit & 7) & 1) << i;
+        return value;
+    };
+    const symbol = code => {            /* codes of a length follow another */
+        for (let length = 1, at = 0; length < 16; length++) {
+            at = 2 * at + take(1);
+            if (at < code[length].length)
+                return code[length][at];
+            at -= code[length].length;
+        }
+        throw new Error('the page is damaged');
+    };
+    const copied = s => s < 265 ? s - 254 : s === 285 ? 258
+        : (4 + (s - 261 & 3) << (s - 261 >> 2)) + 3 + take(s - 261 >> 2);
+    const back = s => s < 4 ? s + 1
+        : (2 + (s & 1) << (s >> 1) - 1) + 1 + take((s >> 1) - 1);
+
+    for (let last = 0; !last;) {
+        last = take(1);
+        const [words, distances] = codesOf(take(2), take, symbol);
+        for (let s = symbol(words); s !== 256; s = symbol(words)) {
+            if (s < 256) {
+                out.push(s);
+                continue;
+            }
+            const n = copied(s), far = back(symbol(distances));
+            for (let i = 0; i < n; i++)
+                out.push(out[out.length - far]);
+        }
+    }
+    return Uint8Array.from(out);
+}
+
+/* The two codes of a block: fixed, or told at its head by lengths that have a
+   code of their own. */
+function codesOf(kind, take, symbol) {
+    const fixed = [[144, 8], [112, 9], [24, 7], [8, 8], [30, 5]];
+    if (kind === 1) {
+        const lengths = fixed.flatMap(([n, of]) => Array(n).fill(of));
+        return [codeOf(lengths.slice(0, 288)), codeOf(lengths.slice(288))];
+    }
+    const words = 257 + take(5), all = words + 1 + take(5), told = 4 + take(4);
+    const small = Array(19).fill(0), lengths = [];
+    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
+        .slice(0, told).forEach(s => { small[s] = take(3); });
+    const code = codeOf(small);
+    while (lengths.length < all) {
+        const s = symbol(code);
+        const n = s < 16 ? 1 : s === 16 ? 3 + take(2)
+                : s === 17 ? 3 + take(3) : 11 + take(7);
+        lengths.push(...Array(n).fill(
+            s < 16 ? s : s === 16 ? lengths[lengths.length - 1] : 0));
+    }
+    return [codeOf(lengths.slice(0, words)), codeOf(lengths.slice(words))];
+}
+
+/* ---- moe.h --------------------------------------------------------------- */
+
+const packed = Uint8Array.from(atob($('wasm').textContent),
+                               c => c.charCodeAt(0));
+const moe = new WebAssembly.Instance(
+    new WebAssembly.Module(unzip(packed))).exports;
 const SIDE = moe.page_side(), CELLS = SIDE * SIDE, STRIP = 8 * SIDE;
 const MOST_EXPERTS = 8;
 const OWN = 4, OWN_CURVE = 7, MOST_OWN = 500, SILENT = 0.01;   /* of the mean proportions */
