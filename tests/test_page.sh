@@ -145,7 +145,7 @@ within_milliseconds() {
         'BEGIN { exit !(spent > 0 && spent <= most) }'
 }
 
-holds "the page's size" at_most "$(size $page/moe.html)" 204800
+holds "the page's size" at_most "$(size $page/moe.html)" 100000
 holds "the page is built from its sources" up_to_date
 for browser in chromium chromium-browser google-chrome none; do
     ! have "$browser" || break
@@ -172,7 +172,8 @@ fi
 if have clang && have wasm-ld && have make; then
     rm -f "$copy/page.wasm"
     holds "WebAssembly is built" make -C "$copy" page.wasm &&
-        holds "its size" at_most "$(size "$copy/page.wasm")" 72000 &&
+        holds "its size, packed as the page has it" at_most \
+            "$(gzip -9nc "$copy/page.wasm" | wc -c)" 40000 &&
         ! have node || [ ! -x "$work/page" ] ||
         in_node "$copy/page.wasm" "built anew"
 else
