@@ -318,7 +318,24 @@ function hostile() {
           said[0] === 500 && Number.isFinite(speed));
 }
 
-for (const part of [controls, own, regression, layout, hostile, tour])
+/* What `printf 'moe moe moe moe' | gzip -9n` writes: fixed codes; the page has
+   the other kind. */
+function unpacking() {
+    const file = [31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 203, 205, 79, 85, 200, 69,
+                  96, 0, 120, 226, 248, 145, 15, 0, 0, 0];
+    check('a block of fixed codes',
+          String.fromCharCode(...unzip(file)) === 'moe moe moe moe');
+    let refused = false;
+    file[10] = 7;
+    try {
+        unzip(file);
+    } catch (error) {
+        refused = true;
+    }
+    check('a block of no kind is refused', refused);
+}
+
+for (const part of [unpacking, controls, own, regression, layout, hostile, tour])
     try {
         part();
     } catch (error) {

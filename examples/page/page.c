@@ -7,10 +7,10 @@
      page [data points experts hidden top_k loss sigma optimizer rate batch
            balance_rate seed epochs restarts]
 
-   Points lie in [-1,1] x [-1,1].  Most data have classes: each point is of class
-   0 or 1, and each expert has one logistic output, as in the experiment of 1991:
-   its line or curve is where that output is 0.5.  The data after OWN are for
-   regression: across is x, up is d, and the output is linear. */
+   Points lie in [-1,1] x [-1,1].  Data up to OWN have classes: each point is of
+   class 0 or 1, and each expert has one logistic output, as in the experiment
+   of 1991: its line or curve is where that output is 0.5.  Those after it are
+   for regression: across is x, up is d, and the output is linear. */
 #define MOE_SAME_BITS
 #define MOE_NO_MALLOC
 #define MOE_NO_STDIO
@@ -161,6 +161,19 @@ static void make_curve(int data, int i)
     }
 }
 
+static void make_point(int data, int i)
+{
+    if (data > OWN) {
+        make_curve(data, i);
+    } else if (data == VOWELS) {
+        make_vowel(i);
+    } else {
+        x[2 * i] = chance();
+        x[2 * i + 1] = chance();
+        d[i] = is_one(data, x[2 * i], x[2 * i + 1]) ? 1.0f : 0.0f;
+    }
+}
+
 /* Returns how many points there are: an even number. */
 int page_make(int data, int points, int seed)
 {
@@ -172,18 +185,8 @@ int page_make(int data, int points, int seed)
     state = 1991 + (uint64_t)seed;
     if (data == SPIRALS)
         make_spirals(count);
-    for (i = 0; i < count && data != SPIRALS; i++) {
-        if (data == VOWELS || inputs == 1) {
-            if (inputs == 1)
-                make_curve(data, i);
-            else
-                make_vowel(i);
-            continue;
-        }
-        x[2 * i] = chance();
-        x[2 * i + 1] = chance();
-        d[i] = is_one(data, x[2 * i], x[2 * i + 1]) ? 1.0f : 0.0f;
-    }
+    for (i = 0; i < count && data != SPIRALS; i++)
+        make_point(data, i);
     return count;
 }
 
@@ -361,29 +364,40 @@ void page_density(int from, int cells)
     m.sigma = learnt;
 }
 
-/* Rows of SIDE numbers from left to right: y, its deviation, all o_i (E), all
-   p_i (E).  Each expert's deviation is fitted on the points, in a copy: what is
-   learnt does not depend on what is shown. */
-void page_curves(void)
+/* Each expert's deviation on the points, in a copy of m.sigma: what is learnt
+   does not depend on what is shown. */
+static void fit_deviations(void)
 {
     moe_data data = all();
     const float *learnt = m.sigma;
-    int E = m.config.experts, K, i, k, row, done;
+    int i;
 
-    for (i = 0; i <= E; i++)
+    for (i = 0; i <= m.config.experts; i++)
         deviation[i] = learnt[i];
-    for (i = 0; i < SIDE; i++)
-        cell_x[i] = (float)(2 * i + 1) / SIDE - 1;
     m.sigma = deviation;
     if (count > 1)
         (void)moe_fit_variance(&m, &data);
+    m.sigma = learnt;
+}
+
+/* Rows of SIDE numbers from left to right: y, its deviation, all o_i (E), all
+   p_i (E); 0 where an expert does not run. */
+void page_curves(void)
+{
+    const float *learnt = m.sigma;
+    int E = m.config.experts, K = m.config.top_k, i, k, row, done;
+
+    fit_deviations();
+    for (i = 0; i < 2 * (1 + E) * SIDE; i++)
+        curves[i] = 0;
+    for (i = 0; i < SIDE; i++)
+        cell_x[i] = (float)(2 * i + 1) / SIDE - 1;
+    m.sigma = deviation;
     moe_predict_deviation(&m, cell_x, SIDE, curves, curves + SIDE);
     m.sigma = learnt;
-    for (i = 2 * SIDE; i < 2 * (1 + E) * SIDE; i++)
-        curves[i] = 0;
+    K = K > 0 ? K : E;
     for (done = 0; done < SIDE; done += m.rows) {
         (void)moe_forward(&m, cell_x + done, SIDE - done);
-        K = m.config.top_k > 0 ? m.config.top_k : E;
         for (row = 0; row < m.rows; row++)
             for (k = 0; k < K; k++) {
                 i = m.selected[row * K + k];

@@ -23,7 +23,7 @@ function unzip(file) {
             value |= (file[bit >> 3] >> (bit & 7) & 1) << i;
         return value;
     };
-    const symbol = code => {            /* codes of a length follow another */
+    const symbol = code => {            /* those of a length are in a row */
         for (let length = 1, at = 0; length < 16; length++) {
             at = 2 * at + take(1);
             if (at < code[length].length)
@@ -61,6 +61,8 @@ function codesOf(kind, take, symbol) {
         const lengths = fixed.flatMap(([n, of]) => Array(n).fill(of));
         return [codeOf(lengths.slice(0, 288)), codeOf(lengths.slice(288))];
     }
+    if (kind !== 2)                     /* gzip stores nothing that it packs */
+        throw new Error('the page is damaged');
     const words = 257 + take(5), all = words + 1 + take(5), told = 4 + take(4);
     const small = Array(19).fill(0), lengths = [];
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
@@ -84,7 +86,8 @@ const moe = new WebAssembly.Instance(
     new WebAssembly.Module(unzip(packed))).exports;
 const SIDE = moe.page_side(), CELLS = SIDE * SIDE, STRIP = 8 * SIDE;
 const MOST_EXPERTS = 8;
-const OWN = 4, OWN_CURVE = 7, MOST_OWN = 500, SILENT = 0.01;   /* of the mean proportions */
+const OWN = 4, OWN_CURVE = 7, MOST_OWN = 500;
+const SILENT = 0.01;                            /* of the mean proportions */
 const floats = (at, n) => new Float32Array(moe.memory.buffer, at, n);
 const x = floats(moe.page_x(), 2 * 4096), d = floats(moe.page_d(), 4096);
 const said = floats(moe.page_said(), 7 + 2 * MOST_EXPERTS);
@@ -163,8 +166,8 @@ const TASKS = [
     ['Vowels', 'Drawn around the means of two formants that Peterson & ' +
         'Barney published in 1952: black dots are heed and hud, white ones ' +
         'hid and hod.'],
-    ['Two spirals', 'One spiral of each class. Straight experts need company; ' +
-        'with hidden units fewer will do.'],
+    ['Two spirals', 'One spiral of each class. Straight experts need ' +
+        'company; with hidden units fewer will do.'],
     ['Checkerboard', 'Nine squares, the classes by turns.'],
     ['Piecewise lines', 'The border of the classes has four straight pieces.'],
     ['Your own points', HOW + 'Shift, or p, gives a point of the other class.'],
@@ -427,7 +430,8 @@ dots.width = dots.height = plane.width;
 function drawPoints() {
     const pen = dots.getContext('2d');
     pen.clearRect(0, 0, dots.width, dots.height);
-    const half = plane.width / 2, r = count > 1200 || (isCurve() && count > 200) ? 2.6 : 3.8;
+    const half = plane.width / 2;
+    const r = count > (isCurve() ? 200 : 1200) ? 2.6 : 3.8;
     for (let c = 0; c < 2; c++) {
         pen.beginPath();
         for (let i = 0; i < count; i++) {
