@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh - page.html with page.css, page.js and page.wasm (as base64) in the
-# places of the lines <!-- page.css --> and so on.
+# build.sh - page.html with page.css, page.js and page.wasm (gzip, as base64) in
+# the places of the lines <!-- page.css --> and so on.
 cd "$(dirname "$0")" || exit 1
 while IFS= read -r line; do
     case $line in
@@ -8,7 +8,7 @@ while IFS= read -r line; do
     '<!-- page.js -->') echo '<script>'; cat page.js; echo '</script>' ;;
     '<!-- page.wasm -->')
         printf '<script type="text/plain" id="wasm">'
-        base64 <page.wasm | tr -d '\n'
+        gzip -9n <page.wasm | base64 | tr -d '\n'
         echo '</script>' ;;
     *) printf '%s\n' "$line" ;;
     esac

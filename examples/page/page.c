@@ -5,16 +5,19 @@
      cc -O2 examples/page/page.c -o page && ./page
    which prints the hash and the speed that the page can be compared with:
      page [data points experts hidden top_k loss sigma optimizer rate batch
-           balance_rate seed epochs]
+           balance_rate seed epochs restarts]
 
-   Points lie in [-1,1] x [-1,1]; each has class 0 or 1, and each expert has one
-   logistic output, as in the experiment of 1991: its line or curve is where
-   that output is 0.5. */
+   Points lie in [-1,1] x [-1,1].  Data up to OWN have classes: each point is of
+   class 0 or 1, and each expert has one logistic output, as in the experiment
+   of 1991: its line or curve is where that output is 0.5.  Those after it are
+   for regression: across is x, up is d, and the output is linear. */
 #define MOE_SAME_BITS
 #define MOE_NO_MALLOC
 #define MOE_NO_STDIO
 #define MOE_IMPLEMENTATION
 #ifdef __wasm__
+#define MOE_STATIC
+#define MOE_NO_TEXT
 #define MOE_ASSERT(e) ((e) ? (void)0 : __builtin_trap())
 #define PAGE(name) __attribute__((export_name(#name), used)) name
 #else
@@ -25,19 +28,22 @@
 #endif
 #include "../../moe.h"
 
-enum { VOWELS, SPIRALS, CHECKERBOARD, ZIGZAG, OWN,
+enum { VOWELS, SPIRALS, CHECKERBOARD, ZIGZAG, OWN, BENT, BRANCHES, OWN_CURVE,
        MOST_POINTS = 4096, MOST_EXPERTS = 8, MOST_HIDDEN = 32, SIDE = 96,
-       CELLS = SIDE * SIDE, SAID = 6 + 2 * MOST_EXPERTS };
+       CELLS = SIDE * SIDE, SAID = 7 + 2 * MOST_EXPERTS,
+       TRIED = 30 };                           /* epochs of a seed's trial */
 
 static moe m;
 static moe_training training;
-static int count;
+static int count, inputs = 2;                  /* 1: regression */
 static float x[2 * MOST_POINTS], d[MOST_POINTS];
 static float memory[1 << 17];
 static float said[SAID];                       /* of the last report */
 static float cell_x[2 * CELLS], cell_p[CELLS]; /* see page_map */
 static float cell_o[MOST_EXPERTS * CELLS], cell_y[CELLS];
 static unsigned char cell_best[CELLS];
+static float curves[(2 + 2 * MOST_EXPERTS) * SIDE];     /* see page_curves */
+static float deviation[1 + MOST_EXPERTS];      /* m.sigma as it is shown */
 static uint64_t state;
 
 float *PAGE(page_x)(void);
@@ -47,16 +53,19 @@ float *PAGE(page_y)(void);
 float *PAGE(page_p)(void);
 float *PAGE(page_o)(void);
 unsigned char *PAGE(page_best)(void);
+float *PAGE(page_curve)(void);
 int PAGE(page_side)(void);
-const char *PAGE(page_why)(void);
 int PAGE(page_make)(int data, int points, int seed);
-void PAGE(page_own)(int points);
+void PAGE(page_own)(int data, int points);
 int PAGE(page_open)(int experts, int hidden, int top_k, int seed);
 void PAGE(page_tune)(int loss, float sigma, int optimizer, float rate,
                      int batch, float balance_rate);
+int PAGE(page_try)(int seeds);
 int PAGE(page_train)(int epochs);
 int PAGE(page_look)(void);
 void PAGE(page_map)(int from, int cells);
+void PAGE(page_density)(int from, int cells);
+void PAGE(page_curves)(void);
 void PAGE(page_collapse)(void);
 int PAGE(page_revive)(void);
 uint32_t PAGE(page_hash)(void);
@@ -68,8 +77,8 @@ float *page_y(void) { return cell_y; }
 float *page_p(void) { return cell_p; }
 float *page_o(void) { return cell_o; }
 unsigned char *page_best(void) { return cell_best; }
+float *page_curve(void) { return curves; }
 int page_side(void) { return SIDE; }
-const char *page_why(void) { return m.error ? m.error : ""; }
 
 /* ---- data ---------------------------------------------------------------- */
 
@@ -129,31 +138,62 @@ static int is_one(int data, float u, float v)
     return v > (w < 0.5f ? 0.6f - 2.4f * w : 2.4f * w - 1.8f);
 }
 
+/* Normal enough: the sum has standard deviation 1. */
+static float noise(void)
+{
+    return chance() + chance() + chance();
+}
+
+/* d against x: a line with two bends, noisy to the right of the second; or x as
+   a function of d that turns back, so that one x has up to three d. */
+static void make_curve(int data, int i)
+{
+    float u = chance(), v = u * (2.2f * u * u - 1.2f);
+
+    if (data == BENT) {
+        v = u < -0.3f ? -1.5f * u - 0.9f
+          : u < 0.4f ? 1.6f * u + 0.03f : 1.15f - 1.2f * u;
+        x[i] = u;
+        d[i] = v + (u < 0.4f ? 0.04f : 0.12f) * noise();
+    } else {
+        x[i] = v + 0.04f * noise();
+        d[i] = 0.9f * u;
+    }
+}
+
+static void make_point(int data, int i)
+{
+    if (data > OWN) {
+        make_curve(data, i);
+    } else if (data == VOWELS) {
+        make_vowel(i);
+    } else {
+        x[2 * i] = chance();
+        x[2 * i + 1] = chance();
+        d[i] = is_one(data, x[2 * i], x[2 * i + 1]) ? 1.0f : 0.0f;
+    }
+}
+
 /* Returns how many points there are: an even number. */
 int page_make(int data, int points, int seed)
 {
     int i;
 
+    inputs = data > OWN ? 1 : 2;
     count = points < 2 ? 2 : points > MOST_POINTS ? MOST_POINTS : points;
     count -= count % 2;
     state = 1991 + (uint64_t)seed;
     if (data == SPIRALS)
         make_spirals(count);
-    for (i = 0; i < count && data != SPIRALS; i++) {
-        if (data == VOWELS) {
-            make_vowel(i);
-            continue;
-        }
-        x[2 * i] = chance();
-        x[2 * i + 1] = chance();
-        d[i] = is_one(data, x[2 * i], x[2 * i + 1]) ? 1.0f : 0.0f;
-    }
+    for (i = 0; i < count && data != SPIRALS; i++)
+        make_point(data, i);
     return count;
 }
 
 /* The page has written so many points of its own to x and d. */
-void page_own(int points)
+void page_own(int data, int points)
 {
+    inputs = data > OWN ? 1 : 2;
     count = points;
 }
 
@@ -164,19 +204,20 @@ int page_open(int experts, int hidden, int top_k, int seed)
     static const moe_config nothing;
     moe_config config = nothing;
 
-    config.inputs = 2;
+    config.inputs = inputs;
     config.outputs = 1;
     config.experts = experts;
     config.hidden[0] = hidden;
     config.activation = MOE_ACT_TANH;
-    config.output = MOE_OUT_LOGISTIC;
+    config.output = inputs == 1 ? MOE_OUT_LINEAR : MOE_OUT_LOGISTIC;
     config.top_k = top_k;
     config.seed = (uint64_t)seed;
     training.seed = (uint64_t)seed;
+    training.holdout = -1;                      /* all points are learnt */
     return (int)moe_open(&m, &config, memory, sizeof memory);
 }
 
-/* All that may change while it learns. */
+/* All that may change while it learns; sigma 0: that is learnt, too. */
 void page_tune(int loss, float sigma, int optimizer, float rate, int batch,
                float balance_rate)
 {
@@ -203,6 +244,8 @@ static void keep(const moe_report *r)
         said[6 + i] = r->usage[i];
         said[6 + MOST_EXPERTS + i] = r->load[i];
     }
+    said[6 + 2 * MOST_EXPERTS] = m.config.sigma > 0 ? m.config.sigma
+                               : m.sigma[0];
 }
 
 static moe_data all(void)
@@ -226,6 +269,31 @@ int page_look(void)
     if (status == MOE_OK)
         keep(&report);
     return (int)status;
+}
+
+static int has_chosen(const moe_report *report, void *unused)
+{
+    (void)unused;
+    return report->restart == 0;
+}
+
+/* Tries so many seeds, from the one it was opened with, for TRIED epochs each,
+   and opens with the best, which it returns; -1: something failed. */
+int page_try(int seeds)
+{
+    moe_data data = all();
+    moe_report report;
+    moe_status status;
+
+    training.epochs = 10 * TRIED;
+    training.restarts = seeds;
+    training.progress = has_chosen;
+    status = moe_train(&m, &data, NULL, &training, &report);
+    training.restarts = 0;
+    training.progress = NULL;
+    if (status == MOE_STOPPED)
+        status = moe_open(&m, &m.config, memory, sizeof memory);
+    return status == MOE_OK ? (int)m.config.seed : -1;
 }
 
 int page_train(int epochs)
@@ -276,6 +344,66 @@ void page_map(int from, int cells)
         rows = moe_forward(&m, cell_x + 2 * from, end - from);
         for (i = 0; i < rows; i++)
             map_cell(from + i, i);
+    }
+}
+
+/* As many cells of a regression's plane: log p(d|x) in the place of p, with
+   deviations as page_curves has fitted them. */
+void page_density(int from, int cells)
+{
+    float *cell_d = cell_x + CELLS;
+    const float *learnt = m.sigma;
+    int i, end = from + cells < CELLS ? from + cells : CELLS;
+
+    for (i = from; i < end; i++) {
+        cell_x[i] = (float)(2 * (i % SIDE) + 1) / SIDE - 1;
+        cell_d[i] = 1 - (float)(2 * (i / SIDE) + 1) / SIDE;
+    }
+    m.sigma = deviation;
+    moe_density(&m, cell_x + from, cell_d + from, end - from, cell_p + from);
+    m.sigma = learnt;
+}
+
+/* Each expert's deviation on the points, in a copy of m.sigma: what is learnt
+   does not depend on what is shown. */
+static void fit_deviations(void)
+{
+    moe_data data = all();
+    const float *learnt = m.sigma;
+    int i;
+
+    for (i = 0; i <= m.config.experts; i++)
+        deviation[i] = learnt[i];
+    m.sigma = deviation;
+    if (count > 1)
+        (void)moe_fit_variance(&m, &data);
+    m.sigma = learnt;
+}
+
+/* Rows of SIDE numbers from left to right: y, its deviation, all o_i (E), all
+   p_i (E); 0 where an expert does not run. */
+void page_curves(void)
+{
+    const float *learnt = m.sigma;
+    int E = m.config.experts, K = m.config.top_k, i, k, row, done;
+
+    fit_deviations();
+    for (i = 0; i < 2 * (1 + E) * SIDE; i++)
+        curves[i] = 0;
+    for (i = 0; i < SIDE; i++)
+        cell_x[i] = (float)(2 * i + 1) / SIDE - 1;
+    m.sigma = deviation;
+    moe_predict_deviation(&m, cell_x, SIDE, curves, curves + SIDE);
+    m.sigma = learnt;
+    K = K > 0 ? K : E;
+    for (done = 0; done < SIDE; done += m.rows) {
+        (void)moe_forward(&m, cell_x + done, SIDE - done);
+        for (row = 0; row < m.rows; row++)
+            for (k = 0; k < K; k++) {
+                i = m.selected[row * K + k];
+                curves[(2 + i) * SIDE + done + row] = m.o[row * K + k];
+                curves[(2 + E + i) * SIDE + done + row] = m.p[row * E + i];
+            }
     }
 }
 
@@ -365,24 +493,26 @@ uint32_t page_hash(void)
 #ifndef __wasm__
 int main(int arguments, char **argument)
 {
-    double a[13] = {0, 600, 4, 0, 0, 0, 0.5, 0, 0.03, 32, 0, 1, 100};
+    double a[14] = {0, 600, 4, 0, 0, 0, 0.5, 0, 0.03, 32, 0, 1, 100, 0};
     clock_t start;
     int i;
 
-    for (i = 1; i < arguments && i <= 13; i++)
+    for (i = 1; i < arguments && i <= 14; i++)
         a[i - 1] = atof(argument[i]);
     page_make((int)a[0], (int)a[1], (int)a[11]);
     if (page_open((int)a[2], (int)a[3], (int)a[4], (int)a[11]) != MOE_OK) {
-        printf("%s\n", page_why());
+        printf("%s\n", m.error);
         return 1;
     }
     page_tune((int)a[5], (float)a[6], (int)a[7], (float)a[8], (int)a[9],
               (float)a[10]);
+    if (a[13] > 1)
+        printf("seed %d, ", page_try((int)a[13]));
     page_look();
     printf("loss %.4f ", (double)said[1]);
     start = clock();
     if (page_train((int)a[12]) != MOE_OK)
-        printf("%s ", page_why());
+        printf("%s ", m.error);
     start = clock() - start;
     page_look();
     printf("to %.4f, right %.3f, usage", (double)said[1], (double)said[3]);
