@@ -1719,7 +1719,7 @@ static MOEI_UNUSED void moei_sift(const moe *m, moe_real *all, moe_real *learnt,
         const moei_net *net = i ? &m->gate : &m->expert;
 
         for (l = 0; l < net->layers; l++, all += size) {
-            size = moei_count(net->copies) * moei_layer_size(net, l);
+            size = moei_count(net->copies) * (size_t)moei_layer_size(net, l);
             if (!moei_learns(net, l))
                 continue;
             moei_copy(back ? all : learnt, back ? learnt : all, size);
@@ -1917,7 +1917,7 @@ static void moei_net_gradient(const moe *m, const moei_run *run,
                                   g + (at.bias - net->at[of.l]),
                                   g + (at.weight - net->at[of.l]),
                                   run->scratch + m->act_size);
-        g += moei_count(net->copies) * moei_layer_size(net, of.l);
+        g += moei_count(net->copies) * (size_t)moei_layer_size(net, of.l);
     }
 }
 

@@ -16,12 +16,16 @@ enum { WORK = MOE_WORK_BYTES(INPUTS, OUTPUTS, EXPERTS, EXPERTS, HIDDEN) };
 static float memory[WORK / sizeof(float) + 1];
 static moe m;
 
-/* A buffer that stands wrong is refused; no access ever traps. */
+/* A buffer that stands wrong is refused; no access ever traps.  To a processor
+   of 8 bits none does. */
+struct behind { char byte; float real; };
+
 static int refused(const moe_config *config)
 {
     char *off = (char *)memory + 1;
 
-    return moe_attach(&m, config, model, off, WORK) == MOE_ERR_MEMORY;
+    return offsetof(struct behind, real) == 1
+        || moe_attach(&m, config, model, off, WORK) == MOE_ERR_MEMORY;
 }
 
 int main(void)
