@@ -331,6 +331,7 @@ check_simavr() {
     cp -R ../examples/firmware "$dir/examples" && cp ../moe.h "$dir"
     predict=$dir/examples/firmware/predict
     rm -rf "$predict/build"
+    holds "$name: is trained" make -s -C "$predict" build/predict || return
     holds "$name: runs here" within 60 make -s -C "$predict" host || return
     cp "$log" "$dir/here"
     holds "$name: builds" "$@" -DTARGET_BARE "-I$predict/build" \
