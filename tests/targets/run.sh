@@ -326,8 +326,9 @@ check_firmware() {
 
 # firmware/predict on an AVR, which has 8 bits and no FPU.
 check_simavr() {
-    have simavr || { echo "$name: simavr is not installed: left out"; return 1; }
-    mkdir -p "$dir/tests" "$dir/examples"
+    have simavr ||
+        { echo "$name: simavr is not installed: left out"; return 1; }
+    mkdir -p "$dir/examples"
     cp -R ../examples/firmware "$dir/examples" && cp ../moe.h "$dir"
     predict=$dir/examples/firmware/predict
     rm -rf "$predict/build"
