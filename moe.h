@@ -127,8 +127,8 @@
         moe_predict(&m, x, 1, y);        // 2
     ```
 
-   Layers that config.frozen and gate_frozen name do not learn: they have neither
-   gradients nor moments, and may stay in flash while the others learn in
+   Layers that config.frozen and gate_frozen name do not learn: they take no
+   gradients and moments, and may stay in flash while the others learn in
    m.weights, which moe_attach fills.  moe_save writes the whole.
 
    Parameters are one flat array, params: experts.0.bias (E,out),
