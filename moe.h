@@ -309,17 +309,23 @@ extern "C" {
 #define MOE_MAX_SIZE 32767      /* largest I, O, E, hidden width and rows    */
 #define MOE_ALL (-1)            /* batch: all cases; frozen: all layers      */
 
-typedef enum moe_status {
+typedef enum moe_status {         /* the usual cause; what to do about it  */
     MOE_OK = 0,
-    MOE_STOPPED,       /* the progress callback asked; the model is usable   */
-    MOE_ERR_NULL,      /* a required pointer is NULL                         */
-    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict       */
-    MOE_ERR_MEMORY,    /* memory too small or misaligned, or malloc gave NULL*/
-    MOE_ERR_DATA,      /* x, d, a label or the loss of it is out of range    */
-    MOE_ERR_DIVERGED,  /* no longer finite; the best finite weights are kept */
-    MOE_ERR_FORMAT,    /* not a model file, or a damaged or hostile one      */
-    MOE_ERR_IO,        /* a file could not be opened, read, written, renamed */
-    MOE_ERR_STATE      /* this moe cannot do that, or MOE_SAME_BITS not hold */
+    MOE_STOPPED,       /* the progress callback asked; predict, or train on  */
+    MOE_ERR_NULL,      /* a required pointer is NULL; pass what it names     */
+    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict;
+                          m.error says which                                 */
+    MOE_ERR_MEMORY,    /* memory is too small or misaligned, or malloc gave
+                          NULL; ask moe_bytes, align as a moe_real           */
+    MOE_ERR_DATA,      /* x, d, a label, a weight or its loss is out of range;
+                          bad_row and bad_column of the report say where     */
+    MOE_ERR_DIVERGED,  /* training left the finite numbers, and the best
+                          weights were kept; a smaller rate, or clip         */
+    MOE_ERR_FORMAT,    /* no model file, or one that was damaged; save anew  */
+    MOE_ERR_IO,        /* a file could not be opened, read, written or
+                          renamed; m.error says what: see path and rights    */
+    MOE_ERR_STATE      /* this moe cannot do that; m.error says why: another
+                          mode, or flags that MOE_SAME_BITS forbids          */
 } moe_status;
 
 typedef enum moe_activation {
@@ -4622,13 +4628,17 @@ static void moei_restore_best(moe *m)
         moei_set_sigma(m, m->best_sigma);
 }
 
-/* sigma^2 = sum_i h_i e_i / O, the mean over the cases of an epoch. */
-static void moei_estimate_sigma(moe *m)
+/* sigma^2 goes towards sum_i h_i e_i / O, the mean over the cases of an epoch,
+   in some 300 steps: at once, experts would settle before they have parted. */
+static void moei_estimate_sigma(moe *m, int steps)
 {
     const moe_real variance = moei_mean(m, MOEI_SUM_VARIANCE) / (moe_real)m->O;
+    const moe_real old = moei_sigma(m, -1) * moei_sigma(m, -1);
+    const moe_real share = (moe_real)steps / (moe_real)(steps + 300);
 
     if (moei_learns_sigma(m))
-        moei_set_sigma(m, moei_sigma_within(moei_sqrt(variance)));
+        moei_set_sigma(m, moei_sigma_within(
+            moei_sqrt(old + share * (variance - old))));
 }
 
 /* A rate that was not given falls to 0 in the second half of a training that
@@ -4678,7 +4688,7 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
                            1 / ((moe_real)count * part->mean_weight));
     }
     if (status == MOE_OK)
-        moei_estimate_sigma(m);
+        moei_estimate_sigma(m, (part->n - 1) / t->batch + 1);
     return status;
 }
 

@@ -345,7 +345,8 @@ static void check_reals(size_t bytes, size_t reals)
 /* Counted by hand from the shapes in the header, for every target the same:
    parameters, gradients, two moments and best weights, each up to the end of a
    cache line; what threads work with; the arrays of a block for prediction and
-   for learning; deviations of the experts.  A whole number takes the place of a real.  They change with
+   for learning; deviations of the experts.  A whole number takes the place
+   of a real.  They change with
    the layout alone. */
 static void test_literal_bytes(void)
 {
