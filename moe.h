@@ -136,6 +136,10 @@
         moe_predict(&m, x, 1, y);        // 2
     ```
 
+   Layers that config.frozen and gate_frozen name do not learn: they take no
+   gradients and moments, and may stay in flash while the others learn in
+   m.weights, which moe_attach fills.  moe_save writes the whole.
+
    Parameters are one flat array, params: experts.0.bias (E,out),
    experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
    gate.0.weight, ..., gate.balance (E, of two experts or more; 0 unless used;
@@ -1937,7 +1941,7 @@ static MOEI_UNUSED void moei_sift(const moe *m, moe_real *all, moe_real *learnt,
         const moei_net *net = i ? &m->gate : &m->expert;
 
         for (l = 0; l < net->layers; l++, all += size) {
-            size = moei_count(net->copies) * moei_layer_size(net, l);
+            size = moei_count(net->copies) * (size_t)moei_layer_size(net, l);
             if (!moei_learns(net, l))
                 continue;
             moei_copy(back ? all : learnt, back ? learnt : all, size);
@@ -2270,7 +2274,7 @@ static void moei_net_gradient(const moe *m, const moei_run *run,
                 run->n, run->N, at.in, at.out, of.x, of.delta,
                 g + (at.bias - net->at[of.l]), g + (at.weight - net->at[of.l]),
                 run->scratch + m->act_size);
-        g += moei_count(net->copies) * moei_layer_size(net, of.l);
+        g += moei_count(net->copies) * (size_t)moei_layer_size(net, of.l);
     }
 }
 

@@ -13,7 +13,7 @@ typedef struct model {
 
 /* Parameters in flash, where the gate and the layers behind the first may be
    tuned by moe_learn; learning case by case with it, and with a gradient and
-   steps; and moe_train.  Linear experts have one layer, and learn by the gate. */
+   steps; and moe_train.  Of linear experts the gate alone is tuned. */
 static void show(const model *of)
 {
     moe_config config;

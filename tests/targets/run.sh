@@ -244,6 +244,8 @@ lockstep riscv64-linux-gnu-gcc qemu-riscv64
 lockstep s390x-linux-gnu-gcc qemu-s390x
 firmware arm-none-eabi-gcc predict
 firmware arm-none-eabi-gcc learn
+firmware arm-none-eabi-gcc tune
+simavr avr-gcc -std=c99 -Os -mmcu=atmega1284p
 firmware arm-none-eabi-gcc integer
 END
 }
@@ -320,6 +322,23 @@ check_firmware() {
     holds "$name: both say the same" alike "$dir/board" "$dir/here"
     arm-none-eabi-nm "$3/build/$2.elf" >"$dir/symbols"
     none "$name: no arithmetic of double" double_arithmetic "$dir/symbols"
+}
+
+# firmware/predict on an AVR, which has 8 bits and no FPU.
+check_simavr() {
+    have simavr ||
+        { echo "$name: simavr is not installed: left out"; return 1; }
+    mkdir -p "$dir/examples"
+    cp -R ../examples/firmware "$dir/examples" && cp ../moe.h "$dir"
+    predict=$dir/examples/firmware/predict
+    rm -rf "$predict/build"
+    holds "$name: is trained" make -s -C "$predict" build/predict || return
+    holds "$name: runs here" within 60 make -s -C "$predict" host || return
+    cp "$log" "$dir/here"
+    holds "$name: builds" "$@" -DTARGET_BARE "-I$predict/build" \
+        "$predict/main.c" targets/avr.c -o "$dir/avr" || return
+    run_avr - "$dir/avr" >"$dir/board"
+    holds "$name: both say the same" alike "$dir/board" "$dir/here"
 }
 
 # Words are equal, and numbers that are millionths nearly so.

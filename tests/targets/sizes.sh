@@ -113,7 +113,10 @@ END
     done
     cat <<'END'
 
-| RAM, bytes | predict from flash | tune the last layers | `moe_learn` | a gradient | `moe_train` |
+"Predict" and "tune", of the last layers and the gate, are over weights in
+flash.
+
+| RAM, bytes | predict | tune | `moe_learn` | a gradient | `moe_train` |
 |---|--:|--:|--:|--:|--:|
 END
     gcc -std=c99 -O1 targets/ram.c -o "$work/ram" && "$work/ram"

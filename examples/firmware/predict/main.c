@@ -11,16 +11,21 @@
 #include "network.h"
 #include "model.h"      /* const: the linker puts it into flash */
 
-static float memory[WORK + 1];          /* one more, to show a refusal */
+/* The bytes are known when this is compiled; one more, to show a refusal. */
+enum { WORK = MOE_WORK_BYTES(INPUTS, OUTPUTS, EXPERTS, EXPERTS, HIDDEN) };
+static float memory[WORK / sizeof(float) + 1];
 static moe m;
 
-/* A buffer that stands wrong is refused; no access ever traps. */
+/* A buffer that stands wrong is refused; no access ever traps.  To a processor
+   of 8 bits none does. */
+struct behind { char byte; float real; };
+
 static int refused(const moe_config *config)
 {
     char *off = (char *)memory + 1;
 
-    return moe_attach(&m, config, model, off, WORK * sizeof(float))
-           == MOE_ERR_MEMORY;
+    return offsetof(struct behind, real) == 1
+        || moe_attach(&m, config, model, off, WORK) == MOE_ERR_MEMORY;
 }
 
 int main(void)
@@ -30,8 +35,7 @@ int main(void)
 
     network(&config);
     wrong += !refused(&config);
-    if (moe_attach(&m, &config, model, memory, WORK * sizeof(float))
-        != MOE_OK) {
+    if (moe_attach(&m, &config, model, memory, WORK) != MOE_OK) {
         print(m.error);
         return 1;
     }

@@ -1,5 +1,5 @@
-/* train.c - trains on the host and writes C: the parameters, the bytes of work
-   memory, and some cases with what the host predicts for them.
+/* train.c - trains on the host and writes C: the parameters, and some cases
+   with what the host predicts for them.
      train >model.h */
 #define MOE_IMPLEMENTATION
 #include "../../../moe.h"
@@ -57,8 +57,7 @@ int main(void)
             sqrt((double)report.squared_error));
     moe_predict(&m, x, CHECKS, y);
     printf("/* written by train.c */\n");
-    printf("enum { WORK = %lu, CHECKS = %d };\n",
-           (unsigned long)(moe_work_bytes(&config) / sizeof(float)), CHECKS);
+    printf("enum { CHECKS = %d };\n", CHECKS);
     write_reals("model", m.params, m.param_count);
     write_reals("case_x", x, 2 * CHECKS);
     write_reals("case_y", y, CHECKS);
