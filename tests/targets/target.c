@@ -219,7 +219,9 @@ static void check_backward(const moei_loops *loops, int N, int in, int out)
             right += near(C[i * N + c], sum_of(out, A + i * out, 1, dy + c, N),
                           (moe_real)1e-5);
     CHECK(right == in * N);
-    loops->weights(N, N, in, out, x_of, dy, 0, db, C, scratch);
+    moei_zero(db, (size_t)out);
+    moei_zero(C, (size_t)(in * out));
+    loops->weights(N, N, in, out, x_of, dy, db, C, scratch);
     for (right = 0, j = 0; j < out; j++) {
         moe_real sum = 0;
 
@@ -233,7 +235,7 @@ static void check_backward(const moei_loops *loops, int N, int in, int out)
     CHECK(right == (in + 1) * out);
 }
 
-/* dW += scale x dy' of one case, straight into the weights. */
+/* dW += scale x dy', db += scale dy of one case, straight into the weights. */
 static void check_outer(const moei_loops *loops, int in, int out)
 {
     int i, right = 0;
@@ -241,10 +243,13 @@ static void check_outer(const moei_loops *loops, int in, int out)
     fill(room, 3 * PART);
     for (i = 0; i < in * out; i++)
         plain[i] = C[i] + B[i / out] * A[i % out] / 4;
-    loops->outer(in, out, B, A, (moe_real)0.25, 1, C);
+    moei_zero(scratch, (size_t)out);
+    loops->outer(in, out, B, A, (moe_real)0.25, scratch, C);
     for (i = 0; i < in * out; i++)
         right += near(C[i], plain[i], (moe_real)1e-6);
-    CHECK(right == in * out);
+    for (i = 0; i < out; i++)
+        right += near(scratch[i], A[i] / 4, (moe_real)1e-6);
+    CHECK(right == (in + 1) * out);
 }
 
 /* Every function, of arguments between 1/4 and 9/4, and every slope. */

@@ -42,7 +42,7 @@ int main(int count, char **word)
     static const moe_training defaults;
     moe_config config = none;
     moe_training training = defaults;
-    moe_data data = {CASES, x, d, NULL};
+    moe_data data = {CASES, x, d, NULL, NULL};
     moe m;
 
     make_cases();
