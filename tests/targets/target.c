@@ -156,7 +156,7 @@ static void check_numbers(void)
 enum { PART = 460 };            /* reals of an operand */
 static moe_real *const A = room, *const B = room + PART;
 static moe_real *const C = room + 2 * PART, *const plain = room + 3 * PART;
-static moe_real scratch[MOEI_PANEL > 1 ? 400 : 1];
+static moe_real scratch[MOEI_PANEL > 1 ? 400 : 33];
 
 /* What the plain loops gave, and all else: to the bit if that is promised. */
 static int agree(int count)
