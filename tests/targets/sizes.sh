@@ -1,10 +1,9 @@
 #!/bin/sh
-# sizes.sh [FILE] - measures code, stack, RAM and instructions, and rewrites
-# the lines between the markers in FILE, which is README.md.  A target whose
-# tools are missing has a dash.
+# sizes.sh - measures code, stack, RAM and instructions, and rewrites the lines
+# between the markers: some in README.md, all in benchmarks/README.md.  A target
+# whose tools are missing has a dash.
 cd "$(dirname "$0")/.." || exit 1
 . ./common.sh
-readme=${1:-../README.md}
 source=targets/size.c
 arm='arm-none-eabi-gcc -std=gnu99 -mthumb'
 
@@ -133,19 +132,44 @@ END
     row 'learn it by the last layers alone' 2 $big -DTUNE
 }
 
-table >"$work/table"
-awk -v table="$work/table" '
-    /^<!-- sizes begin -->$/ {
-        print
-        while ((getline line <table) > 0)
-            print line
-        found = inside = 1
-    }
-    /^<!-- sizes end -->$/ { inside = 0 }
-    !inside && !/^<!-- sizes begin -->$/ { print }
-    END { exit !found || inside }' "$readme" >"$work/readme" || {
-    echo "$readme has no markers for the sizes"
-    exit 1
+# The six rows that one asks for first, of the whole table.
+short() {
+    awk -F ' *[|] *' '
+        function row(what, of) { printf "| %s | %s |\n", what, of }
+        BEGIN { print "| Cortex-M4F | |\n|---|--:|" }
+        $2 == "M4F" {
+            row("code to predict, bytes", $3)
+            row("and to learn case by case", $4)
+            row("all but model files", $5)
+        }
+        /^\| a sensor/ { ram = $5 }
+        /^\| predict, 4 x 16-32-4/ {
+            row("RAM to learn, 4 x 16-32-4", ram)
+            row("instructions to predict", $3)
+        }
+        /^\| learn a case/ { row("and to learn a case", $3) }' "$work/table"
 }
-cat "$work/readme" >"$readme"
+
+# between FILE TABLE: puts the table between the markers in the file.
+between() {
+    awk -v table="$2" '
+        /^<!-- sizes begin -->$/ {
+            print
+            while ((getline line <table) > 0)
+                print line
+            found = inside = 1
+        }
+        /^<!-- sizes end -->$/ { inside = 0 }
+        !inside && !/^<!-- sizes begin -->$/ { print }
+        END { exit !found || inside }' "$1" >"$work/readme" || {
+        echo "$1 has no markers for the sizes"
+        exit 1
+    }
+    cat "$work/readme" >"$1"
+}
+
+table >"$work/table"
+short >"$work/short"
+between ../README.md "$work/short"
+between ../benchmarks/README.md "$work/table"
 cat "$work/table"
