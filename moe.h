@@ -3373,13 +3373,6 @@ static void moei_load_x(const moe *m, const moe_real *rows, const int32_t *list)
         moei_repeat_columns(m);
 }
 
-/* Which column of x input i of a net is. */
-static int moei_column_of(const moe *m, const moei_net *net, int i)
-{
-    i += net->first;
-    return i < m->I ? i : (int)m->columns[i - m->I];
-}
-
 /* An array (O,N) of n cases to rows of the user's, in user's units, which are
    `row` apart:  shift + factor y */
 static void moei_store(const moe *m, const moe_real *array, int N, int n,
@@ -3766,6 +3759,13 @@ static int moei_block_is_finite(const moe *m)
             return 0;
     return moei_are_finite(m, m->x, n * moei_count(m->X))
         && moei_are_finite(m, m->d, n * moei_count(m->O));
+}
+
+/* Which column of x input i of a net is. */
+static int moei_column_of(const moe *m, const moei_net *net, int i)
+{
+    i += net->first;
+    return i < m->I ? i : (int)m->columns[i - m->I];
 }
 
 /* dE/dx += factor W dE/da of the first layer of a copy, times p where weights
