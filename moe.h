@@ -1613,6 +1613,18 @@ static void moei_lay_out_columns(moe *m, moei_carver *from)
     moei_keep_columns(m, &m->gate, to, &c->gate_columns);
 }
 
+/* So many weights, derivatives, and what training keeps. */
+static void moei_lay_out_params(moe *m, moei_carver *from, uint64_t count,
+                                int grads, int train)
+{
+    if (count > 0)
+        m->weights = moei_take_all(from, moei_lines(count));
+    if (grads)
+        m->grads = moei_take_all(from, moei_lines(m->grad_count));
+    if (train)
+        m->stored = moei_take_all(from, 3 * moei_lines(m->grad_count));
+}
+
 /* Everything about m that follows from a checked configuration, with weights
    of its own or without; returns how many reals of memory it takes.
    P: cases of a block, padded   runs: columns of all runs
@@ -1641,13 +1653,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
 
     if (!weights && !m->tunes)
         m->mode = m->config.mode = MOE_MODE_PREDICT;
-    if (weights || m->tunes)
-        m->weights = moei_take_all(from, moei_lines(weights ? params
-                                                            : m->grad_count));
-    if (grads)
-        m->grads = moei_take_all(from, moei_lines(m->grad_count));
-    if (train)
-        m->stored = moei_take_all(from, 3 * moei_lines(m->grad_count));
+    moei_lay_out_params(m, from, weights ? params : m->tunes ? m->grad_count
+                        : 0, grads, train);
     m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
     m->x = moei_take(from, X, P);
     m->logits = moei_take(from, E, P);
