@@ -1617,6 +1617,18 @@ static void moei_lay_out_columns(moe *m, moei_carver *from)
     moei_keep_columns(m, &m->gate, to, &c->gate_columns);
 }
 
+/* So many weights, derivatives, and what training keeps. */
+static void moei_lay_out_params(moe *m, moei_carver *from, uint64_t count,
+                                int grads, int train)
+{
+    if (count > 0)
+        m->weights = moei_take_all(from, moei_lines(count));
+    if (grads)
+        m->grads = moei_take_all(from, moei_lines(m->grad_count));
+    if (train)
+        m->stored = moei_take_all(from, 3 * moei_lines(m->grad_count));
+}
+
 /* Everything about m that follows from a checked configuration, with weights
    of its own or without; returns how many reals of memory it takes.
    P: cases of a block, padded   runs: columns of all runs
@@ -1645,13 +1657,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
 
     if (!weights && !m->tunes)
         m->mode = m->config.mode = MOE_MODE_PREDICT;
-    if (weights || m->tunes)
-        m->weights = moei_take_all(from, moei_lines(weights ? params
-                                                            : m->grad_count));
-    if (grads)
-        m->grads = moei_take_all(from, moei_lines(m->grad_count));
-    if (train)
-        m->stored = moei_take_all(from, 3 * moei_lines(m->grad_count));
+    moei_lay_out_params(m, from, weights ? params : m->tunes ? m->grad_count
+                        : 0, grads, train);
     m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
     m->x = moei_take(from, X, P);
     m->logits = moei_take(from, E, P);
@@ -3377,14 +3384,6 @@ static void moei_load_x(const moe *m, const moe_real *rows, const int32_t *list)
         moei_repeat_columns(m);
 }
 
-/* Which column of x input i of a net is. */
-static MOEI_UNUSED int moei_column_of(const moe *m, const moei_net *net,
-                                      int i)
-{
-    i += net->first;
-    return i < m->I ? i : (int)m->columns[i - m->I];
-}
-
 /* An array (O,N) of n cases to rows of the user's, in user's units, which are
    `row` apart:  shift + factor y */
 static void moei_store(const moe *m, const moe_real *array, int N, int n,
@@ -3771,6 +3770,13 @@ static int moei_block_is_finite(const moe *m)
             return 0;
     return moei_are_finite(m, m->x, n * moei_count(m->X))
         && moei_are_finite(m, m->d, n * moei_count(m->O));
+}
+
+/* Which column of x input i of a net is. */
+static int moei_column_of(const moe *m, const moei_net *net, int i)
+{
+    i += net->first;
+    return i < m->I ? i : (int)m->columns[i - m->I];
 }
 
 /* dE/dx += factor W dE/da of the first layer of a copy, times p where weights
