@@ -626,6 +626,7 @@ function show() {
                            : title;
     $('story').textContent = onTour() ? TOUR[stop].story : story;
     $('legend').innerHTML = isCurve() ? CURVE_LEGEND : CLASS_LEGEND;
+    plane.ariaLabel = 'The plane: ' + $('legend').textContent;
     [...$('stops').children].forEach((b, i) =>
         b.classList.toggle('here', onTour() && i === stop));
 }
