@@ -335,7 +335,8 @@ function unpacking() {
     check('a block of no kind is refused', refused);
 }
 
-for (const part of [unpacking, controls, own, regression, layout, hostile, tour])
+for (const part of [unpacking, controls, own, regression, layout, hostile,
+                    tour])
     try {
         part();
     } catch (error) {

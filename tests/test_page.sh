@@ -133,6 +133,9 @@ in_browser() {
     spent=$(open_page frame "$file" 'data=1&points=2000&frames=100')
     holds "2,000 points: $spent ms of work a frame" \
         within_milliseconds "$spent" 40
+    spent=$(open_page frame "$file" 'data=6&points=2000&sigma=0&frames=100')
+    holds "2,000 points with density: $spent ms of work a frame" \
+        within_milliseconds "$spent" 40
     fast=$(open_page speed "$file" 'data=0&epochs=5000')
     due=$("$work/page" 0 600 4 0 0 0 0.5 0 0.03 32 0 1 5000 |
         sed 's/.*, \([0-9]*\) epochs.*/\1/')

@@ -31,7 +31,7 @@
 enum { VOWELS, SPIRALS, CHECKERBOARD, ZIGZAG, OWN, BENT, BRANCHES, OWN_CURVE,
        MOST_POINTS = 4096, MOST_EXPERTS = 8, MOST_HIDDEN = 32, SIDE = 96,
        CELLS = SIDE * SIDE, SAID = 7 + 2 * MOST_EXPERTS,
-       TRIED = 30 };                           /* epochs of a seed's trial */
+       FITTED = 200, TRIED = 30 };             /* epochs of a seed's trial */
 
 static moe m;
 static moe_training training;
@@ -365,7 +365,8 @@ void page_density(int from, int cells)
 }
 
 /* Each expert's deviation on the points, in a copy of m.sigma: what is learnt
-   does not depend on what is shown. */
+   does not depend on what is shown.  FITTED of many points do, which are in no
+   order: a frame of the page has 17 ms. */
 static void fit_deviations(void)
 {
     moe_data data = all();
@@ -375,6 +376,7 @@ static void fit_deviations(void)
     for (i = 0; i <= m.config.experts; i++)
         deviation[i] = learnt[i];
     m.sigma = deviation;
+    data.n = count > 500 ? FITTED : count;
     if (count > 1)
         (void)moe_fit_variance(&m, &data);
     m.sigma = learnt;

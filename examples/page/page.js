@@ -431,7 +431,7 @@ function drawPoints() {
     const pen = dots.getContext('2d');
     pen.clearRect(0, 0, dots.width, dots.height);
     const half = plane.width / 2;
-    const r = count > (isCurve() ? 200 : 1200) ? 2.6 : 3.8;
+    const r = isOwn() ? 5.5 : count > (isCurve() ? 200 : 1200) ? 2.6 : 3.8;
     for (let c = 0; c < 2; c++) {
         pen.beginPath();
         for (let i = 0; i < count; i++) {
@@ -626,6 +626,7 @@ function show() {
                            : title;
     $('story').textContent = onTour() ? TOUR[stop].story : story;
     $('legend').innerHTML = isCurve() ? CURVE_LEGEND : CLASS_LEGEND;
+    plane.ariaLabel = 'The plane: ' + $('legend').textContent;
     [...$('stops').children].forEach((b, i) =>
         b.classList.toggle('here', onTour() && i === stop));
 }
