@@ -44,7 +44,7 @@ static void say(const char *row, const char *what, double value, int sign,
 
     if (target <= NONE)
         return;
-    printf("  %-14s %-38s %9.4f  %s %8.4f", row, what, value,
+    printf("  %-14s %-40s %9.4f  %s %8.4f", row, what, value,
            sign > 0 ? ">=" : "<=", target);
     if (bad)
         printf("  MISSED by %.4f", fabs(value - target));
@@ -306,16 +306,16 @@ typedef struct Task {
 static const Task tasks[] = {
     {"nll", "mcycle.csv", 8, 8, 0, 1, 0, MOE_LOSS_BLEND, .15, 0, 50, 4.50,
      "mcycle, -log p(d|x), 8 of 8, blend"},
-    {"nll", "concrete.txt", 8, 8, 0, 1, 0, MOE_LOSS_BLEND, .15, 0, 10, 3.03,
-     "concrete, -log p(d|x), 8 of 8, blend"},
+    {"nll", "concrete.txt", 16, 0, 0, 1, 0, MOE_LOSS_BLEND, .15, 0, 10, 3.03,
+     "concrete, -log p(d|x), 16 linear, blend"},
     {"nll", "kin8nm.csv", 8, 8, 0, 1, 0, MOE_LOSS_BLEND, .15, 0, 5, -1.17,
      "kin8nm, -log p(d|x), 8 of 8, blend"},
     {"classes", "pima.csv", 8, 8, 0, 1, 2, MOE_LOSS_MIXTURE, 0, 0, 20, 24.5,
      "pima, % wrong, 8 of 8"},
     {"classes", "ecoli.csv", 8, 8, 0, 1, 8, MOE_LOSS_MIXTURE, 0, 0, 20, 15.5,
      "ecoli, % wrong, 8 of 8"},
-    {"regimes", "regimes.csv", 4, 8, 8, 2, 0, MOE_LOSS_MIXTURE, .2, 8, 10, 6,
-     "regimes, squared error, 4 of 8, gate 8"},
+    {"regimes", "regimes.csv", 4, 0, 8, 2, 0, MOE_LOSS_MIXTURE, .2, 8, 10, 6,
+     "regimes, squared error, 4 linear"},
     {"rare", "mammography.csv", 8, 8, 0, 1, 2, MOE_LOSS_MIXTURE, 0, 0, 3, NONE,
      "mammography, % wrong, weights 10"}
 };
