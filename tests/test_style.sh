@@ -152,9 +152,12 @@ holds "the top level is as it should be" top_level
 echo "moe.h: $(wc -l <$header) lines, manual $(length_between 0 1), manual to" \
     "interface $(length_between 0 3), loops $(length_between 14 none);" \
     "$(private_defines | wc -l) private #defines"
-holds "moe.h" at_most "$(wc -l <$header)" 6100
-holds "manual" at_most "$(length_between 0 1)" 185
-holds "manual, options, interface" at_most "$(length_between 0 3)" 650
+# The rebuilt mixture of 1991, and what was added since: the learner, frozen
+# layers, blended weights.
+holds "moe.h" at_most "$(wc -l <$header)" $((6100 + 1030 + 230 + 540))
+holds "manual" at_most "$(length_between 0 1)" $((185 + 12 + 4 + 9))
+holds "manual, options, interface" at_most "$(length_between 0 3)" \
+    $((650 + 60 + 30 + 60))
 holds "private #defines" at_most "$(private_defines | wc -l)" 90
 if has_ctags; then
     none "every name begins with moe" not foreign_names
