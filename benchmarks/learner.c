@@ -163,7 +163,7 @@ static double mean_log_density(moe *m, const moe_data *data)
     return sum;
 }
 
-/* ---- two straight experts ------------------------------------------------- */
+/* ---- two straight experts ----------------------------------------------- */
 
 /* npreg's inputs are x and x^2, for one of its laws is a parabola. */
 static void take_line(int inputs)
@@ -243,7 +243,7 @@ static void try_two_lines(void)
     }
 }
 
-/* ---- one to many ----------------------------------------------------------- */
+/* ---- one to many --------------------------------------------------------- */
 
 /* y uniform in 0..1, x = y + .3 sin(2 pi y) + .05 noise: learn y from x.  How
    far the nearest of three straight experts is from it. */
@@ -291,7 +291,7 @@ static void try_branches(void)
     say("branches", "RMSE of the nearest expert", sqrt(square), -1, .05);
 }
 
-/* ---- fresh splits ----------------------------------------------------------- */
+/* ---- fresh splits -------------------------------------------------------- */
 
 typedef struct Task {
     const char *row, *file;
