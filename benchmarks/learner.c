@@ -163,7 +163,7 @@ static double mean_log_density(moe *m, const moe_data *data)
     return sum;
 }
 
-/* ---- two straight experts ------------------------------------------------ */
+/* ---- two straight experts ----------------------------------------------- */
 
 /* npreg's inputs are x and x^2, for one of its laws is a parabola. */
 static void take_line(int inputs)
