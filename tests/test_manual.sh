@@ -94,6 +94,25 @@ for page in README.md .github/CONTRIBUTING.md; do
         echo "$page is not here: left out"
     fi
 done
+# README.md names every public function, and its table of statuses is made of
+# the header.
+unnamed() {
+    sed -n 's/^MOE_DEF [a-z_ ]*\**\(moe_[a-z_]*\)(.*/\1/p' ../moe.h | sort -u |
+        while read -r function; do
+            grep -q "\`$function\`" ../README.md || echo "$function"
+        done
+}
+
+statuses() {
+    awk -f status.awk ../moe.h >"$work/statuses"
+    sed -n '/^<!-- status begins -->$/,/^<!-- status ends -->$/p' ../README.md |
+        sed -n '/^| `/p' | diff "$work/statuses" -
+}
+
+if [ -f ../README.md ]; then
+    none "README.md names every public function" not unnamed
+    holds "the statuses in README.md are those of moe.h" statuses
+fi
 blocks=$(set +f; ls "$work"/*.c)
 holds "moe.h shows programs" test -n "$blocks"
 
