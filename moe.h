@@ -2892,11 +2892,13 @@ static moe_real moei_precision(const moe *m)
    depend on it; plain ones go without, where sigma is estimated. */
 static void moei_take_sigma_out(const moe *m, moe_real *gradient, size_t count)
 {
-    const moe_real sigma = moei_sigma(m, -1);
+    const moe_real sigma = moei_sigma(m, -1), variance = sigma * sigma;
     size_t i;
 
-    for (i = 0; i < count && moei_learns_sigma(m); i++)
-        gradient[i] *= sigma * sigma;
+    if (!moei_learns_sigma(m) || variance == 1)
+        return;
+    for (i = 0; i < count; i++)
+        gradient[i] *= variance;
 }
 
 /* What a density of d has beside the errors, so that losses of different sigma
