@@ -229,7 +229,7 @@ static double least_loss(moe_output output)
 
     for (i = 0; i < CASES * OUTPUTS && output == MOE_OUT_SOFTMAX; i++)
         sum -= (double)d[i] * log((double)d[i]);
-    return sum / CASES;
+    return sum / (double)CASES;
 }
 
 static void check_training(int block, int top_k, moe_output output)
@@ -297,6 +297,12 @@ static void check_refused(const moe_config *config, const char *words)
     CHECK_THAT(strstr(error, words) != NULL, "%s", error);
 }
 
+/* An integer that is none of the values, put where an enum is. */
+static void put_enum(void *field, int value)
+{
+    memcpy(field, &value, sizeof value);
+}
+
 static void check_refusals(void)
 {
     moe_config config = blended(64, 2, 0, MOE_OUT_LINEAR);
@@ -311,7 +317,7 @@ static void check_refusals(void)
     config.loss = MOE_LOSS_EXPECTED;
     check_refused(&config, "set loss to MOE_LOSS_BLEND");
     config.loss = MOE_LOSS_BLEND;
-    config.blend = (moe_blend)2;
+    put_enum(&config.blend, 2);
     check_refused(&config, "MOE_BLEND_");
     config = blended(64, 1, 0, MOE_OUT_LINEAR);
     if (open_blended(&m, &config)) {

@@ -273,7 +273,7 @@ static double taught(moe *m, double *before)
         if (epoch == 0)
             *before = sum;
         moe_backward(m, off, NULL);
-        CHECK(moe_step(m, &how, (moe_real)1 / CASES) == MOE_OK);
+        CHECK(moe_step(m, &how, 1 / (moe_real)CASES) == MOE_OK);
     }
     return sum;
 }
@@ -302,6 +302,12 @@ static void check_teaching(moe_blend blend, moe_gate gate)
     moe_close(&m);
 }
 
+/* An integer that is none of the values, put where an enum is. */
+static void put_enum(void *field, int value)
+{
+    memcpy(field, &value, sizeof value);
+}
+
 static void check_refusals(void)
 {
     moe_config config = config_of(MOE_BLEND_OUTPUTS, MOE_GATE_NONE, 8, 2);
@@ -316,7 +322,7 @@ static void check_refusals(void)
     config.balance_loss = 1;
     CHECK(moe_check_config(&config, NULL) == MOE_ERR_CONFIG);
     config.balance_loss = 0;
-    config.gate = (moe_gate)2;
+    put_enum(&config.gate, 2);
     CHECK(moe_check_config(&config, NULL) == MOE_ERR_CONFIG);
     config.gate = MOE_GATE_NONE;
     if (!open_given(&m, &config))

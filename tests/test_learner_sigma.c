@@ -276,7 +276,7 @@ static void check_integral(moe *m)
     int k, i;
 
     for (k = 0; k < 5; k++) {
-        const double low = -400, step = 1000.0 / STEPS;
+        const double low = -400, step = 1000.0 / (double)STEPS;
         double sum = 0, mean = 0, square = 0;
         moe_real y, deviation;
 
