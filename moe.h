@@ -855,6 +855,9 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #ifndef __OPTIMIZE_SIZE__
 #pragma GCC optimize("no-trapping-math", "tree-loop-vectorize")
 #endif
+#if defined(__thumb__) && !defined(__thumb2__)
+#pragma GCC optimize("no-ipa-ra")       /* of gcc 12, which loses registers */
+#endif
 #elif defined(MOE_SAME_BITS) && defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__clang__) && __FINITE_MATH_ONLY__
@@ -1558,7 +1561,7 @@ static MOEI_APART moe_real *moei_take(moei_carver *from, uint32_t features,
    blended, are zeros for a layer's outputs and what moei_stack makes. */
 static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
 {
-    const size_t width = P < 64 ? P : 64, E = (size_t)m->E;
+    const size_t width = P < 64 ? (size_t)P : 64, E = (size_t)m->E;
     const size_t kept = learn ? 1 : moei_kept(m);
     const size_t last = learn ? (size_t)m->O : 0, last_s = learn ? E : 0;
     const size_t expert = kept * (size_t)m->expert.hidden + last;
@@ -1677,6 +1680,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
         return carver.used;
     m->log_p = moei_take(from, K, P);
     m->error_of = grads || sparse || outs < 2 ? moei_take(from, K, P)
+                : memory == NULL ? NULL
                 : m->scratch + K * ((uint32_t)m->expert.hidden + O)
                   + m->gate.hidden;
     m->post = moei_take(from, K, m->is_one ? 0 : P);
@@ -2421,7 +2425,8 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
    is all of a dense mixture. */
 static moei_run moei_gate_run(const moe *m, int first)
 {
-    const ptrdiff_t at = (ptrdiff_t)m->first + first, hidden = m->gate.hidden;
+    const ptrdiff_t at = (ptrdiff_t)(m->first + first);
+    const ptrdiff_t hidden = (ptrdiff_t)m->gate.hidden;
     const int n = moei_min(m->n - first, MOEI_PANEL);
     moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0, NULL, NULL,
                     NULL, m->scratch, m->scratch, m->logits + at * m->E,
@@ -5738,8 +5743,9 @@ static uint64_t moei_get(const moei_setting *s, const moei_meta *meta, int i)
 {
     const void *at = (const char *)meta + s->at;
 
-    return s->kind == MOEI_INT ? (uint64_t)((const int *)at)[i]
-         : s->kind == MOEI_UINT64 ? ((const uint64_t *)at)[i]
+    if (s->kind == MOEI_INT)
+        return (uint64_t)((const int *)at)[i];
+    return s->kind == MOEI_UINT64 ? ((const uint64_t *)at)[i]
                                   : moei_to_f32(((const moe_real *)at)[i]);
 }
 

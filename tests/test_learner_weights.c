@@ -222,6 +222,7 @@ static void test_learn(void)
     one.weights = &weight;
     weight = 0;
     CHECK(moe_learn(&o, &one, &t) == 0);
+    moe_close(&n);
     CHECK(moe_open(&n, &config, NULL, 0) == MOE_OK);
     CHECK(near(n.params, o.params, m.param_count, 0));
     weight = -1;

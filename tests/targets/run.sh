@@ -311,7 +311,7 @@ check_firmware() {
     name="$name, $2"
     mkdir -p "$dir/tests" "$dir/examples"
     cp -R targets "$dir/tests" && cp -R ../examples/firmware "$dir/examples"
-    cp ../moe.h "$dir" && cp ../examples/export* "$dir/examples"
+    (set +f && cp ../moe.h "$dir" && cp ../examples/export* "$dir/examples")
     set -- "$1" "$2" "$dir/examples/firmware/$2"
     rm -rf "$3/build"
     holds "$name: builds" make -s -C "$3" "CFLAGS=-Werror" || return
@@ -333,7 +333,8 @@ check_simavr() {
     predict=$dir/examples/firmware/predict
     rm -rf "$predict/build"
     holds "$name: is trained" make -s -C "$predict" build/predict || return
-    holds "$name: runs here" within 60 make -s -C "$predict" host || return
+    holds "$name: runs here" within 60 make -s --no-print-directory \
+        -C "$predict" host || return
     cp "$log" "$dir/here"
     holds "$name: builds" "$@" -DTARGET_BARE "-I$predict/build" \
         "$predict/main.c" targets/avr.c -o "$dir/avr" || return

@@ -185,7 +185,7 @@ static moe_real sum_of(int count, const moe_real *a, int a_by,
    loops take one case at a time. */
 static void check_forward(const moei_loops *loops, int N, int in, int out)
 {
-    moe_real one[40] = {0}, y[40];
+    moe_real one[40] = {0}, y[40] = {0};    /* MSan sees no masked stores */
     int i, j, c, right = 0;
 
     fill(room, 2 * PART);
@@ -504,7 +504,7 @@ static void check_training(moe_real *error, moe_real *predicted)
     moe_training training;
     moe_data data;
     moe_report report;
-    moe_real y[OUTPUTS];
+    moe_real y[OUTPUTS] = {0};
     int i;
     moe m;
 
