@@ -83,6 +83,7 @@ static void train(moe *m, int count, float rate, float balance_rate)
 
     t.epochs = count;
     t.rate = rate;
+    t.holdout = -1;
     t.balance_rate = balance_rate;
     check(moe_train(m, &data, NULL, &t, NULL), m);
 }
