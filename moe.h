@@ -325,14 +325,10 @@ typedef enum moe_status {         /* the usual cause; what to do about it  */
     MOE_OK = 0,
     MOE_STOPPED,       /* the progress callback asked; predict, or train on  */
     MOE_ERR_NULL,      /* a required pointer is NULL; pass what it names     */
-    MOE_ERR_CONFIG,    /* a setting is out of range, or two contradict;
-                          m.error says which                                 */
-    MOE_ERR_MEMORY,    /* memory is too small or misaligned, or malloc gave
-                          NULL; ask moe_bytes, align as a moe_real           */
-    MOE_ERR_DATA,      /* x, d, a label, a weight or its loss is out of range;
-                          bad_row and bad_column of the report say where     */
-    MOE_ERR_DIVERGED,  /* training left the finite numbers, and the best
-                          weights were kept; a smaller rate, or clip         */
+    MOE_ERR_CONFIG,    /* settings contradict; m.error says which              */
+    MOE_ERR_MEMORY,    /* memory too small or misaligned; ask moe_bytes        */
+    MOE_ERR_DATA,      /* a number is out of range; the report says where      */
+    MOE_ERR_DIVERGED,  /* no longer finite; a smaller rate, or clip            */
     MOE_ERR_FORMAT,    /* no model file, or one that was damaged; save anew  */
     MOE_ERR_IO,        /* a file could not be opened, read, written or
                           renamed; m.error says what: see path and rights    */
