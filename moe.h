@@ -325,10 +325,10 @@ typedef enum moe_status {         /* the usual cause; what to do about it  */
     MOE_OK = 0,
     MOE_STOPPED,       /* the progress callback asked; predict, or train on  */
     MOE_ERR_NULL,      /* a required pointer is NULL; pass what it names     */
-    MOE_ERR_CONFIG,    /* settings contradict; m.error says which              */
-    MOE_ERR_MEMORY,    /* memory too small or misaligned; ask moe_bytes        */
-    MOE_ERR_DATA,      /* a number is out of range; the report says where      */
-    MOE_ERR_DIVERGED,  /* no longer finite; a smaller rate, or clip            */
+    MOE_ERR_CONFIG,    /* settings contradict; m.error says which            */
+    MOE_ERR_MEMORY,    /* memory too small or misaligned; ask moe_bytes      */
+    MOE_ERR_DATA,      /* a number is out of range; the report says where    */
+    MOE_ERR_DIVERGED,  /* no longer finite; a smaller rate, or clip          */
     MOE_ERR_FORMAT,    /* no model file, or one that was damaged; save anew  */
     MOE_ERR_IO,        /* a file could not be opened, read, written or
                           renamed; m.error says what: see path and rights    */
