@@ -58,11 +58,15 @@ static void print_config(const moe_config *c)
     printf("    {%d, %d}, {%d, %d},     /* columns of x */\n",
            c->expert_inputs.first, c->expert_inputs.count, c->gate_inputs.first,
            c->gate_inputs.count);
+    printf("    NULL, NULL,     /* listed columns */\n");
     printf("    MOE_ACT_%s, MOE_OUT_%s, MOE_LOSS_%s,\n",
            activation[c->activation], output[c->output], loss[c->loss]);
     printf("    %.8ef, %.8ef,     /* sigma, balance_loss */\n",
            (double)c->sigma, (double)c->balance_loss);
-    printf("    %d, 0, MOE_MODE_PREDICT, 0     /* block, simd, mode, seed */\n",
+    printf("    %s, %s,\n", c->blend ? "MOE_BLEND_WEIGHTS"
+           : "MOE_BLEND_OUTPUTS", c->gate ? "MOE_GATE_NONE"
+           : "MOE_GATE_SOFTMAX");
+    printf("    %d, 0, MOE_MODE_PREDICT, 0, 0, 0     /* block ... seed */\n",
            c->block);
     printf("};\n");
 }
