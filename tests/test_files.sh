@@ -146,8 +146,11 @@ meta = header.pop("__metadata__")
 assert (8 + length) % 64 == 0
 assert all(type(value) is str for value in meta.values())
 assert meta["file"] == "moe.h 1" and meta["inputs"] == "3"
-names = [name for name in header if name != "scale.sigma"]
-assert names == sorted(names)           # as params are; sigma is behind
+names = list(header)
+behind = names.index("scale.x") + 1     # of params, which are sorted
+assert names[:behind] == sorted(names[:behind])
+assert names[behind] == "scale.sigma"
+assert names[behind + 1:] == sorted(names[behind + 1:])     # of training
 end = 0
 for name, tensor in header.items():
     count = 1
@@ -159,7 +162,7 @@ for name, tensor in header.items():
 assert len(data) == 8 + length + end
 assert header["experts.0.weight"]["shape"][-1] in (2, 4)
 sigma, = struct.unpack("<f", struct.pack("<I", int(meta["sigma"], 16)))
-assert sigma == 1
+assert sigma == (0 if meta["output"] == "linear" else 1)    # 0: learnt
 END_PY
 
 holds "what makes the models compiles" cc -std=c99 $strict -O1 -I"$root" \
