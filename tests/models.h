@@ -5,8 +5,11 @@
 #ifndef MODELS_H
 #define MODELS_H
 
-#if !defined(MOE_H) && !defined(LINKED)
+#ifndef MOE_H
+#include "hooks.h"
+#ifndef LINKED
 #define MOE_IMPLEMENTATION
+#endif
 #endif
 #include "../moe.h"
 #include "check.h"
@@ -100,6 +103,16 @@ static inline size_t balance_at(const moe *m)
     int experts = m->config.experts;
 
     return m->trained_count - (experts > 1 ? (size_t)experts : 0);
+}
+
+/* Moment 0 or 1 of every parameter, 2 the best weights: arrays one behind the
+   other, each from a cache line on. */
+static inline const moe_real *stored(const moe *m, int which)
+{
+    const size_t line = 64 / sizeof(moe_real);
+
+    return m->stored + (size_t)which * ((m->grad_count + line - 1) / line
+                                        * line);
 }
 
 static inline void clear_grads(moe *m)

@@ -71,7 +71,8 @@ sanitized() {
 }
 
 # one_object NAME HOW COMPILER FLAGS...: moe.h alone, for the programs that
-# have no code of it; most of the time of a test is to compile that.
+# have no code of it; most of the time of a test is to compile that.  Programs
+# of doubles have an object of their own.
 one_object() {
     object=$work/$1.o how=$2
     shift 2
@@ -86,7 +87,7 @@ one_program() {
     sources=$(parts "$test") object=
     if is_linked "$test"; then
         set -- "$@" -DLINKED
-        object="-x none $work/$build.o"
+        object="-x none $work/$build$(width "$test").o"
     fi
     if [ "$how" = text ]; then
         "$@" $strict -fsyntax-only $sources >"$dir/log" 2>&1
@@ -160,6 +161,25 @@ all_programs() {
     done <"$1"
 }
 
+width() {
+    ! has_double "$1" || echo .double
+}
+
+# objects BUILDS: a line for each object that the programs need.
+objects() {
+    for test in $programs; do
+        ! is_linked "$test" || echo "x$(width "$test")"
+    done | sort -u | while read -r of; do
+        while read -r build rest; do
+            case $of,$rest in
+            x,*) echo "$build $rest" ;;
+            *-DMOE_DOUBLE) ;;
+            *) echo "$build.double $rest -DMOE_DOUBLE" ;;
+            esac
+        done <"$1"
+    done
+}
+
 has_double() {
     grep -q '^#define .*DOUBLE$' $(parts "$1")
 }
@@ -199,12 +219,8 @@ fi
 : >"$work/sums"
 [ "$which" != all ] || missing_compilers
 builds "$which" >"$work/builds"
-for program in $programs; do
-    if is_linked "$program"; then
-        share one_object "$work/builds"
-        break
-    fi
-done
+objects "$work/builds" >"$work/objects"
+share one_object "$work/objects"
 all_programs "$work/builds" >"$work/programs"
 share one_program "$work/programs"
 

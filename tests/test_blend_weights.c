@@ -2,35 +2,16 @@
    whose matrices are blended one by one, in double; top_k; learning case by
    case and by steps; files; refusals.  test_gradient.c has the derivatives and
    same_bits.c the bits. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_STATIC
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { INPUTS = 6, OUTPUTS = 5, EXPERTS = 4, WIDEST = 19, CASES = 150 };
 
 static moe_real x[CASES * INPUTS], d[CASES * OUTPUTS];
 
-/* Uniform in [-1, 1): the high bits of a linear congruential generator. */
-static moe_real noise(void)
-{
-    static uint64_t state = 2018;
-
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (moe_real)((double)(state >> 11) / 4503599627370496.0 - 1);
-}
-
 static moe_config blended(int block, int top_k, int units, moe_output output)
 {
-    moe_config config;
+    moe_config config = make_config(INPUTS, OUTPUTS, EXPERTS);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = INPUTS;
-    config.outputs = OUTPUTS;
-    config.experts = EXPERTS;
     config.top_k = top_k;
     config.hidden[0] = units;
     config.hidden[1] = units ? 7 : 0;
@@ -57,12 +38,12 @@ static moe_data data_of(int from, int n)
 }
 
 /* Targets that all kinds of output can have. */
-static void fill(void)
+static void fill_data(void)
 {
     int i, k;
 
     for (i = 0; i < CASES * INPUTS; i++)
-        x[i] = 3 * noise() + (moe_real)(i % INPUTS);
+        x[i] = 3 * (moe_real)uniform() + (moe_real)(i % INPUTS);
     for (i = 0; i < CASES; i++) {
         moe_real sum = 0;
         for (k = 0; k < OUTPUTS; k++)
@@ -82,7 +63,7 @@ static int open_blended(moe *m, const moe_config *config)
     if (!CHECK(moe_open(m, config, NULL, 0) == MOE_OK))
         return 0;
     for (i = 0; i < m->trained_count; i++)
-        m->weights[i] += (moe_real)0.3 * noise();
+        m->weights[i] += (moe_real)0.3 * (moe_real)uniform();
     return CHECK(moe_fit_scales(m, &data) == MOE_OK);
 }
 
@@ -355,7 +336,7 @@ int main(void)
     static const int blocks[] = {1, 5, 16, 64, 100};
     int i, k, output;
 
-    fill();
+    fill_data();
     for (output = 0; output < 3; output++) {
         for (i = 0; i < 5; i++)
             for (k = 0; k < EXPERTS; k++) {

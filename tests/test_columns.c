@@ -1,12 +1,7 @@
 /* test_columns.c - listed columns for experts and gate: as a moe whose rows
    were put in that order; scales, files, memory, refusals.  test_gradient.c has
    the derivatives. */
-#include <string.h>
-
-#define MOE_STATIC
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { INPUTS = 12, OUTPUTS = 3, CASES = 70 };
 
@@ -15,23 +10,10 @@ static const int expert_at[] = {10, 2, 3, 4, 2}, gate_at[] = {11, 0, 1, 7};
 
 static moe_real x[CASES * INPUTS], ordered[CASES * 9], d[CASES * OUTPUTS];
 
-/* Uniform in [-1, 1): the high bits of a linear congruential generator. */
-static moe_real noise(void)
-{
-    static uint64_t state = 480;
-
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (moe_real)((double)(state >> 11) / 4503599627370496.0 - 1);
-}
-
 static moe_config config_of(int listed, int block, int top_k)
 {
-    moe_config config;
+    moe_config config = make_config(listed ? INPUTS : 9, OUTPUTS, 4);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = listed ? INPUTS : 9;
-    config.outputs = OUTPUTS;
-    config.experts = 4;
     config.top_k = top_k;
     config.hidden[0] = 6;
     config.block = block;
@@ -42,19 +24,19 @@ static moe_config config_of(int listed, int block, int top_k)
     return config;
 }
 
-static void fill(void)
+static void fill_data(void)
 {
     int i, k;
 
     for (i = 0; i < CASES; i++) {
         for (k = 0; k < INPUTS; k++)
-            x[i * INPUTS + k] = (moe_real)k + 2 * noise();
+            x[i * INPUTS + k] = (moe_real)k + 2 * (moe_real)uniform();
         x[i * INPUTS + 3] = 5;              /* constant */
         for (k = 0; k < 9; k++)
             ordered[i * 9 + k] = x[i * INPUTS + (k < 5 ? expert_at[k]
                                                        : gate_at[k - 5])];
         for (k = 0; k < OUTPUTS; k++)
-            d[i * OUTPUTS + k] = x[i * INPUTS + k * 5] * noise();
+            d[i * OUTPUTS + k] = x[i * INPUTS + k * 5] * (moe_real)uniform();
     }
 }
 
@@ -207,7 +189,7 @@ int main(void)
     static const int blocks[] = {1, 5, 16, 64};
     int i;
 
-    fill();
+    fill_data();
     for (i = 0; i < 4; i++) {
         check_same(blocks[i], 0);
         check_same(blocks[i], 2);

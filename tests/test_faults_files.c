@@ -14,9 +14,6 @@
 #endif
 #include <stdarg.h>
 
-#include "allocator.h"
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
 #include "models.h"
 #include "files_0_1.h"
 

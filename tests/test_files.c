@@ -14,9 +14,6 @@
 #else
 #define HAS_PROCESSES 0
 #endif
-#include "allocator.h"
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
 #include "models.h"
 
 enum { KINDS = 8, CASES = 40, IS_FLOAT = sizeof(moe_real) == 4 };
@@ -363,7 +360,7 @@ static void check_wishes(void)
     CHECK(moe_read_config(NULL, f.at, f.bytes) == MOE_ERR_NULL);
     CHECK(moe_read_config(&c, NULL, f.bytes) == MOE_ERR_NULL);
     CHECK(moe_save_memory(NULL, MOE_MODE_TRAIN, f.at, f.bytes) == MOE_ERR_NULL);
-    m.weights[3] = MOEI_INFINITY;
+    m.weights[3] = make_infinity();
     CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, f.at, f.bytes) ==
           MOE_ERR_DIVERGED);
     m.weights[3] = 0;
@@ -395,7 +392,7 @@ static void check_same_state(const moe *a, const moe *b)
 
     CHECK(same_reals(a->weights, b->weights, a->param_count));
     for (i = 0; i < 3; i++)
-        CHECK(same_reals(moei_stored(a, i), moei_stored(b, i),
+        CHECK(same_reals(stored(a, i), stored(b, i),
                          a->trained_count));
     CHECK(a->epoch == b->epoch && a->steps == b->steps);
     CHECK(same_reals(a->beta_power, b->beta_power, 2));
@@ -495,7 +492,7 @@ static void check_plateau(void)
     t.progress = NULL;
     CHECK(moe_load_memory(&later, s.f.at, s.f.bytes, &c, NULL, 0) == MOE_OK);
     CHECK(later.epochs_since_best > 20 && later.rate_factor < 1);
-    CHECK(!same_reals(later.weights, moei_stored(&later, MOEI_BEST),
+    CHECK(!same_reals(later.weights, stored(&later, 2),
                       later.trained_count));
     CHECK(moe_train(&later, &data, &validation, &t, NULL) == MOE_OK);
     if (IS_FLOAT)

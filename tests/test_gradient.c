@@ -4,9 +4,6 @@
 #ifndef MOE_DOUBLE
 #define MOE_DOUBLE
 #endif
-#define MOE_STATIC
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
 #include "models.h"
 
 /* A central difference with step 1e-5 is off by step^2 E'''/6, some 1e-9 for

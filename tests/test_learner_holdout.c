@@ -1,26 +1,14 @@
 /* test_learner_holdout.c - moe_train that validates by itself, begins anew from
    several seeds and learns sigma: what is held out, which seed wins, how long
    it goes on; checkpoints resume with the same bits; refusals. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 #define CASES 60
 #define MAX_REALS 512
 
 static moe_real x[CASES * 2], d[CASES], one_hot[CASES * CASES];
-static uint32_t random_state = 11;
 
-static double uniform(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
-
-static void fill(void)
+static void fill_data(void)
 {
     int i;
 
@@ -33,19 +21,15 @@ static void fill(void)
     }
 }
 
-static moe_config make_config(void)
+static moe_config config_of(void)
 {
-    moe_config config;
+    moe_config config = make_config(2, 1, 3);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = 2;
-    config.outputs = 1;
-    config.experts = 3;
     config.seed = 40;
     return config;
 }
 
-static moe_training make_training(int epochs)
+static moe_training training_of(int epochs)
 {
     moe_training t;
 
@@ -69,7 +53,7 @@ static int same(const moe *a, const moe *b)
 /* Case i alone lights input i, so that weight i moves only if i is learnt. */
 static int held_out(int n, const moe_training *t, char *held)
 {
-    moe_config config = make_config();
+    moe_config config = config_of();
     moe_data data = {0, NULL, d, NULL, NULL};
     static moe_real start[CASES * 4], rows[CASES * CASES];
     moe_layer layer;
@@ -100,7 +84,7 @@ static int held_out(int n, const moe_training *t, char *held)
 static void test_held_out(void)
 {
     static char first[CASES], second[CASES];
-    moe_training t = make_training(2);
+    moe_training t = training_of(2);
 
     t.keep_units = 1;
     t.rate = (moe_real)1e-3;
@@ -130,8 +114,8 @@ static void test_held_out(void)
    these cases says. */
 static void test_best_of_held_out(void)
 {
-    moe_config config = make_config();
-    moe_training t = make_training(40);
+    moe_config config = config_of();
+    moe_training t = training_of(40);
     static char held[CASES];
     static moe_real valid_x[2 * CASES], valid_d[CASES];
     moe_data valid = {0, valid_x, valid_d, NULL, NULL};
@@ -189,8 +173,8 @@ static int watch(const moe_report *report, void *user)
 static void test_restarts(void)
 {
     static watcher w;
-    moe_config config = make_config();
-    moe_training t = make_training(40);
+    moe_config config = config_of();
+    moe_training t = training_of(40);
     moe_report report;
     double best = 1e30;
     uint64_t winner = 0, seed;
@@ -235,8 +219,8 @@ static void check_resumed(int restarts, moe_real holdout, int save_at,
                           int given)
 {
     static watcher w;
-    moe_config config = make_config(), read;
-    moe_training t = make_training(30);
+    moe_config config = config_of(), read;
+    moe_training t = training_of(30);
     moe m, n;
 
     memset(&w, 0, sizeof w);
@@ -314,8 +298,8 @@ static void test_line(void)
 
 static void test_default_epochs(void)
 {
-    moe_config config = make_config();
-    moe_training t = make_training(0);
+    moe_config config = config_of();
+    moe_training t = training_of(0);
     moe m;
 
     t.holdout = -1;
@@ -354,8 +338,8 @@ static void refuses(moe *m, const moe_data *valid, const moe_training *t,
 static void test_refusals(void)
 {
     static const moe_real bad[] = {1, 2, (moe_real)-0.5, -2};
-    moe_config config = make_config();
-    moe_training t = make_training(3);
+    moe_config config = config_of();
+    moe_training t = training_of(3);
     moe m;
     int i;
 
@@ -364,7 +348,7 @@ static void test_refusals(void)
         t.holdout = bad[i];
         refuses(&m, NULL, &t, MOE_ERR_CONFIG, "holdout");
     }
-    t.holdout = moei_from_bits(MOEI_INFINITY_BITS | 1);
+    t.holdout = make_nan();
     refuses(&m, NULL, &t, MOE_ERR_CONFIG, "holdout");
     t.holdout = (moe_real)0.001;
     refuses(&m, NULL, &t, MOE_ERR_CONFIG, "nothing");
@@ -377,14 +361,14 @@ static void test_refusals(void)
     t.batch = 0;
     t.target = 1;
     refuses(&m, NULL, &t, MOE_ERR_CONFIG, "target");
-    t = make_training(3);
+    t = training_of(3);
     t.restarts = -1;
     refuses(&m, NULL, &t, MOE_ERR_CONFIG, "restarts");
     t.restarts = 0;
     t.patience = 4;
     t.holdout = -1;
     refuses(&m, NULL, &t, MOE_ERR_CONFIG, "patience");
-    t = make_training(3);
+    t = training_of(3);
     CHECK(moe_train(&m, &all, NULL, &t, NULL) == MOE_OK);
     t.restarts = 2;
     refuses(&m, NULL, &t, MOE_ERR_STATE, "restarts");
@@ -393,7 +377,7 @@ static void test_refusals(void)
 
 int main(void)
 {
-    fill();
+    fill_data();
     test_held_out();
     test_best_of_held_out();
     test_restarts();

@@ -1,35 +1,21 @@
 /* test_learner_labels.c - Bernoulli experts: several labels at once.  The loss
    is the formula, gradients are central differences of it, for all three
    losses, dense and sparse; densities, files and refusals; it learns. */
-#include <math.h>
-#include <string.h>
-
+#ifndef MOE_DOUBLE
 #define MOE_DOUBLE
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#endif
+#include "models.h"
 
 #define CASES 21
 #define OUTPUTS 3
 #define MOST_EXPERTS 4
 
 static double x[300 * 2], d[300 * OUTPUTS];
-static uint32_t random_state = 3;
 
-static double uniform(void)
+static moe_config config_of(int experts, int loss, int top_k)
 {
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
+    moe_config config = make_config(2, OUTPUTS, experts);
 
-static moe_config make_config(int experts, int loss, int top_k)
-{
-    moe_config config;
-
-    memset(&config, 0, sizeof config);
-    config.inputs = 2;
-    config.outputs = OUTPUTS;
-    config.experts = experts;
     config.top_k = top_k;
     config.hidden[0] = 3;
     config.activation = MOE_ACT_TANH;
@@ -40,7 +26,7 @@ static moe_config make_config(int experts, int loss, int top_k)
 }
 
 /* Soft labels, among them 0 and 1. */
-static void fill(void)
+static void fill_data(void)
 {
     int i;
 
@@ -105,7 +91,7 @@ static void check_loss(moe *m, const moe_data *data)
 
 static void check_gradient(int experts, int loss, int top_k, double size)
 {
-    const moe_config config = make_config(experts, loss, top_k);
+    const moe_config config = config_of(experts, loss, top_k);
     const moe_data data = {CASES, x, d, NULL, NULL};
     const double step = 1e-5;
     static double grads[512];
@@ -155,7 +141,7 @@ static void test_learn(void)
     int loss;
 
     for (loss = MOE_LOSS_MIXTURE; loss <= MOE_LOSS_BLEND; loss++) {
-        const moe_config config = make_config(3, loss, 0);
+        const moe_config config = config_of(3, loss, 0);
         const moe_data one = {1, x, d, NULL, NULL};
         static double before[512];
         double most = 0;
@@ -184,7 +170,7 @@ static void test_extremes(void)
     int loss;
 
     for (loss = MOE_LOSS_MIXTURE; loss <= MOE_LOSS_BLEND; loss++) {
-        const moe_config config = make_config(2, loss, 0);
+        const moe_config config = config_of(2, loss, 0);
         const moe_data data = {CASES, x, d, NULL, NULL};
         double y[2], deviation[2 * OUTPUTS], density[2];
         moe m;
@@ -193,11 +179,11 @@ static void test_extremes(void)
         CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
         for (i = 0; i < m.trained_count; i++)
             m.weights[i] *= 1e6;
-        CHECK(moei_is_finite(moe_gradient(&m, &data)));
-        CHECK(moei_all_finite(m.grads, m.trained_count));
+        CHECK(is_finite(moe_gradient(&m, &data)));
+        CHECK(all_finite(m.grads, m.trained_count));
         CHECK(moe_step(&m, NULL, 1) == MOE_OK);
         moe_density(&m, x, d, 2, density);
-        CHECK(moei_all_finite(density, 2) && density[0] < 0);
+        CHECK(all_finite(density, 2) && density[0] < 0);
         moe_close(&m);
         (void)y, (void)deviation;
     }
@@ -207,7 +193,7 @@ static void test_extremes(void)
    tell; accuracy counts a case whose labels are all right. */
 static void test_learns(void)
 {
-    moe_config config = make_config(4, MOE_LOSS_MIXTURE, 0);
+    moe_config config = config_of(4, MOE_LOSS_MIXTURE, 0);
     moe_data data = {300, x, d, NULL, NULL};
     double y[OUTPUTS], deviation[OUTPUTS], right = 0;
     moe_training t;
@@ -245,7 +231,7 @@ static void test_learns(void)
 
 static void test_refusals(void)
 {
-    const moe_config config = make_config(2, MOE_LOSS_MIXTURE, 0);
+    const moe_config config = config_of(2, MOE_LOSS_MIXTURE, 0);
     static const int labels[CASES] = {0};
     moe_data data = {CASES, x, NULL, labels, NULL};
     moe_report report;
@@ -268,7 +254,7 @@ static void test_refusals(void)
 
 static void test_file(void)
 {
-    const moe_config config = make_config(3, MOE_LOSS_BLEND, 2);
+    const moe_config config = config_of(3, MOE_LOSS_BLEND, 2);
     static unsigned char file[1 << 14];
     double y[CASES * OUTPUTS], z[CASES * OUTPUTS];
     moe_config read;
@@ -293,7 +279,7 @@ static void test_file(void)
 
 int main(void)
 {
-    fill();
+    fill_data();
     test_gradients();
     test_learn();
     test_extremes();

@@ -1,27 +1,15 @@
 /* test_learner_scales.c - scales can be measured again at any time: what was
    learnt stays to rounding, moments are cleared, a moe that began on one case
    goes on; and the default rate by depth. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 #define CASES 120
 #define MAX_REALS 1024
 
 static moe_real x[CASES * 3], d[CASES * 2];
-static uint32_t random_state = 5;
-
-static double uniform(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
 
 /* Columns of unlike units; the third is constant. */
-static void fill(double middle, double spread)
+static void fill_data(double middle, double spread)
 {
     int i;
 
@@ -34,14 +22,10 @@ static void fill(double middle, double spread)
     }
 }
 
-static moe_config make_config(moe_output output, int top_k, moe_mode mode)
+static moe_config config_of(moe_output output, int top_k, moe_mode mode)
 {
-    moe_config config;
+    moe_config config = make_config(3, 2, 3);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = 3;
-    config.outputs = 2;
-    config.experts = 3;
     config.top_k = top_k;
     config.hidden[0] = 4;
     config.gate_hidden[0] = top_k ? 5 : 0;
@@ -68,7 +52,7 @@ static const moe_data data = {CASES, x, d, NULL, NULL};
 static void check_folding(moe_output output, int top_k, moe_mode mode)
 {
     static moe_real before[2 * CASES], after[2 * CASES], scale[10];
-    const moe_config config = make_config(output, top_k, mode);
+    const moe_config config = config_of(output, top_k, mode);
     moe_training t;
     double most = 0, off = 0, sigma;
     moe m;
@@ -77,7 +61,7 @@ static void check_folding(moe_output output, int top_k, moe_mode mode)
     memset(&t, 0, sizeof t);
     t.epochs = 20;
     t.rate = mode == MOE_MODE_TRAIN ? 0 : (moe_real)1e-3;
-    fill(10, 3);
+    fill_data(10, 3);
     if (output != MOE_OUT_LINEAR)
         into_classes();
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
@@ -88,7 +72,7 @@ static void check_folding(moe_output output, int top_k, moe_mode mode)
         CHECK(moe_learn(&m, &data, &t) == 0);
     memcpy(scale, m.params + m.trained_count, sizeof scale);
     sigma = (double)(m.sigma[1] * scale[2]);
-    fill(-50, 20);
+    fill_data(-50, 20);
     if (output != MOE_OUT_LINEAR)
         into_classes();
     moe_predict(&m, x, CASES, before);
@@ -107,8 +91,8 @@ static void check_folding(moe_output output, int top_k, moe_mode mode)
     if (output == MOE_OUT_LINEAR)
         CHECK(m.params[m.trained_count] != scale[0]);
     for (i = 0; i < (int)m.trained_count && m.stored != NULL; i++)
-        moments += moei_stored(&m, MOEI_FIRST)[i] != 0
-                || moei_stored(&m, MOEI_SECOND)[i] != 0;
+        moments += !is_zero(stored(&m, 0)[i])
+                || !is_zero(stored(&m, 1)[i]);
     CHECK(moments == 0);
     CHECK(sigma > 0 && m.sigma[1] > 0);
     moe_close(&m);
@@ -144,12 +128,12 @@ static double error_of(moe *m)
 
 static void test_began_on_one(void)
 {
-    const moe_config config = make_config(MOE_OUT_LINEAR, 0, MOE_MODE_LEARN);
+    const moe_config config = config_of(MOE_OUT_LINEAR, 0, MOE_MODE_LEARN);
     moe_data one = {1, x, d, NULL, NULL};
     double error[2];
     int again, round;
 
-    fill(1000, 100);
+    fill_data(1000, 100);
     for (again = 0; again < 2; again++) {
         moe m;
 
@@ -161,7 +145,7 @@ static void test_began_on_one(void)
         for (round = 0; round < 60; round++)
             moe_learn(&m, &data, NULL);
         error[again] = error_of(&m);
-        CHECK(moei_all_finite(m.params, m.param_count));
+        CHECK(all_finite(m.params, m.param_count));
         moe_close(&m);
     }
     CHECK_THAT(error[1] < 0.2 * error[0] && error[1] < 30, "%g, then %g",
@@ -171,11 +155,11 @@ static void test_began_on_one(void)
 /* Weights that would leave the finite numbers keep their scale. */
 static void test_extremes(void)
 {
-    const moe_config config = make_config(MOE_OUT_LINEAR, 0, MOE_MODE_TRAIN);
+    const moe_config config = config_of(MOE_OUT_LINEAR, 0, MOE_MODE_TRAIN);
     moe m;
     int i;
 
-    fill(1, 1);
+    fill_data(1, 1);
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     CHECK(moe_learn(&m, &data, NULL) == 0);
@@ -184,8 +168,8 @@ static void test_extremes(void)
         d[2 * i] = (moe_real)(i % 2 ? 1e-37 : -1e-37);
     }
     CHECK(moe_fit_scales(&m, &data) == MOE_OK);
-    CHECK(moei_all_finite(m.params, m.param_count));
-    CHECK(m.sigma[0] > 0 && moei_is_finite(m.sigma[0]));
+    CHECK(all_finite(m.params, m.param_count));
+    CHECK(m.sigma[0] > 0 && is_finite(m.sigma[0]));
     moe_close(&m);
 }
 
@@ -197,7 +181,7 @@ static void test_rate_by_depth(void)
 
     for (layers = 0; layers <= 4; layers++)
         for (of_gate = 0; of_gate < 2; of_gate++) {
-            moe_config config = make_config(MOE_OUT_LINEAR, 0, MOE_MODE_TRAIN);
+            moe_config config = config_of(MOE_OUT_LINEAR, 0, MOE_MODE_TRAIN);
             moe_real before;
             moe m;
 

@@ -1,24 +1,12 @@
 /* test_learner_sigma.c - sigma is learnt, each expert's deviation is fitted:
    against their formulas, against numeric integrals of the density, in files,
    over const weights; what is fixed stays. */
-#include <math.h>
-#include <string.h>
-
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 #define CASES 400
 #define MOST_OUTPUTS 2
 
 static moe_real x[CASES], d[CASES * MOST_OUTPUTS];
-static uint32_t random_state = 21;
-
-static double uniform(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return (double)(random_state >> 8) / 8388608.0 - 1;
-}
 
 static double normal(void)
 {
@@ -31,7 +19,7 @@ static double normal(void)
 }
 
 /* Two lines, in the user's units: quiet below 10, four times as loud above. */
-static void fill(int outputs)
+static void fill_data(int outputs)
 {
     int i, j;
 
@@ -44,19 +32,15 @@ static void fill(int outputs)
     }
 }
 
-static moe_config make_config(int outputs, moe_loss loss)
+static moe_config config_of(int outputs, moe_loss loss)
 {
-    moe_config config;
+    moe_config config = make_config(1, outputs, 2);
 
-    memset(&config, 0, sizeof config);
-    config.inputs = 1;
-    config.outputs = outputs;
-    config.experts = 2;
     config.loss = loss;
     return config;
 }
 
-static moe_training make_training(int epochs)
+static moe_training training_of(int epochs)
 {
     moe_training t;
 
@@ -65,20 +49,20 @@ static moe_training make_training(int epochs)
     return t;
 }
 
-static moe_data make_data(int outputs)
+static moe_data data_of(int outputs)
 {
     moe_data data = {CASES, x, d, NULL, NULL};
 
-    fill(outputs);
+    fill_data(outputs);
     return data;
 }
 
 static void train(moe *m, int outputs, moe_loss loss, int epochs,
                   moe_real holdout)
 {
-    const moe_config config = make_config(outputs, loss);
-    const moe_data data = make_data(outputs);
-    moe_training t = make_training(epochs);
+    const moe_config config = config_of(outputs, loss);
+    const moe_data data = data_of(outputs);
+    moe_training t = training_of(epochs);
 
     t.holdout = holdout;
     CHECK(moe_open(m, &config, NULL, 0) == MOE_OK);
@@ -123,9 +107,9 @@ static void test_estimate(void)
     int outputs;
 
     for (outputs = 1; outputs <= 2; outputs++) {
-        const moe_config config = make_config(outputs, MOE_LOSS_MIXTURE);
-        const moe_data data = make_data(outputs);
-        moe_training t = make_training(200);
+        const moe_config config = config_of(outputs, MOE_LOSS_MIXTURE);
+        const moe_data data = data_of(outputs);
+        moe_training t = training_of(200);
         double wanted, before;
         moe m;
 
@@ -137,7 +121,7 @@ static void test_estimate(void)
         before = (double)m.sigma[0];
         wanted = sqrt(before * before
                       + (variance_of(&m) - before * before) / 301);
-        t = make_training(1);
+        t = training_of(1);
         t.batch = MOE_ALL;
         t.rate = (moe_real)1e-12;
         CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
@@ -154,7 +138,7 @@ static void test_loss(void)
 {
     static moe_real density[CASES];
     const double half_log_2_pi = 0.91893853320467274178;
-    const moe_data data = make_data(2);
+    const moe_data data = data_of(2);
     moe_report report;
     double sum = 0;
     moe m;
@@ -177,9 +161,9 @@ static void test_loss(void)
 /* What does not vary but by its regime has the smallest sigma. */
 static void test_floor(void)
 {
-    moe_config config = make_config(1, MOE_LOSS_MIXTURE);
-    moe_data data = make_data(1);
-    moe_training t = make_training(400);
+    moe_config config = config_of(1, MOE_LOSS_MIXTURE);
+    moe_data data = data_of(1);
+    moe_training t = training_of(400);
     moe m;
     int i;
 
@@ -197,9 +181,9 @@ static void test_floor(void)
    learn, nor does moe_learn. */
 static void test_fixed(void)
 {
-    moe_config config = make_config(1, MOE_LOSS_MIXTURE);
-    moe_data data = make_data(1);
-    moe_training t = make_training(5);
+    moe_config config = config_of(1, MOE_LOSS_MIXTURE);
+    moe_data data = data_of(1);
+    moe_training t = training_of(5);
     moe m;
     int i;
 
@@ -218,7 +202,7 @@ static void test_fixed(void)
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     CHECK(m.config.sigma == 1 && m.sigma[0] == 1);
     moe_close(&m);
-    config = make_config(1, MOE_LOSS_BLEND);
+    config = config_of(1, MOE_LOSS_BLEND);
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     CHECK(m.sigma[0] == 1);
@@ -232,13 +216,13 @@ static void test_fixed(void)
 static void test_plain_steps(void)
 {
     const moe_data one = {1, x, d, NULL, NULL};
-    moe_training t = make_training(0);
+    moe_training t = training_of(0);
     static moe_real start[64], grads[64];
     double s2, worst = 0;
     moe m;
     size_t i;
 
-    fill(1);
+    fill_data(1);
     train(&m, 1, MOE_LOSS_MIXTURE, 200, -1);
     s2 = (double)m.sigma[0] * (double)m.sigma[0];
     CHECK(s2 < 0.25);
@@ -350,7 +334,7 @@ static void test_variance(void)
 {
     static const moe_loss losses[3] =
         {MOE_LOSS_MIXTURE, MOE_LOSS_EXPECTED, MOE_LOSS_BLEND};
-    const moe_data data = make_data(1);
+    const moe_data data = data_of(1);
     int i;
 
     for (i = 0; i < 3; i++) {
@@ -424,8 +408,8 @@ static void test_files(void)
 /* Nothing is measured where nothing can be. */
 static void test_refusals(void)
 {
-    moe_config config = make_config(1, MOE_LOSS_MIXTURE);
-    moe_data data = make_data(1);
+    moe_config config = config_of(1, MOE_LOSS_MIXTURE);
+    moe_data data = data_of(1);
     moe_real sigma[3];
     moe m;
 

@@ -3,9 +3,6 @@
 #include <limits.h>
 #include <stddef.h>
 
-#include "allocator.h"
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
 #include "models.h"
 
 enum { INPUTS = 3, OUTPUTS = 2, EXPERTS = 3, CASES = 10, VALID_CASES = 6,
@@ -267,14 +264,14 @@ static void test_no_memory(void)
     moe_config config = small_config();
     moe m;
 
-    no_memory = 1;
+    allocations_left = 0;
     spoil(&m);
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_ERR_MEMORY);
     check_closed_why(&m, "memory");
     spoil(&m);
     CHECK(moe_attach(&m, &config, weights, NULL, 0) == MOE_ERR_MEMORY);
     check_closed_why(&m, "memory");
-    no_memory = 0;
+    allocations_left = -1;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK && live_blocks == 1);
     close_twice(&m);
     CHECK(live_blocks == 0);

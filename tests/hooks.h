@@ -1,0 +1,52 @@
+/* hooks.h - what moe.h asks of the tests instead of libc: memory that is
+   counted and can run out, and assertions that can be counted.  moe.c has them,
+   or a program that has moe.h's code: include this before moe.h. */
+#ifndef HOOKS_H
+#define HOOKS_H
+
+#include <stdlib.h>
+
+extern int live_blocks, asked;
+extern size_t most_asked;         /* the largest wish                         */
+extern size_t most_given;         /* no more than that in one piece           */
+extern int allocations_left;      /* then one fails; negative: none does      */
+extern int mistakes;              /* assertions that did not hold             */
+extern int mistakes_allowed;      /* else such a one ends the program         */
+
+#ifndef LINKED
+int live_blocks, asked;
+size_t most_asked, most_given = (size_t)-1;
+int allocations_left = -1;
+int mistakes, mistakes_allowed;
+
+static void *counted_malloc(size_t bytes)
+{
+    void *p = allocations_left == 0 || bytes > most_given ? NULL
+                                                          : malloc(bytes);
+
+    allocations_left -= allocations_left > 0;
+    asked++;
+    most_asked = bytes > most_asked ? bytes : most_asked;
+    live_blocks += p != NULL;
+    return p;
+}
+
+static void counted_free(void *p)
+{
+    live_blocks -= p != NULL;
+    free(p);
+}
+
+static void count_assertion(int holds)
+{
+    mistakes += !holds;
+    if (!holds && !mistakes_allowed)
+        abort();
+}
+
+#define MOE_MALLOC(n) counted_malloc(n)
+#define MOE_FREE(p) counted_free(p)
+#define MOE_ASSERT(e) count_assertion((e) ? 1 : 0)
+#endif
+
+#endif
