@@ -495,7 +495,7 @@ typedef struct moe {
                                     where they begin in the block            */
     int runs;                    /* of the experts, for these cases          */
     int shown_count;             /* rows that moe_backward may follow        */
-    int16_t *columns;            /* (X-I) listed; behind them their text     */
+    int16_t *columns;            /* (X-I) listed                             */
     moe_real *x, *d, *blend;     /* (X,P), (O,P), (O,P)  standardised        */
     moe_real *logits, *loss;     /* (E,P), (P)                               */
     moe_real *prop, *log_p, *error_of, *post;   /* (K,P)  p, log p, e, h     */
@@ -507,7 +507,6 @@ typedef struct moe {
                                     shuffled block                           */
     moe_real *back_to_x;         /* where dE/dx goes                         */
     moe_real *back_to_p;         /* where dE/dp goes                         */
-    const moe_real *given;       /* (n,E) p of the caller's, or NULL         */
     moe_real *share;             /* (2,E) of the balance loss                */
     const moe_real *case_weights;/* of the data at hand, or NULL             */
     const int32_t *case_order;   /* which of them the cases have, or NULL    */
@@ -1025,6 +1024,8 @@ enum { MOEI_PANEL = 1 };
 #else
 enum { MOEI_PANEL = 64, MOEI_DEEP = 128 };
 #endif
+/* What is 1 where one case after the other is worked, which saves code. */
+#define MOEI_IF_WIDE(number) (MOEI_PANEL > 1 ? (number) : 1)
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
 /* Functions of a strip of numbers, beside those of moe_activation. */
 enum { MOEI_EXP = MOE_ACT_SILU + 1, MOEI_LOG, MOEI_IDENTITY, MOEI_SOFTMAX };
@@ -1357,15 +1358,30 @@ static moe_layer moei_layer_of(const moei_net *net, int copy, int l)
     return layer;
 }
 
+/* What a net is given.  Listed columns are repeated behind all of x, so that
+   they stand together there. */
+static MOEI_APART void moei_shape_inputs(moe *m, moei_net *net,
+                                         const char *columns, moe_span *part)
+{
+    if (columns != NULL) {
+        part->first = 0;
+        part->count = moei_read_columns(columns, m->I, NULL);
+    } else if (part->count == 0) {
+        part->count = m->I - part->first;
+    }
+    net->first = columns ? m->X : (int16_t)part->first;
+    if (columns != NULL && net->copies > 0)
+        m->X = (int16_t)(m->X + part->count);
+}
+
 /* A stack of layers: copies of it, side by side in params from *count on. */
-static MOEI_APART void moei_shape_net(moe *m, moei_net *net, moe_span inputs,
+static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int width,
                                       const int *hidden, int outputs,
                                       uint64_t *count)
 {
-    int l = 0, width = inputs.count;
     uint64_t size;
+    int l = 0;
 
-    net->first = (int16_t)inputs.first;
     net->grad_at = m->grad_count;
     net->width[0] = (int16_t)width;
     do {
@@ -1386,26 +1402,6 @@ static MOEI_APART void moei_shape_net(moe *m, moei_net *net, moe_span inputs,
     } while (width > 0);
     m->widest = (int16_t)moei_max(m->widest, outputs);
     net->layers = (int16_t)l;
-}
-
-/* What a net is given.  Listed columns are repeated behind all of x, so that
-   they stand together there. */
-static void moei_shape_inputs(moe *m, const char *columns, moe_span *part)
-{
-    const moe_span listed = {0, moei_read_columns(columns, m->I, NULL)};
-
-    if (columns != NULL)
-        *part = listed;
-    else if (part->count == 0)
-        part->count = m->I - part->first;
-}
-
-static void moei_list_columns(moe *m, moei_net *net, const char *columns)
-{
-    if (columns == NULL || net->layers == 0)
-        return;
-    net->first = m->X;
-    m->X = (int16_t)(m->X + net->width[0]);
 }
 
 /* One expert has none, nor have two or more whose p is always the caller's. */
@@ -1435,8 +1431,6 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     c->block = c->block > 0 ? c->block : 64;
     c->top_k = c->top_k > 0 ? c->top_k : c->experts;
     m->I = m->X = (int16_t)c->inputs;
-    moei_shape_inputs(m, c->expert_columns, &c->expert_inputs);
-    moei_shape_inputs(m, c->gate_columns, &c->gate_inputs);
     m->O = (int16_t)c->outputs;
     m->E = (int16_t)c->experts;
     m->is_one = c->blend == MOE_BLEND_WEIGHTS && m->E > 1;
@@ -1451,18 +1445,19 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
             && (c->frozen != 0 || (m->E > 1 && c->gate_frozen != 0));
     m->expert.copies = m->E;
     m->expert.learning = (int8_t)moei_learning(c->frozen, c->hidden);
-    moei_shape_net(m, &m->expert, c->expert_inputs, c->hidden, m->O, &count);
-    if (m->E > 1 && c->gate == MOE_GATE_SOFTMAX) {
-        m->gate.copies = 1;
+    m->gate.copies = m->E > 1 && c->gate == MOE_GATE_SOFTMAX;
+    moei_shape_inputs(m, &m->expert, c->expert_columns, &c->expert_inputs);
+    moei_shape_inputs(m, &m->gate, c->gate_columns, &c->gate_inputs);
+    moei_shape_net(m, &m->expert, c->expert_inputs.count, c->hidden, m->O,
+                   &count);
+    if (m->gate.copies > 0) {
         m->gate.learning = (int8_t)moei_learning(c->gate_frozen,
                                                  c->gate_hidden);
-        moei_shape_net(m, &m->gate, c->gate_inputs, c->gate_hidden, m->E,
+        moei_shape_net(m, &m->gate, c->gate_inputs.count, c->gate_hidden, m->E,
                        &count);
         count += (uint64_t)m->E;            /* gate.balance */
         m->grad_count += moei_balance_count(m);
     }
-    moei_list_columns(m, &m->expert, c->expert_columns);
-    moei_list_columns(m, &m->gate, c->gate_columns);
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
     m->param_count = (size_t)count;
@@ -1580,40 +1575,36 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     return all + (m->is_one ? widest + width * E * (widest + 1) : 0);
 }
 
-/* Columns listed, and a text behind them: a copy of what the caller's says. */
-static char *moei_keep_columns(const moe *m, const moei_net *net, char *to,
-                               const char **text)
+static MOEI_APART void *moei_take_bytes(moei_carver *from, size_t bytes)
+{
+    return moei_take_all(from, (bytes + sizeof(moe_real) - 1)
+                               / sizeof(moe_real));
+}
+
+/* A net's columns to their list, and a copy of the text that says them, which
+   is then the configuration's. */
+static MOEI_APART void moei_keep_columns(moe *m, moei_carver *from,
+                                         const moei_net *net, const char **text)
 {
     const size_t bytes = moei_text_bytes(*text);
+    char *to = (char *)moei_take_bytes(from, bytes);
     size_t i;
 
-    if (bytes == 0)
-        return to;
-    if (net->layers > 0)
+    if (bytes == 0 || to == NULL)
+        return;
+    if (net->copies > 0)
         moei_read_columns(*text, m->I, m->columns + (net->first - m->I));
     for (i = 0; i + 1 < bytes; i++)
         to[i] = (*text)[i];
     to[i] = 0;
     *text = to;
-    return to + bytes;
 }
 
-/* Room for them, and, where there is memory, they. */
 static void moei_lay_out_columns(moe *m, moei_carver *from)
 {
-    moe_config *c = &m->config;
-    const size_t texts = moei_text_bytes(c->expert_columns)
-                       + moei_text_bytes(c->gate_columns);
-    const size_t listed = moei_count(m->X - m->I), real = sizeof(moe_real);
-    moe_real *at = moei_take_all(from, (2 * listed + texts + real - 1) / real);
-    char *to;
-
-    if (at == NULL || texts == 0)
-        return;
-    m->columns = (int16_t *)(void *)at;
-    to = (char *)(m->columns + listed);
-    to = moei_keep_columns(m, &m->expert, to, &c->expert_columns);
-    moei_keep_columns(m, &m->gate, to, &c->gate_columns);
+    m->columns = (int16_t *)moei_take_bytes(from, 2 * moei_count(m->X - m->I));
+    moei_keep_columns(m, from, &m->expert, &m->config.expert_columns);
+    moei_keep_columns(m, from, &m->gate, &m->config.gate_columns);
 }
 
 /* So many weights, derivatives, and what training keeps. */
@@ -2042,7 +2033,7 @@ typedef struct moei_run {
 /* Numbers in an array of a run. */
 MOEI_INLINE int moei_size(const moei_run *run, int features)
 {
-    return features * (run->N > 1 ? run->N : run->n);
+    return features * MOEI_IF_WIDE(run->N > 1 ? run->N : run->n);
 }
 
 /* -------------------------------------------- weights blended by p: W' z */
@@ -2115,7 +2106,7 @@ static void moei_stack_forward(const moe *m, const moei_run *run, int in,
                                int out, const moe_real *x, const moe_real *b,
                                int relu, moe_real *a)
 {
-    if (run->n == 1)
+    if (MOEI_IF_WIDE(run->n) == 1)
         moei_stack_forward_one(m, run->mix, in, out, x, b, relu, a);
     else
         moei_loops_of(m)->forward(run->n, run->N, m->E * (in + 1), out,
@@ -2136,7 +2127,8 @@ MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
         moei_stack_forward(m, run, in, out, x, at, relu, a);
     else
         moei_loops_of(m)->forward(
-            run->n, run->N, in, out, x, at + copy * (size_t)out,
+            MOEI_IF_WIDE(run->n), MOEI_IF_WIDE(run->N), in, out, x,
+            at + copy * (size_t)out,
             at + (copies + copy * (size_t)in) * (size_t)out, relu, a);
 }
 
@@ -2368,8 +2360,8 @@ MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
 /* Where feature k of case c is in an array of F features. */
 MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
 {
-    return N > 1 ? (size_t)k * (size_t)N + (size_t)c
-                 : (size_t)c * (size_t)F + (size_t)k;
+    return MOEI_IF_WIDE(N) > 1 ? (size_t)k * (size_t)N + (size_t)c
+                               : (size_t)c * (size_t)F + (size_t)k;
 }
 
 /* Behind the runs: the cases of all pairs, sorted by expert; their slots. */
@@ -2403,7 +2395,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
     } else {
         if (sparse)
             run.copy = (int)m->selected[column + (size_t)r];
-        if (run.N > 1)
+        if (MOEI_IF_WIDE(run.N) > 1)
             run.slot = r * run.N, run.step = 1;
         column += (size_t)moei_size(&run, r);
     }
@@ -2568,10 +2560,11 @@ static void moei_choose_experts(moe *m, moe_real *p)
     int32_t *chosen = moei_selected(m);
     int c, k;
 
-    for (c = 0; c < m->n; c++, s += m->E, p += m->K, chosen += m->K) {
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, s += m->E, p += m->K) {
         moei_choose(s, moei_balance(m), m->E, m->K, chosen, p);
         for (k = 0; k < m->K; k++)
             p[k] = s[chosen[k]];
+        chosen += m->K;
     }
 }
 
@@ -2584,7 +2577,7 @@ static void moei_choose_weights(moe *m, moe_real *p)
     int32_t *chosen = moei_selected(m);
     int c, i;
 
-    for (c = 0; c < m->n; c++, chosen += m->chosen) {
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, chosen += m->chosen) {
         for (i = 0; i < m->E; i++) {
             room[i] = s[moei_at(m->N, m->E, i, c)];
             p[moei_at(m->N, m->E, i, c)] = -MOEI_LARGEST;
@@ -2597,16 +2590,15 @@ static void moei_choose_weights(moe *m, moe_real *p)
 }
 
 /* p of the caller's; of top_k the largest |p| run. */
-static void moei_take_given(moe *m)
+static void moei_take_given(moe *m, const moe_real *given)
 {
     moe_real *p = moei_from(m, m->prop, moei_count(m->K));
     moe_real *size = moei_from(m, m->logits, moei_count(m->E));
-    const moe_real *given = m->given;
     int32_t *chosen = moei_selected(m);
     int c, i;
 
     moei_zero(p, moei_count(m->K) * moei_count(m->N > 1 ? m->N : m->n));
-    for (c = 0; c < m->n; c++, given += m->E, chosen += m->chosen) {
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, given += m->E) {
         for (i = 0; i < m->E; i++)
             size[i] = given[i] < 0 ? -given[i] : given[i];
         if (m->chosen < m->E)               /* by size + size, the same */
@@ -2615,6 +2607,7 @@ static void moei_take_given(moe *m)
         for (i = 0; i < m->chosen; i++)
             p[moei_at(m->N, m->K, m->K < m->E ? i : (int)chosen[i], c)]
                 = given[chosen[i]];
+        chosen += m->chosen;
     }
     moei_zero(size, moei_count(m->E) * moei_count(m->N > 1 ? m->N : m->n));
 }
@@ -2671,30 +2664,32 @@ static void moei_gate_proportions(moe *m)
 {
     const size_t K = (size_t)m->K, at = (size_t)m->first * K;
     moe_real *p = m->prop + at, lse[MOEI_PANEL], *s = m->logits + at;
-    moe_real *log_p = m->log_p ? m->log_p + at : NULL;
+    moe_real *log_p = MOEI_LEARNS && m->log_p ? m->log_p + at : NULL;
     int c;
 
-    for (c = 0; c < m->n; c += MOEI_PANEL)
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL)
         moei_gate_logits(m, c);
     if (m->K < m->E)
         moei_choose_experts(m, s = p);
     else if (m->chosen < m->E)
         moei_choose_weights(m, s = p);
-    for (c = 0; c < m->n; c += MOEI_PANEL)
-        moei_loops_of(m)->softmax(moei_min(m->n - c, MOEI_PANEL), m->N, m->K,
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL)
+        moei_loops_of(m)->softmax(MOEI_IF_WIDE(moei_min(m->n - c, MOEI_PANEL)),
+                                  MOEI_IF_WIDE(m->N), m->K,
                                   s + c * m->K, p + c * m->K,
                                   log_p ? log_p + c * m->K : NULL, lse);
 }
 
-/* s, p and the runs of the cases at hand.  One expert alone has p = 1. */
-static void moei_gate_forward(moe *m)
+/* s, p and the runs of the cases at hand.  One expert alone has p = 1; `given`
+   is p (n,E) of the caller's, or NULL. */
+static void moei_gate_forward(moe *m, const moe_real *given)
 {
     m->runs = moei_outs(m);
-    m->p_is_given = m->given != NULL;
+    m->p_is_given = given != NULL;
     if (m->E == 1)
         return;
-    if (m->given != NULL)
-        moei_take_given(m);
+    if (given != NULL)
+        moei_take_given(m, given);
     else
         moei_gate_proportions(m);
     if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1)
@@ -2737,7 +2732,7 @@ static moe_real moei_cut(moe_real x)
    logit of o_i; else NULL. */
 static moe_real *moei_log_out(const moe *m, const moei_run *run)
 {
-    return m->log_o ? m->log_o + (run->out - m->out) : NULL;
+    return MOEI_LEARNS && m->log_o ? m->log_o + (run->out - m->out) : NULL;
 }
 
 /* o_i = expert i's network */
@@ -2786,7 +2781,8 @@ static void moei_blend_sorted(moe *m, moe_real *y)
 static void moei_blend(moe *m)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const int O = m->O, K = m->K, few = m->N > 1 ? 1 : m->n;
+    const int O = m->O, K = m->K, N = MOEI_IF_WIDE(m->N);
+    const int n = MOEI_IF_WIDE(m->n), few = N > 1 ? 1 : n;
     const ptrdiff_t first = m->first;
     const moe_real *p = m->prop + first * K, *o = m->out + first * K * O;
     moe_real *y = m->blend + first * O;
@@ -2795,16 +2791,16 @@ static void moei_blend(moe *m)
     if (MOEI_PANEL > 1 && K < m->E && m->n > 1)
         moei_blend_sorted(m, y);
     else
-        for (r = 0; r < K; r++, p += m->N)
-            for (c = 0; c < few; c++, o += O * m->N)
-                loops->blend(m->N > 1 ? m->n : 1, m->N, O, r > 0, p + c * K, o,
+        for (r = 0; r < K; r++, p += N)
+            for (c = 0; c < few; c++, o += O * N)
+                loops->blend(N > 1 ? n : 1, N, O, r > 0, p + c * K, o,
                              y + c * O);
 }
 
 /* s, p, o, y of the cases at hand.  Of one network y is o. */
-static void moei_block_forward(moe *m)
+static void moei_block_forward(moe *m, const moe_real *given)
 {
-    moei_gate_forward(m);
+    moei_gate_forward(m, given);
     moei_each_run(m, moei_run_forward, 0, 0);
     if (m->E > 1 && !m->is_one)
         moei_blend(m);
@@ -3362,7 +3358,7 @@ static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
         loops->scale(how, m->N, F, to, scale, scale + F, to);
         return;
     }
-    for (c = 0; c < m->n; c++, to += A)
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, to += A)
         loops->scale(how, 1, F, rows + (ptrdiff_t)(list ? list[c] : c) * F,
                      scale, scale + F, to);
 }
@@ -3375,7 +3371,7 @@ static void moei_repeat_columns(const moe *m)
     size_t i;
     int c;
 
-    for (c = 0; c < (m->N > 1 ? 1 : m->n); c++, x += X)
+    for (c = 0; c < MOEI_IF_WIDE(m->N > 1 ? 1 : m->n); c++, x += X)
         for (i = 0; i < X - I; i++)
             moei_copy(x + (I + i) * N, x + (size_t)m->columns[i] * N, N);
 }
@@ -3407,7 +3403,7 @@ static void moei_store(const moe *m, const moe_real *array, int N, int n,
             moei_transpose(O, n, room, N, NULL, rows, O);
         return;
     }
-    for (c = 0; c < n; c++, array += O, rows += row)
+    for (c = 0; c < MOEI_IF_WIDE(n); c++, array += O, rows += row)
         loops->scale(MOEI_SCALE_OUT, 1, O, array, scale, scale + O, rows);
 }
 
@@ -3440,11 +3436,9 @@ MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
         moei_begin(m, 0, n - done);
         at = m->O > m->I ? n - done - m->n : done;
         moei_load_x(m, x + (ptrdiff_t)at * m->I, NULL);
-        m->given = p ? p + (ptrdiff_t)at * m->E : NULL;
-        moei_block_forward(m);
+        moei_block_forward(m, p ? p + (ptrdiff_t)at * m->E : NULL);
         moei_store_y(m, y + (ptrdiff_t)at * m->O);
     }
-    m->given = NULL;
 }
 
 MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
@@ -3520,11 +3514,9 @@ MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
     for (first = 0; first < n; first += m->n) {
         moei_begin(m, first, n - first);
         moei_load_x(m, x + (ptrdiff_t)first * m->I, NULL);
-        m->given = p ? p + (ptrdiff_t)first * m->E : NULL;
-        moei_block_forward(m);
+        moei_block_forward(m, p ? p + (ptrdiff_t)first * m->E : NULL);
         moei_show(m);
     }
-    m->given = NULL;
     return m->rows = m->shown_count = n;
 }
 
@@ -3950,7 +3942,7 @@ static void moei_count_shares(moe *m, const moei_part *part, int first,
     moei_zero(m->share, moei_count(m->E));
     for (at = first; at < first + count; at += m->n) {
         moei_load_data(m, part, at, first + count);
-        moei_gate_forward(m);
+        moei_gate_forward(m, NULL);
         for (i = 0; i < m->n * m->K; i++)
             m->share[moei_selected(m)[i]] += moei_weight(m, i / m->K);
     }
@@ -4015,7 +4007,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
         moei_load_data(m, &part, first, data->n);
         if (!moei_block_is_finite(m))
             return moei_no_gradient(m);
-        moei_block_forward(m);
+        moei_block_forward(m, NULL);
         moei_loss_forward(m);
         moei_weigh_losses(m);
         moei_total_add(&loss, moei_from(m, m->loss, 1), m->n, first);
@@ -4421,7 +4413,7 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
     moei_load_data(m, &part, i, i + 1);
     if (!moei_block_is_finite(m))
         return 0;
-    moei_block_forward(m);
+    moei_block_forward(m, NULL);
     moei_loss_forward(m);
     norm = moei_sqrt(moei_one_backward(m));
     if (t->clip > 0 && norm > t->clip)
@@ -4956,7 +4948,7 @@ static int moei_pass(moe *m, const moei_part *part, int first, int count,
         moei_count_shares(m, part, first, count);
     for (; first < end; first += m->n) {
         moei_load_data(m, part, first, end);
-        moei_block_forward(m);
+        moei_block_forward(m, NULL);
         moei_loss_forward(m);
         moei_store_y(m, y);
         if (!moei_are_finite(m, y, (size_t)m->n * O)
@@ -7443,7 +7435,7 @@ static MOEI_TARGET void MOEI_(apply_strip)(int f, moe_real *y)
     moe_real q[MOEI_STRIP], power[MOEI_STRIP], rest[MOEI_STRIP];
     int l;
 
-    if (f == MOEI_LOG) {
+    if (MOEI_LEARNS && f == MOEI_LOG) {
         for (l = 0; l < MOEI_STRIP; l++)
             y[l] = moei_log(y[l]);
         return;
