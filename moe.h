@@ -137,8 +137,8 @@
     ```
 
    Layers that config.frozen and gate_frozen name do not learn: they take no
-   gradients and moments, and may stay in flash while the others learn in
-   m.weights, which moe_attach fills.  moe_save writes the whole.
+   gradients and may stay in flash while others learn in m.weights, which
+   moe_attach fills.  Experts of frozen_experts take no time, but memory.
 
    Parameters are one flat array, params: experts.0.bias (E,out),
    experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
@@ -416,6 +416,8 @@ typedef struct moe_config {
     moe_mode mode;
     int frozen, gate_frozen;     /* layers of the experts, of the gate, that do
                                     not learn: 1 << l of layer l; MOE_ALL    */
+    uint64_t frozen_experts;     /* 1 << e: expert e does not learn, e < 64.
+                                    They stand among others: grads has them  */
     uint64_t seed;               /* of the initial weights                   */
 } moe_config;
 
@@ -447,8 +449,9 @@ typedef struct moei_loops moei_loops;        /* of an instruction set        */
    of its last cases, moe_evaluate the last cases; other calls may change what
    they hold. */
 typedef struct moe {
-    moe_config config;           /* as opened, defaults filled in; loss, sigma,
-                                    balance and seed may be changed          */
+    moe_config config;           /* as opened, defaults filled in; yours are
+                                    loss, sigma, balance_loss, seed and
+                                    frozen_experts                           */
     const moe_real *params;      /* (param_count) what prediction reads; may
                                     point at others of the same configuration*/
     moe_real *weights;           /* the same, writable, and learning needs
@@ -658,7 +661,7 @@ MOE_DEF moe_status moe_open(moe *m, const moe_config *config, void *memory,
 /* The same over weights that stay where they are.  params is (param_count) and
    must outlive m.  It predicts only, unless layers are frozen: those that are
    not are copied from params to m.weights, (grad_count), in their order; there
-   they learn as config.mode says, and from there they are read. */
+   they learn as config.mode says, from there they are read and saved. */
 MOE_DEF moe_status moe_attach(moe *m, const moe_config *config,
                               const moe_real *params, void *memory,
                               size_t bytes);
@@ -709,10 +712,12 @@ MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
                                    size_t file_bytes);
 
 /* Open a moe with the weights of a file, or over them as they lie there, read
-   only.  config NULL: as moe_read_config says; else its block, simd, mode and
-   top_k (0: the file's) apply, and the rest is ignored; balance_loss is 0 where
-   all experts run.  A file has no block: 0 is 64, and moe_bytes of what
-   moe_read_config says is the need.  Scales are settled, as after training.
+   only.  config NULL: as moe_read_config says; else its block, simd, mode,
+   top_k (0: the file's) and what it freezes apply, and the rest is ignored;
+   balance_loss is 0 where all experts run.  A file has no block: 0 is 64, and
+   moe_bytes of what moe_read_config says is the need.  Scales are settled, as
+   after training.  A checkpoint says what was frozen; where something else now
+   is, moe_train begins anew from its weights.
    Each error of moe_open and moe_attach; MOE_ERR_FORMAT; moe_load_in_place:
    MOE_ERR_STATE unless floats are little-endian and the numbers aligned, in
    moe.h's order and with gate.balance. */
@@ -1260,13 +1265,6 @@ static const char *moei_loss_fault(const moe_config *c, int sparse, int is_one)
             ? MOEI_TEXT("sigma is too small: 1 / sigma^2 is not finite") : NULL;
 }
 
-/* What may be changed after opening. */
-static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
-{
-    return moei_loss_fault(&m->config, m->K < m->E && m->gate.layers > 0,
-                           m->is_one);
-}
-
 /* The layers of a net that learn, as bits, or -1 if it has not all of those
    that are frozen. */
 static int moei_learning(int frozen, const int *hidden)
@@ -1280,18 +1278,43 @@ static int moei_learning(int frozen, const int *hidden)
          : moei_outside(frozen, 0, all) ? -1 : all & ~frozen;
 }
 
+/* Whether frozen_experts has expert e. */
+MOEI_INLINE int moei_stays(const moe_config *c, int e)
+{
+    return c->frozen_experts != 0 && e < 64
+        && (c->frozen_experts >> e & 1) != 0;
+}
+
 static const char *moei_frozen_fault(const moe_config *c)
 {
     const int expert = moei_learning(c->frozen, c->hidden);
     const int gate = moei_learning(c->gate_frozen, c->gate_hidden);
+    int e = 0;
 
+    while (e < c->experts && moei_stays(c, e))
+        e++;
     return !MOEI_LEARNS ? NULL
         : expert < 0 ? MOEI_TEXT("frozen has a layer that experts do not have")
         : gate < 0 ? MOEI_TEXT("gate_frozen has a layer that no gate has")
-        : expert == 0 && (gate == 0 || c->experts == 1)
-          && c->mode < MOE_MODE_PREDICT
+        : (expert == 0 || e == c->experts) && c->mode < MOE_MODE_PREDICT
+          && (gate == 0 || c->experts == 1)
             ? MOEI_TEXT("all layers are frozen: only MOE_MODE_PREDICT can be")
+        : c->frozen_experts != 0 && c->blend == MOE_BLEND_WEIGHTS
+            ? MOEI_TEXT("frozen_experts: blended weights learn as one")
+        : !moei_outside(c->experts, 1, 63)
+          && c->frozen_experts >> c->experts != 0
+            ? MOEI_TEXT("frozen_experts has an expert that there is not")
             : NULL;
+}
+
+/* What may be changed after opening. */
+static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
+{
+    const char *fault = moei_frozen_fault(&m->config);
+
+    return fault ? fault
+         : moei_loss_fault(&m->config, m->K < m->E && m->gate.layers > 0,
+                           m->is_one);
 }
 
 MOEI_COLD static const char *moei_config_fault(const moe_config *c)
@@ -1345,6 +1368,14 @@ MOEI_INLINE uint32_t moei_layer_size(const moei_net *net, int l)
 MOEI_INLINE int moei_learns(const moei_net *net, int l)
 {
     return net->learning >> l & 1;
+}
+
+/* Whether layer l of a copy does; frozen experts do not. */
+MOEI_INLINE int moei_copy_learns(const moe *m, const moei_net *net, int copy,
+                                 int l)
+{
+    return moei_learns(net, l)
+        && (net == &m->gate || !moei_stays(&m->config, copy));
 }
 
 /* Layer l of a copy: where its parameters are, from moei_source. */
@@ -1442,7 +1473,8 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     m->output = (int8_t)c->output;
     m->set = (int8_t)moei_find_set(c->simd);
     m->tunes = MOEI_LEARNS && !weights && c->mode < MOE_MODE_PREDICT
-            && (c->frozen != 0 || (m->E > 1 && c->gate_frozen != 0));
+            && (c->frozen != 0 || c->frozen_experts != 0
+                || (m->E > 1 && c->gate_frozen != 0));
     m->expert.copies = m->E;
     m->expert.learning = (int8_t)moei_learning(c->frozen, c->hidden);
     m->gate.copies = m->E > 1 && c->gate == MOE_GATE_SOFTMAX;
@@ -1741,7 +1773,7 @@ MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
         || moei_outside(layer, 0, net->layers - 1))
         return found;
     found = moei_layer_of(net, expert, layer);
-    found.learns = moei_learns(net, layer);
+    found.learns = moei_copy_learns(&m, net, expert, layer);
     found.left_out = net->at[0] - net->grad_at;
     for (l = 0; l < layer; l++)
         if (!moei_learns(net, l))
@@ -2261,7 +2293,7 @@ static void moei_net_gradient(const moe *m, const moei_run *run,
     for (; of.l < net->layers; moei_next_stage(m, run, &of)) {
         const moe_layer at = moei_layer_of(net, run->copy, of.l);
 
-        if (!moei_learns(net, of.l))
+        if (!moei_copy_learns(m, run->net, run->copy, of.l))
             continue;
         if (run->mix != NULL)               /* biases are among the weights */
             moei_loops_of(m)->weights(
@@ -2287,7 +2319,7 @@ static void moei_net_descend(const moe *m, const moei_run *run,
     for (; of.l < net->layers; moei_next_stage(m, run, &of)) {
         const moe_layer at = moei_layer_of(net, run->copy, of.l);
 
-        if (!moei_learns(net, of.l))
+        if (!moei_copy_learns(m, run->net, run->copy, of.l))
             continue;
         if (run->mix != NULL)
             moei_loops_of(m)->outer(m->E * (at.in + 1), at.out,
@@ -2315,7 +2347,7 @@ static moe_real moei_net_square(const moe *m, const moei_run *run,
         const moe_real *z = of.x;
         int in = width[of.l];
 
-        if (!moei_learns(run->net, of.l))
+        if (!moei_copy_learns(m, run->net, run->copy, of.l))
             continue;
         if (run->mix != NULL) {
             z = moei_stack(m, run, in, of.x);
@@ -3222,10 +3254,15 @@ static void moei_loss_forward(moe *m)
     }
 }
 
-/* Whether a net has a use for dE/da: some layer learns, or dE/dx is asked. */
-static int moei_wants_delta(const moe *m, const moei_net *net)
+/* Whether a net has a use for dE/da: some layer of this copy learns, or dE/dx
+   is asked. */
+static int moei_wants_delta(const moe *m, const moei_net *net, int copy)
 {
-    return net->learning != 0 || m->back_to_x != NULL;
+    int l = 0;
+
+    while (l < net->layers && !moei_copy_learns(m, net, copy, l))
+        l++;
+    return l < net->layers || m->back_to_x != NULL;
 }
 
 /* dE/da of all layers of a run, or for a plain step with them;
@@ -3234,10 +3271,11 @@ static int moei_wants_delta(const moe *m, const moei_net *net)
 static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
                               int plain)
 {
+    const int wants = moei_wants_delta(m, run->net, run->copy);
     const moe_real by = moei_is_entropy(m) ? 1 : 2;
     moe_real *delta = moei_last_delta(run);
 
-    if (path <= MOEI_BY_PROPORTION && !moei_wants_delta(m, run->net))
+    if (path <= MOEI_BY_PROPORTION && !wants)
         return;
     if (path == MOEI_BY_POSTERIOR)
         moei_own_error_backward(m, run, m->post, by * moei_precision(m), delta);
@@ -3247,6 +3285,8 @@ static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
         moei_blend_backward(m, run, delta);
     else
         moei_log_blend_backward(m, run, delta);
+    if (!wants && !m->is_one)
+        return;
     if (m->output == MOE_OUT_LOGISTIC
         || (m->output == MOE_OUT_BERNOULLI && path == MOEI_BY_BLEND))
         moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
@@ -3849,7 +3889,7 @@ static void moei_block_backward(moe *m, moei_path path, int balance)
     moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
     if (m->back_to_p != NULL)
         moei_show_table(m, m->error_of, m->back_to_p);
-    if (m->E == 1 || m->p_is_given || !moei_wants_delta(m, &m->gate))
+    if (m->E == 1 || m->p_is_given || !moei_wants_delta(m, &m->gate, 0))
         return;
     moei_gate_delta(m, path);
     for (c = 0; c < m->n; c += MOEI_PANEL) {
@@ -4034,7 +4074,7 @@ static moe_real moei_one_backward(moe *m)
         moei_run_backward(m, &run, path, 1);
         square += moei_net_square(m, &run, moei_inputs_of(m, &run));
     }
-    if (m->E == 1 || !moei_wants_delta(m, &m->gate))
+    if (m->E == 1 || !moei_wants_delta(m, &m->gate, 0))
         return square;
     moei_gate_delta(m, path);
     run = moei_gate_run(m, 0);
@@ -4104,6 +4144,13 @@ static moe_status moei_check_mode(moe *m, moe_mode mode, int gate)
     return fault ? moei_refuse(m, MOE_ERR_STATE, fault) : MOE_OK;
 }
 
+/* Whether something does not learn, or params are not m's own. */
+static int moei_is_frozen(const moe *m)
+{
+    return m->tunes || m->grad_count < m->trained_count
+        || m->config.frozen_experts != 0;
+}
+
 /* What may be changed after opening; before it t, unless nothing is to be
    learnt (NULL).  With top_k = 1 p is 1, and its derivative 0. */
 static moe_status moei_check_settings(moe *m, const moe_training *t)
@@ -4137,8 +4184,8 @@ static moe_status moei_check_settings(moe *m, const moe_training *t)
         : t->holdout != -1 && !(t->holdout >= 0 && t->holdout < 1)
             ? MOEI_TEXT("holdout is outside [0,1) and not -1")
         : t->restarts < 0 ? MOEI_TEXT("restarts is negative")
-        : t->restarts > 1 && m->grad_count < m->trained_count
-            ? MOEI_TEXT("restarts would begin frozen layers anew") : NULL;
+        : t->restarts > 1 && moei_is_frozen(m)
+            ? MOEI_TEXT("restarts would begin what is frozen anew") : NULL;
 
     fault = fault ? fault : moei_settings_fault(m);
     return fault ? moei_refuse(m, MOE_ERR_CONFIG, fault) : MOE_OK;
@@ -4183,22 +4230,30 @@ typedef int moei_part_work(moe *m, moe_real *w, size_t from, size_t count,
 static int moei_net_parts(moe *m, const moei_net *net,
                           const moei_rule *rule, moei_part_work *work)
 {
+    const int step = m->config.frozen_experts != 0 ? 1 : net->copies;
     moei_rule of_bias = *rule;
     size_t from = net->grad_at;
-    int l;
+    int l, c;
 
     of_bias.decay = 0;
     for (l = 0; l < net->layers; l++) {
-        const size_t out = (size_t)net->width[l + 1] * (size_t)net->copies;
+        const size_t out = (size_t)net->width[l + 1] * (size_t)step;
         const size_t weights = out * moei_count(net->width[l]);
-        moe_real *w = m->weights + net->at[l];
 
         if (!moei_learns(net, l))
             continue;
-        if (!work(m, w, from, out, &of_bias)
-            || !work(m, w + out, from + out, weights, rule))
+        for (c = 0; c < net->copies; c += step) {
+            const moe_layer at = moei_layer_of(net, c, l);
+
+            if ((step == 1 && !moei_copy_learns(m, net, c, l))
+                || (work(m, m->weights + at.bias,
+                         from + (at.bias - net->at[l]), out, &of_bias)
+                    && work(m, m->weights + at.weight,
+                            from + (at.weight - net->at[l]), weights, rule)))
+                continue;
             return 0;
-        from += out + weights;
+        }
+        from += moei_count(net->copies) * (size_t)moei_layer_size(net, l);
     }
     return 1;
 }
@@ -4207,7 +4262,7 @@ static int moei_net_parts(moe *m, const moei_net *net,
    grads do. */
 static int moei_each_part(moe *m, const moei_rule *rule, moei_part_work *work)
 {
-    if (rule->moments == 0 && rule->decay <= 0
+    if (rule->moments == 0 && rule->decay <= 0 && m->config.frozen_experts == 0
         && (m->tunes || m->grad_count == m->trained_count))
         return work(m, m->weights, 0, moei_descending(m), rule);
     return moei_net_parts(m, &m->expert, rule, work)
@@ -4591,10 +4646,11 @@ static void moei_forget_column(moe *m, const moei_net *net, int j)
     const int out = net->width[1];
     int c, i;
 
-    for (i = 0; i < net->width[0] && moei_learns(net, 0); i++)
+    for (i = 0; i < net->width[0]; i++)
         for (c = 0; c < net->copies && moei_column_of(m, net, i) == j; c++)
-            moei_zero(m->weights + moei_layer_of(net, c, 0).weight
-                      + (ptrdiff_t)i * out, moei_count(out));
+            if (moei_copy_learns(m, net, c, 0))
+                moei_zero(m->weights + moei_layer_of(net, c, 0).weight
+                          + (ptrdiff_t)i * out, moei_count(out));
 }
 
 /* x: factor 1/deviation, but no subnormal number, which may count as 0.  Linear
@@ -4740,8 +4796,7 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
     moe_status status = m == NULL ? MOE_ERR_NULL
                       : moei_check_mode(m, MOE_MODE_LEARN, 0);
 
-    if (status == MOE_OK && m->scale_state == 2
-        && m->grad_count < m->trained_count)
+    if (status == MOE_OK && m->scale_state == 2 && moei_is_frozen(m))
         return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("settled scales are "
                            "folded into layers, of which some are frozen"));
     status = status ? status : moei_check_data(m, data, 0, &unread);
@@ -5565,8 +5620,9 @@ typedef struct moei_setting {
     uint8_t bits;                /* none is 2^bits or more                   */
 } moei_setting;
 
-/* In a file's order.  The last four are a checkpoint's alone; what training
-   counts stays far from where counting on overflows. */
+/* In a file's order.  The last six are a checkpoint's alone, the last two only
+   of one where something is frozen; what training counts stays far from where
+   counting on overflows. */
 #define MOEI_AT(field) offsetof(moei_meta, field)
 static const moei_setting moei_settings[] = {
     {"inputs", NULL, MOEI_AT(c.inputs), 1, MOEI_INT, 15},
@@ -5593,10 +5649,12 @@ static const moei_setting moei_settings[] = {
     {"training", NULL, MOEI_AT(past), 5, MOEI_UINT64, 8 * sizeof(int) - 2},
     {"restarts", NULL, MOEI_AT(seeds), 3, MOEI_UINT64, 8 * sizeof(int) - 2},
     {"restarts_loss", NULL, MOEI_AT(seeds_loss), 1, MOEI_F32, 32},
-    {"best_sigma", NULL, MOEI_AT(best_sigma), 1, MOEI_F32, 32}
+    {"best_sigma", NULL, MOEI_AT(best_sigma), 1, MOEI_F32, 32},
+    {"frozen", NULL, MOEI_AT(c.frozen), 2, MOEI_INT, MOE_MAX_HIDDEN + 1},
+    {"frozen_experts", NULL, MOEI_AT(c.frozen_experts), 1, MOEI_UINT64, 64}
 };
 enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
-       MOEI_TRAINING = MOEI_SETTINGS - 4 };
+       MOEI_TRAINING = MOEI_SETTINGS - 6 };
 
 typedef struct moei_tensor {
     char name[20];
@@ -5616,6 +5674,8 @@ typedef struct moei_file {
     uint32_t seen, found;        /* a bit for each setting, each tensor      */
     int other_count, training, balance, sigma;   /* the last three: is there
                                     one                                      */
+    int resumes;                 /* what learns is what did: training goes on*/
+    size_t kept;                 /* parameters that learnt                   */
     moei_meta meta;
     moe_real state[4];           /* of training                              */
     moe_real *numbers;           /* of the tensor listed next, or NULL       */
@@ -5659,14 +5719,13 @@ static void moei_list_net(moei_file *t, const moe *m, const moei_net *net,
 
 /* All of them, in the order of params, which is m's or NULL.  Without
    gate.balance it is zeros, without scale.sigma all are config.sigma.  Where
-   layers are frozen, training starts anew. */
+   something else is frozen than was, training starts anew. */
 MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
                                     moe_real *params)
 {
     const size_t E = moei_count(m->E);
     const int gate = moei_has_gate(m);
     const size_t learnt = m->trained_count - (t->balance || !gate ? 0 : E);
-    const int all = m->grad_count == m->trained_count;
 
     t->count = 0;
     t->numbers = params;
@@ -5683,12 +5742,12 @@ MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
         moei_list(t, "scale.sigma", 0, 1 + E, 0, 0);
     if (!t->training)
         return;
-    t->numbers = all ? moei_stored(m, MOEI_BEST) : NULL;
-    moei_list(t, "training.best", 0, learnt, 0, 0);
-    t->numbers = all ? moei_stored(m, MOEI_FIRST) : NULL;
-    moei_list(t, "training.first", 0, learnt, 0, 0);
-    t->numbers = all ? moei_stored(m, MOEI_SECOND) : NULL;
-    moei_list(t, "training.second", 0, learnt, 0, 0);
+    t->numbers = t->resumes ? moei_stored(m, MOEI_BEST) : NULL;
+    moei_list(t, "training.best", 0, t->kept, 0, 0);
+    t->numbers = t->resumes ? moei_stored(m, MOEI_FIRST) : NULL;
+    moei_list(t, "training.first", 0, t->kept, 0, 0);
+    t->numbers = t->resumes ? moei_stored(m, MOEI_SECOND) : NULL;
+    moei_list(t, "training.second", 0, t->kept, 0, 0);
     t->numbers = t->state;
     moei_list(t, "training.state", 0, 4, 0, 0);
 }
@@ -5829,7 +5888,10 @@ static void moei_write_setting(moei_writer *w, const moei_setting *s,
 /* Numbers begin at a multiple of 64, one tensor after the other. */
 MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t)
 {
-    const int settings = t->training ? MOEI_SETTINGS : MOEI_TRAINING;
+    const moe_config *c = &t->meta.c;
+    const int frozen = c->frozen || c->gate_frozen || c->frozen_experts;
+    const int settings = !t->training ? MOEI_TRAINING
+                       : MOEI_SETTINGS - (frozen ? 0 : 2);
     size_t place = 0;
     int i, k;
 
@@ -5887,7 +5949,9 @@ static void moei_saved_config(const moe *m, moe_config *c)
     c->output = (moe_output)m->output;
     c->blend = m->is_one ? MOE_BLEND_WEIGHTS : MOE_BLEND_OUTPUTS;
     c->mode = MOE_MODE_PREDICT;
-    c->block = c->simd = c->frozen = c->gate_frozen = 0;
+    c->block = c->simd = 0;
+    c->frozen = ((1 << m->expert.layers) - 1) & ~m->expert.learning;
+    c->gate_frozen = ((1 << m->gate.layers) - 1) & ~m->gate.learning;
     for (l = 0; l < MOE_MAX_HIDDEN; l++) {
         c->hidden[l] = l < m->expert.layers - 1 ? m->expert.width[l + 1] : 0;
         c->gate_hidden[l] = l < m->gate.layers - 1 ? m->gate.width[l + 1] : 0;
@@ -5917,10 +5981,7 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
         return MOE_ERR_NULL;
     *error = m->params == NULL ? MOEI_TEXT("this moe is closed")
         : keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN
-            ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN")
-        : keep == MOE_MODE_TRAIN && m->grad_count < m->trained_count
-            ? MOEI_TEXT("a checkpoint has no frozen layers: keep the weights")
-            : NULL;
+            ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN") : NULL;
     if (*error != NULL)
         return MOE_ERR_STATE;
     moei_zero_bytes(&t, sizeof t);
@@ -5951,7 +6012,8 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
     t.state[2] = m->rate_factor;
     t.state[3] = m->best_loss;
     t.training = keep == MOE_MODE_TRAIN;
-    t.balance = 1;
+    t.balance = t.resumes = 1;
+    t.kept = m->grad_count;
     t.sigma = m->sigma != NULL;
     moei_list_all(&t, m, moei_shown(m->params));
     moei_write_header(&w, &t);
@@ -6327,9 +6389,13 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     c->mode = MOE_MODE_PREDICT;                /* which needs least */
     if (moe_check_config(c, &error) != MOE_OK)
         moei_reject(t, 1, error);
+    c->mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
+    moei_reject(t, 1, moei_frozen_fault(c));
+    c->mode = MOE_MODE_PREDICT;
     if (t->fault != NULL)
         return t->fault;
     moei_shape(m, c, 1);
+    t->kept = m->grad_count - (t->balance ? 0 : moei_balance_count(m));
     moei_list_all(t, m, NULL);
     t->bytes = 0;
     moei_read_header(t);
@@ -6390,8 +6456,8 @@ static void moei_read_state(moei_file *t, moe *m)
     for (i = 0; i < 3; i++)
         moei_reject(t, !(t->state[i] >= 0 && t->state[i] <= 1),
                     MOEI_TEXT("training.state is out of range"));
-    if (m->grad_count < m->trained_count)
-        return;                             /* frozen layers: it starts anew */
+    if (!t->resumes)
+        return;                             /* it starts anew */
     m->epoch = (int)t->meta.past[0];
     m->steps = (int32_t)t->meta.past[1];
     m->epochs_since_best = (int)t->meta.past[2] - 1;
@@ -6411,9 +6477,8 @@ static void moei_read_state(moei_file *t, moe *m)
 #ifndef MOE_PREDICT_ONLY
     if (m->stored != NULL)
         m->largest_moment = moei_larger(
-            moei_norm(m, moei_stored(m, MOEI_FIRST), m->trained_count),
-            moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND),
-                                m->trained_count)));
+            moei_norm(m, moei_stored(m, MOEI_FIRST), t->kept),
+            moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND), t->kept)));
 #endif
 }
 
@@ -6456,6 +6521,23 @@ static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
     return fits ? (const moe_real *)(const void *)at : NULL;
 }
 
+/* What a file's configuration leaves to the caller, or NULL. */
+static void moei_apply(moe_config *c, const moe_config *given)
+{
+    if (given == NULL)
+        return;
+    c->block = given->block;
+    c->simd = given->simd;
+    c->mode = given->mode;
+    c->frozen = given->frozen;
+    c->gate_frozen = given->gate_frozen;
+    c->frozen_experts = given->frozen_experts;
+    if (given->top_k > 0)
+        c->top_k = given->top_k;
+    if (!moei_is_sparse(c))
+        c->balance_loss = 0;
+}
+
 /* moe_load_memory, or moe_load_in_place; every number must be finite. */
 MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
                                          size_t file_bytes,
@@ -6480,17 +6562,7 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
         return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only aligned little-"
             "endian floats in moe.h's order and with gate.balance can be used "
             "in place; load them"));
-    if (config != NULL) {
-        shape.config.block = config->block;
-        shape.config.simd = config->simd;
-        shape.config.mode = config->mode;
-        shape.config.frozen = config->frozen;
-        shape.config.gate_frozen = config->gate_frozen;
-        if (config->top_k > 0)
-            shape.config.top_k = config->top_k;
-        if (!moei_is_sparse(&shape.config))
-            shape.config.balance_loss = 0;
-    }
+    moei_apply(&shape.config, config);
     status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
@@ -6500,6 +6572,9 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     } else {
         moei_attach_to(m, params);
     }
+    t.resumes = m->expert.learning == shape.expert.learning
+             && m->gate.learning == shape.gate.learning
+             && m->config.frozen_experts == t.meta.c.frozen_experts;
     moei_list_all(&t, m, own ? m->weights : NULL);
     for (i = 0; i < t.count; i++)
         moei_read_numbers(&t, &t.tensor[i]);

@@ -66,7 +66,7 @@ static void print_config(const moe_config *c)
     printf("    %s, %s,\n", c->blend ? "MOE_BLEND_WEIGHTS"
            : "MOE_BLEND_OUTPUTS", c->gate ? "MOE_GATE_NONE"
            : "MOE_GATE_SOFTMAX");
-    printf("    %d, 0, MOE_MODE_PREDICT, 0, 0, 0     /* block ... seed */\n",
+    printf("    %d, 0, MOE_MODE_PREDICT, 0, 0, 0, 0     /* block ... seed */\n",
            c->block);
     printf("};\n");
 }

@@ -1,6 +1,7 @@
 /* test_frozen.c - layers that do not learn: their bytes never change, nothing
-   is kept for them, what else learns does so as if nothing were frozen; and
-   const weights of which some layers learn, over a small array. */
+   is kept for them, what else learns does so as if nothing were frozen; the
+   same of single experts, for which memory is kept; and const weights of which
+   some layers learn, over a small array. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static int open_stirred(moe *m, const moe_config *config, int frozen)
     size_t i;
 
     if (!frozen)
-        c.frozen = c.gate_frozen = 0;
+        c.frozen = c.gate_frozen = 0, c.frozen_experts = 0;
     if (!CHECK(moe_open(m, &c, NULL, 0) == MOE_OK))
         exit(1);
     CHECK(m->param_count <= MOST);
@@ -113,64 +114,77 @@ static int flash_is_whole(void)
     return !memcmp(flash, flash_copy, sizeof flash);
 }
 
-/* Is shown params[i], whether it learns, and where it then is in grads. */
-typedef void visit(const moe *m, size_t i, int learns, size_t in_grads);
+/* Is shown params[i], whether it learns, whether it has a place in grads, as
+   single experts that are frozen have, and where. */
+typedef void visit(const moe *m, size_t i, int learns, int held,
+                   size_t in_grads);
 
 /* Every parameter before the scales, in order. */
 static void each_param(const moe *m, visit *see)
 {
-    const moe_config *c = &m->config;
+    moe_config layers = m->config;
     size_t i, k, before = 0;
-    int e, l, last = 1;
+    int e, l, last = 1, held;
     moe_layer at;
 
-    for (e = 0; e <= c->experts; e++)
-        for (l = 0; (at = moe_layer_at(c, e, l)).in > 0; l++) {
+    layers.frozen_experts = 0;
+    for (e = 0; e <= layers.experts; e++)
+        for (l = 0; (at = moe_layer_at(&m->config, e, l)).in > 0; l++) {
+            held = moe_layer_at(&layers, e, l).learns;
             for (k = 0; k < (size_t)at.out; k++)
-                see(m, at.bias + k, at.learns, at.bias + k - at.left_out);
+                see(m, at.bias + k, at.learns, held,
+                    at.bias + k - at.left_out);
             for (k = 0; k < (size_t)at.out * (size_t)at.in; k++)
-                see(m, at.weight + k, at.learns, at.weight + k - at.left_out);
+                see(m, at.weight + k, at.learns, held,
+                    at.weight + k - at.left_out);
             last = at.learns;
         }
-    if (c->experts == 1)
+    if (layers.experts == 1)
         return;
     before = m->trained_count - m->grad_count;
-    for (i = m->trained_count - (size_t)c->experts; i < m->trained_count; i++)
-        see(m, i, last, last ? i - before : 0);
+    for (i = m->trained_count - (size_t)layers.experts; i < m->trained_count;
+         i++)
+        see(m, i, last, last, last ? i - before : 0);
 }
 
 static moe_real now[MOST];
 static const moe *full;         /* the same with nothing frozen */
-static size_t learning, differs, moved, frozen_moved;
+static size_t learning, holding, differs, moved, frozen_moved;
 
-static void see_now(const moe *m, size_t i, int learns, size_t in_grads)
+static void see_now(const moe *m, size_t i, int learns, int held,
+                    size_t in_grads)
 {
-    now[i] = learns && m->params != m->weights ? m->weights[in_grads]
-                                               : m->params[i];
+    now[i] = held && m->params != m->weights ? m->weights[in_grads]
+                                             : m->params[i];
     learning += learns ? 1 : 0;
+    holding += held ? 1 : 0;
 }
 
 static const moe_real *params_now(const moe *m)
 {
-    learning = 0;
+    learning = holding = 0;
     each_param(m, see_now);
     memcpy(now + m->trained_count, m->params + m->trained_count,
            (m->param_count - m->trained_count) * sizeof *now);
     return now;
 }
 
-static void see_grad(const moe *m, size_t i, int learns, size_t in_grads)
+static void see_grad(const moe *m, size_t i, int learns, int held,
+                     size_t in_grads)
 {
     if (learns && memcmp(&m->grads[in_grads], &full->grads[i],
                          sizeof(moe_real)) != 0)
+        differs++;
+    if (held && !learns && m->grads[in_grads] != 0)
         differs++;
     if (learns && m->grads[in_grads] != 0)
         moved++;
 }
 
-static void zero_frozen(const moe *m, size_t i, int learns, size_t in_grads)
+static void zero_frozen(const moe *m, size_t i, int learns, int held,
+                        size_t in_grads)
 {
-    (void)m, (void)in_grads;
+    (void)m, (void)held, (void)in_grads;
     if (!learns)
         full->grads[i] = 0;
 }
@@ -198,9 +212,10 @@ static int agree(const moe_real *a, const moe *b)
 
 static moe_real start_of[MOST];
 
-static void see_frozen(const moe *m, size_t i, int learns, size_t in_grads)
+static void see_frozen(const moe *m, size_t i, int learns, int held,
+                       size_t in_grads)
 {
-    (void)m, (void)in_grads;
+    (void)m, (void)held, (void)in_grads;
     if (memcmp(&now[i], &start_of[i], sizeof *now) == 0)
         return;
     if (learns)
@@ -236,11 +251,13 @@ static void check_gradient(const moe_config *config)
         differs = moved = 0;
         each_param(&m[i], see_grad);
         params_now(&m[i]);
-        CHECK_THAT(differs == 0 && learning == m[i].grad_count
-                   && 2 * moved > learning, "%d: %lu of %lu differ", i,
-                   (unsigned long)differs, (unsigned long)learning);
+        CHECK_THAT(differs == 0 && holding == m[i].grad_count
+                   && learning < all.grad_count && 2 * moved > learning,
+                   "%d: %lu of %lu differ", i, (unsigned long)differs,
+                   (unsigned long)learning);
         CHECK(m[i].trained_count == all.trained_count
-              && m[i].grad_count < all.grad_count);
+              && (m[i].grad_count < all.grad_count
+                  || (config->frozen == 0 && config->gate_frozen == 0)));
     }
     for (i = 0; i < CASES * OUTPUTS; i++)
         dy[i] = (moe_real)uniform();
@@ -265,6 +282,16 @@ static void check_gradient(const moe_config *config)
     moe_close(&m[1]);
 }
 
+static char learns_at[MOST];
+
+static void see_learning(const moe *m, size_t i, int learns, int held,
+                         size_t in_grads)
+{
+    (void)m, (void)i;
+    if (held)
+        learns_at[in_grads] = (char)learns;
+}
+
 /* Each derivative that is kept, by central differences of the loss. */
 static void check_differences(const moe_config *config)
 {
@@ -282,10 +309,13 @@ static void check_differences(const moe_config *config)
         exit(1);
     moe_gradient(&m, &data);
     memcpy(kept, m.grads, m.grad_count * sizeof *kept);
+    each_param(&m, see_learning);
     for (i = 0; i < moei_descending(&m); i++) {
         const moe_real w = m.weights[i];
         double up, down;
 
+        if (!learns_at[i])
+            continue;
         m.weights[i] = (moe_real)((double)w + by);
         up = (double)moe_gradient(&m, &data);
         m.weights[i] = (moe_real)((double)w - by);
@@ -442,6 +472,7 @@ static void check_files(const moe_config *config)
     moe m, again;
 
     free_shape.frozen = free_shape.gate_frozen = 0;
+    free_shape.frozen_experts = 0;
     attach_stirred(&m, config);
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     moe_predict(&m, x, CASES, y[0]);
@@ -450,13 +481,14 @@ static void check_files(const moe_config *config)
     if (!CHECK(bytes > 0) || file == NULL)
         exit(1);
     CHECK(moe_save_memory(&m, MOE_MODE_PREDICT, file, bytes) == MOE_OK);
-    CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, file, bytes) == MOE_ERR_STATE);
+    CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, file, bytes) == MOE_ERR_MEMORY);
     CHECK(moe_load_memory(&again, file, bytes, &free_shape, NULL, 0) == MOE_OK);
     moe_predict(&again, x, CASES, y[1]);
     if (sizeof(moe_real) == 4)
         CHECK(!memcmp(y[0], y[1], sizeof y[0]) && equal(params_now(&m),
                                                          &again));
-    CHECK(again.config.frozen == 0 && again.config.gate_frozen == 0);
+    CHECK(again.config.frozen == 0 && again.config.gate_frozen == 0
+          && again.config.frozen_experts == 0);
     moe_close(&again);
     CHECK(moe_load_memory(&again, file, bytes, &shape, NULL, 0) == MOE_OK);
     CHECK(again.config.frozen == config->frozen
@@ -482,7 +514,89 @@ static void check_files(const moe_config *config)
     moe_close(&m);
 }
 
-/* Where layers are frozen, training starts anew from a checkpoint's weights. */
+typedef struct stop {
+    moe *m;
+    unsigned char *file;
+    size_t bytes;
+} stop;
+
+static int save_and_stop(const moe_report *report, void *user)
+{
+    stop *s = (stop *)user;
+
+    if (report->epoch != 2)
+        return 0;
+    s->bytes = moe_save_bytes(s->m, MOE_MODE_TRAIN);
+    s->file = (unsigned char *)malloc(s->bytes);
+    return s->file == NULL || !CHECK(moe_save_memory(
+        s->m, MOE_MODE_TRAIN, s->file, s->bytes) == MOE_OK);
+}
+
+static int same_stored(const moe *a, const moe *b, int which)
+{
+    return !memcmp(moei_stored(a, which), moei_stored(b, which),
+                   a->grad_count * sizeof(moe_real));
+}
+
+/* Training goes on from a checkpoint, which says what is frozen, as if it had
+   not been left; over const weights too. */
+static void check_resumed(const moe_config *config)
+{
+    const moe_data data = data_of(config, 0, CASES);
+    moe_training t = settings_of(2);
+    moe_config known = *config, other = *config;
+    moe m, later[3];
+    stop s;
+    int i, place;
+
+    s.m = &m;
+    s.file = NULL;
+    t.epochs = 5;
+    t.progress = save_and_stop;
+    t.user = &s;
+    open_stirred(&m, config, 1);
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    if (s.file == NULL)
+        exit(1);
+    memcpy(start_of, params_now(&m), sizeof start_of);
+    t.progress = NULL;
+    t.epochs = 3;
+    CHECK(moe_read_config(&known, s.file, s.bytes) == MOE_OK
+          && known.mode == MOE_MODE_TRAIN
+          && known.frozen_experts == config->frozen_experts);
+    known.block = config->block;
+    CHECK(moe_load_memory(&later[0], s.file, s.bytes, NULL, NULL, 0) == MOE_OK
+          && later[0].steps > 0 && later[0].grad_count == m.grad_count);
+    moe_close(&later[0]);
+    CHECK(moe_load_memory(&later[0], s.file, s.bytes, &known, NULL, 0)
+          == MOE_OK);
+    CHECK(moe_load_memory(&later[1], s.file, s.bytes, config, NULL, 0)
+          == MOE_OK);
+    place = sizeof(moe_real) == 8 ? 2 : 3;
+    CHECK(place == 2 || moe_load_in_place(&later[2], s.file, s.bytes, config,
+                                          NULL, 0) == MOE_OK);
+    for (i = 0; i < place; i++) {
+        CHECK(later[i].steps > 0 && later[i].grad_count == m.grad_count);
+        CHECK(moe_train(&later[i], &data, NULL, &t, NULL) == MOE_OK);
+        if (sizeof(moe_real) == 4)
+            CHECK(!memcmp(start_of, params_now(&later[i]),
+                          m.param_count * sizeof *now)
+                  && same_stored(&m, &later[i], MOEI_BEST)
+                  && same_stored(&m, &later[i], MOEI_FIRST)
+                  && same_stored(&m, &later[i], MOEI_SECOND)
+                  && later[i].largest_moment <= 2 * m.largest_moment);
+        moe_close(&later[i]);
+    }
+    other.frozen = other.frozen == 1 ? 2 : 1;
+    CHECK(moe_load_memory(&later[0], s.file, s.bytes, &other, NULL, 0)
+          == MOE_OK && later[0].steps == 0);
+    moe_close(&later[0]);
+    free(s.file);
+    moe_close(&m);
+}
+
+/* Where other layers were frozen, training starts anew from a checkpoint's
+   weights. */
 static void check_checkpoint(const moe_config *config)
 {
     moe_data data = data_of(config, 0, CASES);
@@ -499,7 +613,7 @@ static void check_checkpoint(const moe_config *config)
         exit(1);
     CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, file, bytes) == MOE_OK);
     CHECK(moe_load_memory(&again, file, bytes, config, NULL, 0) == MOE_OK);
-    CHECK(again.steps == 0 && again.grad_count < again.trained_count);
+    CHECK(again.steps == 0 && again.epoch == 0);
     open_stirred(&fresh, config, 1);
     memcpy(fresh.weights, again.weights,
            again.param_count * sizeof *again.weights);
@@ -553,6 +667,34 @@ static void check_refusals(void)
     CHECK(flash_is_whole());
     moe_close(&m);
     c.frozen = c.gate_frozen = 0;
+    c.frozen_experts = 16;
+    CHECK(says(&c, "frozen_experts has an expert that there is not"));
+    c.frozen_experts = 15;
+    CHECK(moe_check_config(&c, NULL) == MOE_OK);
+    c.gate_frozen = MOE_ALL;
+    CHECK(says(&c, "all layers are frozen"));
+    c.gate_frozen = 0;
+    c.frozen_experts = 5;
+    attach_stirred(&m, &c);
+    CHECK(moe_fit_scales(&m, &data) == MOE_ERR_STATE);
+    t.balance_rate = 0;
+    t.restarts = 2;
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_ERR_CONFIG
+          && strstr(m.error, "frozen") != NULL);
+    t.restarts = 0;
+    m.config.frozen_experts = 0;
+    CHECK(moe_fit_scales(&m, &data) == MOE_ERR_STATE && flash_is_whole());
+    moe_close(&m);
+    c.blend = MOE_BLEND_WEIGHTS;
+    c.loss = MOE_LOSS_BLEND;
+    c.top_k = 0;
+    CHECK(says(&c, "frozen_experts: blended weights learn as one"));
+    c.frozen_experts = 0;
+    open_stirred(&m, &c, 1);
+    m.config.frozen_experts = 1;
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_ERR_CONFIG);
+    moe_close(&m);
+    c = config_of(4, 2, 1);
     attach_stirred(&m, &c);
     CHECK(moe_step(&m, &t, 1) == MOE_ERR_STATE
           && strstr(m.error, "const weights can only predict") != NULL);
@@ -562,6 +704,50 @@ static void check_refusals(void)
     c.top_k = 0;
     c.frozen = MOE_ALL;
     CHECK(says(&c, "all layers are frozen"));
+}
+
+/* Experts may be frozen, and let go, while others learn. */
+static void check_switched(void)
+{
+    moe_config c = config_of(4, 0, 1);
+    moe_data data = data_of(&c, 0, CASES);
+    moe_training t = settings_of(2);
+    moe m;
+    int turn;
+
+    t.weight_decay = (moe_real)0.01;
+    open_stirred(&m, &c, 1);
+    for (turn = 0; turn < 4; turn++) {
+        m.config.frozen_experts = turn < 3 ? (uint64_t)3 << turn : 0;
+        memcpy(start_of, params_now(&m), sizeof start_of);
+        CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+        count_moves(&m);
+        CHECK(frozen_moved == 0 && moved > 0
+              && (learning == m.grad_count) == (turn == 3));
+    }
+    moe_close(&m);
+}
+
+/* A column that says nothing yet leaves the weights of frozen experts. */
+static void check_constant_column(void)
+{
+    moe_config c = config_of(3, 0, 1);
+    moe_data data = data_of(&c, 0, CASES);
+    moe_real flat[CASES * INPUTS];
+    moe m;
+    int i;
+
+    memcpy(flat, x, sizeof flat);
+    for (i = 0; i < CASES; i++)
+        flat[i * INPUTS + 1] = 7;
+    data.x = flat;
+    c.frozen_experts = 2;
+    open_stirred(&m, &c, 1);
+    memcpy(start_of, params_now(&m), sizeof start_of);
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
+    count_moves(&m);
+    CHECK(frozen_moved == 0 && moved == 2 * 4 + 3);
+    moe_close(&m);
 }
 
 /* A gate that does not learn takes no harm from top_k = 1. */
@@ -643,18 +829,22 @@ static void check_config(const moe_config *config)
 static void check_all(void)
 {
     static const int experts[][2] = {{1, 0}, {4, 0}, {4, 2}};
-    static const int masks[][2] = {{1, 0}, {2, 0}, {0, 1}, {3, MOE_ALL},
-                                   {MOE_ALL, 0}, {5, 2}, {0, MOE_ALL}};
+    enum { MASKS = 9 };
+    static const int masks[MASKS][3] = {
+        {1, 0, 0}, {2, 0, 0}, {0, 1, 0}, {3, MOE_ALL, 0}, {MOE_ALL, 0, 0},
+        {5, 2, 0}, {0, MOE_ALL, 0}, {0, 0, 5}, {2, 1, 6}
+    };
     moe_config c;
     int e, i, loss, output;
 
     for (e = 0; e < 3; e++)
-        for (i = 0; i < 7; i++)
+        for (i = 0; i < (e > 0 ? MASKS : 7); i++)
             for (loss = 0; loss < 3; loss++)
                 for (output = 0; output < 3; output++) {
                     c = config_of(experts[e][0], experts[e][1], 2);
                     c.frozen = masks[i][0];
                     c.gate_frozen = masks[i][1];
+                    c.frozen_experts = (uint64_t)masks[i][2];
                     if (e == 0 && (c.frozen == 0 || c.frozen == MOE_ALL))
                         c.frozen = 4;
                     c.loss = (moe_loss)loss;
@@ -673,7 +863,13 @@ static void check_others(void)
 
     c.frozen = 1;
     check_files(&c);
+    check_resumed(&c);
     check_checkpoint(&c);
+    c.frozen_experts = 6;
+    check_files(&c);
+    check_resumed(&c);
+    check_checkpoint(&c);
+    c.frozen_experts = 0;
     c.balance_loss = (moe_real)0.1;
     check_gradient(&c);
     check_steps(&c, 2, 0);
@@ -684,7 +880,15 @@ static void check_others(void)
     check_checkpoint(&c);
     c.frozen = 0;
     check_files(&c);
+    check_resumed(&c);
+    c.gate_frozen = 0;
+    c.frozen_experts = 9;
+    check_files(&c);
+    check_resumed(&c);
+    check_checkpoint(&c);
     check_refusals();
+    check_switched();
+    check_constant_column();
     check_top_1();
     check_bytes(16, 4, 4, 4, 32);
     check_bytes(2, 1, 4, 2, 6);
