@@ -430,6 +430,10 @@ typedef struct moe_layer {
     size_t left_out;             /* parameters of frozen layers before it    */
 } moe_layer;
 
+/* Private: a sum over cases, what rounding took from it, and the sum of the
+   group of 64 at hand: sums do not depend on blocks. */
+typedef struct moei_total { moe_real sum, carry, group; } moei_total;
+
 /* Private: a stack of layers, `copies` of it side by side in params. */
 typedef struct moei_net {
     int16_t copies, layers, first;           /* first: its column of x       */
@@ -513,11 +517,11 @@ typedef struct moe {
     moe_real *share;             /* (2,E) of the balance loss                */
     const moe_real *case_weights;/* of the data at hand, or NULL             */
     const int32_t *case_order;   /* which of them the cases have, or NULL    */
-    moe_real *sum;               /* (3,2E+6), then (2E) means, of a report   */
+    moei_total *total;           /* (2E+6) of a report                       */
+    moe_real *means;             /* (2E) usage and load                      */
     moe_real *stored;            /* two moments, best weights                */
     moe_real largest_moment;     /* no first moment, and no root of a second,
                                     is larger                                */
-    moe_real next_moment;        /* the same after the step at hand          */
     int counted;                 /* cases in the sums                        */
     void *heap;                  /* what moe_close frees                     */
     int32_t steps;               /* optimiser steps so far                   */
@@ -751,10 +755,11 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 
 /* Fit m.sigma for moe_density: EM on the experts' s_i alone, p, o and y as they
-   are, with five more cases for each expert at the s that all would have.
-   moe_train does so at its end with what it validated on.  Data that were not
-   trained on, or validated it, are best.  Needs MOE_MODE_TRAIN or _GRADIENT;
-   MOE_ERR_NULL, _STATE (probabilities have no s_i), _DATA. */
+   are, with five more cases for each expert at the s that all would have; an
+   estimated sigma of (1.3), m.sigma[0], becomes that s.  moe_train does so at
+   its end with what it validated on.  Data that were not trained on, or
+   validated it, are best.  Needs MOE_MODE_TRAIN or _GRADIENT; MOE_ERR_NULL,
+   _STATE (probabilities have no s_i), _DATA, _CONFIG. */
 MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
 
 /* Train.  validation, t and report may be NULL; without validation a part of
@@ -1712,7 +1717,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->log_y = softmax ? moei_take(from, O, 2 * P)
              : grads ? moei_take(from, O, P) : m->scratch;
     m->log_o = moei_take(from, O, entropy ? runs : 0);
-    m->sum = moei_take(from, 8 * E + 18, grads ? 1 : 0);
+    m->total = (moei_total *)(void *)moei_take(from, 3, grads ? 6 + 2 * E : 0);
+    m->means = moei_take(from, 2 * E, grads ? 1 : 0);
     m->order = moei_take(from, 1, train ? B : 0);
     return carver.used;
 }
@@ -3948,10 +3954,6 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
     moe_backward_with(m, dE_dy, dE_dx, NULL);
 }
 
-/* Sums over cases, in groups of 64 and with what rounding took from them, so
-   that they do not depend on blocks. */
-typedef struct moei_total { moe_real sum, carry, group; } moei_total;
-
 static void moei_total_add(moei_total *t, const moe_real *x, int n, int before)
 {
     int i;
@@ -4112,11 +4114,10 @@ static moe_training moei_settings_of(const moe *m, const moe_training *t)
 /* The deeper the nets, the smaller the steps. */
 static moe_real moei_rate_of(const moe *m, const moe_training *t)
 {
-    const int layers = moei_max(m->expert.layers, m->gate.layers);
     moe_real rate = t->optimizer == MOE_SGD ? (moe_real)0.1 : (moe_real)0.015;
     int l;
 
-    for (l = 2; l < layers; l++)
+    for (l = moei_max(m->expert.layers, m->gate.layers); l > 2; l--)
         rate /= 2;
     return t->rate > 0 ? t->rate : rate;
 }
@@ -4151,11 +4152,14 @@ static int moei_is_frozen(const moe *m)
         || m->config.frozen_experts != 0;
 }
 
-/* What may be changed after opening; before it t, unless nothing is to be
-   learnt (NULL).  With top_k = 1 p is 1, and its derivative 0. */
-static moe_status moei_check_settings(moe *m, const moe_training *t)
+/* The same, and whether the settings are in range: of m what may be changed
+   after opening; of t, unless nothing is to be learnt (NULL).  With top_k = 1
+   p is 1, and its derivative 0. */
+static moe_status moei_check_use(moe *m, moe_mode mode, int gate,
+                                 const moe_training *t)
 {
-    const char *fault = t == NULL ? NULL
+    const moe_status status = moei_check_mode(m, mode, gate);
+    const char *fault = status || t == NULL ? NULL
         : m->chosen == 1 && moei_has_gate(m) && m->gate.learning != 0
             ? MOEI_TEXT("top_k = 1 teaches its gate nothing: train with 2 or "
                         "more, or with all by (1.3), then predict with 1")
@@ -4164,7 +4168,7 @@ static moe_status moei_check_settings(moe *m, const moe_training *t)
         : moei_outside((int)t->optimizer, MOE_ADAM, MOE_SGD)
             ? MOEI_TEXT("optimizer is not MOE_ADAM or MOE_SGD")
         : !moei_is_amount(t->rate) ? MOEI_TEXT("rate is outside 0..1e30")
-        : !moei_is_amount(t->momentum) || t->momentum >= 1
+        : !(t->momentum >= 0 && t->momentum < 1)
             ? MOEI_TEXT("momentum is outside [0,1)")
         : t->momentum > 0 && t->optimizer != MOE_SGD
             ? MOEI_TEXT("momentum is for MOE_SGD")
@@ -4187,8 +4191,8 @@ static moe_status moei_check_settings(moe *m, const moe_training *t)
         : t->restarts > 1 && moei_is_frozen(m)
             ? MOEI_TEXT("restarts would begin what is frozen anew") : NULL;
 
-    fault = fault ? fault : moei_settings_fault(m);
-    return fault ? moei_refuse(m, MOE_ERR_CONFIG, fault) : MOE_OK;
+    fault = status || fault ? fault : moei_settings_fault(m);
+    return fault ? moei_refuse(m, MOE_ERR_CONFIG, fault) : status;
 }
 
 static moe_real moei_larger(moe_real a, moe_real b)
@@ -4196,6 +4200,27 @@ static moe_real moei_larger(moe_real a, moe_real b)
     return a > b ? a : b;
 }
 
+/* A standard deviation that can be divided by, and is no single case's. */
+static moe_real moei_sigma_within(moe_real sigma)
+{
+    const moe_real least = (moe_real)0.01, most = (moe_real)1e15;
+
+    return sigma > most ? most : moei_larger(sigma, least);
+}
+
+/* The optimiser begins anew, as from weights that no step led to. */
+static void moei_forget_moments(moe *m)
+{
+    if (m->stored != NULL)
+        moei_zero(m->stored, (size_t)(moei_stored(m, MOEI_BEST) - m->stored));
+    if (m->grads != NULL)
+        moei_zero(m->grads, m->grad_count);
+    m->largest_moment = 0;
+    m->beta_power[0] = m->beta_power[1] = 1;
+    m->epochs_since_best = -1;
+}
+
+/* -------------------------------------------------- a step from grads */
 /* Parameters that follow a gradient: all but gate.balance, which is last.  In
    its place grads count the cases that have chosen an expert. */
 static size_t moei_descending(const moe *m)
@@ -4203,7 +4228,7 @@ static size_t moei_descending(const moe *m)
     return m->grad_count - moei_balance_count(m);
 }
 
-/* |x|; if squares overflow, on a small scale.  NaN if it is not finite. */
+/* |x|; where squares overflow, on a small scale.  Not finite if x is not. */
 static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
 {
     const moe_real small = (moe_real)1e-25;
@@ -4219,70 +4244,13 @@ static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
         return moei_sqrt(sum);
     for (sum = 0, i = 0; i < count; i++)
         sum += x[i] * small * (x[i] * small);
-    return moei_are_finite(m, x, count) ? moei_sqrt(sum) / small : MOEI_NAN;
+    return moei_sqrt(sum) / small;
 }
 
-/* work for parameters w of all copies of a net, whose derivatives are in grads
-   from `from` on, part by part, until one fails; biases do not decay. */
-typedef int moei_part_work(moe *m, moe_real *w, size_t from, size_t count,
-                           const moei_rule *rule);
-
-static int moei_net_parts(moe *m, const moei_net *net,
-                          const moei_rule *rule, moei_part_work *work)
-{
-    const int step = m->config.frozen_experts != 0 ? 1 : net->copies;
-    moei_rule of_bias = *rule;
-    size_t from = net->grad_at;
-    int l, c;
-
-    of_bias.decay = 0;
-    for (l = 0; l < net->layers; l++) {
-        const size_t out = (size_t)net->width[l + 1] * (size_t)step;
-        const size_t weights = out * moei_count(net->width[l]);
-
-        if (!moei_learns(net, l))
-            continue;
-        for (c = 0; c < net->copies; c += step) {
-            const moe_layer at = moei_layer_of(net, c, l);
-
-            if ((step == 1 && !moei_copy_learns(m, net, c, l))
-                || (work(m, m->weights + at.bias,
-                         from + (at.bias - net->at[l]), out, &of_bias)
-                    && work(m, m->weights + at.weight,
-                            from + (at.weight - net->at[l]), weights, rule)))
-                continue;
-            return 0;
-        }
-        from += moei_count(net->copies) * (size_t)moei_layer_size(net, l);
-    }
-    return 1;
-}
-
-/* Of all nets; at once where weights are treated as biases are, and stand as
-   grads do. */
-static int moei_each_part(moe *m, const moei_rule *rule, moei_part_work *work)
-{
-    if (rule->moments == 0 && rule->decay <= 0 && m->config.frozen_experts == 0
-        && (m->tunes || m->grad_count == m->trained_count))
-        return work(m, m->weights, 0, moei_descending(m), rule);
-    return moei_net_parts(m, &m->expert, rule, work)
-        && moei_net_parts(m, &m->gate, rule, work);
-}
-
-static int moei_part_is_small(moe *m, moe_real *w, size_t from, size_t count,
-                              const moei_rule *rule)
-{
-    enum { EXPONENT = 30 };
-    const moei_loops *loops = moei_loops_of(m);
-
-    return loops->are_below(EXPONENT, count, m->grads + from)
-        && (rule->decay <= 0
-            || loops->are_below(EXPONENT, count, w));
-}
-
-/* Some at a time, so that g is near when it becomes 0. */
-static int moei_update_part(moe *m, moe_real *w, size_t from, size_t count,
-                            const moei_rule *rule)
+/* Parameters w by a rule, with derivatives in grads from `from` on, which then
+   are 0: some at a time, so that these are near. */
+static void moei_update_part(moe *m, moe_real *w, size_t from, size_t count,
+                             const moei_rule *rule)
 {
     moe_real *g = m->grads + from, *v, *u;
     size_t at, n;
@@ -4295,66 +4263,86 @@ static int moei_update_part(moe *m, moe_real *w, size_t from, size_t count,
                                  u ? u + at : NULL);
         moei_zero(g + at, n);
     }
-    return 1;
 }
 
-/* The same with copies, a few at a time: whether all that it would leave, and
-   what it starts from, is finite. */
-static int moei_try_part(moe *m, moe_real *w, size_t from, size_t count,
-                         const moei_rule *rule)
+/* The layers of a net that learn; copy by copy, if some copies do not.  Biases
+   do not decay. */
+static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
 {
-    enum { SOME = 32 };
-    const moe_real *const array[4] = {
-        NULL, m->grads, moei_stored(m, MOEI_FIRST), moei_stored(m, MOEI_SECOND)
-    };
-    moe_real copy[4][SOME];
-    int k, finite = 1;
+    const int step = m->config.frozen_experts != 0 ? 1 : net->copies;
+    moei_rule of_bias = *rule;
+    size_t from = net->grad_at;
+    int l, c;
 
-    for (; count > 0 && finite; from += SOME, w += SOME) {
-        const size_t n = count < (size_t)SOME ? count : (size_t)SOME;
+    of_bias.decay = 0;
+    for (l = 0; l < net->layers; l++) {
+        const size_t out = (size_t)net->width[l + 1] * (size_t)step;
+        const size_t weights = out * moei_count(net->width[l]);
 
-        moei_copy(copy[0], w, n);
-        for (k = 1; k < 2 + rule->moments; k++)
-            moei_copy(copy[k], array[k] + from, n);
-        finite = moei_all_finite(copy[1], n);
-        moei_loops_of(m)->update(rule, n, copy[0], copy[1],
-                                 rule->moments > 0 ? copy[2] : NULL,
-                                 rule->moments > 1 ? copy[3] : NULL);
-        for (k = 0; k < 2 + rule->moments; k++)
-            finite = finite && moei_all_finite(copy[k], n);
-        count -= n;
+        for (c = 0; c < net->copies; c += step) {
+            const moe_layer at = moei_layer_of(net, c, l);
+
+            if (!moei_copy_learns(m, net, c, l))
+                continue;
+            moei_update_part(m, m->weights + at.bias,
+                             from + (at.bias - net->at[l]), out, &of_bias);
+            moei_update_part(m, m->weights + at.weight,
+                             from + (at.weight - net->at[l]), weights, rule);
+        }
+        if (moei_learns(net, l))
+            from += moei_count(net->copies) * (size_t)moei_layer_size(net, l);
     }
-    return finite;
 }
 
-/* Why a step by a rule cannot be, or NULL; it is clipped.  `size` bounds the
-   scaled gradient: 2^30 scale where all that enters is small, else its norm,
-   which clipping needs anyway. */
-static const char *moei_step_fault(moe *m, const moe_training *t, moe_real rate,
+/* Both nets; at once where nothing decays and weights stand as grads do. */
+static void moei_update(moe *m, const moei_rule *rule)
+{
+    if (rule->decay <= 0 && m->config.frozen_experts == 0
+        && (m->tunes || m->grad_count == m->trained_count)) {
+        moei_update_part(m, m->weights, 0, moei_descending(m), rule);
+        return;
+    }
+    moei_update_net(m, &m->expert, rule);
+    moei_update_net(m, &m->gate, rule);
+}
+
+/* Why a step by a rule cannot be, or NULL; it is clipped.  No weight moves
+   further than `step`, by the norms of the scaled gradient, of what decays and
+   of moments; where all numbers are below 2^30 this will do, in less time. */
+static const char *moei_step_fault(moe *m, const moe_training *t,
                                    moei_rule *rule)
 {
+    const moe_real limit = (moe_real)1e3, below = (moe_real)1073741824;
+    const moe_real scale = rule->scale < 0 ? -rule->scale : rule->scale;
     const size_t n = moei_descending(m);
-    const moe_real magnitude = rule->scale < 0 ? -rule->scale : rule->scale;
-    const moe_real limit = (moe_real)1e3, far = (moe_real)1e16;
-    const moe_real v = m->largest_moment;
-    const int small = rate <= limit && magnitude <= limit
-                   && t->weight_decay <= limit
-                   && moei_each_part(m, rule, moei_part_is_small);
-    moe_real size = (moe_real)1073741824 * magnitude;
+    const size_t all = m->tunes ? m->grad_count : m->trained_count;
+    const moei_loops *loops = moei_loops_of(m);
+    const int adam = rule->moments == 2, decays = rule->decay > 0;
+    const int small = rule->rate <= limit && rule->decay <= limit
+        && scale <= limit && loops->are_below(30, n, m->grads)
+        && (!decays || loops->are_below(30, all, m->weights));
+    const moe_real w = !decays ? 0 : rule->decay
+                     * (small ? below : moei_norm(m, m->weights, all));
+    moe_real g = scale * (small && !(t->clip > 0) ? below
+                                           : moei_norm(m, m->grads, n));
+    moe_real v, step;
 
-    if (!small || t->clip > 0)
-        size = magnitude * moei_norm(m, m->grads, n);
-    if (!moei_is_finite(size)
+    if (!moei_is_finite(g)
         || !moei_all_finite(m->grads + n, m->grad_count - n))
         return MOEI_TEXT("the gradient is not finite");
-    if (t->clip > 0 && size > t->clip) {
-        rule->scale *= t->clip / size;
-        size = t->clip;
+    if (t->clip > 0 && g > t->clip) {
+        rule->scale *= t->clip / g;
+        g = t->clip;
     }
-    m->next_moment = rule->moments == 0 ? v
-        : rule->moments == 1 ? t->momentum * v + size : moei_larger(v, size);
-    return (small && v <= far) || moei_each_part(m, rule, moei_try_part)
-         ? NULL : MOEI_TEXT("the step leads to weights that are not finite");
+    v = adam ? moei_larger(m->largest_moment, g)
+             : rule->momentum * m->largest_moment + g + w;
+    step = adam ? rule->rate * v / MOEI_EPSILON + w : rule->rate * v;
+    if (!moei_is_finite(adam ? v * v : v) || !(step <= MOEI_LARGEST))
+        return MOEI_TEXT("a step so large may lead to weights that are not "
+                         "finite");
+    if (rule->moments > 0)
+        m->largest_moment = v;
+    return NULL;
 }
 
 /* Balancing without a loss (Wang, Gao, Zhao, Sun & Dai 2024): gate.balance of
@@ -4378,28 +4366,6 @@ static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
         balance[e] -= all / (moe_real)m->E;
 }
 
-/* The optimiser begins anew, as from weights that no step led to. */
-static void moei_forget_moments(moe *m)
-{
-    if (m->stored != NULL) {
-        moei_zero(moei_stored(m, MOEI_FIRST), m->grad_count);
-        moei_zero(moei_stored(m, MOEI_SECOND), m->grad_count);
-    }
-    if (m->grads != NULL)
-        moei_zero(m->grads, m->grad_count);
-    m->largest_moment = 0;
-    m->beta_power[0] = m->beta_power[1] = 1;
-    m->epochs_since_best = -1;
-}
-
-/* A standard deviation that can be divided by, and is no single case's. */
-static moe_real moei_sigma_within(moe_real sigma)
-{
-    const moe_real least = (moe_real)0.01, most = (moe_real)1e15;
-
-    return sigma > most ? most : moei_larger(sigma, least);
-}
-
 /* One step at a given rate, of settings that were checked; grads then count as
    0. */
 static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
@@ -4418,19 +4384,18 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     if (!adam)
         moei_take_sigma_out(m, m->grads,
                             moei_has_gate(m) ? m->gate.grad_at : n);
-    fault = moei_step_fault(m, t, rate, &rule);
+    fault = moei_step_fault(m, t, &rule);
     if (fault == NULL) {
-        (void)moei_each_part(m, &rule, moei_update_part);
-        if (m->K < m->E && t->balance_rate > 0)
+        moei_update(m, &rule);
+        if (t->balance_rate > 0)
             moei_step_balance(m, m->grads + n, t->balance_rate);
-        m->largest_moment = m->next_moment;
         m->beta_power[0] *= MOEI_BETA_1;
         m->beta_power[1] *= MOEI_BETA_2;
         m->steps += m->steps < INT32_MAX;
         m->scale_state = 2;
-    }
-    if (fault != NULL)
+    } else {
         moei_zero(m->grads, n);
+    }
     moei_zero(m->grads + n, m->grad_count - n);
     m->shown_count = -1;
     return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
@@ -4439,13 +4404,12 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
 MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 {
     moe_training plan;
-    moe_status status = m == NULL ? MOE_ERR_NULL
-                      : moei_check_mode(m, MOE_MODE_GRADIENT, 0);
+    moe_status status;
 
-    if (status != MOE_OK)
-        return status;
+    if (m == NULL)
+        return MOE_ERR_NULL;
     plan = moei_settings_of(m, t);
-    status = moei_check_settings(m, &plan);
+    status = moei_check_use(m, MOE_MODE_GRADIENT, 0, &plan);
     if (status != MOE_OK)
         return status;
     if (!moei_is_finite(scale))
@@ -4457,6 +4421,7 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
     return moei_step(m, &plan, moei_rate_of(m, &plan), scale);
 }
 
+/* ---------------------------------------- a step of one case, at once */
 /* One case: forward, all dE/da, then, if all is finite, the weights. */
 static int moei_learn_case(moe *m, const moe_data *data, int i,
                            const moe_training *t)
@@ -4491,8 +4456,8 @@ MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
     sgd.optimizer = MOE_SGD;
     sgd.rate = t ? t->rate : 0;
     sgd.clip = t ? t->clip : 0;
-    if (moei_check_mode(m, MOE_MODE_LEARN, 1) != MOE_OK
-        || moei_check_settings(m, &sgd) != MOE_OK || !moei_targets_fit(m, data))
+    if (moei_check_use(m, MOE_MODE_LEARN, 1, &sgd) != MOE_OK
+        || !moei_targets_fit(m, data))
         return data->n;
     m->shown_count = -1;
     m->scale_state = 2;
@@ -4585,15 +4550,16 @@ MOEI_COLD static moe_status moei_check_data(moe *m, const moe_data *data,
     return MOE_OK;
 }
 
-/* The sum of the weights of all cases. */
-static moe_real moei_total_weight(const moe_data *data)
+/* The sum of the weights of all cases of a part. */
+static moe_real moei_total_weight(const moei_part *part)
 {
+    const moe_real *weights = part->data->weights;
     moe_real sum = 0, carry = 0;
     int i;
 
-    for (i = 0; i < data->n && data->weights != NULL; i++)
-        moei_add(&sum, &carry, data->weights[i]);
-    return data->weights ? sum + carry : (moe_real)data->n;
+    for (i = 0; i < part->n && weights != NULL; i++)
+        moei_add(&sum, &carry, weights[moei_row_of_part(part, i)]);
+    return weights ? sum + carry : (moe_real)part->n;
 }
 
 /* Mean and standard deviation of a column of the data, `stride` reals apart;
@@ -4607,7 +4573,8 @@ static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
                                    moe_real *deviation)
 {
     const moe_real quarter = (moe_real)0.25, *weight = data->weights;
-    const moe_real count = moei_total_weight(data);
+    const moei_part all = moei_all_of(data);
+    const moe_real count = moei_total_weight(&all);
     const moe_real end = moei_from_bits(MOEI_INFINITY_BITS - 1) * quarter;
     volatile moe_real middle = at[0] * quarter;
     moe_real sum = 0, carry = 0, most = 0, off;
@@ -4818,135 +4785,144 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
 /* ======================================================================== */
 /* 11  TRAINING                                                             */
 /* ======================================================================== */
-/* What is summed over cases: these, then E times p and E loads. */
-enum { MOEI_SUM_WEIGHT, MOEI_SUM_LOSS, MOEI_SUM_SQUARE, MOEI_SUM_RIGHT,
-       MOEI_SUM_ENTROPY, MOEI_SUM_VARIANCE, MOEI_SUM_P };
+/* Totals over cases: these, then (E) p and (E) loads. */
+enum { MOEI_WEIGHT, MOEI_LOSS, MOEI_SQUARE, MOEI_RIGHT, MOEI_ENTROPY,
+       MOEI_VARIANCE, MOEI_USAGE };
 
-/* Rows of m->sum: sums of groups of 64 cases, what rounding took from them, and
-   the group at hand, so that no sum depends on blocks; then (2E) means. */
-static moe_real *moei_sums(const moe *m, int row)
+static void moei_clear_totals(moe *m)
 {
-    return m->sum ? m->sum + row * (MOEI_SUM_P + 2 * m->E) : NULL;
+    moei_zero(&m->total->sum, 3 * moei_count(MOEI_USAGE + 2 * m->E));
+    m->counted = 0;
 }
 
-static moe_real moei_sum_of(const moe *m, int at)
+static void moei_end_case(moe *m)
 {
-    return moei_sums(m, 0)[at] + (moei_sums(m, 1)[at] + moei_sums(m, 2)[at]);
+    moei_total *t = m->total, *const end = t + MOEI_USAGE + 2 * m->E;
+
+    if (++m->counted % 64 == 0)
+        for (; t < end; t->group = 0, t++)
+            moei_add(&t->sum, &t->carry, t->group);
 }
 
 /* Per case; 0 of cases that do not count. */
-static moe_real moei_mean(const moe *m, int at)
+static moe_real moei_mean(const moe *m, int of)
 {
-    const moe_real weight = moei_sum_of(m, MOEI_SUM_WEIGHT);
+    const moe_real weight = moei_total_of(m->total + MOEI_WEIGHT);
 
-    return weight > 0 ? moei_sum_of(m, at) / weight : 0;
-}
-
-/* The first place of the largest of n numbers, `step` apart. */
-static int moei_largest_at(const moe_real *x, int n, int step)
-{
-    int i, best = 0;
-
-    for (i = 1; i < n; i++)
-        if (x[i * step] > x[best * step])
-            best = i;
-    return best;
+    return weight > 0 ? moei_total_of(m->total + of) / weight : 0;
 }
 
 /* Whether a case is classified right.  Softmax: the largest y is where the
-   largest d is; logistic: each y and its d are on the same side of 0.5. */
-static int moei_is_right(const moe *m, const moe_real *y, const moe_real *d,
-                         int step)
+   largest d is; else each y and its d are on the same side of 0.5. */
+static int moei_is_right(const moe *m, const moe_real *y, const moe_real *d)
 {
     const moe_real half = (moe_real)0.5;
-    int k;
+    int k, y_top = 0, d_top = 0, right = 1;
 
-    if (m->output == MOE_OUT_SOFTMAX)
-        return moei_largest_at(y, m->O, step) == moei_largest_at(d, m->O, step);
-    for (k = 0; k < m->O; k++)
-        if ((y[k * step] >= half) != (d[k * step] >= half))
-            return 0;
-    return 1;
+    for (k = 0; k < m->O * m->N; k += m->N) {
+        y_top = y[k] > y[y_top] ? k : y_top;
+        d_top = d[k] > d[d_top] ? k : d_top;
+        right &= (y[k] >= half) == (d[k] >= half);
+    }
+    return m->output == MOE_OUT_SOFTMAX ? y_top == d_top : right;
 }
 
-/* Usage, load and entropy  -sum_i p_i log p_i  of a case. */
-static void moei_accumulate_gate(moe *m, int c, moe_real weight)
+/* Usage, load and entropy  -sum_i p_i log p_i  of a case; where sigma is
+   estimated also  sum_i h_i e_i,  of which (1.3) left E = off + O log sigma:
+     off = sum_i h_i e_i / (2 sigma^2) + sum_i h_i log(h_i / p_i) */
+static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
 {
-    const int dense = moei_is_dense(m), step = m->N;
-    const ptrdiff_t at = (ptrdiff_t)c * (step > 1 ? 1 : m->K);
-    const moe_real *p = moei_table(m, m->prop) + at;
-    const moe_real *log_p = moei_table(m, m->log_p) + at;
-    moe_real *group = moei_sums(m, 2), *usage = group + MOEI_SUM_P;
-    moe_real entropy = 0;
-    int i;
+    const int dense = moei_is_dense(m), estimated = moei_learns_sigma(m);
+    const moe_real *p = moei_table(m, m->prop);
+    const moe_real *log_p = moei_table(m, m->log_p);
+    const moe_real *h = estimated ? moei_table(m, m->post) : p;
+    const moe_real *log_h = moei_table(m, m->error_of);
+    moei_total *usage = m->total + MOEI_USAGE, *load = usage + m->E;
+    moe_real entropy = 0, most = -1;
+    int i, top = 0;
 
     for (i = 0; i < m->K; i++) {
-        const int e = dense ? i : (int)moei_selected(m)[at + i];
-        usage[e] += weight * p[i * step];
-        usage[m->E + e] += dense ? 0 : weight;
-        entropy += p[i * step] * log_p[i * step];
+        const size_t at = moei_at(m->N, m->K, i, c);
+        const int e = dense ? i : (int)moei_selected(m)[at];
+
+        usage[e].group += weight * p[at];
+        load[e].group += dense ? 0 : weight;
+        entropy += p[at] * log_p[at];
+        if (estimated && m->E > 1)
+            off -= h[at] * (log_h[at] - log_p[at]);
+        top = p[at] > most ? i : top;
+        most = moei_larger(most, p[at]);
     }
-    if (dense)
-        usage[m->E + moei_largest_at(p, m->E, step)] += weight;
-    group[MOEI_SUM_ENTROPY] += weight * entropy;
+    load[top].group += dense ? weight : 0;
+    m->total[MOEI_ENTROPY].group += weight * entropy;
+    if (estimated)
+        m->total[MOEI_VARIANCE].group
+            += weight * moei_cut(moei_larger(off, 0) / moei_precision(m));
 }
 
-/* sum_i h_i e_i of a case after (1.3), which left E and log h:
-     sum_i h_i e_i / (2 sigma^2) = E - O log sigma - sum_i h_i log(h_i / p_i) */
-static moe_real moei_squared_off(const moe *m, int c, moe_real volume)
+/* Add the cases at hand to the totals: after moei_loss_forward, before the way
+   back.  |d - y|^2 is in the user's units, cut.  The first case whose y, in the
+   user's units, or E is not finite, where it ends, or -1. */
+static int moei_accumulate_metrics(moe *m)
 {
-    const ptrdiff_t at = (ptrdiff_t)c * (m->N > 1 ? 1 : m->K);
-    const moe_real *h = moei_table(m, m->post) + at;
-    const moe_real *log_h = moei_table(m, m->error_of) + at;
-    const moe_real *log_p = moei_table(m, m->log_p) + at;
-    moe_real sum = moei_from(m, m->loss, 1)[c] - volume;
-    int i;
-
-    for (i = 0; i < m->K && m->E > 1; i++)
-        sum -= h[i * m->N] * (log_h[i * m->N] - log_p[i * m->N]);
-    return moei_cut(moei_larger(sum, 0) / moei_precision(m));
-}
-
-static void moei_count_case(moe *m)
-{
-    moe_real *sum = moei_sums(m, 0), *carry = moei_sums(m, 1);
-    moe_real *group = moei_sums(m, 2), *const end = moei_sums(m, 3);
-
-    if (++m->counted % 64 == 0)
-        for (; group < end; *group++ = 0)
-            moei_add(sum++, carry++, *group);
-}
-
-/* Add the cases at hand to the sums: after moei_loss_forward, before the way
-   back.  |d - y|^2 is in the user's units, cut. */
-static void moei_accumulate_metrics(moe *m)
-{
-    const int O = m->O, step = m->N, next = step > 1 ? 1 : O;
-    const moe_real *factor = moei_scale_d(m) + O;
+    const int O = m->O, next = m->N > 1 ? 1 : O;
+    const moe_real *shift = moei_scale_d(m), *factor = shift + O;
     const moe_real *y = moei_from(m, m->blend, moei_count(O));
     const moe_real *d = moei_from(m, m->d, moei_count(O));
+    const moe_real *loss = moei_from(m, m->loss, 1);
     const moe_real volume = moei_log_volume(m);
-    moe_real *group = moei_sums(m, 2);
-    int c, i;
+    moei_total *total = m->total;
+    int c, k;
 
     for (c = 0; c < m->n; c++, y += next, d += next) {
         const moe_real weight = moei_weight(m, c);
+        int finite = moei_is_finite(loss[c]);
         moe_real square = 0;
-        for (i = 0; i < O; i++) {
-            const moe_real off = (y[i * step] - d[i * step]) * factor[i];
+
+        for (k = 0; k < O; k++) {
+            const moe_real y_k = y[k * m->N];
+            const moe_real off = (y_k - d[k * m->N]) * factor[k];
+
+            finite &= moei_is_finite(shift[k] + factor[k] * y_k);
             square += off * off;
         }
-        group[MOEI_SUM_WEIGHT] += weight;
-        group[MOEI_SUM_LOSS] += weight * moei_from(m, m->loss, 1)[c];
-        group[MOEI_SUM_SQUARE] += weight * moei_cut(square);
-        if (m->output != MOE_OUT_LINEAR && moei_is_right(m, y, d, step))
-            group[MOEI_SUM_RIGHT] += weight;
-        if (moei_learns_sigma(m))
-            group[MOEI_SUM_VARIANCE] += weight
-                                       * moei_squared_off(m, c, volume);
-        moei_accumulate_gate(m, c, weight);
-        moei_count_case(m);
+        if (!finite)
+            return c;
+        total[MOEI_WEIGHT].group += weight;
+        total[MOEI_LOSS].group += weight * loss[c];
+        total[MOEI_SQUARE].group += weight * moei_cut(square);
+        if (m->output != MOE_OUT_LINEAR && moei_is_right(m, y, d))
+            total[MOEI_RIGHT].group += weight;
+        moei_accumulate_gate(m, c, weight, loss[c] - volume);
+        moei_end_case(m);
     }
+    return -1;
+}
+
+/* Cases first .. first+count-1 of a part: forward, loss, totals, which start
+   with case 0; learning: grads +=.  The first one whose y or E is not finite,
+   where it ends, or -1. */
+static int moei_pass(moe *m, const moei_part *part, int first, int count,
+                     int learning)
+{
+    const int end = first + count;
+    int bad;
+
+    if (first == 0)
+        moei_clear_totals(m);
+    if (learning)
+        moei_count_shares(m, part, first, count);
+    for (; first < end; first += m->n) {
+        moei_load_data(m, part, first, end);
+        moei_block_forward(m, NULL);
+        moei_loss_forward(m);
+        bad = moei_accumulate_metrics(m);
+        if (bad >= 0)
+            return first + bad;
+        if (learning)
+            moei_loss_backward(m);
+    }
+    return -1;
 }
 
 static void moei_clear_report(const moe *m, moe_report *report)
@@ -4955,75 +4931,31 @@ static void moei_clear_report(const moe *m, moe_report *report)
     report->epoch = m->epoch;
     report->seed = m->config.seed;
     report->valid_loss = report->accuracy = -1;
-    report->usage = moei_sums(m, 3);
+    report->usage = m->means;
     report->load = report->usage ? report->usage + m->E : NULL;
     report->bad_row = report->bad_column = -1;
 }
 
-/* The sums as means. */
 MOEI_COLD static void moei_fill_report(moe *m, moe_report *report)
 {
-    const int E = m->E;
     const moe_real choices = (moe_real)(moei_is_dense(m) ? 1 : m->K);
-    moe_real *usage = moei_sums(m, 3), most = 0;
+    moe_real *usage = m->means, *load = usage + m->E, most = 0;
     int i;
 
     report->dead = 0;
-    for (i = 0; i < E; i++) {
-        usage[i] = moei_mean(m, MOEI_SUM_P + i);
-        usage[E + i] = moei_mean(m, MOEI_SUM_P + E + i) / choices;
-        most = moei_larger(most, usage[E + i]);
-        report->dead += usage[E + i] == 0;
+    for (i = 0; i < m->E; i++) {
+        usage[i] = moei_mean(m, MOEI_USAGE + i);
+        load[i] = moei_mean(m, MOEI_USAGE + m->E + i) / choices;
+        most = moei_larger(most, load[i]);
+        report->dead += load[i] == 0;
     }
     report->epoch = m->epoch;
-    report->loss = moei_mean(m, MOEI_SUM_LOSS);
-    report->squared_error = moei_mean(m, MOEI_SUM_SQUARE);
-    report->gate_entropy = 0 - moei_mean(m, MOEI_SUM_ENTROPY);
+    report->loss = moei_mean(m, MOEI_LOSS);
+    report->squared_error = moei_mean(m, MOEI_SQUARE);
+    report->gate_entropy = 0 - moei_mean(m, MOEI_ENTROPY);
+    report->imbalance = (moe_real)m->E * most;
     if (m->output != MOE_OUT_LINEAR)
-        report->accuracy = moei_mean(m, MOEI_SUM_RIGHT);
-    report->imbalance = (moe_real)E * most;
-}
-
-/* Cases first .. first+count-1 of a part: forward, loss, sums, which start with
-   case 0; learning: grads +=.  The first one whose y, in the user's units, or E
-   is not finite, where it ends, or -1. */
-static int moei_pass(moe *m, const moei_part *part, int first, int count,
-                     int learning)
-{
-    const int end = first + count;
-    const size_t O = moei_count(m->O);
-    const moe_real *loss = m->loss;         /* of a block that begins at 0 */
-    moe_real *y = moei_shown(m->y);
-
-    if (first == 0) {
-        moei_zero(m->sum, (size_t)(moei_sums(m, 3) - m->sum));
-        m->counted = 0;
-    }
-    if (learning)
-        moei_count_shares(m, part, first, count);
-    for (; first < end; first += m->n) {
-        moei_load_data(m, part, first, end);
-        moei_block_forward(m, NULL);
-        moei_loss_forward(m);
-        moei_store_y(m, y);
-        if (!moei_are_finite(m, y, (size_t)m->n * O)
-            || !moei_are_finite(m, loss, (size_t)m->n)) {
-            while (moei_is_finite(*loss++) && moei_all_finite(y, O))
-                first++, y += O;
-            return first;
-        }
-        moei_accumulate_metrics(m);
-        if (learning)
-            moei_loss_backward(m);
-    }
-    return -1;
-}
-
-/* The mean loss; where it is not finite, *bad is a case to blame, else -1. */
-static moe_real moei_loss_of(moe *m, const moei_part *part, int *bad)
-{
-    *bad = moei_pass(m, part, 0, part->n, 0);
-    return *bad >= 0 ? MOEI_LARGEST : moei_mean(m, MOEI_SUM_LOSS);
+        report->accuracy = moei_mean(m, MOEI_RIGHT);
 }
 
 static moe_status moei_refuse_case(moe *m, int row, moe_report *report)
@@ -5037,7 +4969,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
                                    moe_report *report)
 {
     moe_report unread;
-    moei_part part;
+    moei_part all;
     moe_status status;
     int bad;
 
@@ -5045,16 +4977,15 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
         return MOE_ERR_NULL;
     report = report ? report : &unread;
     moei_clear_report(m, report);
-    status = moei_check_mode(m, MOE_MODE_GRADIENT, 1);
-    status = status ? status : moei_check_settings(m, NULL);
-    m->shown_count = status ? m->shown_count : -1;
+    status = moei_check_use(m, MOE_MODE_GRADIENT, 1, NULL);
     status = status ? status : moei_check_data(m, data, 0, report);
     if (status != MOE_OK)
         return status;
-    part = moei_all_of(data);
-    (void)moei_loss_of(m, &part, &bad);
+    all = moei_all_of(data);
+    bad = moei_pass(m, &all, 0, all.n, 0);
     moei_show(m);
     m->rows = m->n;
+    m->shown_count = -1;
     if (bad >= 0)
         return moei_refuse_case(m, bad, report);
     moei_fill_report(m, report);
@@ -5066,73 +4997,72 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
    the density that moe_density tells. */
 static void moei_accumulate_variance(moe *m, const moe_data *data)
 {
-    moe_real *group = moei_sums(m, 2), *h = group + MOEI_SUM_P, e, part;
+    moei_total *h = m->total + MOEI_USAGE, *he = h + m->E;
     int at, row, k;
 
     for (at = 0; at < data->n; at += m->rows) {
         (void)moe_forward(m, data->x + (ptrdiff_t)at * m->I, data->n - at);
-        for (row = 0; row < m->rows; row++, moei_count_case(m)) {
+        for (row = 0; row < m->rows; row++, moei_end_case(m)) {
             const moe_real *d = data->d + (ptrdiff_t)(at + row) * m->O;
             const moe_real total = moei_log_total(m, row, d);
             const moe_real w = data->weights ? data->weights[at + row] : 1;
 
             for (k = 0; k < m->chosen && moei_is_finite(total); k++) {
                 const int i = (int)m->selected[row * m->chosen + k];
-                e = moei_shown_error(m, row, k, d);
-                part = w * moei_value(m, MOEI_EXP,
+                const moe_real e = moei_shown_error(m, row, k, d);
+                const moe_real part = w * moei_value(m, MOEI_EXP,
                                       moei_log_joint(m, row, k, e) - total);
-                h[i] += part;
-                h[m->E + i] += part * e;
+                h[i].group += part;
+                he[i].group += part * e;
             }
         }
     }
 }
 
-/* One step of EM, s_i^2 = sum h_i e_i / (O sum h_i): with 0 more cases of the
-   variance that all have together, or so many for each expert; common: all are
-   that.  Whether any s_i changed by more than a hundredth. */
-static int moei_step_variance(moe *m, int common, moe_real more)
+/* One step of EM, s_i^2 = sum h_i e_i / (O sum h_i): of all experts together,
+   or of each with five more cases that have what all have together.  Whether
+   any s_i changed by more than a hundredth. */
+static int moei_step_variance(moe *m, int own)
 {
-    const moe_real O = (moe_real)m->O;
-    moe_real h = 0, error = 0, all;
+    enum { MORE = 5 };
+    const moei_total *h = m->total + MOEI_USAGE, *he = h + m->E;
+    const moe_real O = (moe_real)m->O, more = (moe_real)MORE;
+    moe_real *s = moei_shown(m->sigma) + 1, of_h = 0, of_he = 0, all, old;
     int i, changed = 0;
 
     for (i = 0; i < m->E; i++) {
-        h += moei_sum_of(m, MOEI_SUM_P + i);
-        error += moei_sum_of(m, MOEI_SUM_P + m->E + i);
+        of_h += moei_total_of(h + i);
+        of_he += moei_total_of(he + i);
     }
-    all = h > 0 ? error / (O * h) : 1;
+    all = of_h > 0 ? of_he / (O * of_h) : 1;
     for (i = 0; i < m->E; i++) {
-        const moe_real old = m->sigma[1 + i];
-        const moe_real one = (moei_sum_of(m, MOEI_SUM_P + m->E + i) / O
-                              + more * all)
-                           / (moei_sum_of(m, MOEI_SUM_P + i) + more);
-        const moe_real sigma = moei_sigma_within(moei_sqrt(common ? all : one));
-
-        changed |= sigma > old * (moe_real)1.01 || sigma < old * (moe_real)0.99;
-        moei_shown(m->sigma)[1 + i] = sigma;
+        old = s[i];
+        s[i] = moei_sigma_within(moei_sqrt(!own ? all
+            : (moei_total_of(he + i) / O + more * all)
+              / (moei_total_of(h + i) + more)));
+        changed |= s[i] > old * (moe_real)1.01 || s[i] < old * (moe_real)0.99;
     }
+    if (!own && moei_learns_sigma(m))
+        s[-1] = s[0];
     return changed;
 }
 
 /* EM on the deviations alone, over one or two sets of data: first on the one
-   that all experts have in common, then on each of them. */
+   that all experts have in common, which an estimated sigma is then, too; from
+   there on each of them. */
 static void moei_fit_variance(moe *m, const moe_data *data,
                               const moe_data *validation)
 {
-    enum { STEPS = 20, MORE = 5 };
+    enum { STEPS = 20 };
     int own, i, changed;
 
     for (own = 0; own < 2; own++)
         for (changed = 1, i = 0; i < STEPS && changed; i++) {
-            moei_zero(m->sum, (size_t)(moei_sums(m, 3) - m->sum));
-            m->counted = 0;
+            moei_clear_totals(m);
             moei_accumulate_variance(m, data);
             if (validation != NULL)
                 moei_accumulate_variance(m, validation);
-            changed = moei_step_variance(m, !own, (moe_real)MORE);
-            if (!own && moei_learns_sigma(m))
-                moei_shown(m->sigma)[0] = m->sigma[1];
+            changed = moei_step_variance(m, own);
         }
 }
 
@@ -5140,12 +5070,11 @@ MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
 {
     moe_report unread;
     moe_status status = m == NULL ? MOE_ERR_NULL
-                      : moei_check_mode(m, MOE_MODE_GRADIENT, 1);
+                      : moei_check_use(m, MOE_MODE_GRADIENT, 1, NULL);
 
     if (status == MOE_OK && moei_is_entropy(m))
         return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("experts of "
                            "probabilities have no standard deviation"));
-    status = status ? status : moei_check_settings(m, NULL);
     status = status ? status : moei_check_data(m, data, 0, &unread);
     if (status != MOE_OK)
         return status;
@@ -5156,20 +5085,20 @@ MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
 
 /* ------------------------------------------------------------ a training */
 /* Epochs of a plateau; steps before which nothing ends, and of a training that
-   is not validated; cases that can spare a fifth. */
+   is not validated; epochs of patience; cases that can spare a fifth. */
 enum { MOEI_PLATEAU = 20, MOEI_FLOOR = 3000, MOEI_PATIENCE = 50,
        MOEI_SPARES = 50 };
 
-/* Settings with the defaults filled in, and what is trained and validated on:
-   valid.n is 0 if nothing is. */
+/* Settings with the defaults filled in; what is trained on, and validated, or
+   valid.n is 0. */
 typedef struct moei_plan {
     moe_training t;
     moei_part train, valid;
-    const moe_data *validation;
     moe_report *report;
 } moei_plan;
 
-/* The best weights of what learns are those at hand, or the other way round. */
+/* The best weights of what learns, and their sigma, are those at hand, or the
+   other way round. */
 static void moei_copy_best(moe *m, int back)
 {
     moe_real *best = moei_stored(m, MOEI_BEST);
@@ -5179,28 +5108,96 @@ static void moei_copy_best(moe *m, int back)
                   m->grad_count);
     else
         moei_sift(m, m->weights, best, back);
-}
-static void moei_keep_best(moe *m, moe_real loss)
-{
-    moei_copy_best(m, 0);
-    m->best_loss = loss;
-    m->best_sigma = moei_sigma(m, -1);
-    m->best_learnt = 1;
-    m->epochs_since_best = 0;
+    if (!back)
+        m->best_sigma = moei_sigma(m, -1);
+    else if (moei_learns_sigma(m))
+        moei_set_sigma(m, m->best_sigma);
 }
 
-static void moei_restore_best(moe *m)
+static int moei_keep_if_best(moe *m, moe_real loss)
+{
+    if (!(loss < m->best_loss))
+        return 0;
+    moei_copy_best(m, 0);
+    m->best_loss = loss;
+    m->best_learnt = 1;
+    m->epochs_since_best = 0;
+    return 1;
+}
+
+/* Scales as moe_open left them, if they were so when this training began. */
+static void moei_unmeasure(moe *m)
+{
+    if (m->scale_before == 0) {
+        moei_zero(m->weights + m->trained_count,
+                  m->param_count - m->trained_count);
+        moei_unit_scales(m);
+    }
+    m->scale_state = m->scale_before;
+}
+
+/* Leave what was measured finite: the best weights, or those before training,
+   with the scales that they had.  The moments that led here are forgotten. */
+static void moei_go_back(moe *m)
 {
     moei_copy_best(m, 1);
-    if (moei_learns_sigma(m))
-        moei_set_sigma(m, m->best_sigma);
+    if (!m->best_learnt)
+        moei_unmeasure(m);
+    moei_forget_moments(m);
+}
+
+/* As moe_open left it, with the weights of a seed: restart i has the i-th;
+   behind the last one the best of them begins once more. */
+static void moei_begin_restart(moe *m, const moei_plan *plan, int i)
+{
+    const int more = i < plan->t.restarts;
+
+    m->config.seed += (uint64_t)(more ? i : m->best_restart)
+                    - (uint64_t)m->restart;
+    m->restart = more ? i : -1;
+    moei_know_nothing(m);
+    moei_unmeasure(m);
+    moei_forget_moments(m);
+    m->rate_factor = 1;
+    m->steps = 0;
+    m->epoch = m->began = 0;
+}
+
+/* Keep the weights as they are, for the case that none are better; measure the
+   data, if nothing was learnt before, and the validation loss. */
+static moe_status moei_start_training(moe *m, const moei_plan *plan)
+{
+    const int resumed = m->epochs_since_best >= 0;
+    const moei_part *valid = &plan->valid;
+    int bad = -1;
+
+    if (!resumed) {
+        moei_copy_best(m, 0);
+        m->best_learnt = 0;
+    }
+    if (m->scale_state == 0 && !plan->t.keep_units)
+        moei_fit_scales(m, plan->train.data);
+    if (valid->n > 0)
+        bad = moei_pass(m, valid, 0, valid->n, 0);
+    if (bad >= 0 && m->scale_state == 0)
+        moei_go_back(m);
+    if (bad >= 0)
+        return moei_refuse_case(m, valid->split ? moei_row_of_part(valid, bad)
+                                : plan->train.n + bad, plan->report);
+    if (!resumed && valid->n > 0) {
+        m->best_loss = moei_mean(m, MOEI_LOSS);
+        m->epochs_since_best = 0;
+    }
+    m->scale_state = 2;
+    moei_zero(m->grads, m->grad_count);
+    return MOE_OK;
 }
 
 /* sigma^2 goes towards sum_i h_i e_i / O, the mean over the cases of an epoch,
    in some 300 steps: at once, experts would settle before they have parted. */
 static void moei_estimate_sigma(moe *m, int steps)
 {
-    const moe_real variance = moei_mean(m, MOEI_SUM_VARIANCE) / (moe_real)m->O;
+    const moe_real variance = moei_mean(m, MOEI_VARIANCE) / (moe_real)m->O;
     const moe_real old = moei_sigma(m, -1) * moei_sigma(m, -1);
     const moe_real share = (moe_real)steps / (moe_real)(steps + 300);
 
@@ -5218,6 +5215,12 @@ static void moei_cool(moe *m, const moei_plan *plan)
 
     if (plan->valid.n == 0 && !(plan->t.rate > 0))
         m->rate_factor = factor < 1 ? factor : 1;
+}
+
+static int moei_has_reached(const moei_plan *plan)
+{
+    return plan->t.target > 0
+        && plan->report->squared_error <= plan->t.target;
 }
 
 /* One pass over the data.  Before its last step all is measured: the report
@@ -5239,17 +5242,18 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
         if (moei_pass(m, part, first, count, 1) >= 0)
             return moei_refuse(m, MOE_ERR_DIVERGED,
                                moe_status_text(MOE_ERR_DIVERGED));
-        if (m->epochs_since_best < 0 && moei_sum_of(m, MOEI_SUM_WEIGHT) > 0) {
-            m->best_loss = moei_mean(m, MOEI_SUM_LOSS);
+        if (m->epochs_since_best < 0
+            && moei_total_of(m->total + MOEI_WEIGHT) > 0) {
+            m->best_loss = moei_mean(m, MOEI_LOSS);
             m->epochs_since_best = 0;
         }
         if (first + count == part->n) {
             moei_fill_report(m, plan->report);
-            if (plan->valid.n == 0 && plan->report->loss < m->best_loss)
-                moei_keep_best(m, plan->report->loss);
-            if (t->target > 0 && plan->report->squared_error <= t->target) {
+            if (plan->valid.n == 0)
+                (void)moei_keep_if_best(m, plan->report->loss);
+            if (moei_has_reached(plan)) {
                 moei_zero(m->grads, m->grad_count);
-                return MOE_STOPPED;
+                return MOE_OK;
             }
         }
         status = moei_step(m, t, moei_rate_of(m, t) * m->rate_factor,
@@ -5264,238 +5268,52 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
    and halve a rate that was not given. */
 static void moei_validate(moe *m, const moei_plan *plan)
 {
-    int bad;
+    const int bad = moei_pass(m, &plan->valid, 0, plan->valid.n, 0);
+    const moe_real loss = bad < 0 ? moei_mean(m, MOEI_LOSS) : MOEI_LARGEST;
 
-    plan->report->valid_loss = moei_loss_of(m, &plan->valid, &bad);
-    if (plan->report->valid_loss < m->best_loss)
-        moei_keep_best(m, plan->report->valid_loss);
-    else if (m->steps >= MOEI_FLOOR
-             && ++m->epochs_since_best % MOEI_PLATEAU == 0
-             && !(plan->t.rate > 0))
+    plan->report->valid_loss = loss;
+    if (!moei_keep_if_best(m, loss) && m->steps >= MOEI_FLOOR
+        && ++m->epochs_since_best % MOEI_PLATEAU == 0 && !(plan->t.rate > 0))
         m->rate_factor /= 2;
-}
-
-/* Whether patience is at its end. */
-static int moei_is_patient(const moe *m, const moei_plan *plan)
-{
-    return plan->valid.n == 0 || plan->t.patience < 0 || m->steps < MOEI_FLOOR
-        || m->epochs_since_best < plan->t.patience;
-}
-
-/* How many cases of the data are held out. */
-static int moei_held_out(const moe_data *data, const moe_data *validation,
-                         const moe_training *t)
-{
-    const int n = data->n;
-    const moe_real part = t->holdout * (moe_real)n;
-
-    if (validation != NULL || t->holdout < 0)
-        return 0;
-    if (!(t->holdout > 0))
-        return n < MOEI_SPARES || t->batch == MOE_ALL || t->target > 0 ? 0
-             : n / 5;
-    return part < (moe_real)(n - 1) ? (int)(part + (moe_real)0.5) : n;
-}
-
-/* What contradicts in settings that are each in range, or NULL. */
-static const char *moei_plan_fault(const moe_data *data,
-                                   const moe_data *validation,
-                                   const moe_training *t)
-{
-    const int given = t->holdout > 0, held = moei_held_out(data, validation, t);
-
-    return given && validation != NULL
-            ? MOEI_TEXT("holdout beside validation data")
-        : given && (t->batch == MOE_ALL || t->target > 0)
-            ? MOEI_TEXT("holdout with MOE_ALL or a target, which are for all "
-                        "of the data")
-        : given && (held < 1 || held >= data->n)
-            ? MOEI_TEXT("holdout leaves nothing to train or to validate on")
-        : t->patience > 0 && held == 0 && validation == NULL
-            ? MOEI_TEXT("patience without validation data or holdout") : NULL;
-}
-
-/* Everything that can be wrong before the first epoch, but weights. */
-MOEI_COLD static moe_status moei_check_training(moe *m, const moe_data *data,
-                                                const moe_data *validation,
-                                                const moe_training *t,
-                                                moe_report *report)
-{
-    moe_status status = moei_check_mode(m, MOE_MODE_TRAIN, 1);
-    const char *fault = NULL;
-
-    status = status ? status : moei_check_settings(m, t);
-    if (status == MOE_OK && t->restarts > 1 && m->scale_state == 2
-        && m->epochs_since_best < 0)
-        return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("restarts begin anew, "
-                           "but this moe has learnt"));
-    if (status == MOE_OK && data != NULL && data->n > 0)
-        fault = moei_plan_fault(data, validation, t);
-    if (fault != NULL)
-        return moei_refuse(m, MOE_ERR_CONFIG, fault);
-    if (status == MOE_OK && data != NULL && validation != NULL && data->n > 0
-        && validation->n > (int)(~0u >> 1) - data->n)
-        return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("training and validation "
-                           "data have more rows than an int can count"));
-    status = status ? status : moei_check_data(m, data, 0, report);
-    return status || validation == NULL ? status
-         : moei_check_data(m, validation, data->n, report);
-}
-
-static void moei_weigh_part(moei_part *part)
-{
-    const moe_real *weights = part->data->weights;
-    moe_real sum = 0, carry = 0;
-    int i;
-
-    for (i = 0; i < part->n && weights != NULL; i++)
-        moei_add(&sum, &carry, weights[moei_row_of_part(part, i)]);
-    if (weights != NULL)
-        part->mean_weight = (sum + carry) / (moe_real)part->n;
-}
-
-/* Epochs where none are given: so many, but steps enough for the floor, twice
-   that where patience tells when to end. */
-static int moei_default_epochs(const moei_plan *plan)
-{
-    const int validated = plan->valid.n > 0;
-    const int steps = (plan->train.n - 1) / plan->t.batch + 1;
-    const int floor = validated ? 2 * MOEI_FLOOR : MOEI_FLOOR;
-
-    return moei_max(validated ? 1000 : 200, (floor - 1) / steps + 1);
-}
-
-/* The defaults, and who validates. */
-static moei_plan moei_plan_of(const moe_data *data, const moe_data *validation,
-                              const moe_training *t, moe_report *report)
-{
-    const int held = moei_held_out(data, validation, t);
-    moei_plan plan;
-
-    plan.t = *t;
-    plan.validation = validation;
-    plan.report = report;
-    plan.train = moei_all_of(data);
-    plan.train.split = held > 0;
-    plan.train.split_key = moei_mix(moei_mix(t->seed) - 1);
-    plan.train.n -= held;
-    plan.valid = plan.train;
-    plan.valid.first = plan.train.n;
-    plan.valid.n = held;
-    if (validation != NULL)
-        plan.valid = moei_all_of(validation);
-    moei_weigh_part(&plan.train);
-    if (plan.valid.n > 0)
-        moei_weigh_part(&plan.valid);
-    if (plan.t.batch == 0 || plan.t.batch == MOE_ALL)
-        plan.t.batch = t->batch == 0 ? 32 : plan.train.n;
-    if (plan.t.patience == 0)
-        plan.t.patience = MOEI_PATIENCE;
-    if (plan.t.epochs == 0)
-        plan.t.epochs = moei_default_epochs(&plan);
-    return plan;
-}
-
-/* Leave what was measured finite: the best weights, or those before training,
-   with the scales that they had.  The moments that led here are forgotten. */
-static void moei_go_back(moe *m, int scaled)
-{
-    moei_restore_best(m);
-    if (scaled == 0 && !m->best_learnt) {
-        moei_zero(m->weights + m->trained_count,
-                  m->param_count - m->trained_count);
-        moei_unit_scales(m);
-        m->scale_state = 0;
-    }
-    moei_forget_moments(m);
-}
-
-/* Keep the weights as they are, for the case that none are better; measure the
-   data, if nothing was learnt before, and the validation loss. */
-static moe_status moei_start_training(moe *m, const moei_plan *plan)
-{
-    const int resumed = m->epochs_since_best >= 0, scaled = m->scale_state;
-    const int split = plan->valid.split;
-    moe_real loss = m->best_loss;
-    int bad = -1;
-
-    if (!resumed) {
-        moei_copy_best(m, 0);
-        m->best_sigma = moei_sigma(m, -1);
-        m->best_learnt = 0;
-    }
-    if (scaled == 0 && !plan->t.keep_units)
-        moei_fit_scales(m, plan->train.data);
-    if (plan->valid.n > 0)
-        loss = moei_loss_of(m, &plan->valid, &bad);
-    if (bad >= 0 && scaled == 0)
-        moei_go_back(m, scaled);
-    if (bad >= 0)
-        return moei_refuse_case(m, split ? moei_row_of_part(&plan->valid, bad)
-                                : plan->train.n + bad, plan->report);
-    if (!resumed && plan->valid.n > 0) {
-        m->best_loss = loss;
-        m->epochs_since_best = 0;
-    }
-    m->scale_state = 2;
-    moei_zero(m->grads, m->grad_count);
-    return MOE_OK;
 }
 
 /* So many epochs of this training, those done so far included; MOE_OK, or
    MOE_STOPPED by the user, or what is wrong. */
 static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
 {
+    const moe_training *t = &plan->t;
     moe_status status = moei_start_training(m, plan);
-    int reached = 0;
 
     plan->report->seed = m->config.seed;
     plan->report->restart = m->restart + 1;
-    while (status == MOE_OK && !reached && m->epoch - m->began < epochs
-           && moei_is_patient(m, plan)) {
-        status = moei_epoch(m, plan);
-        if (status == MOE_ERR_DIVERGED)
+    while (status == MOE_OK && m->epoch - m->began < epochs) {
+        if (plan->valid.n > 0 && m->steps >= MOEI_FLOOR && t->patience >= 0
+            && m->epochs_since_best >= t->patience)
             break;
-        reached = status == MOE_STOPPED;
+        status = moei_epoch(m, plan);
+        if (status != MOE_OK)
+            break;
         if (plan->valid.n > 0)
             moei_validate(m, plan);
-        status = plan->t.progress != NULL
-              && plan->t.progress(plan->report, plan->t.user)
-               ? MOE_STOPPED : MOE_OK;
+        if (t->progress != NULL && t->progress(plan->report, t->user))
+            status = MOE_STOPPED;
+        else if (moei_has_reached(plan))
+            break;
     }
     return status;
 }
 
-/* As moe_open left it, with weights of another seed. */
-static void moei_begin_anew(moe *m, uint64_t seed)
-{
-    m->config.seed = seed;
-    moei_know_nothing(m);
-    if (m->scale_before == 0) {
-        moei_zero(m->weights + m->trained_count,
-                  m->param_count - m->trained_count);
-        moei_unit_scales(m);
-    }
-    m->scale_state = m->scale_before;
-    moei_forget_moments(m);
-    m->rate_factor = 1;
-    m->steps = 0;
-    m->epoch = m->began = 0;
-}
-
-/* A tenth of the epochs with each seed; then from the start of the best. */
+/* A tenth of the epochs with each seed; then all, from the start of the best.
+   */
 static moe_status moei_try_seeds(moe *m, moei_plan *plan)
 {
-    const uint64_t seed = m->config.seed - (uint64_t)m->restart;
-    moe_status status;
+    moe_status status = MOE_OK;
     moe_real loss;
 
-    for (; m->restart < plan->t.restarts; m->restart++) {
-        if (m->epochs_since_best < 0)
-            moei_begin_anew(m, seed + (uint64_t)m->restart);
+    while (m->restart >= 0) {
         status = moei_run_epochs(m, plan, moei_max(m->planned / 10, 1));
-        if (status == MOE_STOPPED || (status && m->restart == 0
-                                      && status != MOE_ERR_DIVERGED))
+        if (status == MOE_STOPPED
+            || (status == MOE_ERR_DATA && m->restart == 0))
             return status;
         loss = status ? MOEI_LARGEST : m->best_loss;
         plan->report->bad_row = -1;
@@ -5503,26 +5321,99 @@ static moe_status moei_try_seeds(moe *m, moei_plan *plan)
             m->best_restart = m->restart;
             m->best_restart_loss = loss;
         }
-        moei_forget_moments(m);
+        moei_begin_restart(m, plan, m->restart + 1);
     }
-    m->restart = -1;
-    moei_begin_anew(m, seed + (uint64_t)m->best_restart);
+    return moei_run_epochs(m, plan, m->planned);
+}
+
+/* Who trains, who validates, and what contradicts in that; or NULL. */
+static const char *moei_share_out(moei_plan *plan, const moe_data *data,
+                                  const moe_data *validation)
+{
+    const moe_training *t = &plan->t;
+    const int n = data->n, given = t->holdout > 0;
+    const int whole = t->batch == MOE_ALL || t->target > 0;
+    const moe_real share = t->holdout * (moe_real)n;
+    const int held = validation != NULL || t->holdout < 0 ? 0
+        : given ? share < (moe_real)(n - 1) ? (int)(share + (moe_real)0.5) : n
+        : whole || n < MOEI_SPARES ? 0 : n / 5;
+
+    plan->train = moei_all_of(data);
+    plan->train.n -= held;
+    plan->train.split = held > 0;
+    plan->train.split_key = moei_mix(moei_mix(t->seed) - 1);
+    plan->train.mean_weight = moei_total_weight(&plan->train)
+                            / (moe_real)plan->train.n;
+    plan->valid = plan->train;
+    plan->valid.first = plan->train.n;
+    plan->valid.n = held;
+    if (validation != NULL)
+        plan->valid = moei_all_of(validation);
+    return given && validation != NULL
+            ? MOEI_TEXT("holdout beside validation data")
+        : given && whole
+            ? MOEI_TEXT("holdout with MOE_ALL or a target, which are for all "
+                        "of the data")
+        : given && (held < 1 || held >= n)
+            ? MOEI_TEXT("holdout leaves nothing to train or to validate on")
+        : t->patience > 0 && plan->valid.n == 0
+            ? MOEI_TEXT("patience without validation data or holdout") : NULL;
+}
+
+/* Everything that can be wrong before the first epoch. */
+MOEI_COLD static moe_status moei_check_training(moe *m, moei_plan *plan,
+                                                const moe_data *data,
+                                                const moe_data *validation)
+{
+    const int all = data && validation && data->n > 0 ? data->n : 0;
+    moe_status status = moei_check_use(m, MOE_MODE_TRAIN, 1, &plan->t);
+    const char *fault;
+
+    if (status == MOE_OK && all > 0 && validation->n > (int)(~0u >> 1) - all)
+        return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("training and validation "
+                           "data have more rows than an int can count"));
+    status = status ? status : moei_check_data(m, data, 0, plan->report);
+    if (status == MOE_OK && validation != NULL)
+        status = moei_check_data(m, validation, all, plan->report);
+    if (status != MOE_OK)
+        return status;
+    if (plan->t.restarts > 1 && m->scale_state == 2 && m->epochs_since_best < 0)
+        return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("restarts begin anew, "
+                           "but this moe has learnt"));
+    fault = moei_share_out(plan, data, validation);
+    if (fault != NULL)
+        return moei_refuse(m, MOE_ERR_CONFIG, fault);
+    if (!(plan->train.mean_weight > 0)
+        || (plan->valid.n > 0 && !(moei_total_weight(&plan->valid) > 0)))
+        return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("all cases to train, or "
+                           "to validate, have weight 0"));
     return MOE_OK;
 }
 
-/* Where this training begins and how long it is, unless a checkpoint's goes
-   on. */
-static void moei_set_out(moe *m, const moei_plan *plan, int given)
+/* The defaults; where this training begins and how long it is, unless a
+   checkpoint's goes on: where no epochs are given, steps enough for the floor,
+   twice that where patience tells when to end. */
+static void moei_set_out(moe *m, moei_plan *plan)
 {
-    const int resumed = m->epochs_since_best >= 0;
+    moe_training *t = &plan->t;
+    const int resumed = m->epochs_since_best >= 0, given = t->epochs > 0;
+    const int validated = plan->valid.n > 0;
+    const int floor = validated ? 2 * MOEI_FLOOR : MOEI_FLOOR;
 
+    t->batch = t->batch == MOE_ALL ? plan->train.n : t->batch ? t->batch : 32;
+    t->patience = t->patience ? t->patience : MOEI_PATIENCE;
+    if (!given)
+        t->epochs = moei_max(validated ? 1000 : 200, (floor - 1)
+                             / ((plan->train.n - 1) / t->batch + 1) + 1);
     if (!resumed) {
         m->began = m->epoch;
         m->scale_before = m->scale_state;
-        m->restart = plan->t.restarts > 1 ? 0 : -1;
+        m->restart = t->restarts > 1 ? 0 : -1;
     }
     if (given || !resumed || m->planned == 0)
-        m->planned = m->epoch - m->began + plan->t.epochs;
+        m->planned = m->epoch - m->began + t->epochs;
+    if (m->restart >= 0 && (!resumed || m->restart >= t->restarts))
+        moei_begin_restart(m, plan, m->restart);
 }
 
 /* The best weights, or of a training that was not validated the last ones,
@@ -5531,19 +5422,19 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
                                     moe_status status)
 {
     const moei_part all = moei_all_of(plan->train.data);
-    int bad = -1;
+    const moe_data *validation = plan->valid.split ? NULL : plan->valid.data;
 
     if (status != MOE_ERR_DIVERGED) {
         if (plan->valid.n > 0)
-            moei_restore_best(m);
-        (void)moei_loss_of(m, &all, &bad);
-        status = bad < 0 ? status : MOE_ERR_DIVERGED;
+            moei_copy_best(m, 1);
+        if (moei_pass(m, &all, 0, all.n, 0) >= 0)
+            status = MOE_ERR_DIVERGED;
         (void)moei_refuse(m, status, moe_status_text(status));
     }
     if (status == MOE_ERR_DIVERGED)
-        moei_go_back(m, m->scale_before);
+        moei_go_back(m);
     else if (plan->valid.n > 0 && !moei_is_entropy(m))
-        moei_fit_variance(m, all.data, plan->validation);
+        moei_fit_variance(m, all.data, validation);
     if (plan->valid.n > 0)
         plan->report->valid_loss = m->best_loss;
     m->epochs_since_best = -1;
@@ -5557,32 +5448,22 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
                                 const moe_training *t, moe_report *report)
 {
     moe_report unread;
-    moe_training given;
     moei_plan plan;
     moe_status status;
 
     if (m == NULL)
         return MOE_ERR_NULL;
-    report = report ? report : &unread;
-    moei_clear_report(m, report);
-    given = moei_settings_of(m, t);
-    status = moei_check_training(m, data, validation, &given, report);
+    plan.report = report ? report : &unread;
+    moei_clear_report(m, plan.report);
+    plan.t = moei_settings_of(m, t);
+    status = moei_check_training(m, &plan, data, validation);
     if (status != MOE_OK)
         return status;
-    plan = moei_plan_of(data, validation, &given, report);
-    if (!(plan.train.mean_weight > 0)
-        || (plan.valid.n > 0 && !(plan.valid.mean_weight > 0)))
-        return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("all cases to train, or "
-                           "to validate, have weight 0"));
-    report->valid_cases = plan.valid.n;
-    moei_set_out(m, &plan, given.epochs > 0);
-    if (m->restart >= 0)
-        status = moei_try_seeds(m, &plan);
-    if (m->restart < 0)
-        status = moei_run_epochs(m, &plan, m->planned);
-    if (status == MOE_ERR_DATA)
-        return status;
-    return moei_end_training(m, &plan, status);
+    plan.report->valid_cases = plan.valid.n;
+    moei_set_out(m, &plan);
+    status = moei_try_seeds(m, &plan);
+    return status == MOE_ERR_DATA ? status
+         : moei_end_training(m, &plan, status);
 }
 
 #endif /* MOE_PREDICT_ONLY */
