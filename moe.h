@@ -430,10 +430,6 @@ typedef struct moe_layer {
     size_t left_out;             /* parameters of frozen layers before it    */
 } moe_layer;
 
-/* Private: a sum over cases, what rounding took from it, and the sum of the
-   group of 64 at hand: sums do not depend on blocks. */
-typedef struct moei_total { moe_real sum, carry, group; } moei_total;
-
 /* Private: a stack of layers, `copies` of it side by side in params. */
 typedef struct moei_net {
     int16_t copies, layers, first;           /* first: its column of x       */
@@ -446,6 +442,7 @@ typedef struct moei_net {
 } moei_net;
 
 typedef struct moei_loops moei_loops;        /* of an instruction set        */
+typedef struct moei_total moei_total;        /* a sum over cases             */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
    memory, or the weights it was attached to.  The arrays are (rows, ...), row
@@ -3953,6 +3950,10 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 {
     moe_backward_with(m, dE_dy, dE_dx, NULL);
 }
+
+/* A sum over cases, in groups of 64 and with what rounding took from them, so
+   that it does not depend on blocks. */
+struct moei_total { moe_real sum, carry, group; };
 
 static void moei_total_add(moei_total *t, const moe_real *x, int n, int before)
 {
