@@ -767,7 +767,7 @@ MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
                              const moe_data *validation,
                              const moe_training *t, moe_report *report);
 
-/* What training reports, for any data; needs MOE_MODE_TRAIN or _LEARN. */
+/* What training reports, for any data; needs MOE_MODE_TRAIN or _GRADIENT. */
 MOE_DEF moe_status moe_evaluate(moe *m, const moe_data *data,
                                 moe_report *report);
 

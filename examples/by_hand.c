@@ -10,12 +10,11 @@
 #include "../moe.h"
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { I = 3, O = 2, E = 4, CASES = 50,
        WEIGHT = E * O, GATE_BIAS = WEIGHT + E * I * O,
        GATE = GATE_BIAS + E, COUNT = GATE + I * E };
-
-/* ---- the paper ---------------------------------------------------------- */
 
 /* The loss of one case; p, o, y and h on the way; g += dE/dw. */
 static double by_hand(const double *w, const double *x, const double *d,
@@ -24,6 +23,7 @@ static double by_hand(const double *w, const double *x, const double *d,
     double sum_p = 0, sum_h = 0;
     int i, j, k;
 
+    memset(y, 0, O * sizeof *y);
     for (i = 0; i < E; i++) {           /* o_i = b_i + x W_i;  p_i ~ exp s_i */
         double s = w[GATE_BIAS + i], e = 0;            /* e_i = |d - o_i|^2 */
 
@@ -38,8 +38,6 @@ static double by_hand(const double *w, const double *x, const double *d,
         sum_p += p[i] = exp(s);
         sum_h += h[i] = p[i] * exp(-e / 2);
     }
-    for (k = 0; k < O; k++)
-        y[k] = 0;
     for (i = 0; i < E; i++) {
         p[i] /= sum_p;                  /* p_i = exp s_i / sum_j exp s_j     */
         h[i] /= sum_h;                  /* h_i = p_i exp(-e_i/2) / its sum   */
@@ -58,8 +56,6 @@ static double by_hand(const double *w, const double *x, const double *d,
     return -log(sum_h / sum_p);         /* -log sum_i p_i exp(-e_i/2)  (1.3) */
 }
 
-/* ---- against moe.h ------------------------------------------------------ */
-
 static double chance(void)                                      /* in -1..1 */
 {
     static uint32_t state = 1991;
@@ -68,32 +64,27 @@ static double chance(void)                                      /* in -1..1 */
     return (double)(state >> 8) / 8388608 - 1;
 }
 
-/* The largest difference of n numbers; remembers the largest of all. */
-static double largest;
-
-static double differ(const double *a, const double *b, int n)
+/* Prints the largest difference of n numbers; 1 if it is more than rounding. */
+static int differ(const char *name, const double *a, const double *b, int n)
 {
     double most = 0;
 
     for (n--; n >= 0; n--)
         most = fmax(most, fabs(a[n] - b[n]));
-    largest = fmax(largest, most);
-    return most;
+    printf("  %-9s %.0e\n", name, most);
+    return most > 1e-10;
 }
 
 int main(void)
 {
-    double x[CASES * I], d[CASES * O], g[COUNT] = {0}, sum = 0, E_of_moe;
+    double x[CASES * I], d[CASES * O], g[COUNT] = {0}, sum = 0, sum_of_moe;
     double p[CASES * E], o[CASES * E * O], y[CASES * O], h[CASES * E];
     moe_data data = {.n = CASES, .x = x, .d = d};
-    moe_config config = {0};
+    moe_config config = {.inputs = I, .outputs = O, .experts = E,
+                         .block = CASES};          /* so that all cases show */
+    int n, wrong = 0;
     moe m;
-    int n;
 
-    config.inputs = I;
-    config.outputs = O;
-    config.experts = E;
-    config.block = CASES;                   /* so that all cases show */
     if (moe_open(&m, &config, NULL, 0) != MOE_OK)
         return puts(m.error), 1;
     for (n = 0; n < COUNT; n++)
@@ -105,14 +96,15 @@ int main(void)
     for (n = 0; n < CASES; n++)
         sum += by_hand(m.weights, x + n * I, d + n * O, p + n * E,
                        o + n * E * O, y + n * O, h + n * E, g);
-    E_of_moe = moe_gradient(&m, &data);
-    printf("%d cases, E %.6f; largest differences from moe.h:\n"
-           "  E         %.0e\n  posterior %.0e\n  gradient  %.0e\n", CASES, sum,
-           differ(&sum, &E_of_moe, 1), differ(m.h, h, CASES * E),
-           differ(m.grads, g, COUNT));
+    sum_of_moe = moe_gradient(&m, &data);
+    printf("%d cases, E %.6f; largest differences from moe.h:\n", CASES, sum);
+    wrong += differ("E", &sum, &sum_of_moe, 1);
+    wrong += differ("posterior", m.h, h, CASES * E);
+    wrong += differ("gradient", m.grads, g, COUNT);
     moe_forward(&m, x, CASES);
-    printf("  p, o, y   %.0e, %.0e, %.0e\n", differ(m.p, p, CASES * E),
-           differ(m.o, o, CASES * E * O), differ(m.y, y, CASES * O));
+    wrong += differ("p", m.p, p, CASES * E);
+    wrong += differ("o", m.o, o, CASES * E * O);
+    wrong += differ("y", m.y, y, CASES * O);
     moe_close(&m);
-    return largest < 1e-10 ? 0 : 1;
+    return wrong;
 }

@@ -15,6 +15,7 @@
 #include "../moe.h"
 #include "gate_health.h"
 #include "plot.h"
+#include <math.h>
 
 enum { CASES = 1024, EXPERTS = 8, CHOSEN = 2, BAD_SEED = 49, START = 20,
        EPOCHS = 300, REVIVE_EVERY = 10 };
@@ -23,6 +24,8 @@ static const char *const name[RUNS] = {
     "nothing done", "balance_loss = 0.5",
     "loss-free, balance_rate = 0.01", "revival every 10 epochs"
 };
+static const char *const letter[EXPERTS] = {"A", "B", "C", "D", "E", "F", "G",
+                                            "H"};
 static float x[2 * CASES], d[CASES], epochs[EPOCHS + 1];
 static float share[RUNS][(EPOCHS + 1) * EXPERTS];         /* of the choices */
 static const moe_data data = {.n = CASES, .x = x, .d = d};
@@ -66,25 +69,17 @@ static void check(moe_status status, const moe *m)
 
 static void open_mixture(moe *m, int top_k)
 {
-    moe_config config = {0};
+    moe_config config = {.inputs = 2, .outputs = 1, .experts = EXPERTS,
+                         .top_k = top_k, .sigma = 0.3f, .seed = BAD_SEED};
 
-    config.inputs = 2;
-    config.outputs = 1;
-    config.experts = EXPERTS;
-    config.top_k = top_k;
-    config.sigma = 0.3f;
-    config.seed = BAD_SEED;
     check(moe_open(m, &config, NULL, 0), m);
 }
 
 static void train(moe *m, int count, float rate, float balance_rate)
 {
-    moe_training t = {0};
+    moe_training t = {.epochs = count, .rate = rate,
+                      .balance_rate = balance_rate, .holdout = -1};
 
-    t.epochs = count;
-    t.rate = rate;
-    t.holdout = -1;
-    t.balance_rate = balance_rate;
     check(moe_train(m, &data, NULL, &t, NULL), m);
 }
 
@@ -128,7 +123,7 @@ static void go_on(int run)
 static void show_what_revival_changes(void)
 {
     static float before[CASES], after[CASES];
-    double range[2] = {0, 0}, change[2] = {0, 0};
+    double range[2] = {0}, change[2] = {0};
     int n, dead = 0, busiest = 0;
     moe_report r;
     moe m, dense;
@@ -146,18 +141,17 @@ static void show_what_revival_changes(void)
     moe_predict(&dense, x, CASES, after);
     plot_range(range, CASES, before, 1);
     for (n = 0; n < CASES; n++)
-        after[n] -= before[n];
+        after[n] = fabsf(after[n] - before[n]);
     plot_range(change, CASES, after, 1);
     printf("A dense copy, one expert revived: its y, from %.2f to %.2f,\n"
-           "changes by %.4f at most.\n\n", range[0], range[1],
-           change[1] > -change[0] ? change[1] : -change[0]);
+           "changes by %.4f at most.\n\n", range[0], range[1], change[1]);
     moe_close(&dense);
     moe_close(&m);
 }
 
 int main(void)
 {
-    int run;
+    int run, i;
     plot p;
 
     make_cases();
@@ -171,6 +165,8 @@ int main(void)
         plot_panel(&p, name[run], "epochs after the collapse",
                    "share of the choices", 0, EPOCHS, 0, 1);
         plot_gate(&p, EPOCHS + 1, epochs, share[run], EXPERTS);
+        for (i = 0; i < EXPERTS; i++)
+            plot_key(&p, letter[i], plot_colour[i]);
     }
     plot_close(&p);
     return 0;

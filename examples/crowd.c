@@ -2,8 +2,9 @@
    weights are blended for each of them by its gate.
 
      cc -O2 examples/crowd.c -o crowd -lpthread
-     ./crowd [FRAMES] [MODEL]        10 frames of a random controller, or of
+     ./crowd [FRAMES] [MODEL]        2 frames of a random controller, or of
                                      MODEL, a file of python/from_controller.py
+   A frame takes some three seconds, nearly all of them for the third way.
 
    Threads of the program's own, each with a moe of its own, share the
    characters.  Weights are swapped between frames: params of every moe is
@@ -141,18 +142,14 @@ static double frame(int way, const float *weights)
 /* 480-512-512-363, 8 experts; the gate sees 19 columns. */
 static moe_config controller(void)
 {
-    moe_config config = {0};
+    moe_config config = {
+        .inputs = 480, .outputs = 363, .experts = 8, .hidden = {512, 512},
+        .gate_hidden = {32, 32},
+        .gate_columns = "0,7,14-20,101-104,250,251,300,301,478,479",
+        .activation = MOE_ACT_ELU, .loss = MOE_LOSS_BLEND,
+        .blend = MOE_BLEND_WEIGHTS, .mode = MOE_MODE_PREDICT
+    };
 
-    config.inputs = 480;
-    config.outputs = 363;
-    config.experts = 8;
-    config.hidden[0] = config.hidden[1] = 512;
-    config.gate_hidden[0] = config.gate_hidden[1] = 32;
-    config.gate_columns = "0,7,14-20,101-104,250,251,300,301,478,479";
-    config.activation = MOE_ACT_ELU;
-    config.loss = MOE_LOSS_BLEND;
-    config.blend = MOE_BLEND_WEIGHTS;
-    config.mode = MOE_MODE_PREDICT;
     return config;
 }
 
@@ -221,7 +218,7 @@ static float farthest(const float *a, const float *b, int count)
 
 int main(int count, char **argument)
 {
-    const int frames = count > 1 ? atoi(argument[1]) : 10;
+    const int frames = count > 1 ? atoi(argument[1]) : 2;
     double total[WAYS] = {0}, worst[WAYS] = {0}, time;
     float *weights[2], off = 0, apart;
     size_t k;
@@ -255,6 +252,7 @@ int main(int count, char **argument)
             apart = farthest(y[way], y[1], CROWD * m.config.outputs);
             off = apart > off ? apart : off;
         }
+        fprintf(stderr, "frame %d of %d\n", f + 1, frames);
     }
     printf("%d characters, %d threads, %d frames, %d experts of %d-%d\n",
            CROWD, THREADS, frames, m.config.experts, m.config.inputs,

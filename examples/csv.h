@@ -253,4 +253,26 @@ static inline int csv_read_words(csv *t, const char *path)
 {
     return csv_read_table(t, path, 1);
 }
+
+/* x and d from the first two columns of a file, at most so many rows; how many
+   these are.  Where there are none, a sentence ends the program. */
+static inline int csv_pairs(const char *path, int most, float *x, float *d)
+{
+    csv t;
+    int n;
+
+    if (csv_read(&t, path) && (t.columns < 2 || t.rows > most))
+        snprintf(t.error, sizeof t.error, "%.100s: what is wanted is two "
+                 "columns, and at most %d rows", path, most);
+    if (*t.error != '\0') {
+        printf("%s\n", t.error);
+        exit(1);
+    }
+    for (n = 0; n < t.rows; n++) {
+        x[n] = t.value[n * t.columns];
+        d[n] = t.value[n * t.columns + 1];
+    }
+    free(t.value);
+    return t.rows;
+}
 #endif

@@ -178,16 +178,13 @@ static void k_means(int passes)
 static void open_mixture(moe *m, uint64_t seed)
 {
     moe_data train = {.n = TRAIN, .x = formant[0], .d = d};
-    moe_config config = {0};
+    moe_config config = {.inputs = 2, .outputs = 1, .experts = E,
+                         .output = MOE_OUT_LOGISTIC, .block = TRAIN,
+                         .seed = seed};
     const double *scale;
     int n, k;
 
-    config.inputs = 2;
-    config.outputs = 1;
-    config.experts = E;
-    config.output = MOE_OUT_LOGISTIC;
-    config.block = TRAIN;
-    config.seed = random_state = seed;
+    random_state = seed;
     if (moe_open(m, &config, NULL, 0) != MOE_OK ||
         moe_fit_scales(m, &train) != MOE_OK) {
         printf("%s\n", m->error);
@@ -219,12 +216,11 @@ static int run(int way, int number, double rate, double *right)
     const moe_data train = {.n = TRAIN, .x = formant[0], .d = d};
     const moe_data test = {.n = TEST, .x = formant[TRAIN], .d = d + TRAIN};
     int step, reached = STEPS + 1;
-    moe_training adam = {0};
+    moe_training adam = {.rate = rate};
     moe_report report;
     double before, now;
     moe m;
 
-    adam.rate = rate;
     before = start(&m, way, (uint64_t)number + 1);
     for (step = 0; step <= STEPS; step++, before = now) {
         moe_evaluate(&m, &train, &report);

@@ -58,9 +58,9 @@ static void find_classes(int regression)
 /* Inputs are the columns of numbers but the target. */
 static void take_rows(void)
 {
-    int *labels = memory(table.rows), i, n;
-    float *d = memory(table.rows);
-    float *x = memory(table.rows * table.columns), *to = x;
+    int *labels = (int *)memory(table.rows), i, n;
+    float *d = (float *)memory(table.rows);
+    float *x = (float *)memory(table.rows * table.columns), *to = x;
 
     csv_shuffle(&table, 0);
     for (n = 0; n < table.rows; n++) {
@@ -98,6 +98,11 @@ static void say_task(const char *path)
     printf("%d rows, and %d with gaps; %d inputs; %s is %s\n", table.rows,
            table.left_out, inputs, table.name[target],
            classes ? "a class" : "a number");
+    for (i = 0; i < classes; i++)
+        if (table.is_word[target])
+            printf("output %d is %s\n", i, table.word[(int)class_value[i]]);
+        else
+            printf("output %d is %g\n", i, (double)class_value[i]);
 }
 
 static int show_progress(const moe_report *now, void *user)
@@ -116,21 +121,18 @@ static int show_progress(const moe_report *now, void *user)
 
 static void fit(moe *m, int experts, int hidden, const char *name)
 {
-    moe_config config = {0};
-    moe_training t = {0};
+    moe_config config = {
+        .inputs = inputs, .outputs = classes ? classes : 1,
+        .experts = experts, .hidden = {hidden},
+        .output = classes ? MOE_OUT_SOFTMAX : MOE_OUT_LINEAR
+    };
+    moe_training t = {.restarts = RESTARTS, .progress = show_progress};
     moe_report report;
-    float *log_p = memory(test.n);
+    float *log_p = (float *)memory(test.n);
     double sum = 0;
     int n;
 
     moe_close(m);
-    config.inputs = inputs;
-    config.outputs = classes ? classes : 1;
-    config.experts = experts;
-    config.hidden[0] = hidden;
-    config.output = classes ? MOE_OUT_SOFTMAX : MOE_OUT_LINEAR;
-    t.restarts = RESTARTS;
-    t.progress = show_progress;
     if (moe_open(m, &config, NULL, 0) != MOE_OK
         || moe_train(m, &train, NULL, &t, NULL) != MOE_OK
         || moe_evaluate(m, &test, &report) != MOE_OK)
@@ -195,7 +197,7 @@ static void draw_numbers(plot *p, const float *y, const float *deviation)
 
 static void show(moe *m)
 {
-    float *y = memory(2 * test.n * (classes + 1));
+    float *y = (float *)memory(2 * test.n * (classes + 1));
     moe_report report;
     plot p;
     int i;

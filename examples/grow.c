@@ -74,11 +74,8 @@ static void check(moe_status status, const moe *m)
 /* epochs 0: until the validation is no better.  Returns how many. */
 static int teach(moe *m, int epochs, int grown, uint64_t seed)
 {
-    moe_training t = {0};
+    moe_training t = {.epochs = epochs, .keep_units = grown, .seed = seed};
 
-    t.epochs = epochs;
-    t.keep_units = grown;
-    t.seed = seed;
     check(moe_train(m, &train, &valid, &t, NULL), m);
     return m->epoch;
 }
@@ -86,15 +83,10 @@ static int teach(moe *m, int epochs, int grown, uint64_t seed)
 static void open_first(moe *m, int inputs, int experts, moe_loss loss,
                        uint64_t seed)
 {
-    moe_config config = {0};
+    moe_config config = {.inputs = inputs, .outputs = 1, .experts = experts,
+                         .hidden = {HIDDEN}, .activation = MOE_ACT_TANH,
+                         .loss = loss, .seed = seed};
 
-    config.inputs = inputs;
-    config.outputs = 1;
-    config.experts = experts;
-    config.hidden[0] = HIDDEN;
-    config.activation = MOE_ACT_TANH;
-    config.loss = loss;
-    config.seed = seed;
     check(moe_open(m, &config, NULL, 0), m);
 }
 

@@ -37,14 +37,9 @@ static void make_cases(int side)
 
 static void open_one(moe *m, int experts, int outputs, uint64_t seed)
 {
-    moe_config config = {0};
+    moe_config config = {.inputs = 2, .outputs = outputs, .experts = experts,
+                         .sigma = 0.2f, .block = GRID, .seed = seed};
 
-    config.inputs = 2;
-    config.outputs = outputs;
-    config.experts = experts;
-    config.sigma = 0.2f;
-    config.block = GRID;
-    config.seed = seed;
     if (moe_open(m, &config, NULL, 0) != MOE_OK) {
         printf("%s\n", m->error);
         exit(1);
@@ -84,11 +79,10 @@ static double learn_case(int n)
 static void train(void)
 {
     moe_data data = {.n = CASES, .x = x, .d = d};
-    moe_training t = {0};
+    moe_training t = {.rate = 0.02f};
     double E;
     int epoch, i, n;
 
-    t.rate = 0.02f;
     for (epoch = 1; epoch <= EPOCHS; epoch++) {
         for (i = 0; i < BRANCHES; i++)
             moe_density(&branch[i], x, d, CASES, log_p[i]);
@@ -160,6 +154,7 @@ static void show(void)
     draw_boundary(&p, &top, 0, 4);
     for (i = 0; i < BRANCHES; i++)
         draw_boundary(&p, &branch[i], 2, 1.5);
+    plot_key(&p, "boundaries of gates; thick: the top one", "black");
     plot_panel(&p, "One gate over four experts", "x_0", "x_1", -1, 1, -1, 1);
     for (n = 0; n < GRID; n++) {
         for (best = 0, i = 1; i < 4; i++)
@@ -177,7 +172,8 @@ static void show(void)
 int main(void)
 {
     moe_data data = {.n = CASES, .x = x, .d = d};
-    moe_training t = {0};
+    moe_training t = {.epochs = EPOCHS, .batch = MOE_ALL, .rate = 0.02f,
+                      .keep_units = 1};
     int i;
 
     make_cases(30);
@@ -187,10 +183,6 @@ int main(void)
         open_one(&branch[i], 2, 1, (uint64_t)i + 2);
     open_one(&flat, 4, 1, 1);
     train();
-    t.epochs = EPOCHS;
-    t.batch = MOE_ALL;
-    t.rate = 0.02f;
-    t.keep_units = 1;
     if (moe_train(&flat, &data, NULL, &t, NULL) != MOE_OK)
         return puts(flat.error), 1;
     show();

@@ -100,7 +100,7 @@ static void hunt(const float *y)
 static int32_t frame(moe *m, const moe_training *sgd)
 {
     float x[SEES], d[2], y[2];
-    moe_data one = {1, x, d, NULL, NULL};
+    moe_data one = {.n = 1, .x = x, .d = d};
     int32_t off_x, off_y;
 
     see(x);
@@ -135,24 +135,17 @@ static uint64_t hash_of(const moe *m, uint64_t hash)
 
 static moe_status open_with(moe *m, int simd)
 {
-    moe_config config = {0};
+    moe_config config = {.inputs = SEES, .outputs = 2, .experts = 4,
+                         .hidden = {12}, .gate_hidden = {8},
+                         .loss = MOE_LOSS_EXPECTED, .block = 1, .simd = simd,
+                         .mode = MOE_MODE_LEARN, .seed = 7};
 
-    config.inputs = SEES;
-    config.outputs = 2;
-    config.experts = 4;
-    config.hidden[0] = 12;
-    config.gate_hidden[0] = 8;
-    config.block = 1;
-    config.loss = MOE_LOSS_EXPECTED;
-    config.mode = MOE_MODE_LEARN;
-    config.seed = 7;
-    config.simd = simd;
     return moe_open(m, &config, NULL, 0);
 }
 
 int main(int count, char **arguments)
 {
-    moe_training sgd = {0};
+    moe_training sgd = {.rate = 0.02f, .clip = 1};
     uint64_t hash = 0xcbf29ce484222325u;
     int32_t error = 0;
     int i;
@@ -166,8 +159,6 @@ int main(int count, char **arguments)
         printf("%s\n", m.error);
         return 1;
     }
-    sgd.rate = 0.02f;
-    sgd.clip = 1;
     runner.x = runner.y = FIELD / 3;
     for (i = 0; i < HUNTERS; i++)
         hunter[i].x = hunter[i].y = i * FIELD / HUNTERS;

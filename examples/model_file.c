@@ -35,19 +35,14 @@ static void make(float x[CASES][2], float d[CASES])
 static int train(const char *path)
 {
     static float x[CASES][2], d[CASES];
-    moe_config config;
-    moe_data data = {CASES, &x[0][0], d, NULL, NULL};
+    moe_config config = {.inputs = 2, .outputs = 1, .experts = 3,
+                         .hidden = {5}, .activation = MOE_ACT_TANH};
+    moe_data data = {.n = CASES, .x = x[0], .d = d};
     moe_report report;
     moe_status status;
     moe m;
 
     make(x, d);
-    memset(&config, 0, sizeof config);
-    config.inputs = 2;
-    config.outputs = 1;
-    config.experts = 3;
-    config.hidden[0] = 5;
-    config.activation = MOE_ACT_TANH;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
         moe_train(&m, &data, NULL, NULL, &report) != MOE_OK)
         return failed(m.error);

@@ -33,16 +33,12 @@ static void make_cases(void)
 
 static void learn(moe *m, int experts, int hidden)
 {
-    moe_config config = {0};
-    moe_training t = {0};
+    moe_config config = {.inputs = 1, .outputs = 1, .experts = experts,
+                         .hidden = {hidden},
+                         .sigma = 0.15f,        /* of d's own deviation */
+                         .block = CASES};
+    moe_training t = {.epochs = 1000, .rate = 0.01f};
 
-    config.inputs = config.outputs = 1;
-    config.experts = experts;
-    config.hidden[0] = hidden;
-    config.sigma = 0.15f;          /* of an expert, d's deviation being 1 */
-    config.block = CASES;
-    t.epochs = 1000;
-    t.rate = 0.01f;
     if (moe_open(m, &config, NULL, 0) != MOE_OK ||
         moe_train(m, &data, NULL, &t, NULL) != MOE_OK) {
         printf("%s\n", m->error);
@@ -61,8 +57,8 @@ static int mode(const moe *m, int n)             /* whom the gate trusts most */
 
 int main(void)
 {
-    double nearest = 0, by_mode = 0, by_mean = 0, single = 0;
-    float at[GRID], y[CASES], top[GRID];
+    double nearest = 0, by_mode = 0, by_mean = 0, single = 0, least;
+    float at[GRID], y[CASES];
     moe m, network;
     int i, n;
     plot p;
@@ -73,9 +69,7 @@ int main(void)
     moe_predict(&network, x, CASES, y);
     moe_forward(&m, x, CASES);
     for (n = 0; n < CASES; n++) {
-        double least = HUGE_VAL;
-
-        for (i = 0; i < E; i++)
+        for (i = 0, least = HUGE_VAL; i < E; i++)
             least = fmin(least, fabs((double)(d[n] - m.o[n * E + i])));
         nearest += least * least / CASES;
         by_mode += fabsf(d[n] - m.o[n * E + mode(&m, n)]) < 0.1f;
@@ -91,7 +85,7 @@ int main(void)
         at[n] = (float)n / 160 - 0.125f;
     moe_predict(&network, at, GRID, y);
     moe_forward(&m, at, GRID);
-    plot_open(&p, "one_to_many.svg", 2, 1, 360, 320);
+    plot_open(&p, "one_to_many.svg", 2, 1, 400, 320);
     plot_panel(&p, "The mean is on no branch", "x", "d", -0.125, 1.125, 0, 1);
     plot_dots(&p, CASES, x, 1, d, 1, "#999", 2, "data");
     plot_line(&p, GRID, at, 1, y, 1, plot_colour[3], 2, "one network");
@@ -101,10 +95,9 @@ int main(void)
     for (i = 0; i < E; i++)
         plot_line(&p, GRID, at, 1, m.o + i, E, plot_colour[i], 1,
                   plot_expert[i]);
-    for (n = 0; n < GRID; n++) {
-        top[n] = m.o[n * E + mode(&m, n)];
-        plot_dot(&p, (double)at[n], (double)top[n], "black", 1.5);
-    }
+    for (n = 0; n < GRID; n++)
+        plot_dot(&p, (double)at[n], (double)m.o[n * E + mode(&m, n)], "black",
+                 1.5);
     plot_key(&p, "mode", "black");
     plot_close(&p);
     moe_close(&network);

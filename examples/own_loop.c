@@ -2,19 +2,14 @@
      cc -O2 examples/own_loop.c -o own_loop && ./own_loop
 
    moe_gradient and moe_step are what moe_train is made of.  Here they train
-   the same mixture under each of the three losses.  (1.3) pulls the expert
-   hardest that already fits a case best, and so is the first to have experts;
-   the blend's own error falls fastest under (1.1), which is that error.
-   At the end the same network learns from an error that is not built in. */
+   the same mixture under each loss: by (1.3) experts are right alone first, by
+   (1.1) their blend is.  Then it learns from an error that is not built in. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include <stdio.h>
-#include <stdlib.h>
 
-enum { CASES = 144, EXPERTS = 4, LOSSES = 3 };
+enum { CASES = 144, EXPERTS = 4 };
 static float x[2 * CASES], d[CASES];
-
-static float square(float a) { return a * a; }
 
 static void make_cases(void)               /* a law on each side of x_0 = 0 */
 {
@@ -27,28 +22,20 @@ static void make_cases(void)               /* a law on each side of x_0 = 0 */
     }
 }
 
-static void open_with(moe *m, int loss)
+static moe_status open_with(moe *m, int loss)
 {
-    moe_config config = {0};
+    moe_config config = {.inputs = 2, .outputs = 1, .experts = EXPERTS,
+                         .loss = (moe_loss)loss,
+                         .block = CASES};    /* so that o and y show all */
 
-    config.inputs = 2;
-    config.outputs = 1;
-    config.experts = EXPERTS;
-    config.block = CASES;                /* so that m->o and m->y show all */
-    config.loss = (moe_loss)loss;
-    if (moe_open(m, &config, NULL, 0) != MOE_OK) {
-        printf("%s\n", m->error);
-        exit(1);
-    }
+    return moe_open(m, &config, NULL, 0);
 }
 
 static void train(moe *m, int steps)
 {
-    moe_data data = {CASES, x, d, NULL, NULL};
-    moe_training sgd = {0};
+    moe_data data = {.n = CASES, .x = x, .d = d};
+    moe_training sgd = {.optimizer = MOE_SGD, .rate = 0.1f};
 
-    sgd.optimizer = MOE_SGD;
-    sgd.rate = 0.1f;
     while (steps-- > 0) {
         moe_gradient(m, &data);                     /* grads += dE/dparams */
         moe_step(m, &sgd, 1.0f / CASES);            /* and grads = 0 again */
@@ -63,26 +50,25 @@ static void show_errors(moe *m)
 
     moe_forward(m, x, CASES);
     for (n = 0; n < CASES; n++) {
-        float least = square(d[n] - m->o[n * EXPERTS]);
+        float e = d[n] - m->y[n], least = 1e9f;
 
-        for (i = 1; i < EXPERTS; i++) {
-            float e = square(d[n] - m->o[n * EXPERTS + i]);
-
-            least = e < least ? e : least;
+        blend += e * e / CASES;
+        for (i = 0; i < EXPERTS; i++) {
+            e = d[n] - m->o[n * EXPERTS + i];
+            least = e * e < least ? e * e : least;
         }
         best += least / CASES;
-        blend += square(d[n] - m->y[n]) / CASES;
     }
-    printf("   %7.3f %7.3f", (double)blend, (double)best);
+    printf(" %6.2f %5.2f", (double)blend, (double)best);
 }
 
-/* Training for an error of one's own, |d - y|; returns its last mean. */
-static float train_by_distance(moe *m, int steps)
+/* Training for an error of one's own, |d - y|. */
+static void train_by_distance(moe *m, int steps)
 {
-    float dE_dy[CASES], sum = 0;
-    int n;
+    float dE_dy[CASES], sum;
+    int step, n;
 
-    while (steps-- > 0) {
+    for (step = 1; step <= steps; step++) {
         moe_forward(m, x, CASES);
         for (n = 0, sum = 0; n < CASES; n++) {
             dE_dy[n] = m->y[n] < d[n] ? -1 : 1;
@@ -90,36 +76,34 @@ static float train_by_distance(moe *m, int steps)
         }
         moe_backward(m, dE_dy, NULL);               /* grads += dE/dparams */
         moe_step(m, NULL, 1.0f / CASES);                     /* NULL: Adam */
+        if (step == 1 || step == steps)
+            printf("step %4d: |d - y| %.3f\n", step, (double)sum / CASES);
     }
-    return sum / CASES;
 }
 
 int main(void)
 {
-    static const int looks[] = {0, 10, 30, 100, 300};
-    moe m[LOSSES];
+    static const int more[] = {0, 10, 20, 70, 200};
     int k, loss;
+    moe m;
 
     make_cases();
-    for (loss = 0; loss < LOSSES; loss++)
-        open_with(&m[loss], loss);
     printf("Squared error of the blend, and of each case's best expert\n"
-           "       (1.3) mixture     (1.2) expected    (1.1) blend\n"
-           "step      blend    best     blend    best     blend    best");
-    for (k = 0; k < 5; k++) {
-        printf("\n%4d", looks[k]);
-        for (loss = 0; loss < LOSSES; loss++) {
-            train(&m[loss], looks[k] - (k > 0 ? looks[k - 1] : 0));
-            show_errors(&m[loss]);
+           "steps %12d %12d %12d %12d %12d\n", 0, 10, 30, 100, 300);
+    for (loss = MOE_LOSS_MIXTURE; loss <= MOE_LOSS_BLEND; loss++) {
+        printf("(1.%d)", 3 - loss);
+        if (open_with(&m, loss) != MOE_OK)
+            return puts(m.error), 1;
+        for (k = 0; k < 5; k++) {
+            train(&m, more[k]);
+            show_errors(&m);
         }
+        moe_close(&m);
+        printf("\n");
     }
-    for (loss = 0; loss < LOSSES; loss++)
-        moe_close(&m[loss]);
-
-    open_with(&m[0], 0);
-    printf("\n\nAn error of one's own, |d - y|: %.3f in step 1,",
-           (double)train_by_distance(&m[0], 1));
-    printf(" %.3f in step 1000\n", (double)train_by_distance(&m[0], 999));
-    moe_close(&m[0]);
+    if (open_with(&m, MOE_LOSS_MIXTURE) != MOE_OK)
+        return puts(m.error), 1;
+    train_by_distance(&m, 1000);
+    moe_close(&m);
     return 0;
 }

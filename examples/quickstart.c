@@ -74,21 +74,17 @@ static void draw(const moe *m)
 
 int main(void)
 {
-    moe_config config = {0};
-    moe_training training = {0};
+    moe_config config = {.inputs = 1, .outputs = 1,
+                         .experts = EXPERTS,     /* straight lines by default */
+                         .block = CASES};    /* m.p, m.o and m.y show so many */
+    moe_training training = {.progress = show_progress};
     moe_data data = {.n = CASES, .x = t, .d = d};
     moe m;
 
     read_thermometer();
-    config.inputs = config.outputs = 1;
-    config.experts = EXPERTS;                  /* straight lines by default */
-    config.block = CASES;         /* so that m.p, m.o and m.y show all cases */
-    training.progress = show_progress;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
-        moe_train(&m, &data, NULL, &training, NULL) != MOE_OK) {
-        printf("%s\n", m.error);
-        return 1;
-    }
+        moe_train(&m, &data, NULL, &training, NULL) != MOE_OK)
+        return puts(m.error), 1;
     moe_forward(&m, t, CASES);
     print_regions(&m);
     draw(&m);

@@ -12,116 +12,89 @@
 #include "csv.h"
 #include "plot.h"
 
-enum { MOST = 1000, SEEDS = 4 };
-static float x[MOST], d[MOST];
-static moe_data data = {.x = x, .d = d};
+enum { MOST = 1000 };
+static float x[MOST], d[MOST], log_density[MOST], y[MOST], deviation[MOST],
+    low[MOST], high[MOST];
 
-static void stop(const char *why)
+/* Flat for 70 years, and then rising. */
+static int make_up_cases(void)
 {
-    printf("%s\n", why);
-    exit(1);
-}
-
-static void get_cases(const char *path)
-{
-    csv t = {0};
     int n;
 
-    if (path != NULL && !csv_read(&t, path))
-        stop(t.error);
-    if (path != NULL && (t.columns < 2 || t.rows > MOST))
-        stop("what is wanted is at most 1000 rows of year,value");
-    data.n = path != NULL ? t.rows : 120;
-    for (n = 0; n < data.n; n++) {
-        x[n] = t.value ? t.value[n * t.columns] : (float)(1900 + n);
-        d[n] = t.value ? t.value[n * t.columns + 1]
-             : (n < 70 ? 0 : (float)(n - 70) / 50)
-               + (float)(37 * n * n * n % 83) / 200 - 0.2f;
+    for (n = 0; n < 120; n++) {
+        x[n] = (float)(1900 + n);
+        d[n] = n < 70 ? 0 : (float)(n - 70) / 50;
+        d[n] += (float)(37 * n * n * n % 83) / 200 - 0.2f;
     }
-    free(t.value);
+    return n;
 }
 
-/* Sigma is learnt, then each line gets a deviation of its own. */
-static void fit(moe *m)
+static void print_lines(moe *m, int count)
 {
-    moe_config config = {0};
-    moe_training t = {0};
-
-    config.inputs = config.outputs = 1;
-    config.experts = 2;
-    config.block = MOST;
-    t.batch = MOE_ALL;
-    t.epochs = 20000;           /* for the gate gets steeper only slowly */
-    t.rate = 0.03f;
-    t.restarts = SEEDS;
-    if (moe_open(m, &config, NULL, 0) != MOE_OK
-        || moe_train(m, &data, NULL, &t, NULL) != MOE_OK
-        || moe_fit_variance(m, &data) != MOE_OK)
-        stop(m->error);
-}
-
-static void print_lines(moe *m)
-{
-    static float log_density[MOST];
-    const int last = data.n - 1;
-    double L = 0, unit = (double)m->params[m->trained_count + 1], s;
+    const int last = count - 1;
+    double L = 0, s;
     int i, n;
 
-    moe_density(m, x, d, data.n, log_density);
-    for (n = 0; n < data.n; n++)
+    moe_density(m, x, d, count, log_density);
+    for (n = 0; n < count; n++)
         L += (double)log_density[n];
     printf("log-likelihood %.3f\n", L);
-    moe_forward(m, x, data.n);
+    moe_forward(m, x, count);
     for (i = 0; i < 2; i++) {
-        s = unit * (double)m->sigma[1 + i];    /* unit: scale.d's factor */
+        s = (double)(m->sigma[1 + i] * m->params[m->trained_count + 1]);
         printf("%s: slope %8.5f, variance %.5f\n", plot_expert[i],
-               (double)(m->o[2 * last + i] - m->o[i])
-               / (double)(x[last] - x[0]), s * s);
+               (double)((m->o[2 * last + i] - m->o[i]) / (x[last] - x[0])),
+               s * s);                      /* s in units of scale.d's factor */
     }
-    for (n = 1; n < data.n; n++)
+    for (n = 1; n < count; n++)
         if ((m->p[2 * n] > 0.5f) != (m->p[2 * n - 2] > 0.5f))
             printf("the trend breaks between %g and %g\n", (double)x[n - 1],
                    (double)x[n]);
 }
 
-static void draw(moe *m)
+static void draw(moe *m, int count)
 {
-    double high[2] = {0};
-    float y[MOST], deviation[MOST], low_d[MOST] = {0}, high_d[MOST] = {0};
+    double range[2] = {0}, from = (double)x[0], to = (double)x[count - 1];
     int i, n;
     plot p;
 
-    moe_predict_deviation(m, x, data.n, y, deviation);
-    moe_forward(m, x, data.n);
-
-    plot_range(high, data.n, d, 1);
-    plot_open(&p, "trend_break.svg", 1, 2, 600, 220);
-    plot_panel(&p, "Two trends", "year", "value", (double)x[0],
-               (double)x[data.n - 1], high[0] - 0.1, high[1] + 0.1);
-    for (n = 0; n < data.n; n++) {
-        low_d[n] = y[n] - 2 * deviation[n];
-        high_d[n] = y[n] + 2 * deviation[n];
+    moe_predict_deviation(m, x, count, y, deviation);
+    moe_forward(m, x, count);
+    for (n = 0; n < count; n++) {
+        low[n] = y[n] - 2 * deviation[n];
+        high[n] = y[n] + 2 * deviation[n];
     }
-    plot_band(&p, data.n, x, low_d, high_d, "#ccc", "2 deviations");
-    plot_dots(&p, data.n, x, 1, d, 1, "#666", 3, "data");
+    plot_range(range, count, low, 1);
+    plot_range(range, count, high, 1);
+    plot_open(&p, "trend_break.svg", 1, 2, 600, 220);
+    plot_panel(&p, "Two trends", "year", "value", from, to, range[0], range[1]);
+    plot_band(&p, count, x, low, high, "#ccc", "2 deviations");
+    plot_dots(&p, count, x, 1, d, 1, "#666", 3, "data");
     for (i = 0; i < 2; i++)
-        plot_line(&p, data.n, x, 1, m->o + i, 2, plot_colour[i], 1.5,
+        plot_line(&p, count, x, 1, m->o + i, 2, plot_colour[i], 1.5,
                   plot_expert[i]);
-    plot_line(&p, data.n, x, 1, m->y, 1, "black", 2, "blend");
-    plot_panel(&p, "Which holds", "year", "p", (double)x[0],
-               (double)x[data.n - 1], 0, 1);
-    plot_gate(&p, data.n, x, m->p, 2);
+    plot_line(&p, count, x, 1, y, 1, "black", 2, "blend");
+    plot_panel(&p, "Which holds", "year", "p", from, to, 0, 1);
+    plot_gate(&p, count, x, m->p, 2);
     plot_close(&p);
 }
 
 int main(int argc, char **argv)
 {
+    moe_config config = {.inputs = 1, .outputs = 1, .experts = 2,
+                         .block = MOST};
+    moe_training t = {.epochs = 20000,  /* the gate gets steeper but slowly */
+                      .batch = MOE_ALL, .rate = 0.03f, .restarts = 4};
+    moe_data data = {.x = x, .d = d};
     moe m;
 
-    get_cases(argc > 1 ? argv[1] : NULL);
-    fit(&m);
-    print_lines(&m);
-    draw(&m);
+    data.n = argc > 1 ? csv_pairs(argv[1], MOST, x, d) : make_up_cases();
+    if (moe_open(&m, &config, NULL, 0) != MOE_OK
+        || moe_train(&m, &data, NULL, &t, NULL) != MOE_OK
+        || moe_fit_variance(&m, &data) != MOE_OK)
+        return puts(m.error), 1;
+    print_lines(&m, data.n);
+    draw(&m, data.n);
     moe_close(&m);
     return 0;
 }

@@ -27,32 +27,26 @@ static void *some_malloc(size_t bytes)
 #define MOE_ASSERT(e) note((e) ? 1 : 0)
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 enum { CASES = 200, I = 3, O = 2 };
 static moe_real x[CASES * I], d[CASES * O], y[CASES * O];
 static int labels[CASES];
 
-static void fill(void)
+static void make_cases(void)
 {
     int i;
 
-    for (i = 0; i < CASES * I; i++)
-        x[i] = (moe_real)(i * 37 % 101) / 50 - 1;
-    for (i = 0; i < CASES * O; i++)
-        d[i] = (moe_real)(i * 53 % 97) / 48 - 1;
+    fill(x, CASES * I);
+    fill(d, CASES * O);
     for (i = 0; i < CASES; i++)
         labels[i] = i * 7 % O;
 }
 
 static moe_config config_of(int experts, int top_k, int block)
 {
-    moe_config c;
+    moe_config c = make_config(I, O, experts);
 
-    memset(&c, 0, sizeof c);
-    c.inputs = I;
-    c.outputs = O;
-    c.experts = experts;
     c.top_k = top_k;
     c.block = block;
     return c;
@@ -60,27 +54,7 @@ static moe_config config_of(int experts, int top_k, int block)
 
 static moe_data data_of(int n)
 {
-    moe_data data;
-
-    memset(&data, 0, sizeof data);
-    data.n = n;
-    data.x = x;
-    data.d = d;
-    return data;
-}
-
-static moe_training training_of(moe_optimizer optimizer)
-{
-    moe_training t;
-
-    memset(&t, 0, sizeof t);
-    t.optimizer = optimizer;
-    return t;
-}
-
-static void open_one(moe *m, const moe_config *c)
-{
-    CHECK_THAT(moe_open(m, c, NULL, 0) == MOE_OK, "%s", m->error);
+    return make_data(n, x, d);
 }
 
 static int is_nan(moe_real value)
@@ -106,7 +80,7 @@ static void one_expert_in_an_odd_block(void)
     int i;
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     CHECK(moe_forward(&m, x, 20) == 20);
     for (i = 0; i < 20; i++)
         CHECK(m.p[i] == 1 && m.h[i] == 1);
@@ -123,7 +97,7 @@ static void sparse_with_plain_loops(void)
     c.simd = 1;
     if (moe_check_config(&c, NULL) != MOE_OK)
         c.simd = 0;
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     moe_predict(&m, x, 50, y);
     for (i = 0; i < 50; i++) {
         moe_predict(&m, x + i * I, 1, one);
@@ -143,9 +117,9 @@ static void an_expert_with_many_cases(void)
     int k;
     moe m, single;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     c.block = 1;
-    open_one(&single, &c);
+    open_or_exit(&single, &c);
     at = moe_layer_at(&c, 3, 0).bias;
     m.weights[at] = m.weights[at + 1] = 9;
     single.weights[at] = single.weights[at + 1] = 9;
@@ -173,7 +147,7 @@ static void sigma_of_zero_is_one(void)
     moe_real E;
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     E = moe_gradient(&m, &data);
     m.config.sigma = 0;
     CHECK(moe_gradient(&m, &data) == E);
@@ -188,7 +162,7 @@ static void balance_of_a_dense_mixture(void)
     moe_real first;
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     moe_gradient(&m, &data);
     first = m.grads[0];
     m.config.balance_loss = 1;
@@ -206,7 +180,7 @@ static void mistakes_do_nothing(void)
     moe_real before;
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     before = last_weight(&m);
     none.x = NULL;
     mistakes = 0;
@@ -246,7 +220,7 @@ static void a_bad_label_in_a_block(void)
     moe m;
 
     c.output = MOE_OUT_SOFTMAX;
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     data.d = NULL;
     data.labels = labels;
     labels[17] = O;
@@ -261,13 +235,13 @@ static void a_bad_label_in_a_block(void)
 
 static void steps_of_any_size(void)
 {
-    moe_training t = training_of(MOE_SGD);
+    moe_training t = make_training(MOE_SGD, 0);
     moe_config c = config_of(2, 0, 64);
     moe_data data = data_of(CASES);
     moe_real before, step;
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     moe_gradient(&m, &data);
     before = last_weight(&m);
     t.rate = (moe_real)0.001;
@@ -293,11 +267,11 @@ static void steps_of_any_size(void)
 
 static void momentum_is_of_sgd(void)
 {
-    moe_training t = training_of(MOE_ADAM);
+    moe_training t = make_training(MOE_ADAM, 0);
     moe_config c = config_of(2, 0, 64);
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     t.momentum = (moe_real)0.5;
     CHECK(moe_step(&m, &t, 1) == MOE_ERR_CONFIG);
     t.optimizer = MOE_SGD;
@@ -308,13 +282,13 @@ static void momentum_is_of_sgd(void)
 /* The first of many parameters would not be finite: no other is touched. */
 static void a_step_that_would_overflow(void)
 {
-    moe_training t = training_of(MOE_SGD);
+    moe_training t = make_training(MOE_SGD, 0);
     moe_config c = config_of(2, 0, 64);
     moe_real before;
     moe m;
 
     c.hidden[0] = 50;
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     before = last_weight(&m);
     t.momentum = (moe_real)0.5;
     t.rate = (moe_real)1e30;
@@ -340,7 +314,7 @@ static void columns_of_subnormal_numbers(void)
     for (i = 0; i < 40 * I; i++)
         tiny[i] = i % 2 ? moei_from_bits(64) : 0;
     data.x = tiny;
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     CHECK(moe_fit_scales(&m, &data) == MOE_OK);
     for (i = 0; i < I; i++)
         CHECK(m.params[m.param_count - I + (size_t)i] == 1);
@@ -354,7 +328,7 @@ static void validation_without_training_data(void)
     moe_report report;
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     CHECK(moe_train(&m, &data, &valid, NULL, &report) == MOE_ERR_DATA);
     CHECK(moe_train(&m, NULL, &valid, NULL, &report) == MOE_ERR_NULL);
     data.n = 1;
@@ -371,12 +345,12 @@ static int stop(const moe_report *report, void *user)
 
 static void training_with_all_defaults(void)
 {
-    moe_training t = training_of(MOE_ADAM);
+    moe_training t = make_training(MOE_ADAM, 0);
     moe_config c = config_of(2, 0, 64);
     moe_data data = data_of(60), valid = data_of(30);
     moe m;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     t.progress = stop;
     CHECK(moe_train(&m, &data, &valid, &t, NULL) == MOE_STOPPED);
     CHECK(m.epoch == 1);
@@ -414,7 +388,7 @@ static void memory_that_ends(void)
     int i;
     moe m, other;
 
-    open_one(&m, &c);
+    open_or_exit(&m, &c);
     allocations_left = 0;
     CHECK(moe_save(&m, MOE_MODE_PREDICT, path) == MOE_ERR_MEMORY);
     allocations_left = -1;
@@ -435,24 +409,24 @@ static void memory_that_ends(void)
 
 int main(void)
 {
-    fill();
-    one_expert_in_an_odd_block();
-    sparse_with_plain_loops();
-    an_expert_with_many_cases();
-    sigma_of_zero_is_one();
-    balance_of_a_dense_mixture();
-    mistakes_do_nothing();
-    weights_that_are_not_aligned();
-    a_bad_label_in_a_block();
-    steps_of_any_size();
-    momentum_is_of_sgd();
-    a_step_that_would_overflow();
-    columns_of_subnormal_numbers();
-    validation_without_training_data();
-    training_with_all_defaults();
-    characters_that_are_none();
+    make_cases();
+    RUN(one_expert_in_an_odd_block());
+    RUN(sparse_with_plain_loops());
+    RUN(an_expert_with_many_cases());
+    RUN(sigma_of_zero_is_one());
+    RUN(balance_of_a_dense_mixture());
+    RUN(mistakes_do_nothing());
+    RUN(weights_that_are_not_aligned());
+    RUN(a_bad_label_in_a_block());
+    RUN(steps_of_any_size());
+    RUN(momentum_is_of_sgd());
+    RUN(a_step_that_would_overflow());
+    RUN(columns_of_subnormal_numbers());
+    RUN(validation_without_training_data());
+    RUN(training_with_all_defaults());
+    RUN(characters_that_are_none());
 #ifndef MOE_NO_STDIO
-    memory_that_ends();
+    RUN(memory_that_ends());
 #endif
     return check_done();
 }

@@ -35,7 +35,7 @@ one_build() {
 
 # The hash would see it: another first weight is another game.
 other_game() {
-    sed 's/config\.seed = 7/config.seed = 8/; s/"\.\.\/moe\.h"/"moe.h"/' \
+    sed 's/\.seed = 7/.seed = 8/; s/"\.\.\/moe\.h"/"moe.h"/' \
         $source >"$work/other.c"
     $1 -O1 -I.. "$work/other.c" -o "$work/other" &&
         "$work/other" >"$work/other.said" &&

@@ -478,18 +478,6 @@ macros() {
 }
 
 # -------------------------------------------------------- the other programs
-# program SOURCE COMPILER FLAGS...: examples link without a library.
-program() {
-    source=$1
-    shift
-    if grep -q '<mpi\.h>' "$source"; then
-        echo "${source#../}: left to test_mpi.sh"
-        return
-    fi
-    holds "$1 $(last "$@"): ${source#../} links by itself" \
-        "$@" -O1 $strict "$source" -o "$dir/program"
-}
-
 # benchmark SOURCE COMPILER FLAGS...: others to compare with may be missing.
 benchmark() {
     source=$1
@@ -528,15 +516,12 @@ combinations >"$work/options"
 tr ' ' ';' <"$work/languages" |
     awk '{ if (NR > 1) print before, $0; else first = $0; before = $0 }
          END { print before, first }' >"$work/pairs"
-list '../examples/*.c' >"$work/examples"
 list '../benchmarks/*.c' >"$work/benchmarks"
-cross "$work/examples" <"$work/c" >"$work/example_builds"
 cross "$work/benchmarks" <"$work/c" >"$work/benchmark_builds"
 
 share combination "$work/combinations"
 share inclusion "$work/languages"
 share mixture "$work/pairs"
 share objects "$work/languages"
-share program "$work/example_builds"
 share benchmark "$work/benchmark_builds"
 check_done

@@ -3,27 +3,12 @@
      train >model.h */
 #define MOE_IMPLEMENTATION
 #include "../../../moe.h"
+#include "../sensor.h"
 #include "network.h"
 #include <math.h>
 #include <stdio.h>
 
-enum { CASES = 600, CHECKS = 8 };
-static float x[2 * CASES], d[CASES];
-
-/* What the sensor shows is made up here; yours would come from a log. */
-static void make_cases(void)
-{
-    int n;
-
-    for (n = 0; n < CASES; n++) {
-        float gas = (float)(n * 17 % 40) / 40, heat = (float)(n * 7 % 90) - 20;
-        float shown = gas < 0.4f ? 2 * gas : 0.8f + 0.15f * (gas - 0.4f);
-
-        x[2 * n] = shown * (1 + 0.004f * (heat - 25));
-        x[2 * n + 1] = heat;
-        d[n] = gas;
-    }
-}
+enum { CHECKS = 8 };
 
 static void write_reals(const char *name, const float *at, size_t count)
 {
@@ -38,8 +23,8 @@ static void write_reals(const char *name, const float *at, size_t count)
 
 int main(void)
 {
-    moe_data data = {CASES, x, d, NULL, NULL};
-    moe_training training = {0};
+    moe_data data = {.n = CASES, .x = x, .d = d};
+    moe_training training = {.epochs = 300};
     moe_config config;
     moe_report report;
     float y[CHECKS];
@@ -47,7 +32,6 @@ int main(void)
 
     network(&config);
     make_cases();
-    training.epochs = 300;
     if (moe_open(&m, &config, NULL, 0) != MOE_OK ||
         moe_train(&m, &data, NULL, &training, &report) != MOE_OK) {
         fprintf(stderr, "%s\n", m.error);
