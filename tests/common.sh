@@ -3,6 +3,10 @@
 
 strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 -Wdouble-promotion -Wcast-qual -Wundef -Werror"
+
+# With one instruction set moe.h compiles in a third of the time: for what has
+# nothing to do with sets.
+one_set='-DMOE_FILE="no_file"'
 : "${JOBS:=2}"
 unset MOE_LONG MOE_BRIEF
 

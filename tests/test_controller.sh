@@ -171,7 +171,7 @@ if [ -z "$with_numpy" ]; then
     check_done
     exit
 fi
-holds "the program builds" ${CC:-cc} -std=c99 -O1 $strict -I. \
+holds "the program builds" ${CC:-cc} -std=c99 -O1 $strict $one_set -I. \
     "$work/predict.c" -o "$work/predict"
 holds "folders are made" "$with_numpy" "$work/controller.py" make "$work/raw"
 holds "a mode-adaptive controller is read" "$with_numpy" \

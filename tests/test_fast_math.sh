@@ -8,13 +8,14 @@ programs="faults_numbers extremes scales training sparse_choice sparse_gradient
 sparse_balance sparse_odd sparse_memory reference refusals files"
 
 # A line each: NUMBER PROGRAMS COMPILER FLAGS..., with ";" between programs.
+# The first has all instruction sets.
 builds() {
     all=$(echo $programs | tr ' ' ';')
     languages c99 '' | while read -r compiler; do
         echo "$all $compiler -Ofast"          # -O3 -ffast-math
-        echo "$all $compiler -O1 -ffinite-math-only"
+        echo "$all $compiler -O1 -ffinite-math-only $one_set"
         echo "faults_numbers;refusals $compiler -Os -ffast-math"
-        echo "faults_numbers $compiler -O2 -ffast-math -DMOE_DOUBLE"
+        echo "faults_numbers $compiler -O1 -ffast-math $one_set -DMOE_DOUBLE"
     done | awk '{ print NR, $0 }'
 }
 

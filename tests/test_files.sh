@@ -114,7 +114,7 @@ exported() {
     model=$1
     shift
     what="model $model, $1 $(last "$@")"
-    set -- "$@" $strict -O1 -I"$root" -I"$work"
+    set -- "$@" $strict -O1 $one_set -I"$root" -I"$work"
     holds "$what: is saved" \
         sh -c '"$1" "$2" "$3" >"$4"' - "$work/make" "$work/net.moe" "$model" \
         "$work/due"
@@ -165,8 +165,8 @@ sigma, = struct.unpack("<f", struct.pack("<I", int(meta["sigma"], 16)))
 assert sigma == (0 if meta["output"] == "linear" else 1)    # 0: learnt
 END_PY
 
-holds "what makes the models compiles" cc -std=c99 $strict -O1 -I"$root" \
-    "$work/make.c" -o "$work/make"
+holds "what makes the models compiles" cc -std=c99 $strict -O1 $one_set \
+    -I"$root" "$work/make.c" -o "$work/make"
 holds "export_c compiles" cc -std=c99 $strict -O1 ../examples/export_c.c \
     -o "$work/export_c"
 holds "export_c asks for its words" not "$work/export_c"
@@ -250,7 +250,7 @@ stress() {
     wait $one && wait $two && [ $loaded = 0 ]
 }
 
-holds "the stress test compiles" cc -std=c99 $strict -O1 -I"$root" \
+holds "the stress test compiles" cc -std=c99 $strict -O1 $one_set -I"$root" \
     "$work/stress.c" -o "$work/stress"
 mkdir "$work/shared"
 holds "two programs save to one path, 600 loads are whole" \

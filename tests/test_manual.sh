@@ -62,7 +62,7 @@ block() {
     shift
     what="$(name "$file") $1 $(last "$@")"
     complete "$file" >"$dir/block.c"
-    holds "$what: compiles" "$@" $strict $shown -O0 -I"$root" \
+    holds "$what: compiles" "$@" $strict $shown $one_set -I"$root" \
         "$dir/block.c" -o "$dir/block" || return
     holds "$what: runs" in_folder "$dir" within 30 ./block
     if [ -f "${file%.c}.txt" ]; then

@@ -64,8 +64,8 @@ build() {
     [ -f "$source" ] || source=$program.c
     holds "$compiler $*: $program compiles" \
         env OMPI_CC="$compiler" MPICH_CC="$compiler" \
-        mpicc -std=c99 -O1 $strict "$source" -o "$work/$program.$compiler" \
-        "$@" -lm
+        mpicc -std=c99 -O1 $strict $one_set "$source" \
+        -o "$work/$program.$compiler" "$@" -lm
 }
 
 builds() {

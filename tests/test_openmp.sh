@@ -28,8 +28,9 @@ one_build() {
 
 echo "int main(void) { return 0; }" >"$work/empty.c"
 languages c99 '' | while read -r language; do
-    for option in "" -DMOE_SAME_BITS -DMOE_DOUBLE; do
-        echo "$language -O1 $option"
+    for option in -O1 "-O0 $one_set -DMOE_SAME_BITS" \
+        "-O0 $one_set -DMOE_DOUBLE"; do
+        echo "$language $option"
     done
 done >"$work/builds"
 share one_build "$work/builds"
