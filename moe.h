@@ -436,9 +436,7 @@ typedef struct moei_net {
     int16_t width[MOE_MAX_HIDDEN + 2];       /* of x, of each layer's y      */
     int8_t learning, lowest;     /* bits of the layers that learn; the first */
     int32_t hidden;                          /* units of all hidden layers   */
-    size_t at[MOE_MAX_HIDDEN + 1];   /* of each layer's first parameter, in
-                                    params or weights: see moei_source       */
-    size_t grad_at;                          /* of its first derivative      */
+    size_t at, grad_at;          /* of its first parameter, first derivative */
 } moei_net;
 
 typedef struct moei_loops moei_loops;        /* of an instruction set        */
@@ -493,12 +491,13 @@ typedef struct moe {
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
     int8_t set;                  /* of loops, by instruction set             */
     int8_t tunes;                /* weights are those alone that learn       */
+    int8_t ordered;              /* `order` has the cases of the data at hand*/
     int16_t thread_count, widest;            /* the widest layer             */
     moei_net expert, gate;
-    int n, N, first;             /* cases at hand, the width of their arrays,
+    int16_t n, N, first;         /* cases at hand, the width of their arrays,
                                     where they begin in the block            */
+    int16_t shown_count;         /* rows that moe_backward may follow        */
     int runs;                    /* of the experts, for these cases          */
-    int shown_count;             /* rows that moe_backward may follow        */
     int16_t *columns;            /* (X-I) listed                             */
     moe_real *x, *d, *blend;     /* (X,P), (O,P), (O,P)  standardised        */
     moe_real *logits, *loss;     /* (E,P), (P)                               */
@@ -510,10 +509,8 @@ typedef struct moe {
     moe_real *run_list, *order;  /* whole numbers: of sorted cases; (B) of a
                                     shuffled block                           */
     moe_real *back_to_x;         /* where dE/dx goes                         */
-    moe_real *back_to_p;         /* where dE/dp goes                         */
     moe_real *share;             /* (2,E) of the balance loss                */
     const moe_real *case_weights;/* of the data at hand, or NULL             */
-    const int32_t *case_order;   /* which of them the cases have, or NULL    */
     moei_total *total;           /* (2E+6) of a report                       */
     moe_real *means;             /* (2E) usage and load                      */
     moe_real *stored;            /* two moments, best weights                */
@@ -1380,14 +1377,42 @@ MOEI_INLINE int moei_copy_learns(const moe *m, const moei_net *net, int copy,
         && (net == &m->gate || !moei_stays(&m->config, copy));
 }
 
-/* Layer l of a copy: where its parameters are, from moei_source. */
-static moe_layer moei_layer_of(const moei_net *net, int copy, int l)
+/* A copy's weights, from where layer l of all copies begins: behind the biases
+   of all and the weights of those before it. */
+MOEI_INLINE size_t moei_weight_at(const moei_net *net, int copy, int l)
 {
-    const size_t copies = (size_t)net->copies, c = (size_t)copy;
-    const int in = net->width[l], out = net->width[l + 1];
-    moe_layer layer = {in, out, net->at[l] + c * (size_t)out, 0, 0, 0};
+    return (size_t)(net->copies + (ptrdiff_t)copy * net->width[l])
+         * (size_t)net->width[l + 1];
+}
 
-    layer.weight = net->at[l] + (copies + c * (size_t)in) * (size_t)out;
+/* Where layer l of all copies begins, among all parameters, or among those that
+   learn, as derivatives stand. */
+static size_t moei_layer_start(const moei_net *net, int l, int learnt)
+{
+    size_t at = learnt ? net->grad_at : net->at;
+    int i;
+
+    for (i = 0; i < l; i++)
+        if (!learnt || moei_learns(net, i))
+            at += (size_t)net->copies * (size_t)moei_layer_size(net, i);
+    return at;
+}
+
+/* Whether layer l is read from m->weights that are only what learns. */
+MOEI_INLINE int moei_is_tuned(const moe *m, const moei_net *net, int l)
+{
+    return MOEI_LEARNS && m->tunes && moei_learns(net, l);
+}
+
+/* Layer l of a copy: where its parameters are, in what moei_source tells of. */
+static moe_layer moei_layer_of(const moe *m, const moei_net *net, int copy,
+                               int l)
+{
+    const size_t at = moei_layer_start(net, l, moei_is_tuned(m, net, l));
+    moe_layer layer = {net->width[l], net->width[l + 1], at, at, 0, 0};
+
+    layer.bias += (size_t)copy * (size_t)layer.out;
+    layer.weight += moei_weight_at(net, copy, l);
     return layer;
 }
 
@@ -1415,6 +1440,7 @@ static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int width,
     uint64_t size;
     int l = 0;
 
+    net->at = (size_t)*count;
     net->grad_at = m->grad_count;
     net->width[0] = (int16_t)width;
     do {
@@ -1423,12 +1449,9 @@ static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int width,
         net->hidden += width;
         net->width[l + 1] = (int16_t)(width > 0 ? width : outputs);
         size = (uint64_t)net->copies * moei_layer_size(net, l);
-        net->at[l] = (size_t)*count;
-        if (moei_learns(net, l) && m->tunes)
-            net->at[l] = m->grad_count;
         if (moei_learns(net, l))
             m->grad_count += (size_t)size;
-        else if (net->lowest == l)
+        else if (MOEI_LEARNS && net->lowest == l)
             net->lowest++;
         *count += size;
         l++;
@@ -1517,13 +1540,15 @@ static moe_real *moei_stored(const moe *m, int which)
          : m->stored + (size_t)which * (size_t)moei_lines(m->grad_count);
 }
 
-/* The array where net->at tells of layer l, to be read and, if it learns, to be
-   written: params, but weights if these are only what learns, and it does. */
+/* Where layer l of all copies begins, to be read and, if it learns, to be
+   written: in params, but in weights if these are only what learns, and it
+   does. */
 MOEI_INLINE const moe_real *moei_source(const moe *m, const moei_net *net,
                                         int l)
 {
-    return MOEI_LEARNS && m->tunes && moei_learns(net, l) ? m->weights
-                                                          : m->params;
+    const int tuned = moei_is_tuned(m, net, l);
+
+    return (tuned ? m->weights : m->params) + moei_layer_start(net, l, tuned);
 }
 
 static const moe_real *moei_balance(const moe *m)
@@ -1590,7 +1615,8 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     const size_t kept = learn ? 1 : moei_kept(m);
     const size_t last = learn ? (size_t)m->O : 0, last_s = learn ? E : 0;
     const size_t expert = kept * (size_t)m->expert.hidden + last;
-    const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s : 0;
+    const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s
+                                 : 0;
     const uint64_t one = learn ? (uint64_t)moei_outs(m) * expert + gate : 0;
     const uint64_t widest = (uint64_t)m->widest;
     uint64_t all;
@@ -1678,6 +1704,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const uint32_t runs = (uint32_t)moei_outs(m) * P
                         + sorted * 15 * (E < K * P ? E : K * P);
     const uint32_t kept = (uint32_t)moei_kept(m);
+    const uint32_t units = (uint32_t)m->expert.hidden;
+    const uint32_t gate_units = (uint32_t)m->gate.hidden;
 
     if (!weights && !m->tunes)
         m->mode = m->config.mode = MOE_MODE_PREDICT;
@@ -1701,14 +1729,12 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
         return carver.used;
     m->log_p = moei_take(from, K, P);
     m->error_of = grads || sparse || outs < 2 ? moei_take(from, K, P)
-                : memory == NULL ? NULL
-                : m->scratch + K * ((uint32_t)m->expert.hidden + O)
-                  + m->gate.hidden;
+                : m->scratch ? m->scratch + K * (units + O) + gate_units : NULL;
     m->post = moei_take(from, K, m->is_one ? 0 : P);
     m->loss = moei_take(from, 1, P);
     m->d = moei_take(from, O, P);
-    m->acts = moei_take(from, kept * (uint32_t)m->expert.hidden, runs);
-    m->gate_acts = moei_take(from, kept * (uint32_t)m->gate.hidden, P);
+    m->acts = moei_take(from, kept * units, runs);
+    m->gate_acts = moei_take(from, kept * gate_units, P);
     m->h = apart ? moei_take(from, E, m->is_one ? 0 : B) : m->post;
     m->share = moei_take(from, E, 2 * sparse);
     m->log_y = softmax ? moei_take(from, O, 2 * P)
@@ -1766,7 +1792,6 @@ MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
     moe_layer found = {0, 0, 0, 0, 0, 0};
     const moei_net *net;
     moe m;
-    int l;
 
     if (moei_fault(&m, config) != NULL)
         return found;
@@ -1775,12 +1800,10 @@ MOE_DEF moe_layer moe_layer_at(const moe_config *config, int expert, int layer)
     if (moei_outside(expert, 0, net->copies - 1)
         || moei_outside(layer, 0, net->layers - 1))
         return found;
-    found = moei_layer_of(net, expert, layer);
+    found = moei_layer_of(&m, net, expert, layer);
     found.learns = moei_copy_learns(&m, net, expert, layer);
-    found.left_out = net->at[0] - net->grad_at;
-    for (l = 0; l < layer; l++)
-        if (!moei_learns(net, l))
-            found.left_out += net->at[l + 1] - net->at[l];
+    found.left_out = moei_layer_start(net, layer, 0)
+                   - moei_layer_start(net, layer, 1);
     return found;
 }
 
@@ -1934,9 +1957,9 @@ MOEI_COLD static void moei_initial(moe *m, const moei_net *net, int layers,
     int l;
 
     for (l = 0; l < layers && MOEI_LEARNS; l++) {
-        const moe_layer end = moei_layer_of(net, net->copies, l);
+        const moe_layer end = moei_layer_of(m, net, net->copies, l);
         const moe_real range = 1 / moei_sqrt((moe_real)end.in);
-        for (i = moei_layer_of(net, 0, l).bias; i < end.weight; i++)
+        for (i = moei_layer_of(m, net, 0, l).bias; i < end.weight; i++)
             m->weights[i] = range * moei_uniform(state);
     }
 }
@@ -2075,7 +2098,7 @@ MOEI_INLINE int moei_size(const moei_run *run, int features)
 /* a = sum_i p_i (W_i' x + b_i).  The biases of all copies lie before all their
    weights: that is one layer for p and each p_i x, one below the other.
      z (E+E in,N) = p, p_1 x, p_2 x, ...       W (E+E in,out) = b, W_1, W_2, ...
-   Behind the scratch are `widest` zeros, then z. */
+   Behind the scratch are `widest` zeros, its bias, then z. */
 static moe_real *moei_stack_room(const moe *m)
 {
     return m->scratch + m->scratch_size + m->widest;
@@ -2089,14 +2112,7 @@ static moe_real *moei_stack_zeros(const moe *m, int out)
     return zeros;
 }
 
-/* The cases of a run go through one at a time, if they stand so: how many times
-   there is something to do, and for how many cases. */
-MOEI_INLINE int moei_turns(const moei_run *run)
-{
-    return run->N > 1 ? 1 : run->n;
-}
-
-/* z of x (in,N) */
+/* z of x (in,N); cases that stand one after the other one at a time */
 static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
                             const moe_real *x)
 {
@@ -2106,7 +2122,7 @@ static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
     const moe_real *p = run->mix;
     int i, c;
 
-    for (c = 0; c < moei_turns(run); c++, x += size) {
+    for (c = 0; c < run->n; c += n, x += size) {
         moei_copy(z, p, moei_count(N) * moei_count(E));
         z += moei_count(N) * moei_count(E);
         for (i = 0; i < E; i++, p += N, z += size)
@@ -2115,105 +2131,87 @@ static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
     return moei_stack_room(m);
 }
 
-/* One case streams the weights of experts whose p is not 0, once. */
+/* a (out) of one case, or its positive part, from where the layer is on: the
+   weights of experts whose p is not 0 are read once. */
 static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
                                    int out, const moe_real *x,
-                                   const moe_real *b, int relu, moe_real *y)
+                                   const moe_real *at, int relu, moe_real *a)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const size_t size = moei_count(in) * moei_count(out);
-    const moe_real *W = b + moei_count(m->E) * moei_count(out);
+    const moe_real *W = at + moei_count(m->E) * moei_count(out);
     moe_real *z = moei_stack_room(m);
     int i, last = m->E - 1;
 
     while (last > 0 && p[last] == 0)
         last--;
-    loops->forward(1, 1, m->E, out, p, moei_stack_zeros(m, out), b, 0, y);
-    for (i = 0; i <= last; i++, W += size)
+    moei_zero(a, moei_count(out));
+    loops->forward(1, 1, m->E, out, p, a, at, 0, a);
+    for (i = 0; i <= last; i++, W += moei_count(in) * moei_count(out))
         if (p[i] != 0 || i == last) {
             loops->blend(1, 1, in, 0, p + i, x, z);
-            loops->forward(1, 1, in, out, z, y, W, relu && i == last, y);
+            loops->forward(1, 1, in, out, z, a, W, relu && i == last, a);
         }
 }
 
-/* a (out,N), or its positive part, from where the layer is in params on */
+/* a (out,N), or its positive part */
 static void moei_stack_forward(const moe *m, const moei_run *run, int in,
-                               int out, const moe_real *x, const moe_real *b,
+                               int out, const moe_real *x, const moe_real *at,
                                int relu, moe_real *a)
 {
     if (MOEI_IF_WIDE(run->n) == 1)
-        moei_stack_forward_one(m, run->mix, in, out, x, b, relu, a);
+        moei_stack_forward_one(m, run->mix, in, out, x, at, relu, a);
     else
         moei_loops_of(m)->forward(run->n, run->N, m->E * (in + 1), out,
                                   moei_stack(m, run, in, x),
-                                  moei_stack_zeros(m, out), b, relu, a);
+                                  moei_stack_zeros(m, out), at, relu, a);
 }
 
 /* ------------------------------------------------------ layer by layer */
-/* a (out,N) = W' x + b, or its positive part, of a run's copy, or blended;  at:
+/* a (out,N) = b + W' x, or its positive part, of a run's copy, or blended;  at:
    where the layer of all copies begins, biases before weights */
 MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
                                     int out, const moe_real *x,
                                     const moe_real *at, int relu, moe_real *a)
 {
-    const size_t copies = (size_t)run->net->copies, copy = (size_t)run->copy;
+    const ptrdiff_t copies = run->net->copies, copy = run->copy;
 
     if (run->mix != NULL)
         moei_stack_forward(m, run, in, out, x, at, relu, a);
     else
         moei_loops_of(m)->forward(
             MOEI_IF_WIDE(run->n), MOEI_IF_WIDE(run->N), in, out, x,
-            at + copy * (size_t)out,
-            at + (copies + copy * (size_t)in) * (size_t)out, relu, a);
+            at + copy * out, at + (copies + copy * in) * out, relu, a);
 }
 
-/* a = W' x + b,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
+/* a = b + W' x,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
    layers y stays in act, silu's a before it.
    x (in,N)   W (in,out)   b (out)   a, y (out,N) */
 static void moei_net_forward(const moe *m, const moei_run *run,
                              const moe_real *x)
 {
-    const moei_loops *loops = moei_loops_of(m);
     const moei_net *net = run->net;
     const int last = net->layers - 1, f = m->activation;
+    const int tunes = MOEI_LEARNS && m->tunes;
+    const moe_real *at = tunes ? moei_source(m, net, 0) : m->params + net->at;
     moe_real *y = run->act;
     int l, in, out, size;
 
     for (l = 0; l < last; l++, x = y, y += size) {
         in = net->width[l], out = net->width[l + 1];
         size = moei_size(run, out);
-        moei_layer_forward(m, run, in, out, x, moei_source(m, net, l)
-                           + net->at[l], f == MOE_ACT_RELU, y);
+        moei_layer_forward(m, run, in, out, x, at, f == MOE_ACT_RELU, y);
         if (f == MOE_ACT_SILU)
             moei_copy(y + size, y, (size_t)size), y += size;
         if (f != MOE_ACT_RELU)
-            loops->apply(f, size, y);
+            moei_loops_of(m)->apply(f, size, y);
+        at = tunes ? moei_source(m, net, l + 1)
+           : at + (ptrdiff_t)net->copies * (in + 1) * out;
     }
-    moei_layer_forward(m, run, net->width[l], net->width[l + 1], x,
-                       moei_source(m, net, l) + net->at[l], 0, run->out);
+    moei_layer_forward(m, run, net->width[l], net->width[l + 1], x, at, 0,
+                       run->out);
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* The layers of a run, one after the other: what layer l is given, dE/da of it,
-   and where what has been kept of its y begins. */
-typedef struct moei_stage {
-    int l;
-    const moe_real *x, *act;
-    moe_real *delta;
-} moei_stage;
-
-MOEI_INLINE void moei_next_stage(const moe *m, const moei_run *run,
-                                 moei_stage *at)
-{
-    const int size = moei_size(run, run->net->width[at->l + 1]);
-
-    if (++at->l == run->net->layers)
-        return;
-    at->act += moei_kept(m) * (size_t)size;
-    at->x = at->act - size;
-    at->delta += size;
-}
-
 /* The last layer's dE/da, where it goes. */
 static moe_real *moei_last_delta(const moei_run *run)
 {
@@ -2235,8 +2233,8 @@ static void moei_stack_backward(const moe *m, const moei_run *run, int l,
     int i, c, k;
 
     loops->inputs(run->n, N, E * (in + 1), net->width[l + 1], delta,
-                  moei_source(m, net, l) + net->at[l], moei_stack_room(m));
-    for (c = 0; c < moei_turns(run); c++, x += size) {
+                  moei_source(m, net, l), moei_stack_room(m));
+    for (c = 0; c < run->n; c += n, x += size) {
         const moe_real *of_p = dz;
 
         dz += moei_count(N) * moei_count(E);
@@ -2261,16 +2259,14 @@ static void moei_net_backward(const moe *m, const moei_run *run,
 {
     const moei_loops *loops = moei_loops_of(m);
     const moei_net *net = run->net;
-    const int lowest = m->back_to_x ? 0 : net->lowest;
+    const int lowest = run->mix ? -1 : m->back_to_x ? 0 : net->lowest;
     const size_t kept = moei_kept(m);
     moe_real *delta = moei_last_delta(run), *before;
     const moe_real *seen = run->act + kept * (size_t)(delta - run->delta);
     int l;
 
-    for (l = net->layers - 1; l > lowest || (run->mix && l >= 0);
-         l--, delta = before) {
-        const moe_layer at = moei_layer_of(net, run->copy, l);
-        const int size = l > 0 ? moei_size(run, at.in) : 0;
+    for (l = net->layers - 1; l > lowest; l--, delta = before) {
+        const int size = l > 0 ? moei_size(run, net->width[l]) : 0;
 
         seen -= kept * (size_t)size;
         before = l > 0 ? delta - size : NULL;
@@ -2278,87 +2274,67 @@ static void moei_net_backward(const moe *m, const moei_run *run,
             moei_stack_backward(m, run, l, l > 0 ? seen + (kept - 1)
                                 * (size_t)size : x, delta, before);
         else
-            loops->inputs(run->n, run->N, at.in, at.out, delta,
-                          moei_source(m, net, l) + at.weight, before);
+            loops->inputs(run->n, run->N, net->width[l], net->width[l + 1],
+                          delta, moei_source(m, net, l)
+                          + moei_weight_at(net, run->copy, l), before);
         if (l > 0)
             loops->slope(m->activation, size, seen, before);
     }
 }
 
-/* dE/dW += x dE/da',  dE/db += dE/da summed over cases */
-static void moei_net_gradient(const moe *m, const moei_run *run,
-                              const moe_real *x)
-{
-    const moei_net *net = run->net;
-    moei_stage of = {0, x, run->act, run->delta};
-    moe_real *g = m->grads + net->grad_at;
+/* What the dE/da of a run are for, layer by layer:
+     MOEI_TO_GRADS    dE/dW += x dE/da',  dE/db += dE/da summed over cases
+     MOEI_TO_WEIGHTS  of one case, times step, straight into the weights
+     MOEI_TO_SQUARE   of one case, |dE/dparams|^2, which is returned: the sum of
+                      (|x|^2 + 1) |dE/da|^2, or of |z|^2 |dE/da|^2 */
+typedef enum moei_use {
+    MOEI_TO_GRADS, MOEI_TO_WEIGHTS, MOEI_TO_SQUARE
+} moei_use;
 
-    for (; of.l < net->layers; moei_next_stage(m, run, &of)) {
-        const moe_layer at = moei_layer_of(net, run->copy, of.l);
-
-        if (!moei_copy_learns(m, run->net, run->copy, of.l))
-            continue;
-        if (run->mix != NULL)               /* biases are among the weights */
-            moei_loops_of(m)->weights(
-                run->n, run->N, m->E * (at.in + 1), at.out,
-                moei_stack(m, run, at.in, of.x), of.delta,
-                moei_stack_zeros(m, at.out), g, run->scratch + m->act_size);
-        else
-            moei_loops_of(m)->weights(
-                run->n, run->N, at.in, at.out, of.x, of.delta,
-                g + (at.bias - net->at[of.l]), g + (at.weight - net->at[of.l]),
-                run->scratch + m->act_size);
-        g += moei_count(net->copies) * (size_t)moei_layer_size(net, of.l);
-    }
-}
-
-/* The same of one case, times step, straight into the weights. */
-static void moei_net_descend(const moe *m, const moei_run *run,
-                             const moe_real *x, moe_real step)
-{
-    const moei_net *net = run->net;
-    moei_stage of = {0, x, run->act, run->delta};
-
-    for (; of.l < net->layers; moei_next_stage(m, run, &of)) {
-        const moe_layer at = moei_layer_of(net, run->copy, of.l);
-
-        if (!moei_copy_learns(m, run->net, run->copy, of.l))
-            continue;
-        if (run->mix != NULL)
-            moei_loops_of(m)->outer(m->E * (at.in + 1), at.out,
-                                    moei_stack(m, run, at.in, of.x), of.delta,
-                                    step, moei_stack_zeros(m, at.out),
-                                    m->weights + at.bias);
-        else
-            moei_loops_of(m)->outer(at.in, at.out, of.x, of.delta, step,
-                                    m->weights + at.bias,
-                                    m->weights + at.weight);
-    }
-}
-
-/* |dE/dparams|^2 of one case: the sum of (|x|^2 + 1) |dE/da|^2 over layers, or
-   of |z|^2 |dE/da|^2. */
-static moe_real moei_net_square(const moe *m, const moei_run *run,
-                                const moe_real *x)
+/* Of layer l, whose parameters or derivatives are `layer`. */
+static moe_real moei_layer_learn(const moe *m, const moei_run *run, int l,
+                                 const moe_real *x, const moe_real *delta,
+                                 moei_use use, moe_real step, moe_real *layer)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const int16_t *width = run->net->width;
-    moei_stage of = {0, x, run->act, run->delta};
-    moe_real sum = 0, of_x, of_delta;
+    const moei_net *net = run->net;
+    const int out = net->width[l + 1];
+    const int in = run->mix ? m->E * (net->width[l] + 1) : net->width[l];
+    const moe_real *z = run->mix ? moei_stack(m, run, net->width[l], x) : x;
+    moe_real *b = run->mix ? moei_stack_zeros(m, out)
+                           : layer + (ptrdiff_t)run->copy * out;
+    moe_real *W = run->mix ? layer : layer + moei_weight_at(net, run->copy, l);
+    moe_real of_x = 0, of_delta = 0;
 
-    for (; of.l < run->net->layers; moei_next_stage(m, run, &of)) {
-        const moe_real *z = of.x;
-        int in = width[of.l];
-
-        if (!moei_copy_learns(m, run->net, run->copy, of.l))
-            continue;
-        if (run->mix != NULL) {
-            z = moei_stack(m, run, in, of.x);
-            in = m->E * (in + 1);
-        }
+    if (use == MOEI_TO_GRADS) {
+        loops->weights(run->n, run->N, in, out, z, delta, b, W,
+                       run->scratch + m->act_size);
+    } else if (use == MOEI_TO_WEIGHTS) {
+        loops->outer(in, out, z, delta, step, b, W);
+    } else {
         loops->dot(1, 1, in, z, z, &of_x);
-        loops->dot(1, 1, width[of.l + 1], of.delta, of.delta, &of_delta);
-        sum += (run->mix ? of_x : of_x + 1) * of_delta;
+        loops->dot(1, 1, out, delta, delta, &of_delta);
+    }
+    return (run->mix ? of_x : of_x + 1) * of_delta;
+}
+
+static moe_real moei_net_learn(const moe *m, const moei_run *run,
+                               const moe_real *x, moei_use use, moe_real step)
+{
+    const moei_net *net = run->net;
+    const moe_real *delta = run->delta, *act = run->act;
+    const int grads = use == MOEI_TO_GRADS;
+    moe_real sum = 0;
+    int l, size;
+
+    for (l = 0; l < net->layers; l++, x = act - size, delta += size) {
+        size = moei_size(run, net->width[l + 1]);
+        act += moei_kept(m) * (size_t)size;
+        if (moei_copy_learns(m, net, run->copy, l))
+            sum += moei_layer_learn(m, run, l, x, delta, use, step,
+                                    (grads ? m->grads : m->weights)
+                                    + moei_layer_start(net, l,
+                                                       grads || m->tunes));
     }
     return sum;
 }
@@ -2375,15 +2351,12 @@ MOEI_INLINE int moei_is_dense(const moe *m)
    in a sparse one they stand case by case, N = 1. */
 static void moei_begin(moe *m, int first, int most)
 {
-    const int panel = moei_loops_of(m)->bits == 1 ? 1 : MOEI_PANEL;
+    const int plain = moei_loops_of(m)->bits == 1, dense = m->K == m->E;
+    const int wide = plain ? 1 : dense ? moei_min(m->B, MOEI_PANEL) : m->B;
 
-    m->first = first;
-    m->n = moei_min(most, m->B);
-    m->N = 1;
-    if (m->K == m->E || panel == 1) {
-        m->n = moei_min(m->n, panel);
-        m->N = moei_width(m->n);
-    }
+    m->first = (int16_t)first;
+    m->n = (int16_t)(most < wide ? most : wide);
+    m->N = (int16_t)(plain || !dense ? 1 : moei_width(m->n));
 }
 
 /* A block array of F features where the cases at hand begin. */
@@ -2412,35 +2385,35 @@ static int32_t *moei_rows_of(const moe *m, int slots)
    of one case; of an expert and its cases, sorted; or of blended weights. */
 static moei_run moei_run_of(const moe *m, int r, int thread)
 {
-    const int sparse = m->K < m->E, sorted = sparse && m->n > 1;
-    const size_t hidden = (size_t)m->expert.hidden, O = moei_count(m->O);
+    const ptrdiff_t first = m->first, O = m->O;
+    const int N = MOEI_IF_WIDE(m->N);
     moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
-    moei_run run = {&m->expert, r, m->n, m->N, 0, r, m->K, NULL, NULL, NULL,
-                    scratch, scratch, NULL, scratch};
-    size_t column = (size_t)m->first * moei_count(moei_outs(m));
+    moei_run run = {&m->expert, r, m->n, N, 0, r * N, N > 1 ? 1 : m->K, NULL,
+                    NULL, NULL, scratch, scratch, NULL, scratch};
+    ptrdiff_t column = m->is_one ? first : first * m->K;
 
-    if (MOEI_PANEL > 1 && sorted) {
+    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
         run.N = moei_width(run.n);
         run.rows = moei_rows_of(m, 0) + at[1];
         run.slots = moei_rows_of(m, 1) + at[1];
-        column += (size_t)at[2];
+        column += (ptrdiff_t)at[2];
     } else {
-        if (sparse)
-            run.copy = (int)m->selected[column + (size_t)r];
-        if (MOEI_IF_WIDE(run.N) > 1)
-            run.slot = r * run.N, run.step = 1;
-        column += (size_t)moei_size(&run, r);
+        if (m->K < m->E)
+            run.copy = (int)m->selected[column + r];
+        column += moei_size(&run, r);
     }
     if (m->is_one)
-        run.mix = m->prop + m->first * (ptrdiff_t)m->E;
+        run.mix = m->prop + first * m->E;
     run.out = m->out + column * O;
-    if (m->acts != NULL)
-        run.act = m->acts + column * hidden * moei_kept(m);
-    if (MOEI_LEARNS && m->n == 1)
-        run.delta = m->scratch + (size_t)r * (hidden + O);
+    if (MOEI_LEARNS && m->acts != NULL) {
+        const ptrdiff_t hidden = (ptrdiff_t)m->expert.hidden;
+        run.act = m->acts + column * hidden * (ptrdiff_t)moei_kept(m);
+        if (m->n == 1)
+            run.delta = m->scratch + r * (hidden + O);
+    }
     return run;
 }
 
@@ -2449,16 +2422,17 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
 static moei_run moei_gate_run(const moe *m, int first)
 {
     const ptrdiff_t at = (ptrdiff_t)(m->first + first);
-    const ptrdiff_t hidden = (ptrdiff_t)m->gate.hidden;
-    const int n = moei_min(m->n - first, MOEI_PANEL);
-    moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0, NULL, NULL,
-                    NULL, m->scratch, m->scratch, m->logits + at * m->E,
-                    m->scratch};
+    const int rest = m->n - first, n = rest < MOEI_PANEL ? rest : MOEI_PANEL;
+    moei_run run = {&m->gate, 0, n, n < 12 ? 1 : moei_width(n), first, 0, 0,
+                    NULL, NULL, NULL, m->scratch, m->scratch,
+                    m->logits + at * m->E, m->scratch};
 
-    if (m->gate_acts != NULL)
-        run.act = m->gate_acts + at * hidden * (ptrdiff_t)moei_kept(m);
-    if (MOEI_LEARNS && m->n == 1)           /* behind those of the experts */
-        run.delta += moei_outs(m) * (ptrdiff_t)(m->expert.hidden + m->O);
+    if (MOEI_LEARNS && m->gate_acts != NULL) {
+        run.act = m->gate_acts
+                + at * (ptrdiff_t)m->gate.hidden * (ptrdiff_t)moei_kept(m);
+        if (m->n == 1)                      /* behind those of the experts */
+            run.delta += moei_outs(m) * (ptrdiff_t)(m->expert.hidden + m->O);
+    }
     return run;
 }
 
@@ -2533,16 +2507,24 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
     return row;
 }
 
-/* work(m, r, thread, how) for each run; threads share them, if they have work
-   for longer than waking them takes.  No bit depends on how many. */
+/* So many threads as have work for longer than waking them takes. */
+static MOEI_UNUSED int moei_threads_of(const moe *m)
+{
+    const uint64_t all = (uint64_t)m->trained_count * (uint64_t)m->n
+                       * (uint64_t)m->K;
+
+    return all >> 19 < (uint64_t)m->E ? 1
+         : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
+}
+
+/* work(m, r, thread, how) for each run, which threads share.  No bit depends on
+   how many. */
 typedef void moei_work(moe *m, int r, int thread, int how);
 
 static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 {
-    const uint64_t all = (uint64_t)m->trained_count * (uint64_t)m->n
-                       * (uint64_t)m->K;
-    int r, threads = alone || all >> 19 < (uint64_t)m->E ? 1
-           : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
+    const int threads = MOEI_THREADS < 2 || alone ? 1 : moei_threads_of(m);
+    int r;
 
     if (threads < 2)
         for (r = 0; r < m->runs; r++)
@@ -2708,18 +2690,19 @@ static void moei_gate_proportions(moe *m)
         moei_choose_experts(m, s = p);
     else if (m->chosen < m->E)
         moei_choose_weights(m, s = p);
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL)
-        moei_loops_of(m)->softmax(MOEI_IF_WIDE(moei_min(m->n - c, MOEI_PANEL)),
-                                  MOEI_IF_WIDE(m->N), m->K,
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL) {
+        const int rest = m->n - c, n = rest < MOEI_PANEL ? rest : MOEI_PANEL;
+        moei_loops_of(m)->softmax(MOEI_IF_WIDE(n), MOEI_IF_WIDE(m->N), m->K,
                                   s + c * m->K, p + c * m->K,
                                   log_p ? log_p + c * m->K : NULL, lse);
+    }
 }
 
 /* s, p and the runs of the cases at hand.  One expert alone has p = 1; `given`
    is p (n,E) of the caller's, or NULL. */
 static void moei_gate_forward(moe *m, const moe_real *given)
 {
-    m->runs = moei_outs(m);
+    m->runs = m->is_one ? 1 : m->K;
     m->p_is_given = given != NULL;
     if (m->E == 1)
         return;
@@ -2873,7 +2856,7 @@ static void moei_to_table(const moe *m, const moei_run *run,
 static moe_real moei_weight(const moe *m, int c)
 {
     return m->case_weights == NULL ? 1
-         : m->case_weights[m->case_order ? m->case_order[c] : c];
+         : m->case_weights[m->ordered ? moei_whole(m->order)[c] : c];
 }
 
 /* An array (F,N) of a run's cases, which are those at hand from `first` on,
@@ -3038,15 +3021,23 @@ static moe_real moei_inside(moe_real y)
     return y < edge ? edge : y > 1 - edge ? 1 - edge : y;
 }
 
-/* (1.1) of Bernoulli experts
-   E = -sum_k (d_k log y_k + (1 - d_k) log (1 - y_k)) */
-static void moei_bernoulli_blend_forward(moe *m)
+/* (1.1)      E = |d - y|^2                      dE/dy = 2 (y - d)
+   Bernoulli  E = -sum_k (d_k log y_k + (1 - d_k) log (1 - y_k))
+                                             dE/dy = (y - d) / (y (1 - y)) */
+static void moei_blend_loss_forward(moe *m)
 {
     const size_t O = moei_count(m->O);
     const moe_real *y = moei_from(m, m->blend, O), *d = moei_from(m, m->d, O);
-    moe_real *loss = moei_from(m, m->loss, 1);
+    moe_real *off = moei_from(m, m->log_y, O), *loss = moei_from(m, m->loss, 1);
     int c, k;
 
+    if (m->output != MOE_OUT_BERNOULLI) {
+        moei_loops_of(m)->subtract(moei_all(m, m->O), y, d, off);
+        moei_loops_of(m)->dot(m->n, m->N, m->O, off, off, loss);
+        for (c = 0; c < m->n; c++)
+            loss[c] = moei_cut(loss[c]);
+        return;
+    }
     for (c = 0; c < m->n; c++)
         for (loss[c] = 0, k = 0; k < m->O; k++) {
             const size_t at = moei_at(m->N, m->O, k, c);
@@ -3056,8 +3047,8 @@ static void moei_bernoulli_blend_forward(moe *m)
         }
 }
 
-/* dE/dy = (y - d) / (y (1 - y)), in place of d */
-static void moei_bernoulli_blend_backward(moe *m)
+/* dE/dy in place of d */
+static void moei_blend_loss_backward(moe *m)
 {
     const moe_real *y = moei_from(m, m->blend, moei_count(m->O));
     moe_real *d = moei_from(m, m->d, moei_count(m->O));
@@ -3065,42 +3056,9 @@ static void moei_bernoulli_blend_backward(moe *m)
 
     for (i = 0; i < moei_all(m, m->O); i++) {
         const moe_real near = moei_inside(y[i]);
-        d[i] = (near - d[i]) / (near * (1 - near));
+        d[i] = m->output == MOE_OUT_BERNOULLI
+             ? (near - d[i]) / (near * (1 - near)) : 2 * (y[i] - d[i]);
     }
-}
-
-/* (1.1)  E = |d - y|^2 */
-static void moei_blend_loss_forward(moe *m)
-{
-    const moei_loops *loops = moei_loops_of(m);
-    const size_t O = moei_count(m->O);
-    moe_real *off = moei_from(m, m->log_y, O), *loss = moei_from(m, m->loss, 1);
-    int i;
-
-    if (m->output == MOE_OUT_BERNOULLI) {
-        moei_bernoulli_blend_forward(m);
-        return;
-    }
-    loops->subtract(moei_all(m, m->O), moei_from(m, m->blend, O),
-                    moei_from(m, m->d, O), off);
-    loops->dot(m->n, m->N, m->O, off, off, loss);
-    for (i = 0; i < m->n; i++)
-        loss[i] = moei_cut(loss[i]);
-}
-
-/* dE/dy = 2 (y - d), in place of d */
-static void moei_blend_loss_backward(moe *m)
-{
-    const moe_real *y = moei_from(m, m->blend, moei_count(m->O));
-    moe_real *d = moei_from(m, m->d, moei_count(m->O));
-    int i;
-
-    if (m->output == MOE_OUT_BERNOULLI) {
-        moei_bernoulli_blend_backward(m);
-        return;
-    }
-    for (i = 0; i < moei_all(m, m->O); i++)
-        d[i] = 2 * (y[i] - d[i]);
 }
 
 /* Through y:  dE/do_i = p_i dE/dy,   g_i = dE/dp_i = sum_k dE/dy_k o_ik
@@ -3130,9 +3088,11 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
         }
 }
 
-/* u_ik = log (p_i o_ik) = log p_i + log o_ik   (O,N);  of blended weights y is
-   o, and u its logarithm */
-static void moei_log_share(moe *m, const moei_run *run, moe_real *u)
+/* u_ik = log (p_i o_ik) - top_k = log p_i + log o_ik - top_k   (O,N);  of
+   blended weights y is o, and log y alone is there.   top (O,N) of the cases at
+   hand, or NULL */
+static void moei_log_share(moe *m, const moei_run *run, const moe_real *top,
+                           moe_real *u)
 {
     const moe_real *log_o = moei_log_out(m, run);
     const moe_real *log_p = moei_table(m, m->log_p);
@@ -3142,6 +3102,8 @@ static void moei_log_share(moe *m, const moei_run *run, moe_real *u)
         for (c = 0; c < run->n; c++) {
             const size_t at = moei_at(run->N, m->O, k, c);
             u[at] = log_o[at] + (m->is_one ? 0 : log_p[moei_slot(run, c)]);
+            if (top != NULL)
+                u[at] -= top[moei_at(m->N, m->O, k, moei_row(run, c))];
         }
 }
 
@@ -3150,24 +3112,20 @@ static void moei_log_sum_run(moe *m, const moei_run *run, moe_real *top,
                              moe_real *sum)
 {
     moe_real *u = run->scratch;
-    int c, k, pass;
+    int c, k;
 
-    moei_log_share(m, run, u);
-    for (pass = 0; pass < (sum ? 2 : 1); pass++) {
-        if (pass == 1)
-            moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), u);
-        for (k = 0; k < m->O; k++)
-            for (c = 0; c < run->n; c++) {
-                const size_t at = moei_at(run->N, m->O, k, c);
-                const size_t of = moei_at(m->N, m->O, k, moei_row(run, c));
-                if (pass == 1)
-                    sum[of] += u[at];
-                else if (sum != NULL)
-                    u[at] -= top[of];
-                else if (top[of] < u[at])
-                    top[of] = u[at];
-            }
-    }
+    moei_log_share(m, run, sum ? top : NULL, u);
+    if (sum != NULL)
+        moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), u);
+    for (k = 0; k < m->O; k++)
+        for (c = 0; c < run->n; c++) {
+            const moe_real x = u[moei_at(run->N, m->O, k, c)];
+            const size_t of = moei_at(m->N, m->O, k, moei_row(run, c));
+            if (sum != NULL)
+                sum[of] += x;
+            else if (top[of] < x)
+                top[of] = x;
+        }
 }
 
 /* (1.1) of softmax experts:  E = -sum_k d_k log y_k
@@ -3180,10 +3138,9 @@ static void moei_log_blend_forward(moe *m)
     moe_real *sum = log_y + all, *loss = moei_from(m, m->loss, 1);
     int i, r, pass;
 
-    for (i = 0; i < all; i++) {
+    moei_zero(sum, (size_t)all);
+    for (i = 0; i < all; i++)
         log_y[i] = -2 * MOEI_LARGEST;
-        sum[i] = 0;
-    }
     for (pass = 0; pass < 2; pass++)
         for (r = 0; r < m->runs; r++) {
             const moei_run run = moei_run_of(m, r, 0);
@@ -3202,16 +3159,11 @@ static void moei_log_blend_forward(moe *m)
    g_i = sum_k d_k r_ik,   dE/da_ik = o_ik g_i - d_k r_ik */
 static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
 {
-    const moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
     const moe_real *d = moei_targets_of(m, run), *o = run->out;
     moe_real g[MOEI_PANEL];
     int c, k;
 
-    moei_log_share(m, run, r);
-    for (k = 0; k < m->O; k++)
-        for (c = 0; c < run->n; c++)
-            r[moei_at(run->N, m->O, k, c)]
-                -= log_y[moei_at(m->N, m->O, k, moei_row(run, c))];
+    moei_log_share(m, run, moei_from(m, m->log_y, 2 * moei_count(m->O)), r);
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(run->n, run->N, m->O, d, r, g);
     if (!m->is_one)
@@ -3426,34 +3378,24 @@ static void moei_load_x(const moe *m, const moe_real *rows, const int32_t *list)
         moei_repeat_columns(m);
 }
 
-/* An array (O,N) of n cases to rows of the user's, in user's units, which are
-   `row` apart:  shift + factor y */
-static void moei_store(const moe *m, const moe_real *array, int N, int n,
-                       moe_real *rows, ptrdiff_t row)
+/* y of the cases at hand to rows of the user's, in user's units:
+   shift + factor y */
+static void moei_store_y(const moe *m, moe_real *rows)
 {
     const moei_loops *loops = moei_loops_of(m);
     const moe_real *scale = moei_scale_d(m);
     const int O = m->O;
-    moe_real *room;
+    const moe_real *y = m->blend + m->first * (ptrdiff_t)O;
+    moe_real *room = m->scratch + m->act_size;
     int c;
 
-    if (MOEI_PANEL > 1 && N > 1) {
-        room = m->scratch + m->act_size;
-        loops->scale(MOEI_SCALE_OUT, N, O, array, scale, scale + O, room);
-        for (c = 0; c < n && row != O; c++)
-            moei_transpose(O, 1, room + c, N, NULL, rows + c * row, O);
-        if (row == O)
-            moei_transpose(O, n, room, N, NULL, rows, O);
+    if (MOEI_PANEL > 1 && m->N > 1) {
+        loops->scale(MOEI_SCALE_OUT, m->N, O, y, scale, scale + O, room);
+        moei_transpose(O, m->n, room, m->N, NULL, rows, O);
         return;
     }
-    for (c = 0; c < MOEI_IF_WIDE(n); c++, array += O, rows += row)
-        loops->scale(MOEI_SCALE_OUT, 1, O, array, scale, scale + O, rows);
-}
-
-static void moei_store_y(const moe *m, moe_real *rows)
-{
-    moei_store(m, m->blend + (size_t)m->first * (size_t)m->O, m->N, m->n, rows,
-               m->O);
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, y += O, rows += O)
+        loops->scale(MOEI_SCALE_OUT, 1, O, y, scale, scale + O, rows);
 }
 
 /* An open moe that has a gate, if need be, or is given p for it. */
@@ -3468,11 +3410,11 @@ static int moei_is_ready(const moe *m, const moe_real *p)
 MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
                               int n, moe_real *y)
 {
+    const int ready = moei_is_ready(m, p) && (n < 1 || (x && y));
     int done, at;
 
-    MOE_ASSERT(moei_is_ready(m, p));
-    MOE_ASSERT(n < 1 || (x != NULL && y != NULL));
-    if (!moei_is_ready(m, p) || x == NULL || y == NULL)
+    MOE_ASSERT(ready);
+    if (!ready)
         return;
     m->shown_count = -1;
     for (done = 0; done < n; done += m->n) {
@@ -3506,22 +3448,24 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
                                            ? (int)chosen[k] : k, c)];
 }
 
-/* o of a run to (rows,K,O). */
-static void moei_show_out(moe *m, const moei_run *run, int r)
+/* o of run r to (rows,K,O), which may be where it is. */
+static void moei_show_out(moe *m, int r)
 {
-    const int O = m->O, row = m->K * O;
-    moe_real *to = moei_shown(m->o) + (size_t)m->first * (size_t)row;
+    const moei_run run = moei_run_of(m, r, 0);
+    const moe_real *scale = moei_scale_d(m), *o = run.out;
+    const int O = m->O;
+    moe_real *to = moei_shown(m->o) + (ptrdiff_t)m->first * m->K * O;
     moe_real *room = m->scratch + m->act_size;
     int c;
 
-    if (MOEI_PANEL == 1 || run->slots == NULL) {
-        moei_store(m, run->out, run->N, run->n, to + (ptrdiff_t)r * O, row);
-        return;
-    }
-    for (c = 0; c < run->n; c++) {
-        moei_transpose(O, 1, run->out + (run->N > 1 ? c : c * O), run->N, NULL,
-                       room, O);
-        moei_store(m, room, 1, 1, to + (ptrdiff_t)run->slots[c] * O, O);
+    for (c = 0; c < MOEI_IF_WIDE(run.n); c++, o += run.N > 1 ? 1 : O) {
+        const int slot = MOEI_PANEL > 1 && run.slots ? (int)run.slots[c]
+                                                     : c * m->K + r;
+        if (MOEI_PANEL > 1 && run.N > 1)
+            moei_transpose(O, 1, o, run.N, NULL, room, O);
+        moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, O,
+                                MOEI_IF_WIDE(run.N) > 1 ? room : o, scale,
+                                scale + O, to + (ptrdiff_t)slot * O);
     }
 }
 
@@ -3538,10 +3482,8 @@ static void moei_show(moe *m)
             *to++ = s[moei_at(m->N, m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
     moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
-    for (r = 0; r < m->runs && !m->is_one; r++) {
-        const moei_run run = moei_run_of(m, r, 0);
-        moei_show_out(m, &run, r);
-    }
+    for (r = 0; r < m->runs && !m->is_one; r++)
+        moei_show_out(m, r);
 }
 
 MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
@@ -3560,7 +3502,8 @@ MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
         moei_block_forward(m, p ? p + (ptrdiff_t)first * m->E : NULL);
         moei_show(m);
     }
-    return m->rows = m->shown_count = n;
+    m->shown_count = (int16_t)n;
+    return m->rows = n;
 }
 
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
@@ -3569,24 +3512,7 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 }
 
 /* ------------------------------------------------------ how sure it is */
-/* By the rows that moe_forward shows.  log sum exp of numbers one by one: */
-typedef struct moei_log_sum { moe_real most, sum; } moei_log_sum;
-
-static void moei_log_add(const moe *m, moei_log_sum *t, moe_real x)
-{
-    if (x > t->most) {
-        t->sum = t->sum * moei_value(m, MOEI_EXP, t->most - x) + 1;
-        t->most = x;
-    } else {
-        t->sum += moei_value(m, MOEI_EXP, x - t->most);
-    }
-}
-
-static moe_real moei_log_of(const moe *m, const moei_log_sum *t)
-{
-    return t->most + moei_value(m, MOEI_LOG, t->sum);
-}
-
+/* By the rows that moe_forward shows. */
 /* -d log o, 0 if d is; log 0 is taken for -1e30. */
 static moe_real moei_surprise(const moe *m, moe_real d, moe_real o)
 {
@@ -3639,18 +3565,26 @@ static moe_real moei_log_joint(const moe *m, int row, int k, moe_real e)
            - (moe_real)m->O * moei_value(m, MOEI_LOG, sigma);
 }
 
-/* log sum over the experts that ran of their joint densities, or of exp(s). */
+/* log sum over the experts that ran of their joint densities, or of exp(s): the
+   largest so far is taken out. */
 static moe_real moei_log_total(const moe *m, int row, const moe_real *d)
 {
     const int32_t *ran = m->selected + (size_t)row * moei_count(m->chosen);
-    moei_log_sum t = {-MOEI_INFINITY, 0};
+    const moe_real *s = m->s + (size_t)row * moei_count(m->E);
+    moe_real most = -MOEI_INFINITY, sum = 0, a;
     int k;
 
-    for (k = 0; k < m->chosen; k++)
-        moei_log_add(m, &t, d ? moei_log_joint(m, row, k,
-                                               moei_shown_error(m, row, k, d))
-            : m->s[(size_t)row * moei_count(m->E) + (size_t)ran[k]]);
-    return moei_log_of(m, &t);
+    for (k = 0; k < m->chosen; k++) {
+        a = d ? moei_log_joint(m, row, k, moei_shown_error(m, row, k, d))
+              : s[ran[k]];
+        if (a > most) {
+            sum = sum * moei_value(m, MOEI_EXP, most - a) + 1;
+            most = a;
+        } else {
+            sum += moei_value(m, MOEI_EXP, a - most);
+        }
+    }
+    return most + moei_value(m, MOEI_LOG, sum);
 }
 
 /* log of a unit of density: (2 pi)^(-O/2) over the factors of d. */
@@ -3782,7 +3716,7 @@ static void moei_load_data(moe *m, const moei_part *part, int first, int end)
     for (i = 0; i < m->n && listed; i++)
         order[i] = (int32_t)moei_row_of_part(part, first + i);
     m->case_weights = data->weights ? data->weights + skip : NULL;
-    m->case_order = order;
+    m->ordered = (int8_t)listed;
     moei_load_x(m, data->x + skip * moei_count(m->I), order);
     if (data->d != NULL)
         moei_load(m, MOEI_DIVIDE_IN, data->d + skip * moei_count(m->O), order,
@@ -3822,15 +3756,14 @@ static int moei_column_of(const moe *m, const moei_net *net, int i)
 static void moei_input_backward(const moe *m, const moei_run *run, int copy)
 {
     const moei_net *net = run->net;
-    const moe_layer at = moei_layer_of(net, copy, 0);
     const moe_real *factor = moei_scale_x(m) + m->I;
+    const moe_real *W = moei_source(m, net, 0) + moei_weight_at(net, copy, 0);
+    const int out = net->width[1];
     moe_real row[MOEI_PANEL];
     int i, c, column;
 
-    for (i = 0; i < at.in; i++) {
-        moei_loops_of(m)->inputs(run->n, run->N, 1, at.out, run->delta,
-                                 moei_source(m, net, 0) + at.weight
-                                 + (size_t)i * (size_t)at.out, row);
+    for (i = 0; i < net->width[0]; i++, W += out) {
+        moei_loops_of(m)->inputs(run->n, run->N, 1, out, run->delta, W, row);
         column = moei_column_of(m, net, i);
         for (c = 0; c < run->n; c++) {
             if (run->mix != NULL)
@@ -3841,12 +3774,12 @@ static void moei_input_backward(const moe *m, const moei_run *run, int copy)
     }
 }
 
-/* grads += those of a run, all of whose dE/da are known. */
+/* grads += those of a run, all of whose dE/da are known; dE/dx, if asked. */
 static void moei_add_gradient(moe *m, const moei_run *run)
 {
     int i;
 
-    moei_net_gradient(m, run, moei_inputs_of(m, run));
+    (void)moei_net_learn(m, run, moei_inputs_of(m, run), MOEI_TO_GRADS, 1);
     for (i = 0; i < run->net->copies && m->back_to_x != NULL; i++)
         if (run->mix != NULL || i == run->copy)
             moei_input_backward(m, run, i);
@@ -3885,21 +3818,35 @@ static void moei_expert_backward(moe *m, int r, int thread, int path)
     }
 }
 
-static void moei_block_backward(moe *m, moei_path path, int balance)
+/* The gate's part of the way back, after the experts': adds to grads, or
+   returns |dE/dparams|^2 of one case. */
+MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
+                                        const moei_use use)
 {
+    moe_real square = 0;
     int c;
 
-    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
-    if (m->back_to_p != NULL)
-        moei_show_table(m, m->error_of, m->back_to_p);
     if (m->E == 1 || m->p_is_given || !moei_wants_delta(m, &m->gate, 0))
-        return;
+        return 0;
     moei_gate_delta(m, path);
-    for (c = 0; c < m->n; c += MOEI_PANEL) {
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL) {
         const moei_run run = moei_gate_run(m, c);
         moei_gate_run_backward(m, &run, balance);
-        moei_add_gradient(m, &run);
+        if (use == MOEI_TO_GRADS)
+            moei_add_gradient(m, &run);
+        else
+            square += moei_net_learn(m, &run, moei_inputs_of(m, &run), use, 1);
     }
+    return square;
+}
+
+static void moei_block_backward(moe *m, moei_path path, int balance,
+                                moe_real *dE_dp)
+{
+    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
+    if (dE_dp != NULL)
+        moei_show_table(m, m->error_of, dE_dp);
+    (void)moei_gate_backward(m, path, balance, MOEI_TO_GRADS);
 }
 
 /* grads += of the loss, after moei_loss_forward. */
@@ -3907,7 +3854,7 @@ static void moei_loss_backward(moe *m)
 {
     if (moei_path_of(m) == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
-    moei_block_backward(m, moei_path_of(m), moei_has_balance_loss(m));
+    moei_block_backward(m, moei_path_of(m), moei_has_balance_loss(m), NULL);
 }
 
 /* y = shift + factor y', so dE/dy' = factor dE/dy, to d */
@@ -3934,16 +3881,15 @@ MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
     if (m == NULL || m->grads == NULL || dE_dy == NULL
         || m->shown_count != m->rows)
         return;
-    m->back_to_p = dE_dp;
     for (first = 0; first < m->rows; first += m->n) {
         moei_begin(m, first, m->rows - first);
         moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
         m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
         if (dE_dx != NULL)
             moei_zero(m->back_to_x, (size_t)m->n * moei_count(m->I));
-        moei_block_backward(m, MOEI_BY_BLEND, 0);
+        moei_block_backward(m, MOEI_BY_BLEND, 0, dE_dp);
     }
-    m->back_to_x = m->back_to_p = NULL;
+    m->back_to_x = NULL;
 }
 
 MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
@@ -4067,22 +4013,18 @@ static moe_real moei_one_backward(moe *m)
 {
     const moei_path path = moei_path_of(m);
     moe_real square = 0;
-    moei_run run;
     int r;
 
     if (path == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
     for (r = 0; r < m->runs; r++) {
-        run = moei_run_of(m, r, 0);
+        const moei_run run = moei_run_of(m, r, 0);
         moei_run_backward(m, &run, path, 1);
-        square += moei_net_square(m, &run, moei_inputs_of(m, &run));
+        square += moei_net_learn(m, &run, moei_inputs_of(m, &run),
+                                 MOEI_TO_SQUARE, 1);
     }
-    if (m->E == 1 || !moei_wants_delta(m, &m->gate, 0))
-        return square;
-    moei_gate_delta(m, path);
-    run = moei_gate_run(m, 0);
-    moei_gate_run_backward(m, &run, moei_has_balance_loss(m));
-    return square + moei_net_square(m, &run, moei_inputs_of(m, &run));
+    return square + moei_gate_backward(m, path, moei_has_balance_loss(m),
+                                       MOEI_TO_SQUARE);
 }
 
 /* w += step dE/dw of the case at hand. */
@@ -4092,8 +4034,9 @@ static void moei_one_step(moe *m, moe_real step)
 
     for (r = 0; r < m->runs + (m->E > 1); r++) {
         const moei_run run = r < m->runs ? moei_run_of(m, r, 0)
-                                      : moei_gate_run(m, 0);
-        moei_net_descend(m, &run, moei_inputs_of(m, &run), step);
+                                         : moei_gate_run(m, 0);
+        (void)moei_net_learn(m, &run, moei_inputs_of(m, &run), MOEI_TO_WEIGHTS,
+                             step);
     }
 }
 
@@ -4272,26 +4215,25 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
 {
     const int step = m->config.frozen_experts != 0 ? 1 : net->copies;
     moei_rule of_bias = *rule;
-    size_t from = net->grad_at;
     int l, c;
 
     of_bias.decay = 0;
     for (l = 0; l < net->layers; l++) {
         const size_t out = (size_t)net->width[l + 1] * (size_t)step;
         const size_t weights = out * moei_count(net->width[l]);
+        const size_t from = moei_layer_start(net, l, 1);
+        const size_t first = moei_layer_of(m, net, 0, l).bias;
 
         for (c = 0; c < net->copies; c += step) {
-            const moe_layer at = moei_layer_of(net, c, l);
+            const moe_layer at = moei_layer_of(m, net, c, l);
 
             if (!moei_copy_learns(m, net, c, l))
                 continue;
-            moei_update_part(m, m->weights + at.bias,
-                             from + (at.bias - net->at[l]), out, &of_bias);
+            moei_update_part(m, m->weights + at.bias, from + (at.bias - first),
+                             out, &of_bias);
             moei_update_part(m, m->weights + at.weight,
-                             from + (at.weight - net->at[l]), weights, rule);
+                             from + (at.weight - first), weights, rule);
         }
-        if (moei_learns(net, l))
-            from += moei_count(net->copies) * (size_t)moei_layer_size(net, l);
     }
 }
 
@@ -4617,7 +4559,7 @@ static void moei_forget_column(moe *m, const moei_net *net, int j)
     for (i = 0; i < net->width[0]; i++)
         for (c = 0; c < net->copies && moei_column_of(m, net, i) == j; c++)
             if (moei_copy_learns(m, net, c, 0))
-                moei_zero(m->weights + moei_layer_of(net, c, 0).weight
+                moei_zero(m->weights + moei_layer_of(m, net, c, 0).weight
                           + (ptrdiff_t)i * out, moei_count(out));
 }
 
@@ -4655,7 +4597,7 @@ static int moei_fold_input(moe *m, const moei_net *net, int j, moe_real ratio,
     int c = moei_outside(row, 0, net->width[0] - 1) ? net->copies : 0, k;
 
     for (; c < net->copies; c++) {
-        const moe_layer at = moei_layer_of(net, c, 0);
+        const moe_layer at = moei_layer_of(m, net, c, 0);
         moe_real *W = m->weights + at.weight + (ptrdiff_t)row * out;
         moe_real *b = m->weights + at.bias;
 
@@ -4682,7 +4624,7 @@ static int moei_fold_output(moe *m, int k, moe_real ratio, moe_real offset,
     int c, j;
 
     for (c = 0; c < m->E; c++) {
-        const moe_layer at = moei_layer_of(&m->expert, c, last);
+        const moe_layer at = moei_layer_of(m, &m->expert, c, last);
         moe_real *b = m->weights + at.bias + k;
         const moe_real bias = *b * ratio + offset;
 
@@ -5593,7 +5535,7 @@ static void moei_list_net(moei_file *t, const moe *m, const moei_net *net,
         const size_t in = moei_count(net->width[l]);
         const size_t out = moei_count(net->width[l + 1]);
         if (wanted)
-            t->numbers = moei_shown(moei_source(m, net, l)) + net->at[l];
+            t->numbers = moei_shown(moei_source(m, net, l));
         moei_list(t, bias, l, copies, out, 0);
         moei_list(t, weight, l, copies, in, out);
     }
@@ -6950,9 +6892,9 @@ typedef struct moei_product {
 #define MOEI_V moe_real
 #define MOEI_TARGET
 MOEI_OP MOEI_(load)(const moe_real *p) { return *p; }
-MOEI_OP MOEI_(load_part)(const moe_real *p, int n) { return (void)n, *p; }
+MOEI_OP MOEI_(load_n)(const moe_real *p, int n) { return (void)n, *p; }
 MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { *p = x; }
-MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x) { (void)n, *p = x; }
+MOEI_PUT MOEI_(store_n)(moe_real *p, int n, MOEI_V x) { (void)n, *p = x; }
 MOEI_OP MOEI_(splat)(moe_real x) { return x; }
 MOEI_OP MOEI_(add)(MOEI_V a, MOEI_V b) { return a + b; }
 MOEI_OP MOEI_(sub)(MOEI_V a, MOEI_V b) { return a - b; }
@@ -7067,7 +7009,6 @@ MOEI_OP MOEI_(madd)(MOEI_V a, MOEI_V b, MOEI_V c)
 #else
 { return MOEI_DO(add)(MOEI_DO(mul)(a, b), c); }
 #endif
-#endif
 
 /* The first n lanes, side by side; no byte beyond them is read or written. */
 MOEI_OP MOEI_(load_n)(const moe_real *p, int n)
@@ -7082,6 +7023,7 @@ MOEI_PUT MOEI_(store_n)(moe_real *p, int n, MOEI_V x)
     else
         MOEI_(store_part)(p, n, x);
 }
+#endif
 
 /* ------------------------------------------------------------- products */
 /* From row i and column j of p on: R rows by W vectors, `left` lanes of the
@@ -7151,9 +7093,19 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
 #if MOEI_LANES > 1
     for (; out - j >= 2 * L; j += 2 * L)
         MOEI_(tile)(&p, 1, U, 2, L, 0, j);
-#endif
     for (; j < out; j += L)
         MOEI_(tile)(&p, 1, U, 1, moei_min(out - j, L), 0, j);
+#else
+    for (; j < out; j++) {
+        const moe_real *at = w + j;
+        moe_real sum = b[j];
+        int i;
+
+        for (i = 0; i < in; i++, at += out)
+            sum = x[i] * *at + sum;
+        y[j] = relu && sum < 0 ? 0 : sum;
+    }
+#endif
 }
 
 #if MOEI_LANES > 1
