@@ -121,7 +121,7 @@
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
    or NULL for one MOE_MALLOC that moe_close frees.  It grows with config.block,
-   the cases worked on at once.  Const weights (in flash, in a mapped file, of
+   the cases worked on, and shown, at once.  Const weights (in flash, mapped, of
    another thread) are attached to, which needs moe_work_bytes(&config).
 
     ```c
@@ -212,12 +212,12 @@
    share out large blocks, and any number of threads gives the same bits.
 
    Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  Logits up to
-   1e30 give finite p, h and E, and only finite steps are made.  The same seed,
-   binary and kind of processor give the same bits; another instruction set
-   (config.simd) agrees to rounding.  With MOE_SAME_BITS every compiler,
-   optimisation, instruction set and block gives the same bits, for games in
-   lockstep.  It is refused where that cannot be: with -ffast-math, on x87 and,
-   by moe_open, where subnormals are flushed or products fused.
+   1e30 give finite p, h and E, and only finite steps are made, under
+   -ffast-math, too.  The same seed, binary and kind of processor give the same
+   bits; another instruction set (config.simd) agrees to rounding.  With
+   MOE_SAME_BITS every compiler, optimisation, instruction set and block gives
+   the same bits, for games in lockstep; it is refused with -ffast-math, on x87
+   and, by moe_open, where subnormals are flushed or products fused.
 */
 
 /* ======================================================================== */
@@ -7793,9 +7793,9 @@ MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
 #endif /* MOE_IMPLEMENTATION */
 
 /* Revision history
-     0.2  2026-11-29  The inside rebuilt: arrays are (features, cases), one case
-                      a plain vector; vectors over intrinsics; modes; moe_learn;
-                      moe_predict computes y alone; names by the field's terms;
-                      gate.balance for every mixture; only finite weights are
-                      written, under -ffast-math, too; files in any order.
+     0.2  2026-11-29  The inside rebuilt: arrays are (features, cases), vectors
+                      over intrinsics.  Modes, moe_learn, frozen layers; weights
+                      of cases, held-out cases, restarts, sigma, densities;
+                      blended weights, lists of columns; only finite weights are
+                      written.  Names by the field's terms.  Files in any order.
      0.1  2026-11-01  First version.                                         */

@@ -15,7 +15,7 @@
 #include "vowel_data.h"
 #include <math.h>
 
-enum { RUNS = 25, E = 4, TRACE = 6000 };
+enum { RUNS = 25, E = 4 };
 
 struct net { const char *name; int experts, hidden; float step;
              const char *published; };
@@ -28,8 +28,7 @@ static float desired[CASES];
 static const moe_data train = {.n = TRAIN, .x = formant[0], .d = desired};
 static const moe_data test = {.n = TEST, .x = formant[TRAIN],
                               .d = desired + TRAIN};
-static float foot[E][TRACE][2];              /* figure 3: by tenth of epochs */
-static int feet;
+static plot p;
 
 /* Opens m and trains it until the error is small; returns the epochs. */
 static int teach(moe *m, const struct net *net, uint64_t seed,
@@ -88,28 +87,31 @@ static void get_unit(const moe *m, int net, int unit, int other, double w[3])
              - (other < 0 ? 0 : (double)m->params[row[k] + (size_t)other]);
 }
 
-/* Figure 3: the foot of the normal from the origin to an expert's line. */
-static int trace(const moe_report *report, void *m)
+/* Figure 3: the feet of the normals from the origin to the experts' lines. */
+static void draw_feet(const moe *m, double radius)
 {
     double w[3], far;
     int i;
 
-    for (i = 0; i < E && report->epoch % 10 == 1; i++) {
-        get_unit((const moe *)m, i, 0, -1, w);
+    for (i = 0; i < E; i++) {
+        get_unit(m, i, 0, -1, w);
         far = -w[0] / (w[1] * w[1] + w[2] * w[2]);
-        foot[i][feet][0] = (float)(far * w[1]);
-        foot[i][feet][1] = (float)(far * w[2]);
+        plot_dot(&p, far * w[1], far * w[2], plot_colour[i], radius);
     }
-    feet += report->epoch % 10 == 1;
+}
+
+static int trace(const moe_report *report, void *m)
+{
+    if (report->epoch % 10 == 1)
+        draw_feet((const moe *)m, 1.5);
     return 0;
 }
 
 /* Where w[0] + w[1] F1 + w[2] F2 = 0, as wide as the gate trusts its expert:
    the lines of experts that dropped out vanish. */
-static void draw_line(plot *p, const double w[3], const char *colour,
-                      float width)
+static void draw_line(const double w[3], const char *colour, float width)
 {
-    plot_segment(p, 0, -w[0] / w[2], 2, -(w[0] + 2 * w[1]) / w[2], colour,
+    plot_segment(&p, 0, -w[0] / w[2], 2, -(w[0] + 2 * w[1]) / w[2], colour,
                  (double)width);
 }
 
@@ -121,40 +123,35 @@ static void draw(void)
     moe_report report;
     double w[3];
     int i, k;
-    plot p;
     moe m;
 
-    teach(&m, nets, 1, trace);
-    moe_evaluate(&m, &train, &report);
     plot_open(&p, "vowels.svg", 2, 1, 380, 380);
-    plot_panel(&p, "2: the experts' 0.5 lines, and the gate's", "F1 (kHz)",
+    plot_panel(&p, "The experts' lines as they learn (figure 3)",
+               "foot of the normal, F1 (kHz)", "F2 (kHz)", -0.4, 1.6, -0.15,
+               0.75);
+    for (i = 0; i < E; i++)
+        plot_key(&p, plot_expert[i], plot_colour[i]);
+    teach(&m, nets, 1, trace);
+    draw_feet(&m, 6);
+    moe_evaluate(&m, &train, &report);
+    plot_panel(&p, "and in the end, with the gate's (figure 2)", "F1 (kHz)",
                "F2 (kHz)", 0.2, 1.4, 0.4, 4);
+    for (i = 0; i < 4; i++)
+        plot_key(&p, word[i], colour[i]);
     for (i = 0; i < CASES; i++)
         plot_dot(&p, (double)formant[i][0], (double)formant[i][1],
                  colour[vowel[i]], 2.5);
-    for (i = 0; i < 4; i++)
-        plot_key(&p, word[i], colour[i]);
     for (i = 0; i < E; i++) {
         get_unit(&m, i, 0, -1, w);
-        draw_line(&p, w, "black", 5 * report.usage[i]);
+        draw_line(w, "black", 5 * report.usage[i]);
         for (k = 0; k < i; k++) {
             get_unit(&m, E, i, k, w);
-            draw_line(&p, w, plot_colour[2],
+            draw_line(w, plot_colour[2],
                       10 * report.usage[i] * report.usage[k]);
         }
     }
     plot_key(&p, "expert", "black");
     plot_key(&p, "gate", plot_colour[2]);
-    plot_panel(&p, "3: the experts' lines as they learn",
-               "foot of the normal, F1 (kHz)", "F2 (kHz)", -0.4, 1.6, -0.15,
-               0.75);
-    for (i = 0; i < E; i++) {
-        const float *end = foot[i][feet - 1];
-
-        plot_dots(&p, feet, foot[i][0], 2, foot[i][0] + 1, 2, plot_colour[i],
-                  1.5, plot_expert[i]);
-        plot_dots(&p, 1, end, 2, end + 1, 2, plot_colour[i], 6, NULL);
-    }
     plot_close(&p);
     moe_close(&m);
 }
