@@ -3703,26 +3703,31 @@ static int moei_row_of_part(const moei_part *part, int i)
                               (uint32_t)part->data->n, part->split_key) : i;
 }
 
+/* The cases at hand: rows of data from `first` on, or those that are listed. */
+static void moei_load_rows(moe *m, const moe_data *data, size_t first,
+                           const int32_t *list)
+{
+    m->case_weights = data->weights ? data->weights + first : NULL;
+    m->ordered = list != NULL;
+    moei_load_x(m, data->x + first * moei_count(m->I), list);
+    if (data->d != NULL)
+        moei_load(m, MOEI_DIVIDE_IN, data->d + first * moei_count(m->O), list,
+                  m->O, moei_scale_d(m), m->d, m->O);
+    else if (data->labels != NULL)
+        moei_load_labels(m, data->labels + first, list);
+}
+
 /* The cases first .. end-1 of a part, as many as are worked at once. */
 static void moei_load_data(moe *m, const moei_part *part, int first, int end)
 {
-    const moe_data *data = part->data;
     const int listed = part->split || part->shuffled;
-    const size_t skip = listed ? 0 : (size_t)first;
     int32_t *order = listed ? moei_whole(m->order) : NULL;
     int i;
 
     moei_begin(m, 0, end - first);
     for (i = 0; i < m->n && listed; i++)
         order[i] = (int32_t)moei_row_of_part(part, first + i);
-    m->case_weights = data->weights ? data->weights + skip : NULL;
-    m->ordered = (int8_t)listed;
-    moei_load_x(m, data->x + skip * moei_count(m->I), order);
-    if (data->d != NULL)
-        moei_load(m, MOEI_DIVIDE_IN, data->d + skip * moei_count(m->O), order,
-                  m->O, moei_scale_d(m), m->d, m->O);
-    else if (data->labels != NULL)
-        moei_load_labels(m, data->labels + skip, order);
+    moei_load_rows(m, part->data, listed ? 0 : (size_t)first, order);
 }
 
 /* Whether all of a long array are finite. */
@@ -4160,7 +4165,7 @@ static void moei_forget_moments(moe *m)
     if (m->grads != NULL)
         moei_zero(m->grads, m->grad_count);
     m->largest_moment = 0;
-    m->beta_power[0] = m->beta_power[1] = 1;
+    m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
     m->epochs_since_best = -1;
 }
 
@@ -4241,12 +4246,12 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
 static void moei_update(moe *m, const moei_rule *rule)
 {
     if (rule->decay <= 0 && m->config.frozen_experts == 0
-        && (m->tunes || m->grad_count == m->trained_count)) {
+        && (m->tunes || m->grad_count == m->trained_count))
         moei_update_part(m, m->weights, 0, moei_descending(m), rule);
-        return;
+    else {
+        moei_update_net(m, &m->expert, rule);
+        moei_update_net(m, &m->gate, rule);
     }
-    moei_update_net(m, &m->expert, rule);
-    moei_update_net(m, &m->gate, rule);
 }
 
 /* Why a step by a rule cannot be, or NULL; it is clipped.  No weight moves
@@ -4336,10 +4341,8 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
         m->beta_power[1] *= MOEI_BETA_2;
         m->steps += m->steps < INT32_MAX;
         m->scale_state = 2;
-    } else {
-        moei_zero(m->grads, n);
     }
-    moei_zero(m->grads + n, m->grad_count - n);
+    moei_zero(m->grads + (fault ? 0 : n), m->grad_count - (fault ? 0 : n));
     m->shown_count = -1;
     return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
 }
@@ -4369,14 +4372,19 @@ MOEI_LEARN moe_status moe_step(moe *m, const moe_training *t, moe_real scale)
 static int moei_learn_case(moe *m, const moe_data *data, int i,
                            const moe_training *t)
 {
-    const moei_part part = moei_all_of(data);
     moe_real step = -moei_rate_of(m, t), norm;
+    int k;
 
-    moei_count_shares(m, &part, i, 1);
-    moei_load_data(m, &part, i, i + 1);
+    moei_begin(m, 0, 1);
+    moei_load_rows(m, data, (size_t)i, NULL);
     if (!moei_block_is_finite(m))
         return 0;
     moei_block_forward(m, NULL);
+    if (moei_has_balance_loss(m)) {
+        moei_zero(m->share, moei_count(m->E));
+        for (k = 0; k < m->K; k++)
+            m->share[moei_selected(m)[k]] = 1 / (moe_real)m->K;
+    }
     moei_loss_forward(m);
     norm = moei_sqrt(moei_one_backward(m));
     if (t->clip > 0 && norm > t->clip)
@@ -4759,13 +4767,13 @@ static moe_real moei_mean(const moe *m, int of)
    largest d is; else each y and its d are on the same side of 0.5. */
 static int moei_is_right(const moe *m, const moe_real *y, const moe_real *d)
 {
-    const moe_real half = (moe_real)0.5;
+    const int step = MOEI_IF_WIDE(m->N), end = m->O * step;
     int k, y_top = 0, d_top = 0, right = 1;
 
-    for (k = 0; k < m->O * m->N; k += m->N) {
+    for (k = 0; k < end; k += step) {
         y_top = y[k] > y[y_top] ? k : y_top;
         d_top = d[k] > d[d_top] ? k : d_top;
-        right &= (y[k] >= half) == (d[k] >= half);
+        right &= (y[k] >= (moe_real)0.5) == (d[k] >= (moe_real)0.5);
     }
     return m->output == MOE_OUT_SOFTMAX ? y_top == d_top : right;
 }
@@ -4781,7 +4789,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
     const moe_real *h = estimated ? moei_table(m, m->post) : p;
     const moe_real *log_h = moei_table(m, m->error_of);
     moei_total *usage = m->total + MOEI_USAGE, *load = usage + m->E;
-    moe_real entropy = 0, most = -1;
+    moe_real entropy = 0;
     int i, top = 0;
 
     for (i = 0; i < m->K; i++) {
@@ -4793,8 +4801,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
         entropy += p[at] * log_p[at];
         if (estimated && m->E > 1)
             off -= h[at] * (log_h[at] - log_p[at]);
-        top = p[at] > most ? i : top;
-        most = moei_larger(most, p[at]);
+        top = p[at] > p[moei_at(m->N, m->K, top, c)] ? i : top;
     }
     load[top].group += dense ? weight : 0;
     m->total[MOEI_ENTROPY].group += weight * entropy;
@@ -4808,7 +4815,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
    user's units, or E is not finite, where it ends, or -1. */
 static int moei_accumulate_metrics(moe *m)
 {
-    const int O = m->O, next = m->N > 1 ? 1 : O;
+    const int O = m->O, step = MOEI_IF_WIDE(m->N), next = step > 1 ? 1 : O;
     const moe_real *shift = moei_scale_d(m), *factor = shift + O;
     const moe_real *y = moei_from(m, m->blend, moei_count(O));
     const moe_real *d = moei_from(m, m->d, moei_count(O));
@@ -4817,14 +4824,14 @@ static int moei_accumulate_metrics(moe *m)
     moei_total *total = m->total;
     int c, k;
 
-    for (c = 0; c < m->n; c++, y += next, d += next) {
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, y += next, d += next) {
         const moe_real weight = moei_weight(m, c);
         int finite = moei_is_finite(loss[c]);
         moe_real square = 0;
 
         for (k = 0; k < O; k++) {
-            const moe_real y_k = y[k * m->N];
-            const moe_real off = (y_k - d[k * m->N]) * factor[k];
+            const moe_real y_k = y[k * step];
+            const moe_real off = (y_k - d[k * step]) * factor[k];
 
             finite &= moei_is_finite(shift[k] + factor[k] * y_k);
             square += off * off;
@@ -4943,7 +4950,7 @@ static void moei_accumulate_variance(moe *m, const moe_data *data)
     moei_total *h = m->total + MOEI_USAGE, *he = h + m->E;
     int at, row, k;
 
-    for (at = 0; at < data->n; at += m->rows) {
+    for (at = 0; data != NULL && at < data->n; at += m->rows) {
         (void)moe_forward(m, data->x + (ptrdiff_t)at * m->I, data->n - at);
         for (row = 0; row < m->rows; row++, moei_end_case(m)) {
             const moe_real *d = data->d + (ptrdiff_t)(at + row) * m->O;
@@ -4967,9 +4974,8 @@ static void moei_accumulate_variance(moe *m, const moe_data *data)
    any s_i changed by more than a hundredth. */
 static int moei_step_variance(moe *m, int own)
 {
-    enum { MORE = 5 };
     const moei_total *h = m->total + MOEI_USAGE, *he = h + m->E;
-    const moe_real O = (moe_real)m->O, more = (moe_real)MORE;
+    const moe_real O = (moe_real)m->O, more = 5;
     moe_real *s = moei_shown(m->sigma) + 1, of_h = 0, of_he = 0, all, old;
     int i, changed = 0;
 
@@ -4990,9 +4996,8 @@ static int moei_step_variance(moe *m, int own)
     return changed;
 }
 
-/* EM on the deviations alone, over one or two sets of data: first on the one
-   that all experts have in common, which an estimated sigma is then, too; from
-   there on each of them. */
+/* EM on the deviations alone, over one or two sets of data: first on one for
+   all experts, which an estimated sigma is then, too; then on each of them. */
 static void moei_fit_variance(moe *m, const moe_data *data,
                               const moe_data *validation)
 {
@@ -5003,8 +5008,7 @@ static void moei_fit_variance(moe *m, const moe_data *data,
         for (changed = 1, i = 0; i < STEPS && changed; i++) {
             moei_clear_totals(m);
             moei_accumulate_variance(m, data);
-            if (validation != NULL)
-                moei_accumulate_variance(m, validation);
+            moei_accumulate_variance(m, validation);
             changed = moei_step_variance(m, own);
         }
 }
@@ -5101,7 +5105,6 @@ static void moei_begin_restart(moe *m, const moei_plan *plan, int i)
     moei_know_nothing(m);
     moei_unmeasure(m);
     moei_forget_moments(m);
-    m->rate_factor = 1;
     m->steps = 0;
     m->epoch = m->began = 0;
 }
@@ -5162,8 +5165,7 @@ static void moei_cool(moe *m, const moei_plan *plan)
 
 static int moei_has_reached(const moei_plan *plan)
 {
-    return plan->t.target > 0
-        && plan->report->squared_error <= plan->t.target;
+    return plan->t.target > 0 && plan->report->squared_error <= plan->t.target;
 }
 
 /* One pass over the data.  Before its last step all is measured: the report
@@ -5246,8 +5248,7 @@ static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
     return status;
 }
 
-/* A tenth of the epochs with each seed; then all, from the start of the best.
-   */
+/* A tenth of the epochs with each seed, then all from the start of the best. */
 static moe_status moei_try_seeds(moe *m, moei_plan *plan)
 {
     moe_status status = MOE_OK;
@@ -5341,12 +5342,12 @@ static void moei_set_out(moe *m, moei_plan *plan)
     moe_training *t = &plan->t;
     const int resumed = m->epochs_since_best >= 0, given = t->epochs > 0;
     const int validated = plan->valid.n > 0;
-    const int floor = validated ? 2 * MOEI_FLOOR : MOEI_FLOOR;
 
     t->batch = t->batch == MOE_ALL ? plan->train.n : t->batch ? t->batch : 32;
     t->patience = t->patience ? t->patience : MOEI_PATIENCE;
     if (!given)
-        t->epochs = moei_max(validated ? 1000 : 200, (floor - 1)
+        t->epochs = moei_max(validated ? 1000 : 200,
+                             ((1 + validated) * MOEI_FLOOR - 1)
                              / ((plan->train.n - 1) / t->batch + 1) + 1);
     if (!resumed) {
         m->began = m->epoch;

@@ -339,11 +339,14 @@ static void test_variance(void)
 
     for (i = 0; i < 3; i++) {
         double one, own;
+        moe_real sigma;
         moe m;
 
         train(&m, 1, losses[i], 200, -1);
         one = mean_density(&m);
+        sigma = m.sigma[0];
         CHECK(moe_fit_variance(&m, &data) == MOE_OK);
+        CHECK((m.sigma[0] == sigma) == (losses[i] != MOE_LOSS_MIXTURE));
         own = mean_density(&m);
         CHECK_THAT(own > one + 0.05, "loss %d: %g, then %g", i, one, own);
         check_fixed_point(&m, losses[i]);
