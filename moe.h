@@ -74,7 +74,7 @@
         Experts cooperate: usually the smallest error of y, but no expert makes
         sense alone.
      Train the top_k that will run, but not 1: p is 1 then, and teaches the gate
-     nothing.  For top_k = 1 train all by (1.3), then load or attach with 1.
+     nothing.  For top_k = 1, or top_p, train all by (1.3), then load with it.
 
    The kinds of output (config.output), a the last layer's weighted sum:
      MOE_OUT_LINEAR    o = a, for regression; d is standardised inside
@@ -392,6 +392,8 @@ typedef struct moe_config {
     int experts;                 /* *E: 1 is an ordinary network, no gate    */
     int top_k;                   /* K: experts that run, of the largest s +
                                     gate.balance; 0: all; 1 predicts only    */
+    moe_real top_p;              /* of them only the fewest that have this
+                                    share of p, which is then theirs; 0: all */
     int hidden[MOE_MAX_HIDDEN];  /* widths of each expert's hidden layers,
                                     the first 0 ends; none: linear experts   */
     int gate_hidden[MOE_MAX_HIDDEN];  /* the same for the gate               */
@@ -449,8 +451,8 @@ typedef struct moei_total moei_total;        /* a sum over cases             */
    they hold. */
 typedef struct moe {
     moe_config config;           /* as opened, defaults filled in; yours are
-                                    loss, sigma, balance_loss, seed and
-                                    frozen_experts                           */
+                                    loss, sigma, balance_loss, seed, frozen-
+                                    _experts and top_p, unless it was 0 or 1 */
     const moe_real *params;      /* (param_count) what prediction reads; may
                                     point at others of the same configuration*/
     moe_real *weights;           /* the same, writable, and learning needs
@@ -466,7 +468,8 @@ typedef struct moe {
     int epoch;                   /* epochs trained so far                    */
     int rows;                    /* rows below: those of the last block      */
     const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
-    const int32_t *selected;     /* (rows,K)   experts that ran, ascending   */
+    const int32_t *selected;     /* (rows,K)   experts that ran, ascending;
+                                    with top_p -1 behind them                */
     const moe_real *o;           /* (rows,K,O) their outputs, user's units;
                                     NULL where weights are blended           */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
@@ -486,6 +489,7 @@ typedef struct moe {
     int16_t chosen, X;           /* X: I and all listed columns              */
     int8_t mode, activation, output;
     int8_t is_one;               /* network, of blended weights              */
+    int8_t drops, sparse;        /* by top_p; experts have some cases each   */
     int8_t p_is_given;           /* for the cases at hand, by the caller     */
     int8_t best_learnt;          /* 0: best weights are those before training*/
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
@@ -556,6 +560,7 @@ typedef struct moe_report {
     moe_real gate_entropy;       /* -sum_i p_i log p_i, nats                 */
     moe_real imbalance;          /* E times the largest load; 1 is even      */
     int dead;                    /* experts that won no case                 */
+    moe_real mean_ran;           /* how many experts ran                     */
     const moe_real *usage;       /* (E) mean p; until the next call on m     */
     const moe_real *load;        /* (E) share of cases in which p is largest;
                                     with top_k, of the choices               */
@@ -612,8 +617,8 @@ MOE_DEF size_t moe_bytes(const moe_config *config);
 MOE_DEF size_t moe_work_bytes(const moe_config *config);
 
 /* The same as constants, for memory without a heap: block 1, a hidden layer of
-   `hidden` units (0: none), a linear gate, experts that are not softmax, units
-   that are not silu; K is top_k, or E where that is 0.
+   `hidden` units (0: none), a linear gate, blended outputs, no softmax, silu or
+   top_p; K is top_k, or E where that is 0.
      MOE_WORK_BYTES     moe_work_bytes
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
      MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN
@@ -678,8 +683,8 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y);
 MOE_DEF int moe_forward(moe *m, const moe_real *x, int n);
 
 /* The same by proportions of the caller's, for experts that are two or more:
-   p (n,E), of any sign and sum, which is not made 1.  With top_k the experts
-   with the largest |p| run.  s is 0.  p NULL: the gate's. */
+   p (n,E), of any sign and sum, which is not made 1.  With top_k and top_p the
+   experts with the largest |p| run.  s is 0.  p NULL: the gate's. */
 MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
                               int n, moe_real *y);
 MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
@@ -711,8 +716,8 @@ MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
 
 /* Open a moe with the weights of a file, or over them as they lie there, read
    only.  config NULL: as moe_read_config says; else its block, simd, mode,
-   top_k (0: the file's) and what it freezes apply, and the rest is ignored;
-   balance_loss is 0 where all experts run.  A file has no block: 0 is 64, and
+   top_k and top_p (0: the file's), what it freezes apply, the rest is ignored;
+   balance_loss is 0 where top_k is all.  A file has no block: 0 is 64, and
    moe_bytes of what moe_read_config says is the need.  Scales are settled, as
    after training.  A checkpoint says what was frozen; where something else now
    is, moe_train begins anew from its weights.
@@ -1028,6 +1033,7 @@ enum { MOEI_PANEL = 1 };
 #else
 enum { MOEI_PANEL = 64, MOEI_DEEP = 128 };
 #endif
+enum { MOEI_STREAMS = 8 };      /* arrays that are read at once */
 /* What is 1 where one case after the other is worked, which saves code. */
 #define MOEI_IF_WIDE(number) (MOEI_PANEL > 1 ? (number) : 1)
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
@@ -1061,6 +1067,9 @@ struct moei_loops {
     /* p (rows,N) = softmax of s over the rows; its logarithm, or NULL */
     void (*softmax)(int n, int N, int rows, const moe_real *s, moe_real *p,
                     moe_real *log_p, moe_real *lse);
+    /* y (out) += sum of p_c W_c' x over at most MOEI_STREAMS copies */
+    void (*mix)(int copies, int in, int out, const moe_real *p,
+                const moe_real *x, const moe_real *W, moe_real *y);
     /* y (rows,N) = p (N) o, or += */
     void (*blend)(int n, int N, int rows, int add, const moe_real *p,
                   const moe_real *o, moe_real *y);
@@ -1333,6 +1342,8 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
             ? MOEI_TEXT("experts is outside 1..MOE_MAX_SIZE")
         : moei_outside(c->top_k, 0, c->experts)
             ? MOEI_TEXT("top_k is outside 0..experts")
+        : !(c->top_p >= 0 && c->top_p <= 1)
+            ? MOEI_TEXT("top_p is outside 0..1")
         : moei_outside(c->block, 0, MOE_MAX_SIZE)
             ? MOEI_TEXT("block is outside 0..MOE_MAX_SIZE")
         : !moei_span_fits(c->expert_inputs, c->inputs)
@@ -1492,6 +1503,8 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     m->is_one = c->blend == MOE_BLEND_WEIGHTS && m->E > 1;
     m->chosen = (int16_t)c->top_k;
     m->K = m->is_one ? m->E : m->chosen;
+    m->drops = m->E > 1 && c->top_p > 0 && c->top_p < 1;
+    m->sparse = !m->is_one && (m->K < m->E || m->drops);
     m->B = (int16_t)c->block;
     m->mode = (int8_t)c->mode;
     m->activation = (int8_t)c->activation;
@@ -1625,7 +1638,7 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
         m->scratch_size += width * moei_count(m->widest);
-    if (P > 1 && (m->K < m->E || m->expert.width[0] < m->X
+    if (P > 1 && (m->sparse || m->expert.width[0] < m->X
                   || (moei_has_gate(m) && m->gate.width[0] < m->X)))
         m->scratch_size += width * ((size_t)m->X + (size_t)m->O + E);
     all = (uint64_t)m->thread_count * m->scratch_size;
@@ -1698,7 +1711,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const int entropy = learn && m->output >= MOE_OUT_SOFTMAX;
     const uint32_t X = (uint32_t)m->X, O = (uint32_t)m->O, E = (uint32_t)m->E;
     const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
-    const uint32_t P = (uint32_t)moei_padded(m->B), sparse = K < E;
+    const uint32_t P = (uint32_t)moei_padded(m->B), sparse = m->sparse != 0;
     const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
     const uint32_t outs = m->is_one ? 0 : K;
     const uint32_t runs = (uint32_t)moei_outs(m) * P
@@ -2132,25 +2145,33 @@ static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
 }
 
 /* a (out) of one case, or its positive part, from where the layer is on: the
-   weights of experts whose p is not 0 are read once. */
+   weights of experts whose p is not 0 are read once, large ones side by side,
+   which keeps memory busy. */
 static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
                                    int out, const moe_real *x,
                                    const moe_real *at, int relu, moe_real *a)
 {
     const moei_loops *loops = moei_loops_of(m);
+    const uint32_t size = (uint32_t)in * (uint32_t)out;
+    const int most = MOEI_IN_ORDER || size < 8192 ? 1 : MOEI_STREAMS;
     const moe_real *W = at + moei_count(m->E) * moei_count(out);
     moe_real *z = moei_stack_room(m);
-    int i, last = m->E - 1;
+    int i, n;
 
-    while (last > 0 && p[last] == 0)
-        last--;
     moei_zero(a, moei_count(out));
     loops->forward(1, 1, m->E, out, p, a, at, 0, a);
-    for (i = 0; i <= last; i++, W += moei_count(in) * moei_count(out))
-        if (p[i] != 0 || i == last) {
+    for (i = 0; i < m->E; i += n, W += moei_count(n) * size) {
+        for (n = 0; n < most && i + n < m->E && p[i + n] != 0; n++)
+            continue;
+        if (n > 1) {
+            loops->mix(n, in, out, p + i, x, W, a);
+        } else if (n == 1) {
             loops->blend(1, 1, in, 0, p + i, x, z);
-            loops->forward(1, 1, in, out, z, a, W, relu && i == last, a);
+            loops->forward(1, 1, in, out, z, a, W, 0, a);
         }
+        n = n > 0 ? n : 1;
+    }
+    loops->forward(1, 1, 0, out, x, a, at, relu, a);
 }
 
 /* a (out,N), or its positive part */
@@ -2158,12 +2179,16 @@ static void moei_stack_forward(const moe *m, const moei_run *run, int in,
                                int out, const moe_real *x, const moe_real *at,
                                int relu, moe_real *a)
 {
-    if (MOEI_IF_WIDE(run->n) == 1)
-        moei_stack_forward_one(m, run->mix, in, out, x, at, relu, a);
-    else
+    int c;
+
+    if (MOEI_PANEL > 1 && run->N > 1)
         moei_loops_of(m)->forward(run->n, run->N, m->E * (in + 1), out,
                                   moei_stack(m, run, in, x),
                                   moei_stack_zeros(m, out), at, relu, a);
+    else
+        for (c = 0; c < MOEI_IF_WIDE(run->n); c++, x += in, a += out)
+            moei_stack_forward_one(m, run->mix + c * m->E, in, out, x, at, relu,
+                                   a);
 }
 
 /* ------------------------------------------------------ layer by layer */
@@ -2343,7 +2368,7 @@ static moe_real moei_net_learn(const moe *m, const moei_run *run,
 /* ------------------------------------------------------------- the runs */
 MOEI_INLINE int moei_is_dense(const moe *m)
 {
-    return m->K == m->E;
+    return !m->sparse;
 }
 
 /* n cases are at hand, as many of `most` as the arrays hold, from case `first`
@@ -2351,7 +2376,7 @@ MOEI_INLINE int moei_is_dense(const moe *m)
    in a sparse one they stand case by case, N = 1. */
 static void moei_begin(moe *m, int first, int most)
 {
-    const int plain = moei_loops_of(m)->bits == 1, dense = m->K == m->E;
+    const int plain = moei_loops_of(m)->bits == 1, dense = !m->sparse;
     const int wide = plain ? 1 : dense ? moei_min(m->B, MOEI_PANEL) : m->B;
 
     m->first = (int16_t)first;
@@ -2392,7 +2417,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
                     NULL, NULL, scratch, scratch, NULL, scratch};
     ptrdiff_t column = m->is_one ? first : first * m->K;
 
-    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1) {
+    if (MOEI_PANEL > 1 && m->sparse && m->n > 1) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
@@ -2401,7 +2426,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
         run.slots = moei_rows_of(m, 1) + at[1];
         column += (ptrdiff_t)at[2];
     } else {
-        if (m->K < m->E)
+        if (m->sparse)
             run.copy = (int)m->selected[column + r];
         column += moei_size(&run, r);
     }
@@ -2570,47 +2595,108 @@ static void moei_choose(const moe_real *s, const moe_real *bias, int E, int K,
     }
 }
 
-/* Each case's experts, and their logits to p. */
-static void moei_choose_experts(moe *m, moe_real *p)
+/* How many experts ran for a case. */
+MOEI_INLINE int moei_ran(const moe *m, const int32_t *chosen)
 {
-    const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
-    int32_t *chosen = moei_selected(m);
-    int c, k;
+    int k = 0;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, s += m->E, p += m->K) {
-        moei_choose(s, moei_balance(m), m->E, m->K, chosen, p);
-        for (k = 0; k < m->K; k++)
-            p[k] = s[chosen[k]];
-        chosen += m->K;
-    }
+    while (k < m->chosen && chosen[k] >= 0)
+        k++;
+    return k;
 }
 
-/* Of weights blended with top_k: logits to p, out of sight for experts that
-   were not chosen.   s, p (E,N) */
-static void moei_choose_weights(moe *m, moe_real *p)
+/* Where the number of a case's choice k is among those of the case. */
+MOEI_INLINE size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
+                                  int c)
+{
+    return moei_at(m->N, m->K, m->sparse ? k : (int)chosen[k], c);
+}
+
+/* Logits to p of the experts that run for case c, and out of sight for those
+   that do not. */
+static void moei_show_logits(const moe *m, const int32_t *chosen, int c,
+                             moe_real *p)
 {
     const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
-    moe_real *room = moei_stack_room(m);
+    int k;
+
+    for (k = 0; k < m->K; k++)
+        p[moei_at(m->N, m->K, k, c)] = -MOEI_LARGEST;
+    for (k = 0; k < m->chosen && chosen[k] >= 0; k++)
+        p[moei_choice_at(m, chosen, k, c)] = s[moei_at(m->N, m->E,
+                                                       (int)chosen[k], c)];
+}
+
+/* Each case's top_k experts, and their logits to p. */
+static void moei_choose_experts(moe *m, moe_real *p)
+{
+    const moe_real *s = moei_from(m, m->logits, moei_count(m->E)), *row = s;
+    moe_real *room = m->is_one ? moei_stack_room(m) : p;
     int32_t *chosen = moei_selected(m);
     int c, i;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, chosen += m->chosen) {
-        for (i = 0; i < m->E; i++) {
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, row += m->E, chosen += m->chosen) {
+        for (i = 0; i < m->E && m->N > 1; i++)
             room[i] = s[moei_at(m->N, m->E, i, c)];
-            p[moei_at(m->N, m->E, i, c)] = -MOEI_LARGEST;
-        }
-        moei_choose(room, moei_balance(m), m->E, m->chosen, chosen,
-                    room + m->E);
         for (i = 0; i < m->chosen; i++)
-            p[moei_at(m->N, m->E, (int)chosen[i], c)] = room[chosen[i]];
+            chosen[i] = (int32_t)i;
+        if (m->chosen < m->E)
+            moei_choose(m->N > 1 ? room : row, moei_balance(m), m->E, m->chosen,
+                        chosen, m->is_one ? room + m->E : p + c * m->K);
+        moei_show_logits(m, chosen, c, p);
     }
 }
 
-/* p of the caller's; of top_k the largest |p| run. */
+/* As few of a case's choices as have the share top_p of all their sizes, the
+   largest first; -1 behind them.  All, where there is NaN. */
+static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
+{
+    const int K = m->chosen;
+    moe_real all = 0, sum = 0;
+    int k, best, ran = 0;
+
+    for (k = 0; k < K; k++)
+        all += size[k];
+    do {
+        for (best = 0, k = 1; k < K; k++)
+            best = size[k] > size[best] ? k : best;
+        sum += size[best];
+        size[best] = -1;
+    } while (++ran < K && !(sum >= m->config.top_p * all));
+    if (ran == K)
+        return;
+    for (ran = k = 0; k < K; k++)
+        if (size[k] < 0)
+            chosen[ran++] = chosen[k];
+    while (ran < K)
+        chosen[ran++] = -1;
+}
+
+/* The same of all cases, by p, which become logits once more; to learn, what is
+   dropped has no error. */
+static void moei_drop_experts(moe *m, moe_real *p)
+{
+    int32_t *chosen = moei_selected(m);
+    moe_real *size;
+    int c, k;
+
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, chosen += m->chosen) {
+        size = m->is_one ? moei_stack_room(m) : p + c * m->K;
+        for (k = 0; k < m->chosen && m->is_one; k++)
+            size[k] = p[moei_choice_at(m, chosen, k, c)];
+        moei_drop(m, size, chosen);
+        moei_show_logits(m, chosen, c, p);
+    }
+    if (m->error_of != NULL)
+        moei_zero(moei_from(m, m->error_of, moei_count(m->K)),
+                  moei_count(m->K) * moei_count(m->N > 1 ? m->N : m->n));
+}
+
+/* p of the caller's; of top_k and top_p the largest |p| run. */
 static void moei_take_given(moe *m, const moe_real *given)
 {
     moe_real *p = moei_from(m, m->prop, moei_count(m->K));
-    moe_real *size = moei_from(m, m->logits, moei_count(m->E));
+    moe_real *size = moei_from(m, m->logits, moei_count(m->E)), *room = p;
     int32_t *chosen = moei_selected(m);
     int c, i;
 
@@ -2618,12 +2704,19 @@ static void moei_take_given(moe *m, const moe_real *given)
     for (c = 0; c < MOEI_IF_WIDE(m->n); c++, given += m->E) {
         for (i = 0; i < m->E; i++)
             size[i] = given[i] < 0 ? -given[i] : given[i];
-        if (m->chosen < m->E)               /* by size + size, the same */
-            moei_choose(size, size, m->E, m->chosen, chosen,
-                        m->is_one ? moei_stack_room(m) : p + c * m->K);
         for (i = 0; i < m->chosen; i++)
-            p[moei_at(m->N, m->K, m->K < m->E ? i : (int)chosen[i], c)]
-                = given[chosen[i]];
+            chosen[i] = (int32_t)i;
+        room = m->is_one ? moei_stack_room(m) : p + c * m->K;
+        if (m->chosen < m->E)               /* by size + size, the same */
+            moei_choose(size, size, m->E, m->chosen, chosen, room);
+        for (i = 0; i < m->chosen && m->drops; i++)
+            room[i] = size[chosen[i]];
+        if (m->drops)
+            moei_drop(m, room, chosen);
+        for (i = 0; i < m->chosen && m->sparse; i++)
+            room[i] = 0;
+        for (i = 0; i < m->chosen && chosen[i] >= 0; i++)
+            p[moei_choice_at(m, chosen, i, c)] = given[chosen[i]];
         chosen += m->chosen;
     }
     moei_zero(size, moei_count(m->E) * moei_count(m->N > 1 ? m->N : m->n));
@@ -2632,19 +2725,23 @@ static void moei_take_given(moe *m, const moe_real *given)
 /* The cases sorted by expert, in their order, as runs of at most a panel. */
 static void moei_sort(moe *m)
 {
-    const int K = m->K, pairs = m->n * K;
+    const int K = m->K;
     const int32_t *chosen = moei_selected(m);
     int32_t *start = moei_whole(m->run_list), *run = start, column = 0, at;
     int32_t *rows = moei_rows_of(m, 0), *slots = moei_rows_of(m, 1);
-    int32_t first = 0;
+    int32_t first = 0, pairs;
     int i;
 
     moei_zero_bytes(start, (moei_count(m->E) + 1) * sizeof *start);
-    for (i = 0; i < pairs; i++)
-        start[chosen[i] + 1]++;
+    for (i = 0; i < m->n * K; i++)
+        if (chosen[i] >= 0)
+            start[chosen[i] + 1]++;
     for (i = 0; i < m->E; i++)
         start[i + 1] += start[i];
-    for (i = 0; i < pairs; i++) {
+    pairs = start[m->E];
+    for (i = 0; i < m->n * K; i++) {
+        if (chosen[i] < 0)
+            continue;
         at = start[chosen[i]]++;
         rows[at] = i / K;
         slots[at] = i;
@@ -2676,20 +2773,13 @@ static void moei_gate_logits(moe *m, int first)
         moei_transpose(m->E, run.n, run.out, run.N, NULL, s, m->E);
 }
 
-/* s and p of the cases at hand. */
-static void moei_gate_proportions(moe *m)
+/* p, and its logarithm where that is kept, of the cases' logits s. */
+static void moei_gate_softmax(moe *m, const moe_real *s, moe_real *p)
 {
-    const size_t K = (size_t)m->K, at = (size_t)m->first * K;
-    moe_real *p = m->prop + at, lse[MOEI_PANEL], *s = m->logits + at;
-    moe_real *log_p = MOEI_LEARNS && m->log_p ? m->log_p + at : NULL;
+    moe_real *log_p = MOEI_LEARNS && m->log_p ? m->log_p + (p - m->prop) : NULL;
+    moe_real lse[MOEI_PANEL];
     int c;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL)
-        moei_gate_logits(m, c);
-    if (m->K < m->E)
-        moei_choose_experts(m, s = p);
-    else if (m->chosen < m->E)
-        moei_choose_weights(m, s = p);
     for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL) {
         const int rest = m->n - c, n = rest < MOEI_PANEL ? rest : MOEI_PANEL;
         moei_loops_of(m)->softmax(MOEI_IF_WIDE(n), MOEI_IF_WIDE(m->N), m->K,
@@ -2698,20 +2788,44 @@ static void moei_gate_proportions(moe *m)
     }
 }
 
+/* s and p of the cases at hand. */
+static void moei_gate_proportions(moe *m)
+{
+    const size_t at = moei_count(m->first) * moei_count(m->K);
+    moe_real *p = m->prop + at, *s = m->logits + at;
+    int c;
+
+    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL)
+        moei_gate_logits(m, c);
+    if (m->chosen < m->E || m->drops)
+        moei_choose_experts(m, s = p);
+    moei_gate_softmax(m, s, p);
+    if (m->drops) {
+        moei_drop_experts(m, p);
+        moei_gate_softmax(m, p, p);
+    }
+}
+
+/* The runs of the cases at hand. */
+static void moei_find_runs(moe *m)
+{
+    m->runs = moei_outs(m);
+    if (m->sparse && m->n == 1)
+        m->runs = moei_ran(m, moei_selected(m));
+    else if (MOEI_PANEL > 1 && m->sparse)
+        moei_sort(m);
+}
+
 /* s, p and the runs of the cases at hand.  One expert alone has p = 1; `given`
    is p (n,E) of the caller's, or NULL. */
 static void moei_gate_forward(moe *m, const moe_real *given)
 {
-    m->runs = m->is_one ? 1 : m->K;
     m->p_is_given = given != NULL;
-    if (m->E == 1)
-        return;
-    if (given != NULL)
+    if (given != NULL && m->E > 1)
         moei_take_given(m, given);
-    else
+    else if (m->E > 1)
         moei_gate_proportions(m);
-    if (MOEI_PANEL > 1 && m->K < m->E && m->n > 1)
-        moei_sort(m);
+    moei_find_runs(m);
 }
 
 /* ======================================================================== */
@@ -2806,10 +2920,10 @@ static void moei_blend(moe *m)
     moe_real *y = m->blend + first * O;
     int r, c;
 
-    if (MOEI_PANEL > 1 && K < m->E && m->n > 1)
+    if (MOEI_PANEL > 1 && m->sparse && m->n > 1)
         moei_blend_sorted(m, y);
     else
-        for (r = 0; r < K; r++, p += N)
+        for (r = 0; r < m->runs; r++, p += N)
             for (c = 0; c < few; c++, o += O * N)
                 loops->blend(N > 1 ? n : 1, N, O, r > 0, p + c * K, o,
                              y + c * O);
@@ -3318,8 +3432,9 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
     ds += run->first * (ptrdiff_t)K, chosen += run->first * (ptrdiff_t)K;
     s = moei_from(m, m->logits, (size_t)E) + run->first * (ptrdiff_t)E;
     for (c = 0; c < run->n; c++, s += E, delta += run->N > 1 ? 1 : E) {
-        for (k = 0; k < K; k++)
-            delta[(ptrdiff_t)*chosen++ * step] = *ds++;
+        for (k = 0; k < K; k++, chosen++, ds++)
+            if (*chosen >= 0)
+                delta[(ptrdiff_t)*chosen * step] = *ds;
         if (balance)
             moei_balance_backward(m, s, delta, step);
     }
@@ -3443,9 +3558,8 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
     rows = moei_from(m, rows, moei_count(m->E));
     moei_zero(rows, (size_t)m->n * moei_count(m->E));
     for (c = 0; c < m->n; c++, rows += m->E, chosen += m->chosen)
-        for (k = 0; k < m->chosen; k++)
-            rows[chosen[k]] = from[moei_at(m->N, m->K, moei_is_dense(m)
-                                           ? (int)chosen[k] : k, c)];
+        for (k = 0; k < m->chosen && chosen[k] >= 0; k++)
+            rows[chosen[k]] = from[moei_choice_at(m, chosen, k, c)];
 }
 
 /* o of run r to (rows,K,O), which may be where it is. */
@@ -3574,7 +3688,7 @@ static moe_real moei_log_total(const moe *m, int row, const moe_real *d)
     moe_real most = -MOEI_INFINITY, sum = 0, a;
     int k;
 
-    for (k = 0; k < m->chosen; k++) {
+    for (k = 0; k < moei_ran(m, ran); k++) {
         a = d ? moei_log_joint(m, row, k, moei_shown_error(m, row, k, d))
               : s[ran[k]];
         if (a > most) {
@@ -3631,7 +3745,7 @@ static moe_real moei_variance_of(const moe *m, int row, int j)
 
     if (moei_is_entropy(m))
         return y * (1 - y);
-    for (k = 0; k < K; k++) {
+    for (k = 0; k < K && m->selected[r * K + k] >= 0; k++) {
         const int i = (int)m->selected[r * K + k];
         const moe_real deviation = moei_sigma(m, i) * factor;
         const moe_real off = moei_is_around_y(m) ? 0
@@ -3889,6 +4003,8 @@ MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
     for (first = 0; first < m->rows; first += m->n) {
         moei_begin(m, first, m->rows - first);
         moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
+        if (m->n == 1)
+            moei_find_runs(m);
         m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
         if (dE_dx != NULL)
             moei_zero(m->back_to_x, (size_t)m->n * moei_count(m->I));
@@ -3938,7 +4054,8 @@ static void moei_count_shares(moe *m, const moei_part *part, int first,
         moei_load_data(m, part, at, first + count);
         moei_gate_forward(m, NULL);
         for (i = 0; i < m->n * m->K; i++)
-            m->share[moei_selected(m)[i]] += moei_weight(m, i / m->K);
+            if (moei_selected(m)[i] >= 0)
+                m->share[moei_selected(m)[i]] += moei_weight(m, i / m->K);
     }
     for (i = 0; i < m->E; i++)
         all += m->share[i];
@@ -4778,12 +4895,19 @@ static int moei_is_right(const moe *m, const moe_real *y, const moe_real *d)
     return m->output == MOE_OUT_SOFTMAX ? y_top == d_top : right;
 }
 
+/* Whether top_k or top_p choose some of the experts. */
+static int moei_chooses(const moe *m)
+{
+    return m->chosen < m->E || m->drops;
+}
+
 /* Usage, load and entropy  -sum_i p_i log p_i  of a case; where sigma is
    estimated also  sum_i h_i e_i,  of which (1.3) left E = off + O log sigma:
      off = sum_i h_i e_i / (2 sigma^2) + sum_i h_i log(h_i / p_i) */
 static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
 {
-    const int dense = moei_is_dense(m), estimated = moei_learns_sigma(m);
+    const int32_t *chosen = moei_selected(m) + (ptrdiff_t)c * m->chosen;
+    const int estimated = moei_learns_sigma(m);
     const moe_real *p = moei_table(m, m->prop);
     const moe_real *log_p = moei_table(m, m->log_p);
     const moe_real *h = estimated ? moei_table(m, m->post) : p;
@@ -4794,16 +4918,19 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
 
     for (i = 0; i < m->K; i++) {
         const size_t at = moei_at(m->N, m->K, i, c);
-        const int e = dense ? i : (int)moei_selected(m)[at];
+        const int e = m->sparse ? (int)moei_selected(m)[at] : i;
 
+        if (e < 0)
+            break;
         usage[e].group += weight * p[at];
-        load[e].group += dense ? 0 : weight;
         entropy += p[at] * log_p[at];
         if (estimated && m->E > 1)
             off -= h[at] * (log_h[at] - log_p[at]);
         top = p[at] > p[moei_at(m->N, m->K, top, c)] ? i : top;
     }
-    load[top].group += dense ? weight : 0;
+    for (i = 0; i < moei_ran(m, chosen) && moei_chooses(m); i++)
+        load[chosen[i]].group += weight;
+    load[top].group += moei_chooses(m) ? 0 : weight;
     m->total[MOEI_ENTROPY].group += weight * entropy;
     if (estimated)
         m->total[MOEI_VARIANCE].group
@@ -4888,10 +5015,13 @@ static void moei_clear_report(const moe *m, moe_report *report)
 
 MOEI_COLD static void moei_fill_report(moe *m, moe_report *report)
 {
-    const moe_real choices = (moe_real)(moei_is_dense(m) ? 1 : m->K);
-    moe_real *usage = m->means, *load = usage + m->E, most = 0;
+    moe_real *usage = m->means, *load = usage + m->E, most = 0, choices;
     int i;
 
+    report->mean_ran = m->drops ? 0 : (moe_real)m->chosen;
+    for (i = 0; i < m->E && m->drops; i++)
+        report->mean_ran += moei_mean(m, MOEI_USAGE + m->E + i);
+    choices = moei_chooses(m) ? report->mean_ran : 1;
     report->dead = 0;
     for (i = 0; i < m->E; i++) {
         usage[i] = moei_mean(m, MOEI_USAGE + i);
@@ -4957,8 +5087,10 @@ static void moei_accumulate_variance(moe *m, const moe_data *data)
             const moe_real total = moei_log_total(m, row, d);
             const moe_real w = data->weights ? data->weights[at + row] : 1;
 
-            for (k = 0; k < m->chosen && moei_is_finite(total); k++) {
-                const int i = (int)m->selected[row * m->chosen + k];
+            const int32_t *ran = m->selected + row * m->chosen;
+
+            for (k = 0; k < moei_ran(m, ran) && moei_is_finite(total); k++) {
+                const int i = (int)ran[k];
                 const moe_real e = moei_shown_error(m, row, k, d);
                 const moe_real part = w * moei_value(m, MOEI_EXP,
                                       moei_log_joint(m, row, k, e) - total);
@@ -5454,6 +5586,7 @@ static const moei_setting moei_settings[] = {
     {"outputs", NULL, MOEI_AT(c.outputs), 1, MOEI_INT, 15},
     {"experts", NULL, MOEI_AT(c.experts), 1, MOEI_INT, 15},
     {"top_k", NULL, MOEI_AT(c.top_k), 1, MOEI_INT, 15},
+    {"top_p", NULL, MOEI_AT(c.top_p), 1, MOEI_F32, 32},
     {"hidden", NULL, MOEI_AT(c.hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
     {"gate_hidden", NULL, MOEI_AT(c.gate_hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
     {"expert_sees", NULL, MOEI_AT(c.expert_inputs), 2, MOEI_INT, 15},
@@ -5683,14 +5816,16 @@ static const char **moei_text_at(const moei_setting *s, moei_meta *meta)
     return (const char **)(void *)((char *)meta + s->at);
 }
 
-/* A word, a list if there is one, or numbers up to the last that is not 0. */
+/* A word, a list if there is one, or numbers up to the last that is not 0; no
+   top_p of 0. */
 static void moei_write_setting(moei_writer *w, const moei_setting *s,
                                moei_meta *meta)
 {
     const char *word = s->kind == MOEI_LIST ? *moei_text_at(s, meta) : s->words;
     int i, count = s->count, is_real = s->kind == MOEI_F32;
 
-    if (s->kind == MOEI_LIST && word == NULL)
+    if ((s->kind == MOEI_LIST && word == NULL)
+        || (s->at == MOEI_AT(c.top_p) && moei_get(s, meta, 0) == 0))
         return;
 
     moei_write(w, s == moei_settings ? "\"" : "\",\"");
@@ -6359,6 +6494,8 @@ static void moei_apply(moe_config *c, const moe_config *given)
     c->frozen_experts = given->frozen_experts;
     if (given->top_k > 0)
         c->top_k = given->top_k;
+    if (given->top_p > 0)
+        c->top_p = given->top_p;
     if (!moei_is_sparse(c))
         c->balance_loss = 0;
 }
@@ -7076,13 +7213,14 @@ MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
     return R;
 }
 
-/* y (out) = b + x W for one case, or its positive part */
+/* y (out) = b + x W for one case, or its positive part; rows of W are w_row
+   apart */
 static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
                                    const moe_real *b, const moe_real *w,
-                                   int relu, moe_real *y)
+                                   ptrdiff_t w_row, int relu, moe_real *y)
 {
     enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
-    const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
+    const moei_product p = {1, out, in, x, 0, 1, w, w_row, b, 0, 1, relu, y, 0};
     int j = 0;
 
 #ifndef __OPTIMIZE_SIZE__
@@ -7102,11 +7240,32 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
         moe_real sum = b[j];
         int i;
 
-        for (i = 0; i < in; i++, at += out)
+        for (i = 0; i < in; i++, at += w_row)
             sum = x[i] * *at + sum;
         y[j] = relu && sum < 0 ? 0 : sum;
     }
 #endif
+}
+
+/* y (out) += sum over c and j of p_c x_j W_cj:  row j of all copies at once, so
+   that each is read from its begin to its end.   W (copies,in,out) */
+static MOEI_TARGET void MOEI_(mix)(int copies, int in, int out,
+                                   const moe_real *p, const moe_real *x,
+                                   const moe_real *W, moe_real *y)
+{
+    enum { L = MOEI_LANES };
+    moe_real z[MOEI_STREAMS];
+    moei_product of = {1, out, copies, z, 0, 1, W, (ptrdiff_t)in * out, y, 0, 1,
+                       0, y, 0};
+    int j, c, k;
+
+    for (j = 0; j < in; j++, W = of.b += out) {
+        for (c = 0; c < copies; c++)
+            z[c] = p[c] * x[j];
+        for (k = 0; L > 1 && out - k >= 4 * L; k += 4 * L)
+            MOEI_(tile)(&of, 1, 1, 4, L, 0, k);
+        MOEI_(one)(copies, out - k, z, y + k, W + k, of.b_row, 0, y + k);
+    }
 }
 
 #if MOEI_LANES > 1
@@ -7157,7 +7316,7 @@ static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
 {
     if (MOEI_LANES == 1 || (width == 1 && (n == 1 || out < MOEI_LANES)))
         for (; n > 0; n--, x += in, y += out)
-            MOEI_(one)(in, out, x, b, w, relu, y);
+            MOEI_(one)(in, out, x, b, w, out, relu, y);
 #if MOEI_LANES > 1
     else if (width == 1) {
         const moei_product p = {n, out, in, x, in, 1, w, out, b, 0, 1, relu, y,
@@ -7709,7 +7868,8 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
 
 static const moei_loops MOEI_(loops) = {
     MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
-    MOEI_(forward), MOEI_(apply), MOEI_(scale), MOEI_(softmax), MOEI_(blend),
+    MOEI_(forward), MOEI_(apply), MOEI_(scale), MOEI_(softmax), MOEI_(mix),
+    MOEI_(blend),
 #ifndef MOE_PREDICT_ONLY
     MOEI_(inputs), MOEI_(weights), MOEI_(outer), MOEI_(slope),
     MOEI_(are_below), MOEI_(subtract), MOEI_(dot), MOEI_(update)

@@ -21,8 +21,10 @@ static void print_config(const moe_config *c)
     const int *h = c->hidden, *g = c->gate_hidden;
 
     put("static const moe_config @_config = {\n");
-    printf("    %d, %d, %d, %d,     /* inputs, outputs, experts, top_k */\n",
-           c->inputs, c->outputs, c->experts, c->top_k);
+    printf("    %d, %d, %d,     /* inputs, outputs, experts */\n",
+           c->inputs, c->outputs, c->experts);
+    printf("    %d, %.8ef,     /* top_k, top_p */\n", c->top_k,
+           (double)c->top_p);
     printf("    {%d, %d, %d, %d}, {%d, %d, %d, %d},     /* hidden */\n",
            h[0], h[1], h[2], h[3], g[0], g[1], g[2], g[3]);
     printf("    {%d, %d}, {%d, %d},     /* columns of x */\n",

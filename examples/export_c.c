@@ -38,6 +38,19 @@
 #include "export_int8.h"
 #include "export_int8_text.h"
 
+/* What only programs with moe.h in them can do, or NULL. */
+static const char *code_fault(const moe_config *c)
+{
+    return c->top_p > 0 && c->top_p < 1
+            ? "top_p is for programs with moe.h: loops here have constant sizes"
+        : c->experts > 1 && c->blend == MOE_BLEND_WEIGHTS
+            ? "blended weights are for programs with moe.h"
+        : c->experts > 1 && c->gate == MOE_GATE_NONE
+            ? "p of the caller's is for programs with moe.h"
+        : c->expert_columns != NULL || c->gate_columns != NULL
+            ? "listed columns are for programs with moe.h" : NULL;
+}
+
 /* The words of the command line. */
 typedef struct command {
     int code, int8, block;
@@ -97,6 +110,8 @@ int main(int count, char **word)
         return refused(c.calibrate, "--calibrate goes with --int8");
     if (moe_load(&m, c.model, NULL) != MOE_OK)
         return refused(c.model, m.error);
+    if (c.code + c.int8 > 0 && (fault = code_fault(&m.config)) != NULL)
+        return refused(c.model, fault);
     set_name(c.name);
     about = c.model;
     fault = c.code ? export_code(&m)

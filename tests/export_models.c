@@ -2,6 +2,7 @@
 
      export_models NUMBER model.safetensors inputs.csv       a trained one
      export_models large INPUTS model.safetensors            one of 5 x INPUTS
+     export_models top_p model.safetensors                   one with top_p
 
    All with the same bits, whatever the compiler. */
 #define MOE_SAME_BITS
@@ -123,20 +124,27 @@ static int train(const shape *s, const char *path)
     return status != MOE_OK || (s->top_k == 1 && only_one(path));
 }
 
-static int large(int inputs, const char *path)
+static int untrained(const shape *s, moe_real top_p, const char *path)
 {
-    const shape s = {inputs, 4, 5, 0, {500, 0}, 0, {0, 0}, {0, 0},
-                     MOE_ACT_RELU, MOE_OUT_LINEAR};
-    moe_config c = config_of(&s);
+    moe_config c = config_of(s);
     moe_status status;
     moe m;
 
+    c.top_p = top_p;
     c.mode = MOE_MODE_LEARN;
     status = moe_open(&m, &c, NULL, 0);
     if (status == MOE_OK)
         status = moe_save(&m, MOE_MODE_PREDICT, path);
     moe_close(&m);
     return status != MOE_OK;
+}
+
+static int large(int inputs, const char *path)
+{
+    const shape s = {inputs, 4, 5, 0, {500, 0}, 0, {0, 0}, {0, 0},
+                     MOE_ACT_RELU, MOE_OUT_LINEAR};
+
+    return untrained(&s, 0, path);
 }
 
 int main(int count, char **word)
@@ -146,6 +154,8 @@ int main(int count, char **word)
 
     if (count == 4 && strcmp(word[1], "large") == 0)
         return large(atoi(word[2]), word[3]);
+    if (count == 3 && strcmp(word[1], "top_p") == 0)
+        return untrained(shapes, 0.5f, word[2]);
     make_data(s);
     to = count == 4 ? fopen(word[3], "w") : NULL;
     if (to == NULL)

@@ -34,6 +34,7 @@ typedef struct answer {
     double s[MAX_EXPERTS], p[MAX_EXPERTS], q[MAX_EXPERTS], h[MAX_EXPERTS];
     double e[MAX_EXPERTS], o[MAX_EXPERTS][MAX_OUT];
     int runs[MAX_EXPERTS], selected[MAX_EXPERTS], tie;
+    int ran;                             /* how many of them                 */
     /* of each network, the gate being the last: sums and values of units */
     double sum[MAX_EXPERTS + 1][MAX_LAYERS - 1][MAX_UNITS];
     double unit[MAX_EXPERTS + 1][MAX_LAYERS - 1][MAX_UNITS];
@@ -168,7 +169,29 @@ static inline int is_sparse(const moe_config *c)
     return c->top_k > 0 && c->top_k < c->experts;
 }
 
-/* K times the best of those left, the first of equals. */
+/* Of those that run as few as have the share top_p of p; what rounding may
+   decide otherwise is a tie. */
+static inline void drop(const moe_config *c, answer *a)
+{
+    double p[MAX_EXPERTS], sum = 0, tau = (double)c->top_p;
+    int kept[MAX_EXPERTS] = {0}, i, k, best;
+
+    soften(a->s, a->runs, c->experts, p);
+    for (k = 0; k < c->top_k && sum < tau; k++) {
+        for (best = -1, i = 0; i < c->experts; i++)
+            if (a->runs[i] && !kept[i] && (best < 0 || p[i] > p[best]))
+                best = i;
+        for (i = 0; i < c->experts; i++)
+            a->tie |= i != best && a->runs[i] && !kept[i]
+                      && fabs(p[i] - p[best]) < 1e-5;
+        sum += p[best];
+        a->tie |= fabs(sum - tau) < 1e-5;
+        kept[best] = 1;
+    }
+    memcpy(a->runs, kept, sizeof kept);
+}
+
+/* K times the best of those left, the first of equals; then as top_p says. */
 static inline void choose(const problem *q, answer *a)
 {
     const moe_config *c = &q->m.config;
@@ -185,12 +208,15 @@ static inline void choose(const problem *q, answer *a)
         a->runs[best] = 1;
         worst = rank[best];
     }
-    for (k = 0, i = 0; i < c->experts; i++) {
+    for (i = 0; i < c->experts; i++)
+        a->tie |= !a->runs[i] && rank[i] >= worst;
+    if (c->top_p > 0 && c->top_p < 1)
+        drop(c, a);
+    for (k = 0, i = 0; i < c->experts; i++)
         if (a->runs[i])
             a->selected[k++] = i;
-        else
-            a->tie |= rank[i] >= worst;
-    }
+    for (a->ran = k; k < c->top_k; k++)
+        a->selected[k] = -1;
 }
 
 /* o_i, its part of the blend, and e_i. */
@@ -602,15 +628,19 @@ static inline int near_to(moe_real got, double want)
 static inline void keep_choice(problem *q)
 {
     int row, i, E = q->m.config.experts;
+    double all = 0;
     static answer a;
 
     memset(q->share, 0, sizeof q->share);
     for (row = 0; row < q->data.n; row++) {
         solve(q, row, &a);
         memcpy(q->runs[row], a.runs, sizeof a.runs);
+        all += a.ran;
         for (i = 0; i < E; i++)
-            q->share[i] += (double)a.runs[i] / q->data.n / q->m.config.top_k;
+            q->share[i] += a.runs[i];
     }
+    for (i = 0; i < E; i++)
+        q->share[i] /= all;
     q->moved = 0;
 }
 

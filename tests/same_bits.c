@@ -1,6 +1,6 @@
 /* same_bits.c - one hash over what MOE_SAME_BITS promises to be the same:
    parameters after steps and after training, reports, and predictions, for
-   a dozen configurations.  Every set of vectors, every number of rows in a
+   14 configurations.  Every set of vectors, every number of rows in a
    block and every way to ask for predictions must give it.
      same_bits         all sets with all numbers of rows
      same_bits few     each set with one number of rows
@@ -32,45 +32,52 @@ typedef struct problem {
     int more;                   /* momentum of SGD, clipping of Adam, decay */
     moe_blend blend;
     int top_k;
+    moe_real top_p;
 } problem;
 
 static const problem problems[] = {
     {5, 3, 3, {7, 0}, {0, 0},
      MOE_ACT_RELU, MOE_OUT_LINEAR, MOE_LOSS_MIXTURE, MOE_ADAM, 0,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {5, 3, 2, {7, 0}, {6, 0},
      MOE_ACT_TANH, MOE_OUT_LINEAR, MOE_LOSS_EXPECTED, MOE_SGD, 1,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {2, 1, 5, {0, 0}, {3, 0},
      MOE_ACT_LOGISTIC, MOE_OUT_LINEAR, MOE_LOSS_BLEND, MOE_ADAM, 1,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {5, 7, 3, {0, 0}, {0, 0},
      MOE_ACT_RELU, MOE_OUT_LOGISTIC, MOE_LOSS_MIXTURE, MOE_SGD, 0,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {3, 2, 2, {9, 5}, {0, 0},
      MOE_ACT_ELU, MOE_OUT_LOGISTIC, MOE_LOSS_EXPECTED, MOE_ADAM, 0,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {19, 3, 3, {17, 0}, {0, 0},
      MOE_ACT_LOGISTIC, MOE_OUT_LOGISTIC, MOE_LOSS_BLEND, MOE_SGD, 1,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {4, 5, 3, {0, 0}, {5, 0},
      MOE_ACT_SILU, MOE_OUT_SOFTMAX, MOE_LOSS_MIXTURE, MOE_ADAM, 0,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {5, 3, 17, {0, 0}, {0, 0},
      MOE_ACT_RELU, MOE_OUT_SOFTMAX, MOE_LOSS_EXPECTED, MOE_SGD, 0,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {7, 18, 2, {6, 0}, {0, 0},
      MOE_ACT_SILU, MOE_OUT_SOFTMAX, MOE_LOSS_BLEND, MOE_ADAM, 1,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {3, 33, 1, {33, 0}, {0, 0},
      MOE_ACT_TANH, MOE_OUT_LINEAR, MOE_LOSS_MIXTURE, MOE_SGD, 0,
-     MOE_BLEND_OUTPUTS, 0},
+     MOE_BLEND_OUTPUTS, 0, 0},
     {5, 3, 3, {17, 6}, {0, 0},
      MOE_ACT_ELU, MOE_OUT_LINEAR, MOE_LOSS_BLEND, MOE_ADAM, 0,
-     MOE_BLEND_WEIGHTS, 0},
+     MOE_BLEND_WEIGHTS, 0, 0},
     {6, 4, 5, {7, 0}, {3, 0},
      MOE_ACT_RELU, MOE_OUT_SOFTMAX, MOE_LOSS_BLEND, MOE_SGD, 1,
-     MOE_BLEND_WEIGHTS, 2}
+     MOE_BLEND_WEIGHTS, 2, 0},
+    {5, 3, 9, {7, 0}, {3, 0},
+     MOE_ACT_RELU, MOE_OUT_LINEAR, MOE_LOSS_MIXTURE, MOE_ADAM, 0,
+     MOE_BLEND_OUTPUTS, 0, (moe_real)0.7},
+    {6, 4, 5, {7, 0}, {0, 0},
+     MOE_ACT_ELU, MOE_OUT_LINEAR, MOE_LOSS_BLEND, MOE_SGD, 1,
+     MOE_BLEND_WEIGHTS, 4, (moe_real)0.7}
 };
 #define PROBLEMS ((int)(sizeof problems / sizeof *problems))
 
@@ -149,6 +156,7 @@ static moe_config config_of(const problem *p, int simd, int rows)
     config.loss = p->loss;
     config.blend = p->blend;
     config.top_k = p->top_k;
+    config.top_p = p->top_p;
     config.block = rows;
     config.simd = simd;
     config.seed = 7;

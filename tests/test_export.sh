@@ -285,6 +285,18 @@ refuses "a folder for a model" 'export_c: ' "$work/export_c" --code "$work" net
 refuses "a text for a model" 'export_c: ' "$work/export_c" --code \
     "$work/0.csv" net
 
+holds "a model with top_p is made" "$work/models" top_p "$work/p.moe"
+refuses "top_p" 'top_p is for' "$work/export_c" --code "$work/p.moe" net
+refuses "top_p in integers" 'top_p is for' "$work/export_c" --int8 \
+    --calibrate "$work/0.csv" "$work/p.moe" net
+holds "top_p: an array and a configuration" exported "$work/net.c" \
+    "$work/p.moe" net
+holds "top_p: the configuration has it" grep -q 5.00000000e-01f "$work/net.c"
+sed 's/"loss":"mixture"/"loss":"blend"  /
+    s/"blend":"outputs"/"blend":"weights"/' "$work/0.moe" >"$work/weights.moe"
+refuses "blended weights" 'blended weights are for' "$work/export_c" --code \
+    "$work/weights.moe" net
+
 # bad WHAT SENTENCE TEXT: inputs that are refused
 bad() {
     printf "$3" >"$work/bad.csv"

@@ -153,11 +153,13 @@ echo "moe.h: $(wc -l <$header) lines, manual $(length_between 0 1), manual to" \
     "interface $(length_between 0 3), loops $(length_between 14 none);" \
     "$(private_defines | wc -l) private #defines"
 # The rebuilt mixture of 1991, and what was added since: the learner, frozen
-# layers, blended weights, frozen experts and checkpoints of what is frozen.
-holds "moe.h" at_most "$(wc -l <$header)" $((6100 + 857 + 230 + 540 + 75))
+# layers, blended weights, frozen experts and checkpoints of what is frozen,
+# top_p, experts whose weights are read side by side.
+holds "moe.h" at_most "$(wc -l <$header)" \
+    $((6100 + 857 + 230 + 540 + 75 + 126 + 34))
 holds "manual" at_most "$(length_between 0 1)" $((185 + 12 + 4 + 9))
 holds "manual, options, interface" at_most "$(length_between 0 3)" \
-    $((650 + 60 + 30 + 60))
+    $((650 + 60 + 30 + 60 + 5))
 holds "private #defines" at_most "$(private_defines | wc -l)" 90
 if has_ctags; then
     none "every name begins with moe" not foreign_names

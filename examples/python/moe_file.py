@@ -33,15 +33,15 @@ WORDS = {"activation": ("relu", "tanh", "logistic", "elu", "silu"),
          "blend": ("outputs", "weights"), "gate": ("softmax", "none")}
 LISTS = {"hidden": 4, "gate_hidden": 4, "expert_sees": 2, "gate_sees": 2,
          "training": 5, "restarts": 3}
-REALS = ("sigma", "balance", "restarts_loss", "best_sigma")
+REALS = ("top_p", "sigma", "balance", "restarts_loss", "best_sigma")
 DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
             "gate_sees": [], "activation": "relu", "output": "linear",
             "loss": "mixture", "blend": "outputs", "gate": "softmax",
             "sigma": 1.0, "balance": 0.0, "seed": 0}
-ORDER = ("inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
-         "expert_sees", "gate_sees", "expert_columns", "gate_columns",
-         "activation", "output", "loss", "blend", "gate", "sigma", "balance",
-         "seed")
+ORDER = ("inputs", "outputs", "experts", "top_k", "top_p", "hidden",
+         "gate_hidden", "expert_sees", "gate_sees", "expert_columns",
+         "gate_columns", "activation", "output", "loss", "blend", "gate",
+         "sigma", "balance", "seed")
 TRAINING = ("training", "restarts", "restarts_loss", "best_sigma")
 TEXTS = ("expert_columns", "gate_columns")    # as "0-2,7,9"; none: the parts
 

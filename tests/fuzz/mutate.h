@@ -182,7 +182,7 @@ static void change_number(text_file *f)
 static const char *const words[] = {
     "__metadata__", "dtype", "shape", "data_offsets", "F32", "F16", "BF16",
     "F64", "I8", "U8", "BOOL", "F4", "F6_E2M3", "file", "moe.h 1", "moe.h 2",
-    "inputs", "outputs", "experts", "top_k", "hidden", "gate_hidden",
+    "inputs", "outputs", "experts", "top_k", "top_p", "hidden", "gate_hidden",
     "expert_sees", "gate_sees", "activation", "output", "loss", "sigma",
     "balance", "rows", "seed", "training", "relu", "tanh", "logistic", "elu",
     "silu", "linear", "softmax", "mixture", "expected", "blend",
