@@ -927,6 +927,11 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #else
 #define MOEI_NUMBER MOEI_INLINE
 #endif
+#if defined(__OPTIMIZE_SIZE__) && defined(__GNUC__) && __GNUC__ > 10
+#define MOEI_OPAQUE __attribute__((noipa))
+#else
+#define MOEI_OPAQUE
+#endif
 
 /* OpenMP's threads share the turns of a loop. */
 #ifdef _OPENMP
@@ -2210,8 +2215,9 @@ MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
 
 /* a = b + W' x,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
    layers y stays in act, silu's a before it.
-   x (in,N)   W (in,out)   b (out)   a, y (out,N) */
-static void moei_net_forward(const moe *m, const moei_run *run,
+   x (in,N)   W (in,out)   b (out)   a, y (out,N)
+   Opaque, or gcc 12 leaves zeros of *run unwritten (its -fipa-modref). */
+static MOEI_OPAQUE void moei_net_forward(const moe *m, const moei_run *run,
                              const moe_real *x)
 {
     const moei_net *net = run->net;
@@ -3327,11 +3333,9 @@ static void moei_loss_forward(moe *m)
    is asked. */
 static int moei_wants_delta(const moe *m, const moei_net *net, int copy)
 {
-    int l = 0;
-
-    while (l < net->layers && !moei_copy_learns(m, net, copy, l))
-        l++;
-    return l < net->layers || m->back_to_x != NULL;
+    return m->back_to_x != NULL
+        || (net->learning != 0 && (net == &m->gate
+                                   || !moei_stays(&m->config, copy)));
 }
 
 /* dE/da of all layers of a run, or for a plain step with them;
@@ -6346,12 +6350,9 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     c->loss = (moe_loss)t->meta.loss;
     c->blend = (moe_blend)t->meta.blend;
     c->gate = (moe_gate)t->meta.gate;
-    c->mode = MOE_MODE_PREDICT;                /* which needs least */
+    c->mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
     if (moe_check_config(c, &error) != MOE_OK)
         moei_reject(t, 1, error);
-    c->mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
-    moei_reject(t, 1, moei_frozen_fault(c));
-    c->mode = MOE_MODE_PREDICT;
     if (t->fault != NULL)
         return t->fault;
     moei_shape(m, c, 1);
@@ -6366,7 +6367,6 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     t->bytes += header;
     moei_reject(t, all && t->bytes != bytes, MOEI_TEXT(
         "the numbers are not as many as the header says"));
-    m->config.mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
     return t->fault;
 }
 
@@ -6481,11 +6481,9 @@ static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
     return fits ? (const moe_real *)(const void *)at : NULL;
 }
 
-/* What a file's configuration leaves to the caller, or NULL. */
+/* What a file's configuration leaves to the caller. */
 static void moei_apply(moe_config *c, const moe_config *given)
 {
-    if (given == NULL)
-        return;
     c->block = given->block;
     c->simd = given->simd;
     c->mode = given->mode;
@@ -6524,7 +6522,8 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
         return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only aligned little-"
             "endian floats in moe.h's order and with gate.balance can be used "
             "in place; load them"));
-    moei_apply(&shape.config, config);
+    if (config != NULL)
+        moei_apply(&shape.config, config);
     status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;

@@ -4,9 +4,10 @@
      write SHAPE model.safetensors
 
    writes a model with random weights; with -DTIMED and the code of all shapes
-   it prints a line for each: nanoseconds per case of moe.h (-O2), and of the
-   code at -O2 and at -O3 -march=native; the shortest of many samples that take
-   turns.  The exit status is 1 when the results differ by more than 1e-6. */
+   it prints a line for each: nanoseconds per case of moe.h (-O2), of the code
+   at -O2 and at -O3 -march=native, and of export_peers.cpp, as -DRTNEURAL and
+   -DTINYMIND say; the shortest of many samples that take turns.  The exit
+   status is 1 when the results differ by more than 1e-6. */
 #define _POSIX_C_SOURCE 200112L
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
@@ -70,16 +71,29 @@ int main(int count, char **word)
 
 #else
 
-enum { CASES = 64, SAMPLES = 2000, WAYS = 3 };
+enum { CASES = 64, SAMPLES = 2000, CODES = 3, WAYS = 4 };
 typedef void predict(const float *x, float *y);
 predict tiny_o2_predict, small_o2_predict, sparse_o2_predict, dense_o2_predict,
-        tiny_o3_predict, small_o3_predict, sparse_o3_predict, dense_o3_predict;
+        tiny_o3_predict, small_o3_predict, sparse_o3_predict, dense_o3_predict,
+        tiny_peer_predict, small_peer_predict, sparse_peer_predict;
 
-static predict *const exported[SHAPES][2] = {
-    {tiny_o2_predict, tiny_o3_predict}, {small_o2_predict, small_o3_predict},
-    {sparse_o2_predict, sparse_o3_predict}, {dense_o2_predict, dense_o3_predict}
+#ifndef RTNEURAL
+#define tiny_peer_predict NULL
+#define small_peer_predict NULL
+#endif
+#ifndef TINYMIND
+#define sparse_peer_predict NULL
+#endif
+
+static predict *const exported[SHAPES][WAYS] = {
+    {NULL, tiny_o2_predict, tiny_o3_predict, tiny_peer_predict},
+    {NULL, small_o2_predict, small_o3_predict, small_peer_predict},
+    {NULL, sparse_o2_predict, sparse_o3_predict, sparse_peer_predict},
+    {NULL, dense_o2_predict, dense_o3_predict, NULL}
 };
-static float x[CASES * 16], y[WAYS][CASES * 4];
+/* RTNeural reads whole vectors, aligned. */
+enum { ROW = 16 };
+static float x[CASES * ROW] __attribute__((aligned(64))), y[WAYS][CASES * 4];
 
 static double nanoseconds(void)
 {
@@ -97,15 +111,15 @@ static double run(moe *m, const shape *s, predict *code, float *out)
     for (again = 0; again < 8; again++)
         for (i = 0; i < CASES; i++)
             if (code != NULL)
-                code(x + i * s->inputs, out + i * s->outputs);
+                code(x + i * ROW, out + i * s->outputs);
             else
-                moe_predict(m, x + i * s->inputs, 1, out + i * s->outputs);
+                moe_predict(m, x + i * ROW, 1, out + i * s->outputs);
     return (nanoseconds() - start) / (8 * CASES);
 }
 
 static int compare(const shape *s, predict *const *code)
 {
-    double best[WAYS] = {1e9, 1e9, 1e9};
+    double best[WAYS] = {1e9, 1e9, 1e9, 1e9};
     float worst = 0;
     moe m;
     int i, way;
@@ -113,19 +127,24 @@ static int compare(const shape *s, predict *const *code)
     if (open_model(s, &m))
         return 1;
     for (i = 0; i < SAMPLES * WAYS; i++) {
-        double took = run(&m, s, i % WAYS ? code[i % WAYS - 1] : NULL,
-                          y[i % WAYS]);
+        double took;
 
-        best[i % WAYS] = took < best[i % WAYS] ? took : best[i % WAYS];
+        way = i % WAYS;
+        if (way == CODES && code[way] == NULL)
+            continue;
+        took = run(&m, s, code[way], y[way]);
+        best[way] = took < best[way] ? took : best[way];
     }
-    for (way = 1; way < WAYS; way++)
+    for (way = 1; way < CODES; way++)
         for (i = 0; i < CASES * s->outputs; i++) {
             const float off = y[way][i] - y[0][i];
 
             worst = off > worst ? off : -off > worst ? -off : worst;
         }
-    printf("| %-22s | %8.1f | %8.1f | %8.1f | %.0e |\n", s->text, best[0],
-           best[1], best[2], (double)worst);
+    printf("| %-22s | %8.1f | %8.1f | %8.1f | ", s->text, best[0], best[1],
+           best[2]);
+    printf(code[CODES] ? "%8.1f" : "       -", best[CODES]);
+    printf(" | %.0e |\n", (double)worst);
     moe_close(&m);
     return worst > 1e-6f;
 }
@@ -135,10 +154,10 @@ int main(void)
     uint64_t state = 3;
     int i, failed = 0;
 
-    for (i = 0; i < CASES * 16; i++)
+    for (i = 0; i < CASES * ROW; i++)
         x[i] = moei_uniform(&state);
     printf("| ns per case            | moe.h    | code -O2 | -O3 "
-           "native | off by |\n|---|--:|--:|--:|--:|\n");
+           "native | peer     | off by |\n|---|--:|--:|--:|--:|--:|\n");
     for (i = 0; i < SHAPES; i++)
         failed |= compare(&shapes[i], exported[i]);
     return failed;

@@ -1,5 +1,7 @@
 #!/bin/sh
-# export_speed.sh [CC] - moe.h beside the code that export_c --code writes.
+# export_speed.sh [CC] - moe.h beside the code that export_c --code writes; and
+# beside libraries of C++ whose sizes are known when they are compiled, where
+# RTNEURAL, XSIMD and TINYMIND name the folders of their sources.
 cd "$(dirname "$0")" || exit 1
 cc=${1:-cc} build=build/export objects=
 mkdir -p "$build"
@@ -17,4 +19,20 @@ for shape in tiny small sparse dense; do
         objects="$objects $build/${shape}_$level.o"
     done
 done
-"$cc" -O2 -DTIMED export_speed.c $objects -o "$build/speed" && "$build/speed"
+peers=
+peer() {
+    name=$1
+    shift
+    peers="$peers -D$name"
+    objects="$objects $build/$name.o"
+    ${CXX:-c++} -std=c++17 -O3 -march=native "$@" -c export_peers.cpp \
+        -o "$build/$name.o" || exit 1
+}
+[ -z "$RTNEURAL" ] ||
+    peer RTNEURAL -DRTNEURAL_DEFAULT_ALIGNMENT=32 -DRTNEURAL_USE_XSIMD=1 \
+        "-I$XSIMD/include" "-I$RTNEURAL"
+[ -z "$TINYMIND" ] ||
+    peer TINYMIND -DTINYMIND_ENABLE_FLOAT=1 -DTINYMIND_ENABLE_STD=1 \
+        "-I$TINYMIND/cpp"
+"$cc" -O2 -DTIMED $peers export_speed.c $objects -lstdc++ -lm -o "$build/speed" &&
+    "$build/speed"

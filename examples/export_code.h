@@ -2,12 +2,19 @@
    constant sizes.  Outputs of a layer stand in blocks of 16, 8, 4 and 1, each
    with its biases first, then its weights input by input, so that a block is a
    few sums in registers and one walk through memory; blocks are padded with
-   zeros where that is faster than a smaller one. */
+   zeros where that is faster than a smaller one.  Two blocks of 16 are worked
+   at once where there are vectors: each input is read once for both. */
 
 /* The first block of so many outputs. */
 static int block_of(int outputs)
 {
     return outputs > 12 ? 16 : outputs > 4 ? 8 : outputs > 2 ? 4 : 1;
+}
+
+/* The first blocks of so many outputs that are worked at once. */
+static int worked_of(int outputs)
+{
+    return outputs > 28 ? 32 : block_of(outputs);
 }
 
 /* Outputs of a layer with what its blocks are padded with. */
@@ -21,7 +28,7 @@ static int padded_outputs(int outputs)
 }
 
 /* Which of the blocks a model has. */
-typedef struct code_parts { int block[17]; } code_parts;
+typedef struct code_parts { int block[33]; } code_parts;
 
 static int code_layers(const moe_config *c, int copy)
 {
@@ -38,8 +45,8 @@ static code_parts code_parts_of(const moe_config *c)
         for (l = 0; l < code_layers(c, e); l++) {
             const int out = moe_layer_at(c, e, l).out;
 
-            for (j = 0; j < out; j += block_of(out - j))
-                part.block[block_of(out - j)] = 1;
+            for (j = 0; j < out; j += worked_of(out - j))
+                part.block[worked_of(out - j)] = 1;
         }
     return part;
 }
@@ -169,8 +176,10 @@ static void put_code_head(const moe_config *c)
         "#endif\n"
         "#if defined(__GNUC__) && !defined(__clang__)\n"
         "#define $_UNROLL _Pragma(\"GCC unroll 16\")\n"
+        "#define $_LOOP _Pragma(\"GCC unroll 1\")\n"
         "#else\n"
         "#define $_UNROLL\n"
+        "#define $_LOOP\n"
         "#endif\n\n");
 }
 
@@ -219,10 +228,69 @@ static void put_block(int n, int parts)
         "}\n\n", n, n);
 }
 
+/* Two of 16.  So many sums fill the registers; were the loop over inputs
+   unrolled whole, compilers would keep these there, too. */
+static void put_block_32(void)
+{
+    put("/* the same of two blocks of 16, that stand one behind the other */\n"
+        "static inline void @_block_32(const float *w, const float *x, int in,"
+        "\n                             float *y)\n"
+        "{\n"
+        "#ifdef $_PLAIN\n"
+        "    @_block_16(w, x, in, y);\n"
+        "    @_block_16(w + 16 * (in + 1), x, in, y + 16);\n"
+        "#else\n"
+        "    enum { lanes = @_lanes, half = 16 / lanes, parts = lanes / 4 };\n"
+        "    const @_wide *v = (const @_wide *)(const void *)w;\n"
+        "    const @_wide *u = v + half * (in + 1);\n"
+        "    @_wide sum[parts][2 * half], *to = (@_wide *)(void *)y;\n"
+        "    int i, p, k;\n\n");
+    put("    $_UNROLL\n"
+        "    for (k = 0; k < half; k++) {\n"
+        "        sum[0][k] = *v++;\n"
+        "        sum[0][k + half] = *u++;\n"
+        "        $_UNROLL\n"
+        "        for (p = 1; p < parts; p++)\n"
+        "            sum[p][k] = sum[p][k + half] = sum[0][k] - sum[0][k];\n"
+        "    }\n"
+        "    $_LOOP\n"
+        "    for (i = 0; i + parts <= in; i += parts)\n"
+        "        $_UNROLL\n"
+        "        for (p = 0; p < parts; p++)\n"
+        "            $_UNROLL\n"
+        "            for (k = 0; k < half; k++) {\n"
+        "                sum[p][k] += x[i + p] * *v++;\n"
+        "                sum[p][k + half] += x[i + p] * *u++;\n"
+        "            }\n");
+    put("    for (; i < in; i++)\n"
+        "        $_UNROLL\n"
+        "        for (k = 0; k < half; k++) {\n"
+        "            sum[0][k] += x[i] * *v++;\n"
+        "            sum[0][k + half] += x[i] * *u++;\n"
+        "        }\n"
+        "    $_UNROLL\n"
+        "    for (k = 0; k < 2 * half; k++) {\n"
+        "        $_UNROLL\n"
+        "        for (p = 1; p < parts; p++)\n"
+        "            sum[0][k] += sum[p][k];\n"
+        "        to[k] = sum[0][k];\n"
+        "    }\n"
+        "#endif\n"
+        "}\n\n");
+}
+
 static void put_code_blocks(const code_parts *part)
 {
-    if (part->block[16])
+    const int pairs = part->block[32] && !part->block[16];
+
+    if (pairs)
+        put("#ifdef $_PLAIN\n");
+    if (part->block[16] || pairs)
         put_block(16, 2);
+    if (pairs)
+        put("#endif\n\n");
+    if (part->block[32])
+        put_block_32();
     if (part->block[8])
         put_block(8, 2);
     if (part->block[4])
@@ -333,8 +401,8 @@ static void put_calls(moe_layer at, const char *weights, const char *x,
     int j = 0, times, n;
 
     for (; j < at.out; j += times * n) {
-        n = block_of(at.out - j);
-        for (times = 1; block_of(at.out - j - times * n) == n
+        n = worked_of(at.out - j);
+        for (times = 1; worked_of(at.out - j - times * n) == n
              && at.out - j - times * n > 0; times++)
             continue;
         if (times > 1)
@@ -358,8 +426,8 @@ static void put_code_net(const moe_config *c, int gate)
     for (l = 0; l < layers; l++) {
         const int out = moe_layer_at(c, copy, l).out;
 
-        loops |= out > block_of(out) && block_of(out - block_of(out))
-                                        == block_of(out);
+        loops |= out > worked_of(out) && worked_of(out - worked_of(out))
+                                         == worked_of(out);
         if (l < layers - 1 && padded_outputs(out) > widest)
             widest = padded_outputs(out);
     }

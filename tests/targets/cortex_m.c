@@ -42,7 +42,8 @@ static void fault(void)
     leave(99);
 }
 
-/* An unaligned word is a fault here, as it is on a Cortex-M0 always. */
+/* An unaligned word is a fault here, as it is on a Cortex-M0 always, unless
+   TARGET_UNALIGNED leaves a Cortex-M4 as it is. */
 void reset(void)
 {
     uint32_t *to, *from = &data_from;
@@ -51,7 +52,7 @@ void reset(void)
     *(volatile uint32_t *)0xe000ed88u |= 0xfu << 20;     /* CPACR */
     __asm__ volatile("dsb\n\tisb");
 #endif
-#if __ARM_ARCH > 6
+#if __ARM_ARCH > 6 && !defined(TARGET_UNALIGNED)
     *(volatile uint32_t *)0xe000ed14u |= 1u << 3;        /* CCR.UNALIGN_TRP */
 #endif
     for (to = &data_begin; to < &data_end;)

@@ -21,7 +21,7 @@ compiler_of() {
 # code TARGET PARTS: code and constants of what is used.
 code() {
     set -- $(compiler_of "$1") -Os "-DPARTS=$2" -ffunction-sections \
-        -fdata-sections $source -r -nostdlib -Wl,--gc-sections,-u,used \
+        -fdata-sections "$source" -r -nostdlib -Wl,--gc-sections,-u,used \
         -o "$work/x.o"
     if have "$1" && "$@" 2>"$work/said"; then
         "${1%gcc}size" -A "$work/x.o" | awk '
@@ -37,16 +37,16 @@ program() {
     target=$1 parts=$2 times=$3
     shift 3
     set -- $(compiler_of "$target") "$@" "-DPARTS=$parts" "-DTIMES=$times" \
-        $source -o "$work/program"
+        "$source" -o "$work/program"
     have "$1" || return 0
     case $target in
     x86-64) "$@" && within 30 "$work/program" ;;
     M0 | M4F)
         # The board traps unaligned words, which gcc else makes of halves.
         have qemu-system-arm && "$@" targets/cortex_m.c -DTARGET_BARE \
-            -mno-unaligned-access \
-            -nostartfiles -ffunction-sections --specs=nano.specs \
-            -Wl,--gc-sections,--defsym=ram_size=64K -Ttargets/cortex_m.ld &&
+            -DTARGET_UNALIGNED -nostartfiles -ffunction-sections \
+            --specs=nano.specs -Wl,--gc-sections,--defsym=ram_size=64K \
+            -Ttargets/cortex_m.ld &&
             within 60 qemu-system-arm -M mps2-an386 -nographic -monitor none \
                 -serial none -semihosting-config enable=on,target=native \
                 $plugin -kernel "$work/program" </dev/null 2>&1
@@ -63,7 +63,7 @@ stack() {
 # structure TARGET: the bytes of a moe.
 structure() {
     set -- $(compiler_of "$1") -Os -DPARTS=3 -DTIMES=1 -DTARGET_BARE -c \
-        $source -o "$work/x.o"
+        "$source" -o "$work/x.o"
     nm=${1%gcc}nm
     if have "$1" && "$@" 2>"$work/said"; then
         "$nm" -S "$work/x.o" | awk '$NF == "m" { print $2 }' | {
@@ -74,14 +74,15 @@ structure() {
     fi
 }
 
-# instructions PARTS FLAGS...: of 101 cases less those of one, a hundredth.
+# instructions TARGET PARTS FLAGS...: of 101 cases less those of one, a
+# hundredth.
 instructions() {
-    parts=$1
-    shift
+    target=$1 parts=$2
+    shift 2
     gcc -shared -fPIC targets/count.c -o "$work/count.so" &&
         plugin="-plugin $work/count.so"
     for times in 1 101; do
-        program M4F "$parts" $times -O2 "$@" 2>/dev/null |
+        program "$target" "$parts" $times -O2 "$@" 2>/dev/null |
             sed -n 's/^instructions //p'
     done | awk '{ of[NR] = $1 }
                 END { if (NR == 2) printf "%d", (of[2] - of[1]) / 100
@@ -92,8 +93,42 @@ instructions() {
 row() {
     name=$1 parts=$2
     shift 2
-    echo "| $name | $(instructions "$parts" "$@") |" \
-        "$(instructions "$parts" -ffp-contract=off "$@") |"
+    echo "| $name | $(instructions M4F "$parts" "$@") |" \
+        "$(instructions M4F "$parts" -ffp-contract=off "$@") |"
+}
+
+# exported TARGET WAY: a row of the code that export_c writes, alone.
+exported() {
+    $(compiler_of "$1") -Os -ffunction-sections -fdata-sections \
+        "$work/net$2.c" -r -nostdlib -Wl,--gc-sections,-u,net_predict \
+        -o "$work/x.o" || return
+    bytes=$(arm-none-eabi-size -A "$work/x.o" | awk '
+        /^\.text/ { code += $2 }
+        /^\.rodata/ { constants += $2 }
+        END { print code " | " constants }')
+    source=$work/times$2.c
+    echo "| \`$2\`, $1 | $bytes | $(stack "$1" 0) | $(instructions "$1" 0) |"
+    source=targets/size.c
+}
+
+# The same model, 4 experts of 16-32-4, in integers and in floats.
+exports() {
+    gcc -O1 export_models.c -o "$work/models" &&
+        gcc -O1 ../examples/export_c.c -o "$work/export_c" &&
+        "$work/models" 0 "$work/0.moe" "$work/0.csv" || return
+    "$work/export_c" --code "$work/0.moe" net >"$work/net--code.c"
+    "$work/export_c" --int8 --calibrate "$work/0.csv" "$work/0.moe" net \
+        >"$work/net--int8.c"
+    for way in --int8 --code; do
+        number=int16_t
+        [ $way = --int8 ] || number=float
+        { echo "#include \"net$way.c\""
+          echo "typedef $number number;"
+          cat targets/times.c; } >"$work/times$way.c"
+        for target in M0 M4F; do
+            exported $target $way
+        done
+    done
 }
 
 table() {
@@ -132,9 +167,24 @@ END
     row 'predict, 4 x 2-1' 1 -DIN=2 -DHIDDEN=0 -DOUT=1 -DEXPERTS=4
     row 'learn a case, 4 x 16-32-4' 2 $big
     row 'learn it by the last layers alone' 2 $big -DTUNE
+    cat <<'END'
+
+What `export_c` makes of 4 experts of 16-32-4, alone: bytes at `-Os`, without
+the test vectors of `--int8`, and the stack; instructions at `-O2`. Below it
+what the products of these layers take in libraries, once counted the same way.
+
+| | code | constants | stack | instructions |
+|---|--:|--:|--:|--:|
+END
+    have arm-none-eabi-gcc && have qemu-system-arm && exports
+    cat <<'END'
+| CMSIS-NN, 8 bits, M0 | | | | 41733 |
+| CMSIS-NN, 8 bits, M4F | | | | 16244 |
+| CMSIS-DSP, floats, M4F | | | | 9707 |
+END
 }
 
-# The six rows that one asks for first, of the whole table.
+# The rows that one asks for first, of the whole table.
 short() {
     awk -F ' *[|] *' '
         function row(what, of) { printf "| %s | %s |\n", what, of }
@@ -149,7 +199,14 @@ short() {
             row("RAM to learn, 4 x 16-32-4", ram)
             row("instructions to predict", $3)
         }
-        /^\| learn a case/ { row("and to learn a case", $3) }' "$work/table"
+        /^\| learn a case/ { row("and to learn a case", $3) }
+        /^\| `--(int8|code)`, M/ {
+            way = $2 ~ /int8/ ? "in integers" : "in floats"
+            core = $2 ~ /M0/ ? ", Cortex-M0" : ""
+            row("exported " way core ": bytes in all", $3 + $4)
+            row("stack, bytes", $5)
+            row("instructions", $6)
+        }' "$work/table"
 }
 
 # between FILE TABLE: puts the table between the markers in the file.
