@@ -531,7 +531,7 @@ typedef struct moe {
     int restart, best_restart;   /* the seed that is tried, -1: none is; the
                                     best so far                              */
     moe_real best_restart_loss;
-    int8_t scale_before;         /* scale_state when the seeds began         */
+    int8_t scale_before, format; /* scale_state when the seeds began; 0      */
 } moe;
 
 /* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
@@ -961,16 +961,8 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_LEARNS 1
 #endif
 
-/* Without stdio its calls are 0, and what needs them is static and unused. */
-#ifdef MOE_NO_STDIO
-#define MOEI_PATHS static MOEI_UNUSED
-#define MOEI_STDIO(call) 0
-typedef int moei_stream;
-#else
+#ifndef MOE_NO_STDIO
 #include <stdio.h>
-#define MOEI_PATHS MOE_DEF
-#define MOEI_STDIO(call) (call)
-typedef FILE moei_stream;
 #endif
 #ifdef _MSC_VER       /* which warns of fopen; 0x40: others may read, too */
 #define MOEI_OPEN(path, how) _fsopen(path, how, 0x40)
@@ -4565,7 +4557,7 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
     const moe_real low = m->output == MOE_OUT_LINEAR ? -all : 0;
     const moe_real *d = data->d ? data->d + (ptrdiff_t)i * O : NULL;
     moe_real sum = 0;
-    int k, bad, out;
+    int k;
 
     *column = moei_bad_column(data->x + (ptrdiff_t)i * m->I, m->I, -all, all);
     if (*column >= 0)
@@ -4578,18 +4570,17 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
     if (d == NULL)
         return moei_outside(data->labels[i], 0, O - 1)
              ? MOEI_TEXT("a label is outside 0..outputs-1") : NULL;
-    bad = moei_bad_column(d, O, -all, all);
-    out = moei_bad_column(d, O, low, high);
-    *column += moei_max(bad >= 0 ? bad : out, 0);
+    k = moei_bad_column(d, O, low, high);
+    *column += moei_max(k, 0);
+    if (k >= 0)
+        return !moei_is_finite(d[k]) ? MOEI_TEXT("d is NaN or infinite")
+            : logistic ? MOEI_TEXT("d is outside [0,1], but the experts are "
+                                   "logistic or Bernoulli")
+            : MOEI_TEXT("d is negative, but the experts are softmax");
     for (k = 0; k < O; k++)
         sum += d[k];
-    return bad >= 0 ? MOEI_TEXT("d is NaN or infinite")
-        : out >= 0 ? logistic
-            ? MOEI_TEXT("d is outside [0,1], but the experts are logistic "
-                        "or Bernoulli")
-            : MOEI_TEXT("d is negative, but the experts are softmax")
-        : m->output != MOE_OUT_SOFTMAX
-          || (sum > (moe_real)0.999 && sum < (moe_real)1.001) ? NULL
+    return m->output != MOE_OUT_SOFTMAX
+           || (sum > (moe_real)0.999 && sum < (moe_real)1.001) ? NULL
         : MOEI_TEXT("a row of d does not sum to 1, as softmax experts need");
 }
 
@@ -4678,110 +4669,73 @@ static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
     return 1;
 }
 
-/* The weights by which a net's first layer sees column j, if it does, and if
-   they are not frozen, are 0. */
-static void moei_forget_column(moe *m, const moei_net *net, int j)
+/* Where scales change after anything was learnt, y stays the same.  A weight
+   gets a value, if told so; returns whether it can have it. */
+static int moei_fold(moe_real *w, moe_real value, int write)
 {
-    const int out = net->width[1];
-    int c, i;
+    const int fits = moei_is_amount(value < 0 ? -value : value);
+
+    if (fits && write)
+        *w = value;
+    return fits;
+}
+
+/* Rows of a net's first layer, W (out), that see z = (x - shift) factor; after
+   new scales z' they have to be
+     W' = W factor / factor',   b' = b + (shift' - shift) factor W */
+static int moei_fold_rows(moe *m, const moei_net *net, int column,
+                          moe_real ratio, moe_real offset, int write)
+{
+    int c, i, k, fits = 1;
 
     for (i = 0; i < net->width[0]; i++)
-        for (c = 0; c < net->copies && moei_column_of(m, net, i) == j; c++)
-            if (moei_copy_learns(m, net, c, 0))
-                moei_zero(m->weights + moei_layer_of(m, net, c, 0).weight
-                          + (ptrdiff_t)i * out, moei_count(out));
+        for (c = 0; c < net->copies; c++) {
+            const moe_layer at = moei_layer_of(m, net, c, 0);
+            moe_real *b = m->weights + at.bias;
+            moe_real *W = m->weights + at.weight + (ptrdiff_t)i * at.out;
+
+            if (moei_column_of(m, net, i) != column
+                || !moei_copy_learns(m, net, c, 0))
+                continue;
+            for (k = 0; k < at.out; k++) {
+                fits &= moei_fold(&b[k], b[k] + offset * W[k], write);
+                fits &= moei_fold(&W[k], ratio > 0 ? W[k] * ratio : 0, write);
+            }
+        }
+    return fits;
 }
 
-/* x: factor 1/deviation, but no subnormal number, which may count as 0.  Linear
-   d: factor deviation.  The rest stay.  What is constant says nothing yet, and
-   must not when it varies later: its weights are 0, from which they learn. */
-MOEI_COLD static void moei_fit_scales(moe *m, const moe_data *data)
+static int moei_fold_x(moe *m, int column, moe_real ratio, moe_real offset,
+                       int write)
 {
-    const int I = m->I, O = m->O;
-    moe_real *d = m->weights + m->trained_count, *x = d + 2 * O;
-    const moe_real least = moei_from_bits((moei_bits)1 << MOEI_FRACTION);
-    int j;
-
-    for (j = 0; j < I; j++) {
-        if (!moei_mean_and_deviation(data->x + j, data, I, &x[j],
-                                     &x[I + j])) {
-            moei_forget_column(m, &m->expert, j);
-            moei_forget_column(m, &m->gate, j);
-        }
-        x[I + j] = moei_larger(1 / x[I + j], least);
-    }
-    for (j = 0; j < O && m->output == MOE_OUT_LINEAR; j++)
-        (void)moei_mean_and_deviation(data->d + j, data, O, &d[j], &d[O + j]);
-}
-
-/* Folding.  Row j of a net's first layer, W_j (out), sees z = (x - shift)
-   factor; after new scales z' it has to be
-     W_j' = W_j factor / factor',   b' = b + (shift' - shift) factor W_j
-   for the same sums.  Whether all of that is finite; then, if told so, it is
-   written. */
-static int moei_fold_input(moe *m, const moei_net *net, int j, moe_real ratio,
-                           moe_real offset, int write)
-{
-    const int row = j - net->first, out = net->width[1];
-    int c = moei_outside(row, 0, net->width[0] - 1) ? net->copies : 0, k;
-
-    for (; c < net->copies; c++) {
-        const moe_layer at = moei_layer_of(m, net, c, 0);
-        moe_real *W = m->weights + at.weight + (ptrdiff_t)row * out;
-        moe_real *b = m->weights + at.bias;
-
-        for (k = 0; k < out; k++) {
-            const moe_real bias = b[k] + offset * W[k], by = W[k] * ratio;
-
-            if (!moei_is_amount(bias < 0 ? -bias : bias)
-                || !moei_is_amount(by < 0 ? -by : by))
-                return 0;
-            b[k] = write ? bias : b[k];
-            W[k] = write ? by : W[k];
-        }
-    }
-    return 1;
+    return moei_fold_rows(m, &m->expert, column, ratio, offset, write)
+         & moei_fold_rows(m, &m->gate, column, ratio, offset, write);
 }
 
 /* Column k of the experts' last layers:  y = shift + factor o  stays as it is
-     W_k' = W_k factor / factor',   b_k' = (shift + factor b_k - shift')
-                                           / factor' */
-static int moei_fold_output(moe *m, int k, moe_real ratio, moe_real offset,
-                            int write)
+     W' = W factor / factor',   b' = (shift + factor b - shift') / factor' */
+static int moei_fold_d(moe *m, int k, moe_real ratio, moe_real offset,
+                       int write)
 {
-    const int last = m->expert.layers - 1;
-    int c, j;
+    int c, j, fits = 1;
 
     for (c = 0; c < m->E; c++) {
-        const moe_layer at = moei_layer_of(m, &m->expert, c, last);
-        moe_real *b = m->weights + at.bias + k;
-        const moe_real bias = *b * ratio + offset;
+        const moe_layer at = moei_layer_of(m, &m->expert, c,
+                                           m->expert.layers - 1);
+        moe_real *b = m->weights + at.bias + k, *w = m->weights + at.weight + k;
 
-        if (!moei_is_amount(bias < 0 ? -bias : bias))
-            return 0;
-        *b = write ? bias : *b;
-        for (j = 0; j < at.in; j++) {
-            moe_real *w = m->weights + at.weight + (ptrdiff_t)j * at.out + k;
-            const moe_real by = *w * ratio;
-
-            if (!moei_is_amount(by < 0 ? -by : by))
-                return 0;
-            *w = write ? by : *w;
-        }
+        fits &= moei_fold(b, *b * ratio + offset, write);
+        for (j = 0; j < at.in; j++, w += at.out)
+            fits &= moei_fold(w, *w * ratio, write);
     }
-    return 1;
+    return fits;
 }
 
-static int moei_fold_column(moe *m, int j, moe_real ratio, moe_real offset,
-                            int write)
-{
-    return moei_fold_input(m, &m->expert, j, ratio, offset, write)
-        && moei_fold_input(m, &m->gate, j, ratio, offset, write);
-}
-
-/* x of a moe that has learnt.  A column that is constant in these data, or
-   whose weights would not stay finite, keeps the scale that it has. */
-static void moei_fold_x(moe *m, const moe_data *data)
+/* x: factor 1/deviation, but no subnormal number, which may count as 0.  What
+   is constant says nothing yet, and must not when it varies later: its weights
+   are 0, from which they learn.  After learning what is constant in these data,
+   or whose weights would not stay finite, keeps the scale that it has. */
+static void moei_fit_x(moe *m, const moe_data *data, int learnt)
 {
     const int I = m->I;
     const moe_real least = moei_from_bits((moei_bits)1 << MOEI_FRACTION);
@@ -4795,16 +4749,20 @@ static void moei_fold_x(moe *m, const moe_data *data)
         const moe_real ratio = x[I + j] / factor;
         const moe_real offset = (mean - x[j]) * x[I + j];
 
-        if (varies && moei_fold_column(m, j, ratio, offset, 0)) {
-            (void)moei_fold_column(m, j, ratio, offset, 1);
-            x[j] = mean;
-            x[I + j] = factor;
-        }
+        if (learnt && !(varies && moei_fold_x(m, j, ratio, offset, 0)))
+            continue;
+        if (learnt)
+            (void)moei_fold_x(m, j, ratio, offset, 1);
+        else if (!varies)
+            (void)moei_fold_x(m, j, 0, 0, 1);
+        x[j] = mean;
+        x[I + j] = factor;
     }
 }
 
-/* d; sigma, in units of its deviations, goes with their mean square. */
-static void moei_fold_d(moe *m, const moe_data *data)
+/* Linear d: factor deviation; sigma, in units of deviations, goes with their
+   mean square. */
+static void moei_fit_d(moe *m, const moe_data *data, int learnt)
 {
     const int O = m->O;
     moe_real *d = m->weights + m->trained_count, mean, deviation, square = 0;
@@ -4815,18 +4773,25 @@ static void moei_fold_d(moe *m, const moe_data *data)
                                                    &deviation);
         const moe_real ratio = d[O + j] / deviation;
         const moe_real offset = (d[j] - mean) / deviation;
-        const int fits = varies && moei_fold_output(m, j, ratio, offset, 0);
+        const int fits = !learnt
+                      || (varies && moei_fold_d(m, j, ratio, offset, 0));
 
         square += fits ? ratio * ratio : 1;
-        if (fits) {
-            (void)moei_fold_output(m, j, ratio, offset, 1);
-            d[j] = mean;
-            d[O + j] = deviation;
-        }
+        if (learnt && fits)
+            (void)moei_fold_d(m, j, ratio, offset, 1);
+        d[j] = fits ? mean : d[j];
+        d[O + j] = fits ? deviation : d[O + j];
     }
-    for (j = 0; j <= m->E; j++)
+    for (j = 0; j <= m->E && learnt; j++)
         moei_shown(m->sigma)[j] = moei_sigma_within(
             m->sigma[j] * moei_sqrt(square / (moe_real)O));
+}
+
+MOEI_COLD static void moei_fit_scales(moe *m, const moe_data *data)
+{
+    moei_fit_x(m, data, m->scale_state == 2);
+    if (m->output == MOE_OUT_LINEAR)
+        moei_fit_d(m, data, m->scale_state == 2);
 }
 
 MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
@@ -4841,15 +4806,11 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
     status = status ? status : moei_check_data(m, data, 0, &unread);
     if (status != MOE_OK)
         return status;
-    if (m->scale_state == 2) {
-        moei_fold_x(m, data);
-        if (m->output == MOE_OUT_LINEAR)
-            moei_fold_d(m, data);
+    moei_fit_scales(m, data);
+    if (m->scale_state == 2)
         moei_forget_moments(m);
-    } else {
-        moei_fit_scales(m, data);
+    else
         m->scale_state = 1;
-    }
     m->shown_count = -1;
     return moei_ok(m);
 }
@@ -5558,71 +5519,82 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
 
    float32 numbers (least byte first).  Two tables say what ours holds: settings
    just below, tensors in moei_list_all.  Others may order all of it anew and
-   add tensors, so the reader goes over the header twice: the metadata tell
-   which tensors there must be.  The first fault ends it.  Memory is safe
-   because each tensor ends within the file, whatever else is wrong. */
-typedef struct moei_meta {
-    moe_config c;
-    int activation, output, loss, blend, gate, format;       /* words        */
-    uint64_t past[5];            /* a checkpoint's epochs, steps, 1 + the
-                                    epochs since the best weights or 0, the
-                                    epoch it began, those it is to have      */
-    uint64_t seeds[3];           /* 1 + the restart or 0, the best, scale_state
-                                    before them                              */
-    moe_real seeds_loss;         /* of the best                              */
-    moe_real best_sigma;         /* of the best weights                      */
-} moei_meta;
+   add tensors, so what the header says is gathered, then compared.  The first
+   fault ends it.  Memory is safe because each tensor ends within the file,
+   whatever else is wrong.
 
-typedef enum { MOEI_INT, MOEI_UINT64, MOEI_F32, MOEI_LIST } moei_kind;
+   A setting is one of the words behind its name, or a list of columns, or
+   numbers, whose kinds are called by their bits: what training counts stays far
+   from where counting on overflows, and has a row for each number. */
+enum { MOEI_WORD, MOEI_LIST, MOEI_FROZEN = MOE_MAX_HIDDEN + 1, MOEI_SIZE = 15,
+       MOEI_COUNT = 8 * sizeof(int) - 2, MOEI_F32 = 32, MOEI_BITS = 64 };
 typedef struct moei_setting {
-    const char *name, *words;    /* words: those that the value may be       */
-    uint16_t at;                 /* where in moei_meta                       */
-    uint8_t count, kind;         /* of numbers, there                        */
-    uint8_t bits;                /* none is 2^bits or more                   */
+    const char *name;
+    uint16_t at;                 /* where it is in a moe                     */
+    uint8_t size, count;         /* bytes of a number, how many              */
+    uint8_t plus, kind;          /* plus: what the file has more than memory */
 } moei_setting;
 
-/* In a file's order.  The last six are a checkpoint's alone, the last two only
-   of one where something is frozen; what training counts stays far from where
-   counting on overflows. */
-#define MOEI_AT(field) offsetof(moei_meta, field)
+/* In a file's order; from "training" on they are a checkpoint's alone. */
+#define MOEI_AT(field) offsetof(moe, field), sizeof(((moe *)0)->field)
 static const moei_setting moei_settings[] = {
-    {"inputs", NULL, MOEI_AT(c.inputs), 1, MOEI_INT, 15},
-    {"outputs", NULL, MOEI_AT(c.outputs), 1, MOEI_INT, 15},
-    {"experts", NULL, MOEI_AT(c.experts), 1, MOEI_INT, 15},
-    {"top_k", NULL, MOEI_AT(c.top_k), 1, MOEI_INT, 15},
-    {"top_p", NULL, MOEI_AT(c.top_p), 1, MOEI_F32, 32},
-    {"hidden", NULL, MOEI_AT(c.hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
-    {"gate_hidden", NULL, MOEI_AT(c.gate_hidden), MOE_MAX_HIDDEN, MOEI_INT, 15},
-    {"expert_sees", NULL, MOEI_AT(c.expert_inputs), 2, MOEI_INT, 15},
-    {"gate_sees", NULL, MOEI_AT(c.gate_inputs), 2, MOEI_INT, 15},
-    {"expert_columns", NULL, MOEI_AT(c.expert_columns), 0, MOEI_LIST, 0},
-    {"gate_columns", NULL, MOEI_AT(c.gate_columns), 0, MOEI_LIST, 0},
-    {"activation", "relu|tanh|logistic|elu|silu", MOEI_AT(activation), 1,
-     MOEI_INT, 0},
-    {"output", "linear|logistic|softmax|bernoulli", MOEI_AT(output), 1,
-     MOEI_INT, 0},
-    {"loss", "mixture|expected|blend", MOEI_AT(loss), 1, MOEI_INT, 0},
-    {"blend", "outputs|weights", MOEI_AT(blend), 1, MOEI_INT, 0},
-    {"gate", "softmax|none", MOEI_AT(gate), 1, MOEI_INT, 0},
-    {"sigma", NULL, MOEI_AT(c.sigma), 1, MOEI_F32, 32},
-    {"balance", NULL, MOEI_AT(c.balance_loss), 1, MOEI_F32, 32},
-    {"seed", NULL, MOEI_AT(c.seed), 1, MOEI_UINT64, 64},
-    {"file", "|moe.h 1", MOEI_AT(format), 1, MOEI_INT, 0},
-    {"training", NULL, MOEI_AT(past), 5, MOEI_UINT64, 8 * sizeof(int) - 2},
-    {"restarts", NULL, MOEI_AT(seeds), 3, MOEI_UINT64, 8 * sizeof(int) - 2},
-    {"restarts_loss", NULL, MOEI_AT(seeds_loss), 1, MOEI_F32, 32},
-    {"best_sigma", NULL, MOEI_AT(best_sigma), 1, MOEI_F32, 32},
-    {"frozen", NULL, MOEI_AT(c.frozen), 2, MOEI_INT, MOE_MAX_HIDDEN + 1},
-    {"frozen_experts", NULL, MOEI_AT(c.frozen_experts), 1, MOEI_UINT64, 64}
+    {"inputs", MOEI_AT(config.inputs), 1, 0, MOEI_SIZE},
+    {"outputs", MOEI_AT(config.outputs), 1, 0, MOEI_SIZE},
+    {"experts", MOEI_AT(config.experts), 1, 0, MOEI_SIZE},
+    {"top_k", MOEI_AT(config.top_k), 1, 0, MOEI_SIZE},
+    {"top_p", MOEI_AT(config.top_p), 1, 0, MOEI_F32},
+    {"hidden", MOEI_AT(config.hidden[0]), MOE_MAX_HIDDEN, 0, MOEI_SIZE},
+    {"gate_hidden", MOEI_AT(config.gate_hidden[0]), MOE_MAX_HIDDEN, 0,
+     MOEI_SIZE},
+    {"expert_sees", MOEI_AT(config.expert_inputs.first), 2, 0, MOEI_SIZE},
+    {"gate_sees", MOEI_AT(config.gate_inputs.first), 2, 0, MOEI_SIZE},
+    {"expert_columns", MOEI_AT(config.expert_columns), 0, 0, MOEI_LIST},
+    {"gate_columns", MOEI_AT(config.gate_columns), 0, 0, MOEI_LIST},
+    {"activation|relu|tanh|logistic|elu|silu", MOEI_AT(config.activation), 0, 0,
+     MOEI_WORD},
+    {"output|linear|logistic|softmax|bernoulli", MOEI_AT(config.output), 0, 0,
+     MOEI_WORD},
+    {"loss|mixture|expected|blend", MOEI_AT(config.loss), 0, 0, MOEI_WORD},
+    {"blend|outputs|weights", MOEI_AT(config.blend), 0, 0, MOEI_WORD},
+    {"gate|softmax|none", MOEI_AT(config.gate), 0, 0, MOEI_WORD},
+    {"sigma", MOEI_AT(config.sigma), 1, 0, MOEI_F32},
+    {"balance", MOEI_AT(config.balance_loss), 1, 0, MOEI_F32},
+    {"seed", MOEI_AT(config.seed), 1, 0, MOEI_BITS},
+    {"file|moe.h 1", MOEI_AT(format), 0, 0, MOEI_WORD},
+    {"training", MOEI_AT(epoch), 5, 0, MOEI_COUNT},
+    {NULL, MOEI_AT(steps), 0, 0, 0},
+    {NULL, MOEI_AT(epochs_since_best), 0, 1, 0},
+    {NULL, MOEI_AT(began), 0, 0, 0},
+    {NULL, MOEI_AT(planned), 0, 0, 0},
+    {"restarts", MOEI_AT(restart), 3, 1, MOEI_COUNT},
+    {NULL, MOEI_AT(best_restart), 0, 0, 0},
+    {NULL, MOEI_AT(scale_before), 0, 0, 0},
+    {"restarts_loss", MOEI_AT(best_restart_loss), 1, 0, MOEI_F32},
+    {"best_sigma", MOEI_AT(best_sigma), 1, 0, MOEI_F32},
+    {"frozen", MOEI_AT(config.frozen), 2, 0, MOEI_FROZEN},
+    {"frozen_experts", MOEI_AT(config.frozen_experts), 1, 0, MOEI_BITS}
 };
 enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
-       MOEI_TRAINING = MOEI_SETTINGS - 6 };
+       MOEI_TRAINING = MOEI_SETTINGS - 12, MOEI_FORMAT = MOEI_TRAINING - 1,
+       MOEI_RESUMED = MOEI_SETTINGS - 2 };
+
+/* The names that tensors of ours have, in a file's order. */
+static const char moei_tensors[] =
+    "experts.0.bias|experts.0.weight|experts.1.bias|experts.1.weight|"
+    "experts.2.bias|experts.2.weight|experts.3.bias|experts.3.weight|"
+    "experts.4.bias|experts.4.weight|gate.0.bias|gate.0.weight|"
+    "gate.1.bias|gate.1.weight|gate.2.bias|gate.2.weight|"
+    "gate.3.bias|gate.3.weight|gate.4.bias|gate.4.weight|"
+    "gate.balance|scale.d|scale.x|scale.sigma|"
+    "training.best|training.first|training.second|training.state";
+enum { MOEI_T_GATE = 2 * (MOE_MAX_HIDDEN + 1), MOEI_T_BALANCE = 2 * MOEI_T_GATE,
+       MOEI_T_SCALE_D, MOEI_T_SCALE_X, MOEI_T_SIGMA, MOEI_T_BEST, MOEI_T_FIRST,
+       MOEI_T_SECOND, MOEI_T_STATE, MOEI_TENSORS };
 
 typedef struct moei_tensor {
-    char name[20];
-    int sides;
-    size_t side[3], count;       /* its shape, and the product of that       */
-    size_t begin;                /* its first byte in the file's data        */
+    int type, sides;             /* of moei_types, 0 is float32; its shape   */
+    size_t side[3], count;       /* count: see moei_read_uints               */
+    size_t begin, end;           /* bytes begin..end-1 of the file's data    */
     moe_real *numbers;           /* in memory, or NULL                       */
 } moei_tensor;
 
@@ -5633,85 +5605,96 @@ typedef struct moei_file {
     uint64_t hash, key, joints;  /* of that; of the header; see moei_place   */
     uint64_t others[64];         /* hashes of names that are not ours        */
     uint64_t bytes;              /* of the file, as far as is known          */
-    uint32_t seen, found;        /* a bit for each setting, each tensor      */
-    int other_count, training, balance, sigma;   /* the last three: is there
-                                    one                                      */
-    int resumes;                 /* what learns is what did: training goes on*/
-    size_t kept;                 /* parameters that learnt                   */
-    moei_meta meta;
+    uint32_t seen, found, due;   /* a bit for each setting, and each tensor
+                                    that is there, that must be              */
+    int other_count;
+    moe model;                   /* has the settings                         */
     moe_real state[4];           /* of training                              */
-    moe_real *numbers;           /* of the tensor listed next, or NULL       */
-    int count;                   /* of the tensors that there must be        */
-    moei_tensor tensor[4 * (MOE_MAX_HIDDEN + 1) + 8];
+    moei_tensor tensor[MOEI_TENSORS];
 } moei_file;
 
-/* The next tensor, '#' in its name the layer; a side of 0 is none. */
-static void moei_list(moei_file *t, const char *name, int layer, size_t a,
-                      size_t b, size_t c)
-{
-    const size_t side[3] = {a, b, c};
-    moei_tensor *is = &t->tensor[t->count++];
-    int i;
+static const char *const moei_not_finite
+    = MOEI_TEXT("a number is not finite as a float32");
+static const char *const moei_not_json
+    = MOEI_TEXT("the header is not JSON as of safetensors");
 
-    for (i = 0; name[i] != 0; i++)
-        is->name[i] = (char)(name[i] == '#' ? '0' + layer : name[i]);
-    is->count = 1;
-    for (is->sides = i = 0; i < 3; i++)
-        if (side[i] > 0)
-            is->count *= is->side[is->sides++] = side[i];
-    is->numbers = t->numbers;
-    t->numbers = t->numbers ? t->numbers + is->count : NULL;
+/* What is wrong first is the fault. */
+static void moei_reject(moei_file *t, int wrong, const char *why)
+{
+    if (wrong && t->fault == NULL)
+        t->fault = why;
 }
 
-static void moei_list_net(moei_file *t, const moe *m, const moei_net *net,
-                          const char *bias, const char *weight, size_t copies)
+/* A tensor that there must be, its numbers from `offset` on in an array, if
+   that is there; a side of 0 is none.  A file that is read has to say so. */
+static void moei_list(moei_file *t, int i, const moe_real *array, size_t offset,
+                      size_t a, size_t b, size_t c)
 {
-    const int wanted = t->numbers != NULL;
+    const size_t side[3] = {a, b, c};
+    moei_tensor *is = &t->tensor[i], due = {0, 0, {0, 0, 0}, 1, 0, 0, NULL};
+    int k, differs = 0;
+
+    for (k = 0; k < 3; k++)
+        if (side[k] > 0)
+            due.count *= due.side[due.sides++] = side[k];
+    for (k = 0; k < 3; k++)
+        differs |= is->sides != due.sides || is->side[k] != due.side[k];
+    moei_reject(t, !(t->found >> i & 1),
+                MOEI_TEXT("a tensor that the settings imply is missing"));
+    moei_reject(t, is->type != 0,
+                MOEI_TEXT("a tensor of moe.h is not of type F32"));
+    moei_reject(t, differs && t->end != NULL,
+                MOEI_TEXT("a tensor's shape is not what the settings imply"));
+    due.begin = is->begin;
+    due.end = is->end;
+    due.numbers = array ? moei_shown(array) + offset : NULL;
+    *is = due;
+    t->due |= (uint32_t)1 << i;
+}
+
+/* Those of a net, the first of them number i; then all.  Without gate.balance
+   it is zeros, without scale.sigma all are config.sigma. */
+static void moei_list_net(moei_file *t, int i, const moe *m,
+                          const moei_net *net, size_t copies)
+{
     int l;
 
     for (l = 0; l < net->layers; l++) {
+        const moe_real *array = m->params ? moei_source(m, net, l) : NULL;
+        const size_t weight = moei_weight_at(net, 0, l);
         const size_t in = moei_count(net->width[l]);
         const size_t out = moei_count(net->width[l + 1]);
-        if (wanted)
-            t->numbers = moei_shown(moei_source(m, net, l));
-        moei_list(t, bias, l, copies, out, 0);
-        moei_list(t, weight, l, copies, in, out);
+
+        moei_list(t, i++, array, 0, copies, out, 0);
+        moei_list(t, i++, array, weight, copies, in, out);
     }
 }
 
-/* All of them, in the order of params, which is m's or NULL.  Without
-   gate.balance it is zeros, without scale.sigma all are config.sigma.  Where
-   something else is frozen than was, training starts anew. */
-MOEI_COLD static void moei_list_all(moei_file *t, const moe *m,
-                                    moe_real *params)
+static void moei_list_training(moei_file *t, const moe *m)
 {
-    const size_t E = moei_count(m->E);
-    const int gate = moei_has_gate(m);
-    const size_t learnt = m->trained_count - (t->balance || !gate ? 0 : E);
+    const int balance = t->found >> MOEI_T_BALANCE & 1;
+    const size_t learnt = m->grad_count - (balance ? 0 : moei_balance_count(m));
 
-    t->count = 0;
-    t->numbers = params;
-    moei_list_net(t, m, &m->expert, "experts.#.bias", "experts.#.weight", E);
-    moei_list_net(t, m, &m->gate, "gate.#.bias", "gate.#.weight", 0);
-    t->numbers = params ? moei_shown(moei_balance(m)) : NULL;
-    if (learnt == m->trained_count && gate)
-        moei_list(t, "gate.balance", 0, E, 0, 0);
-    t->numbers = params ? params + m->trained_count : NULL;
-    moei_list(t, "scale.d", 0, 2, moei_count(m->O), 0);
-    moei_list(t, "scale.x", 0, 2, moei_count(m->I), 0);
-    t->numbers = params && m->sigma ? moei_shown(m->sigma) : NULL;
-    if (t->sigma)
-        moei_list(t, "scale.sigma", 0, 1 + E, 0, 0);
-    if (!t->training)
-        return;
-    t->numbers = t->resumes ? moei_stored(m, MOEI_BEST) : NULL;
-    moei_list(t, "training.best", 0, t->kept, 0, 0);
-    t->numbers = t->resumes ? moei_stored(m, MOEI_FIRST) : NULL;
-    moei_list(t, "training.first", 0, t->kept, 0, 0);
-    t->numbers = t->resumes ? moei_stored(m, MOEI_SECOND) : NULL;
-    moei_list(t, "training.second", 0, t->kept, 0, 0);
-    t->numbers = t->state;
-    moei_list(t, "training.state", 0, 4, 0, 0);
+    moei_list(t, MOEI_T_BEST, moei_stored(m, MOEI_BEST), 0, learnt, 0, 0);
+    moei_list(t, MOEI_T_FIRST, moei_stored(m, MOEI_FIRST), 0, learnt, 0, 0);
+    moei_list(t, MOEI_T_SECOND, moei_stored(m, MOEI_SECOND), 0, learnt, 0, 0);
+    moei_list(t, MOEI_T_STATE, t->state, 0, 4, 0, 0);
+}
+
+MOEI_COLD static void moei_list_all(moei_file *t, const moe *m)
+{
+    const size_t E = moei_count(m->E), O = moei_count(m->O);
+    const size_t I = moei_count(m->I), scales = m->trained_count;
+
+    moei_list_net(t, 0, m, &m->expert, E);
+    moei_list_net(t, MOEI_T_GATE, m, &m->gate, 0);
+    if (moei_has_gate(m) && (t->found >> MOEI_T_BALANCE & 1))
+        moei_list(t, MOEI_T_BALANCE, m->params ? moei_balance(m) : NULL, 0, E,
+                  0, 0);
+    moei_list(t, MOEI_T_SCALE_D, m->params, scales, 2, O, 0);
+    moei_list(t, MOEI_T_SCALE_X, m->params, scales + 2 * O, 2, I, 0);
+    if (t->found >> MOEI_T_SIGMA & 1)
+        moei_list(t, MOEI_T_SIGMA, m->sigma, 0, 1 + E, 0, 0);
 }
 
 /* Whole numbers, least byte first. */
@@ -5727,51 +5710,67 @@ static uint32_t moei_decode(const unsigned char *at)
          | (uint32_t)at[3] << 24;
 }
 
+typedef union moei_f32 { float real; uint32_t bits; } moei_f32;
+
 static moe_real moei_of_f32(uint32_t bits)
 {
-    union { float real; uint32_t bits; } word;
+    moei_f32 word;
     word.bits = bits;
     return (moe_real)word.real;
 }
 
 static uint32_t moei_to_f32(moe_real x)
 {
-    union { float real; uint32_t bits; } word;
+    moei_f32 word;
     word.real = (float)x;
     return word.bits;
 }
 
-/* Whether the bits of a float32 are those of an infinity or no number. */
-static int moei_is_endless(uint32_t bits)
+/* Byte 0 of a number of so many bytes in memory is this one, by ^. */
+static int moei_least_byte(int size)
 {
-    return bits << 1 >= 0xff000000u;
+    const union { uint16_t number; unsigned char byte[2]; } one = {1};
+
+    return one.byte[0] ? 0 : size - 1;
 }
 
-/* Number i of a setting, of a real the bits of its float32. */
-static uint64_t moei_get(const moei_setting *s, const moei_meta *meta, int i)
+/* Number i of a setting, of a real the bits of its float32, of a list where it
+   is. */
+static uint64_t moei_get(const moei_setting *s, const moe *m, int i)
 {
-    const void *at = (const char *)meta + s->at;
+    const int row = s->kind == MOEI_COUNT ? i : 0, size = s[row].size;
+    const unsigned char *at = (const unsigned char *)m + s[row].at
+                            + (i - row) * size;
+    uint64_t number = 0;
 
-    if (s->kind == MOEI_INT)
-        return (uint64_t)((const int *)at)[i];
-    return s->kind == MOEI_UINT64 ? ((const uint64_t *)at)[i]
-                                  : moei_to_f32(((const moe_real *)at)[i]);
+    if (s->kind == MOEI_F32)
+        return moei_to_f32(*(const moe_real *)(const void *)at);
+    for (i = size; i-- > 0;)
+        number = number << 8 | at[i ^ moei_least_byte(size)];
+    return (number + s[row].plus) & (UINT64_MAX >> (64 - 8 * size));
 }
 
-static void moei_set(const moei_setting *s, moei_meta *meta, int i,
-                     uint64_t number)
+static void moei_set(const moei_setting *s, moe *m, int i, uint64_t number)
 {
-    void *at = (char *)meta + s->at;
+    const int row = s->kind == MOEI_COUNT ? i : 0, size = s[row].size;
+    unsigned char *at = (unsigned char *)m + s[row].at + (i - row) * size;
 
-    if (s->kind == MOEI_INT)
-        ((int *)at)[i] = (int)number;
-    else if (s->kind == MOEI_UINT64)
-        ((uint64_t *)at)[i] = number;
+    if (s->kind == MOEI_F32)
+        *(moe_real *)(void *)at = moei_of_f32((uint32_t)number);
     else
-        ((moe_real *)at)[i] = moei_of_f32((uint32_t)number);
+        for (i = 0, number -= s[row].plus; i < size; i++, number >>= 8)
+            at[i ^ moei_least_byte(size)] = (unsigned char)(number & 255);
 }
 
-/* Which word of "a|b|c" a text is; -1: none. */
+/* Word i of "a|b|c". */
+static const char *moei_word(const char *words, int i)
+{
+    for (; i > 0; words++)
+        i -= *words == '|';
+    return words;
+}
+
+/* Which of them a text is; -1: none. */
 static int moei_which(const char *text, const char *words)
 {
     const char *rest = text;
@@ -5814,59 +5813,47 @@ static void moei_write_uint(moei_writer *w, const char *before, uint64_t number,
     moei_write(w, text + i);
 }
 
-/* Where a setting has its text. */
-static const char **moei_text_at(const moei_setting *s, moei_meta *meta)
-{
-    return (const char **)(void *)((char *)meta + s->at);
-}
-
-/* A word, a list if there is one, or numbers up to the last that is not 0; no
-   top_p of 0. */
+/* Numbers up to the last that is not 0; no top_p of 0. */
 static void moei_write_setting(moei_writer *w, const moei_setting *s,
-                               moei_meta *meta)
+                               const moe *m)
 {
-    const char *word = s->kind == MOEI_LIST ? *moei_text_at(s, meta) : s->words;
+    const char *text = s->kind == MOEI_LIST
+        ? (const char *)(uintptr_t)moei_get(s, m, 0) : s->kind == MOEI_WORD
+        ? moei_word(s->name, 1 + (int)moei_get(s, m, 0)) : "";
     int i, count = s->count, is_real = s->kind == MOEI_F32;
 
-    if ((s->kind == MOEI_LIST && word == NULL)
-        || (s->at == MOEI_AT(c.top_p) && moei_get(s, meta, 0) == 0))
+    if (text == NULL || (s->at == offsetof(moe, config.top_p)
+                         && moei_get(s, m, 0) == 0))
         return;
-
     moei_write(w, s == moei_settings ? "\"" : "\",\"");
     moei_write(w, s->name);
     moei_write(w, "\":\"");
-    if (word != NULL) {
-        i = s->kind == MOEI_LIST ? 0 : (int)moei_get(s, meta, 0);
-        for (; i > 0; word++)
-            i -= *word == '|';
-        moei_write(w, word);
-        return;
-    }
-    while (count > 1 && moei_get(s, meta, count - 1) == 0)
+    moei_write(w, text);
+    while (count > 1 && moei_get(s, m, count - 1) == 0)
         count--;
     for (i = 0; i < count; i++)
         moei_write_uint(w, i > 0 ? "," : is_real ? "0x" : "",
-                        moei_get(s, meta, i), is_real ? 16 : 10);
+                        moei_get(s, m, i), is_real ? 16 : 10);
 }
 
 /* Numbers begin at a multiple of 64, one tensor after the other. */
-MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t)
+MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t,
+                                        int settings)
 {
-    const moe_config *c = &t->meta.c;
-    const int frozen = c->frozen || c->gate_frozen || c->frozen_experts;
-    const int settings = !t->training ? MOEI_TRAINING
-                       : MOEI_SETTINGS - (frozen ? 0 : 2);
-    size_t place = 0;
+    uint64_t place = 0;
     int i, k;
 
     w->at = 8;
     moei_write(w, "{\"__metadata__\":{");
     for (i = 0; i < settings; i++)
-        moei_write_setting(w, &moei_settings[i], &t->meta);
-    for (i = 0; i < t->count; i++) {
+        if (moei_settings[i].name != NULL)
+            moei_write_setting(w, &moei_settings[i], &t->model);
+    for (i = 0; i < MOEI_TENSORS; i++) {
         const moei_tensor *is = &t->tensor[i];
-        moei_write(w, i > 0 ? "]},\"" : "\"},\"");
-        moei_write(w, is->name);
+        if (is->count == 0)
+            continue;
+        moei_write(w, place > 0 ? "]},\"" : "\"},\"");
+        moei_write(w, moei_word(moei_tensors, i));
         moei_write(w, "\":{\"dtype\":\"F32\",\"shape\":");
         for (k = 0; k < is->sides; k++)
             moei_write_uint(w, k > 0 ? "," : "[", is->side[k], 10);
@@ -5880,8 +5867,11 @@ MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t)
         moei_encode(w->to, w->at - 8, 8);
 }
 
-static const char *const moei_not_finite
-    = MOEI_TEXT("a number is not finite as a float32");
+/* Whether the bits of a float32 are those of an infinity or no number. */
+static int moei_is_endless(uint32_t bits)
+{
+    return bits << 1 >= 0xff000000u;
+}
 
 /* Returns whether they are finite. */
 static int moei_write_numbers(moei_writer *w, const moei_tensor *is)
@@ -5899,42 +5889,39 @@ static int moei_write_numbers(moei_writer *w, const moei_tensor *is)
     return finite;
 }
 
-/* The configuration as opened, with what may have been changed since. */
-static void moei_saved_config(const moe *m, moe_config *c)
+/* The configuration is as it was opened, but for what may be changed since. */
+static void moei_restore_config(moe *m)
 {
+    moe_config *c = &m->config;
     int l;
 
-    *c = m->config;
     c->inputs = m->I;
     c->outputs = m->O;
     c->experts = m->E;
     c->top_k = m->chosen;
-    c->activation = (moe_activation)m->activation;
-    c->output = (moe_output)m->output;
-    c->blend = m->is_one ? MOE_BLEND_WEIGHTS : MOE_BLEND_OUTPUTS;
-    c->mode = MOE_MODE_PREDICT;
-    c->block = c->simd = 0;
-    c->frozen = ((1 << m->expert.layers) - 1) & ~m->expert.learning;
-    c->gate_frozen = ((1 << m->gate.layers) - 1) & ~m->gate.learning;
     for (l = 0; l < MOE_MAX_HIDDEN; l++) {
         c->hidden[l] = l < m->expert.layers - 1 ? m->expert.width[l + 1] : 0;
         c->gate_hidden[l] = l < m->gate.layers - 1 ? m->gate.width[l + 1] : 0;
     }
-    if (m->expert.first < m->I)
-        c->expert_inputs.first = m->expert.first;
+    c->expert_inputs.first = m->expert.first < m->I ? m->expert.first : 0;
     c->expert_inputs.count = m->expert.width[0];
+    c->gate_inputs.first = m->gate.first < m->I ? m->gate.first : 0;
+    c->gate_inputs.count = m->gate.width[0];
+    c->activation = (moe_activation)m->activation;
+    c->output = (moe_output)m->output;
+    c->blend = m->is_one ? MOE_BLEND_WEIGHTS : MOE_BLEND_OUTPUTS;
+    c->mode = (moe_mode)m->mode;
+    c->block = c->simd = 0;
+    c->frozen = ((1 << m->expert.layers) - 1) & ~m->expert.learning;
+    c->gate_frozen = ((1 << m->gate.layers) - 1) & ~m->gate.learning;
     c->gate = m->E > 1 && !moei_has_gate(m) ? MOE_GATE_NONE : MOE_GATE_SOFTMAX;
-    if (moei_has_gate(m)) {
-        if (m->gate.first < m->I)
-            c->gate_inputs.first = m->gate.first;
-        c->gate_inputs.count = m->gate.width[0];
-    }
 }
 
 /* Count the bytes, or write them. */
 MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
                                       size_t *bytes, const char **error)
 {
+    const int training = keep == MOE_MODE_TRAIN;
     moei_writer w = {(unsigned char *)file, 0};
     moei_file t;
     int i, finite = 1;
@@ -5944,44 +5931,26 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
     if (m == NULL)
         return MOE_ERR_NULL;
     *error = m->params == NULL ? MOEI_TEXT("this moe is closed")
-        : keep == MOE_MODE_TRAIN && m->mode != MOE_MODE_TRAIN
+        : training && m->mode != MOE_MODE_TRAIN
             ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN") : NULL;
     if (*error != NULL)
         return MOE_ERR_STATE;
     moei_zero_bytes(&t, sizeof t);
-    moei_saved_config(m, &t.meta.c);
-    *error = moei_config_fault(&t.meta.c);
+    t.model = *m;
+    moei_restore_config(&t.model);
+    *error = moei_config_fault(&t.model.config);
     if (*error != NULL)
         return MOE_ERR_CONFIG;
-    t.meta.activation = m->activation;
-    t.meta.output = m->output;
-    t.meta.loss = (int)m->config.loss;
-    t.meta.blend = (int)t.meta.c.blend;
-    t.meta.gate = (int)t.meta.c.gate;
-    t.meta.format = 1;
-    t.meta.past[0] = (uint64_t)m->epoch;
-    t.meta.past[1] = (uint64_t)m->steps;
-    t.meta.past[2] = (uint64_t)(m->epochs_since_best + 1);
-    t.meta.past[3] = (uint64_t)m->began;
-    t.meta.past[4] = (uint64_t)m->planned;
-    t.meta.best_sigma = m->best_sigma;
-    if (m->epochs_since_best >= 0 && m->restart >= 0) {
-        t.meta.seeds[0] = (uint64_t)m->restart + 1;
-        t.meta.seeds[1] = (uint64_t)m->best_restart;
-        t.meta.seeds[2] = (uint64_t)m->scale_before;
-        t.meta.seeds_loss = m->best_restart_loss;
-    }
     t.state[0] = m->beta_power[0];
     t.state[1] = m->beta_power[1];
     t.state[2] = m->rate_factor;
     t.state[3] = m->best_loss;
-    t.training = keep == MOE_MODE_TRAIN;
-    t.balance = t.resumes = 1;
-    t.kept = m->grad_count;
-    t.sigma = m->sigma != NULL;
-    moei_list_all(&t, m, moei_shown(m->params));
-    moei_write_header(&w, &t);
-    for (i = 0; i < t.count; i++)
+    t.found = UINT32_MAX - ((uint32_t)(m->sigma == NULL) << MOEI_T_SIGMA);
+    moei_list_all(&t, m);
+    if (training)
+        moei_list_training(&t, m);
+    moei_write_header(&w, &t, training ? MOEI_SETTINGS : MOEI_TRAINING);
+    for (i = 0; i < MOEI_TENSORS; i++)
         finite &= moei_write_numbers(&w, &t.tensor[i]);
     *bytes = w.at;
     *error = finite ? NULL : moei_not_finite;
@@ -6010,13 +5979,9 @@ MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
 }
 
 /* --------------------------------------------------- reading the header */
-#define MOEI_NOT_JSON MOEI_TEXT("the header is not JSON as of safetensors")
-
-/* What is wrong first is the fault. */
-static void moei_reject(moei_file *t, int wrong, const char *why)
+static int moei_is_training(const moei_file *t)
 {
-    if (wrong && t->fault == NULL)
-        t->fault = why;
+    return t->seen >> MOEI_TRAINING & 1;
 }
 
 static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
@@ -6030,23 +5995,20 @@ static int moei_byte(moei_file *t)
     return t->at < t->end ? *t->at++ : -1;
 }
 
-/* Whether this mark comes next, after blanks; if so, past it. */
-static int moei_accept(moei_file *t, int mark)
+/* The byte behind blanks; -1 at the end, or if something is wrong. */
+static int moei_peek(moei_file *t)
 {
-    int c = -1;
-
-    while (t->at < t->end && ((c = *t->at) == ' ' || c == '\t' || c == '\n'
-                              || c == '\r'))
+    while (t->at < t->end && (*t->at == ' ' || *t->at == '\t' || *t->at == '\n'
+                              || *t->at == '\r'))
         t->at++;
-    if (t->fault != NULL || t->at == t->end || c != mark)
-        return 0;
-    t->at++;
-    return 1;
+    return t->at < t->end && t->fault == NULL ? *t->at : -1;
 }
 
+/* Past a mark that has to come next. */
 static void moei_expect(moei_file *t, int mark)
 {
-    moei_reject(t, !moei_accept(t, mark), MOEI_NOT_JSON);
+    moei_reject(t, moei_peek(t) != mark, moei_not_json);
+    t->at += t->fault == NULL;
 }
 
 static unsigned moei_digit(int c)
@@ -6077,17 +6039,18 @@ static uint64_t moei_read_uint(moei_file *t, unsigned base, unsigned bits)
 static int32_t moei_read_utf8(moei_file *t, int32_t c)
 {
     const int more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-    int32_t least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80, value = c;
-    int32_t most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf, bad, i;
+    int32_t value = c & (0x3f >> more);
+    int i, bad = c < 0xc2 || c > 0xf4;
 
-    bad = c < 0xc2 || c > 0xf4;
-    for (i = 0; i < more; i++, least = 0x80, most = 0xbf) {
+    for (i = 0; i < more; i++) {
         c = moei_byte(t);
-        bad |= c < least || c > most;
+        bad |= (c & ~0x3f) != 0x80;
         value = value << 6 | (c & 0x3f);
     }
-    moei_reject(t, (int)bad, MOEI_NOT_JSON);
-    return value & (more == 1 ? 0x7ff : more == 2 ? 0xffff : 0x1fffff);
+    bad |= value >> (5 * more + 1) == 0;        /* a shorter form has it */
+    bad |= value >> 11 == 0xd800 >> 11 || value > 0x10ffff;
+    moei_reject(t, bad, moei_not_json);
+    return value;
 }
 
 /* What stands behind a backslash, 16 bits. */
@@ -6102,7 +6065,7 @@ static int32_t moei_escape(moei_file *t)
             return meaning[i];
     for (i = 0; i < 4; i++) {
         unsigned digit = c == 'u' ? moei_digit(moei_byte(t)) : 16;
-        moei_reject(t, digit == 16, MOEI_NOT_JSON);
+        moei_reject(t, digit == 16, moei_not_json);
         value = value << 4 | (int32_t)(digit & 15);
     }
     return value;
@@ -6119,7 +6082,7 @@ static void moei_read_string(moei_file *t)
     for (t->hash = t->key; t->fault == NULL; n += n < last) {
         if ((c = moei_byte(t)) == '"')
             break;
-        moei_reject(t, c < ' ', MOEI_NOT_JSON);
+        moei_reject(t, c < ' ', moei_not_json);
         c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_read_utf8(t, c);
         t->hash = moei_mix(t->hash + (uint32_t)c);
         t->text[n < last ? n : 0] = (char)(c > 0 && c < 127 ? c : '?');
@@ -6134,46 +6097,53 @@ static void moei_read_string(moei_file *t)
 static int moei_more(moei_file *t, int end)
 {
     const int first = t->at[-1] == '{' || t->at[-1] == '[';
+    const int ends = moei_peek(t) == end;
 
-    if (moei_accept(t, end))
-        return 0;
-    if (!first)
-        moei_expect(t, ',');
-    (void)moei_accept(t, -1);                   /* blanks */
-    if (end == '}') {
+    if (ends || !first)
+        moei_expect(t, ends ? end : ',');
+    (void)moei_peek(t);
+    if (!ends && end == '}') {
         moei_read_string(t);
         moei_expect(t, ':');
     }
-    return t->fault == NULL;
+    return !ends && t->fault == NULL;
 }
 
-/* A list of numbers: how many, the first three, the product, cut to 2^57. */
-static int moei_read_uints(moei_file *t, uint64_t *number, uint64_t *product)
+/* A list of numbers: how many, the first three, and their product, cut so that
+   64 times as many do not overflow. */
+static int moei_read_uints(moei_file *t, size_t *number, size_t *product)
 {
-    const uint64_t limit = (uint64_t)1 << 57;
+    const unsigned bits = sizeof(size_t) < 8 ? 8 * sizeof(size_t) : 60;
+    const size_t limit = SIZE_MAX >> (sizeof(size_t) < 8 ? 0 : 7);
     int count = 0;
 
     *product = 1;
     moei_expect(t, '[');
     for (; moei_more(t, ']'); count++) {
-        const uint64_t x = moei_read_uint(t, 10, 60);
+        const size_t x = (size_t)moei_read_uint(t, 10, bits);
         number[count < 3 ? count : 2] = x;
         *product = x > 0 && *product > limit / x ? limit : *product * x;
     }
     return count;
 }
 
-/* The value of a setting is in t->text, which takes the file's place. */
-static void moei_read_setting(moei_file *t, const moei_setting *s)
+/* The value of a setting, in t->text, which takes the file's place; a list of
+   columns stays in the file, where it begins at `list`. */
+static void moei_read_setting(moei_file *t, const moei_setting *s,
+                              const char *list)
 {
     const unsigned char *at = t->at, *end = t->end;
-    const int word = s->words ? moei_which(t->text, s->words) : 0;
     int i, bad = 0;
 
-    moei_reject(t, word < 0,
-                MOEI_TEXT("the metadata have a word that is not moe.h's"));
-    moei_set(s, &t->meta, 0, (uint64_t)word);
-    if (s->words != NULL)
+    if (s->kind == MOEI_LIST)
+        moei_set(s, &t->model, 0, (uintptr_t)list);
+    if (s->kind == MOEI_WORD) {
+        i = moei_which(t->text, moei_word(s->name, 1));
+        moei_reject(t, i < 0, MOEI_TEXT("the metadata have a word that is not "
+                                        "moe.h's"));
+        moei_set(s, &t->model, 0, (uint64_t)i);
+    }
+    if (s->count == 0)
         return;
     t->at = (const unsigned char *)t->text;
     t->end = t->at + sizeof t->text;
@@ -6181,8 +6151,8 @@ static void moei_read_setting(moei_file *t, const moei_setting *s)
         bad = *t->at++ != '0' || *t->at++ != 'x';
     for (i = 0; i < s->count && (i == 0 || *t->at == ','); i++) {
         t->at += i > 0;
-        moei_set(s, &t->meta, i, moei_read_uint(
-            t, s->kind == MOEI_F32 ? 16 : 10, s->bits));
+        moei_set(s, &t->model, i, moei_read_uint(
+            t, s->kind == MOEI_F32 ? 16 : 10, s->kind));
     }
     moei_reject(t, bad || *t->at != 0,
                 MOEI_TEXT("a setting is not a number as moe.h writes it"));
@@ -6192,43 +6162,25 @@ static void moei_read_setting(moei_file *t, const moei_setting *s)
 
 static void moei_read_metadata(moei_file *t)
 {
-    const char *text;
+    const char *list;
     int i;
 
     moei_expect(t, '{');
     while (moei_more(t, '}')) {
         for (i = 0; i < MOEI_SETTINGS; i++)
-            if (moei_which(t->text, moei_settings[i].name) == 0)
+            if (moei_settings[i].name != NULL
+                && moei_which(t->text, moei_settings[i].name) == 0)
                 break;
-        (void)moei_accept(t, -1);               /* blanks */
-        text = (const char *)t->at + 1;
+        (void)moei_peek(t);
+        list = (const char *)t->at + 1;
         moei_read_string(t);
         if (i == MOEI_SETTINGS)
             continue;
         moei_see(t, &t->seen, i,
                  MOEI_TEXT("a setting stands twice in the metadata"));
-        if (moei_settings[i].kind != MOEI_LIST)
-            moei_read_setting(t, &moei_settings[i]);
-        else if (t->fault == NULL)              /* the string has its end */
-            *moei_text_at(&moei_settings[i], &t->meta) = text;
+        if (t->fault == NULL)
+            moei_read_setting(t, &moei_settings[i], list);
     }
-}
-
-/* The tensor of this name; if it is not ours, t->count. */
-static int moei_find_tensor(moei_file *t)
-{
-    const char *const twice = MOEI_TEXT("a tensor stands twice");
-    int i, k;
-
-    for (i = 0; i < t->count; i++)
-        if (moei_which(t->text, t->tensor[i].name) == 0) {
-            moei_see(t, &t->found, i, twice);
-            return i;
-        }
-    for (k = 0; k < 64; k++)
-        moei_reject(t, t->others[k] == t->hash, twice);
-    t->others[t->other_count++ % 64] = t->hash;
-    return i;
 }
 
 static const char moei_types[] = "F32|F64|F16|BF16|I64|I32|I16|I8|U64|U32|U16|"
@@ -6237,85 +6189,80 @@ static const unsigned char moei_type_bits[] = {
     32, 64, 16, 16, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64, 8, 8, 8, 6, 6, 4
 };
 
-/* Whether a tensor is what it must be, and where it lies.  The tensors tile the
-   data if as many begin as end at every joint: the sum over them of f(begin) -
-   f(end) is f(0) - f(all), where f is a hash that the header keys. */
-static void moei_place(moei_file *t, int i, int type, int sides,
-                       const uint64_t *side, uint64_t count, uint64_t begin,
-                       uint64_t end)
+/* Where a tensor lies.  All of them tile the data if as many begin as end at
+   every joint: the sum over them of f(begin) - f(end) is f(0) - f(all), where f
+   is a hash that the header keys. */
+static void moei_place(moei_file *t, const moei_tensor *is)
 {
-    moei_tensor *is = i < t->count ? &t->tensor[i] : NULL;
-    int k, same = is == NULL || sides == is->sides;
-
-    for (k = 0; is != NULL && k < is->sides; k++)
-        same &= side[k] == is->side[k];
-    moei_reject(t, is != NULL && type != 0,
-                MOEI_TEXT("a tensor of moe.h is not of type F32"));
-    moei_reject(t, type < 0,
+    moei_reject(t, is->type < 0,
                 MOEI_TEXT("a tensor has a type that safetensors have not"));
-    moei_reject(t, !same,
-                MOEI_TEXT("a tensor's shape is not what the settings imply"));
-    moei_reject(t, begin > end || 8 * (end - begin)
-                != moei_type_bits[type < 0 ? 0 : type] * count,
+    moei_reject(t, is->begin > is->end || (uint64_t)(is->end - is->begin) * 8
+                != (uint64_t)moei_type_bits[is->type < 0 ? 0 : is->type]
+                   * is->count,
                 MOEI_TEXT("a tensor's length is not as its type and shape"));
-    if (begin < end)
-        t->joints += moei_mix(t->key + begin) - moei_mix(t->key + end);
-    if (t->bytes < end)
-        t->bytes = end;
-    if (is != NULL)
-        is->begin = (size_t)begin;
+    if (is->begin < is->end)
+        t->joints += moei_mix(t->key + is->begin) - moei_mix(t->key + is->end);
+    if (t->bytes < is->end)
+        t->bytes = is->end;
 }
 
+/* One of ours, or another's: of these none near has the same name. */
 static void moei_read_tensor(moei_file *t)
 {
-    uint64_t side[3] = {0, 0, 0}, place[3] = {0, 0, 0}, count = 0, product;
+    const char *const twice = MOEI_TEXT("a tensor stands twice");
+    const int i = moei_which(t->text, moei_tensors);
+    moei_tensor other = {0, 0, {0, 0, 0}, 0, 0, 0, NULL};
+    moei_tensor *is = i < 0 ? &other : &t->tensor[i];
+    size_t place[3] = {0, 0, 0}, product;
     uint32_t seen = 0;
-    int field, type = 0, sides = 0, two = 0, i = moei_find_tensor(t);
+    int k, two = 0;
 
+    for (k = 0; k < 64 && i < 0; k++)
+        moei_reject(t, t->others[k] == t->hash, twice);
+    if (i < 0)
+        t->others[t->other_count++ % 64] = t->hash;
+    else
+        moei_see(t, &t->found, i, twice);
     moei_expect(t, '{');
     while (moei_more(t, '}')) {
-        field = moei_which(t->text, "dtype|shape|data_offsets");
-        moei_reject(t, field < 0, MOEI_TEXT("a tensor has a field that "
-                                            "safetensors have not"));
-        moei_see(t, &seen, field & 3,
+        k = moei_which(t->text, "dtype|shape|data_offsets");
+        moei_reject(t, k < 0, MOEI_TEXT("a tensor has a field that "
+                                        "safetensors have not"));
+        moei_see(t, &seen, k & 3,
                  MOEI_TEXT("a field of a tensor stands twice"));
-        if (field == 0) {
+        if (k == 0) {
             moei_read_string(t);
-            type = moei_which(t->text, moei_types);
-        } else if (field == 1)
-            sides = moei_read_uints(t, side, &count);
+            is->type = moei_which(t->text, moei_types);
+        } else if (k == 1)
+            is->sides = moei_read_uints(t, is->side, &is->count);
         else
             two = moei_read_uints(t, place, &product);
     }
     moei_reject(t, seen != 7 || two != 2,
                 MOEI_TEXT("a tensor lacks its dtype, shape or data_offsets"));
-    if (t->fault == NULL && t->count > 0)
-        moei_place(t, i, type, sides, side, count, place[0], place[1]);
+    is->begin = place[0];
+    is->end = place[1];
+    if (i < 0 && t->fault == NULL)
+        moei_place(t, is);
 }
 
-/* Settings and, once these are listed, tensors. */
-MOEI_COLD static void moei_read_header(moei_file *t)
+/* All settings and tensors that the file has. */
+static void moei_read_header(moei_file *t)
 {
-    const unsigned char *start = t->at;
     uint32_t metadata = 0;
 
-    t->seen = t->found = 0;
-    moei_zero_bytes(t->others, sizeof t->others);
     moei_expect(t, '{');
-    while (moei_more(t, '}')) {
-        t->balance |= moei_which(t->text, "gate.balance") == 0;
-        t->sigma |= moei_which(t->text, "scale.sigma") == 0;
-        if (moei_which(t->text, "__metadata__") != 0) {
+    while (moei_more(t, '}'))
+        if (moei_which(t->text, "__metadata__") == 0) {
+            moei_see(t, &metadata, 0, MOEI_TEXT("the metadata stand twice"));
+            moei_read_metadata(t);
+        } else {
             moei_read_tensor(t);
-            continue;
         }
-        moei_see(t, &metadata, 0, MOEI_TEXT("the metadata stand twice"));
-        moei_read_metadata(t);
-    }
-    (void)moei_accept(t, -1);                   /* blanks */
-    moei_reject(t, t->at != t->end,
+    moei_reject(t, moei_peek(t) >= 0,
                 MOEI_TEXT("the header goes on after its end"));
-    t->at = start;
+    moei_reject(t, !(t->seen >> MOEI_FORMAT & 1), MOEI_TEXT(
+        "the metadata do not say that this is a moe.h file"));
 }
 
 /* The header: all of m that does not need memory, before there is any; and how
@@ -6324,15 +6271,15 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
                                           const void *file, uint64_t bytes,
                                           int all)
 {
-    moe_config *const c = &t->meta.c;
-    const char *error;
+    moe_config *const c = &t->model.config;
     uint64_t header;
+    int i;
 
     moei_zero_bytes(t, sizeof *t);
     t->at = (const unsigned char *)file;
-    header = bytes < 8 ? 0
+    header = bytes < 8 ? UINT64_MAX
            : moei_decode(t->at) | (uint64_t)moei_decode(t->at + 4) << 32;
-    if (bytes < 8 || header > 1048576 || (all && header > bytes - 8))
+    if (header > 1048576 || (all && header > bytes - 8))
         return MOEI_TEXT("the header is longer than the file or than 1 MiB");
     t->bytes = header += 8;
     if (bytes < header)
@@ -6341,27 +6288,18 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     for (t->at += 8; t->at < t->end; t->at++)
         t->key += moei_mix(t->key ^ *t->at);
     t->at -= header - 8;
-    moei_read_header(t);
-    moei_reject(t, t->meta.format == 0, MOEI_TEXT("the metadata do not say "
-                                              "that this is a moe.h file"));
-    t->training = (int)(t->seen >> MOEI_TRAINING & 1);
-    c->activation = (moe_activation)t->meta.activation;
-    c->output = (moe_output)t->meta.output;
-    c->loss = (moe_loss)t->meta.loss;
-    c->blend = (moe_blend)t->meta.blend;
-    c->gate = (moe_gate)t->meta.gate;
-    c->mode = t->training ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
-    if (moe_check_config(c, &error) != MOE_OK)
-        moei_reject(t, 1, error);
-    if (t->fault != NULL)
-        return t->fault;
-    moei_shape(m, c, 1);
-    t->kept = m->grad_count - (t->balance ? 0 : moei_balance_count(m));
-    moei_list_all(t, m, NULL);
     t->bytes = 0;
     moei_read_header(t);
-    moei_reject(t, t->found != ((uint32_t)1 << t->count) - 1,
-                MOEI_TEXT("a tensor that the settings imply is missing"));
+    c->mode = moei_is_training(t) ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
+    moei_reject(t, 1, moei_fault(m, c));
+    if (t->fault != NULL)
+        return t->fault;
+    moei_list_all(t, m);
+    if (moei_is_training(t))
+        moei_list_training(t, m);
+    for (i = 0; i < MOEI_TENSORS; i++)
+        if (t->found >> i & 1)
+            moei_place(t, &t->tensor[i]);
     moei_reject(t, t->joints != moei_mix(t->key) - moei_mix(t->key + t->bytes),
                 MOEI_TEXT("the tensors leave gaps or overlap"));
     t->bytes += header;
@@ -6386,50 +6324,65 @@ MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
 
 /* Checked and, where there is memory for them, copied, piece by piece: what is
    read twice is then near. */
-static void moei_read_numbers(moei_file *t, const moei_tensor *is)
+static void moei_read_numbers(moei_file *t, int tensor)
 {
+    const moei_tensor *is = &t->tensor[tensor];
     const unsigned char *from = t->end + is->begin;
+    const size_t count = (is->end - is->begin) / 4;
+    int endless = 0, negative = 0;
     size_t i, k, end;
-    int bad = 0;
 
-    for (i = 0; i < is->count; i = end) {
-        end = is->count - i < 4096 ? is->count : i + 4096;
-        for (k = i; k < end; k++)
-            bad |= moei_is_endless(moei_decode(from + 4 * k));
+    for (i = 0; i < count; i = end) {
+        end = count - i < 4096 ? count : i + 4096;
+        for (k = i; k < end; k++) {
+            endless |= moei_is_endless(moei_decode(from + 4 * k));
+            negative |= moei_decode(from + 4 * k) > 0x80000000u;
+        }
         for (k = i; k < end && is->numbers != NULL; k++)
             is->numbers[k] = moei_of_f32(moei_decode(from + 4 * k));
     }
-    moei_reject(t, bad, moei_not_finite);
+    moei_reject(t, endless, moei_not_finite);
+    moei_reject(t, negative && tensor == MOEI_T_SECOND,
+                MOEI_TEXT("a second moment is negative"));
 }
 
-/* Numbers that training cannot leave: a negative second moment, which are the
-   last tensor but one; powers of beta and a factor of the rate above 1. */
-static void moei_read_state(moei_file *t, moe *m)
+/* Standard deviations that are there; in place they are behind params, and
+   copied if they may be learnt. */
+static void moei_read_sigma(moei_file *t, moe *m)
 {
-    const moei_tensor *second = &t->tensor[t->count - 2];
-    const unsigned char *from = t->end + second->begin;
-    size_t i;
+    const moe_real *behind = m->params + m->param_count;
+    int i;
 
-    for (i = 0; i < second->count; i++)
-        moei_reject(t, moei_decode(from + 4 * i) > 0x80000000u,
-                    MOEI_TEXT("a second moment is negative"));
+    if (m->sigma == NULL)
+        m->sigma = behind;
+    else if (m->params != m->weights)
+        moei_copy(moei_shown(m->sigma), behind, 1 + moei_count(m->E));
+    for (i = 0; i <= m->E; i++)
+        moei_reject(t, !(m->sigma[i] > 0)
+                    || !moei_is_finite(1 / (m->sigma[i] * m->sigma[i])),
+                    MOEI_TEXT("scale.sigma is out of range"));
+}
+
+/* Where training is; what it cannot have left is a fault.  It starts anew where
+   something else is frozen than was. */
+static void moei_read_state(moei_file *t, moe *m, int resumes)
+{
+    int i, k;
+
     for (i = 0; i < 3; i++)
         moei_reject(t, !(t->state[i] >= 0 && t->state[i] <= 1),
                     MOEI_TEXT("training.state is out of range"));
-    if (!t->resumes)
-        return;                             /* it starts anew */
-    m->epoch = (int)t->meta.past[0];
-    m->steps = (int32_t)t->meta.past[1];
-    m->epochs_since_best = (int)t->meta.past[2] - 1;
-    m->began = moei_min((int)t->meta.past[3], m->epoch);
-    m->planned = (int)t->meta.past[4];
-    m->best_sigma = moei_is_finite(1 / (t->meta.best_sigma
-                                        * t->meta.best_sigma))
-                  ? t->meta.best_sigma : 1;
-    m->restart = (int)t->meta.seeds[0] - 1;
-    m->best_restart = (int)t->meta.seeds[1];
-    m->scale_before = (int8_t)(t->meta.seeds[2] % 3);
-    m->best_restart_loss = t->meta.seeds_loss;
+    if (!resumes)
+        return;
+    for (i = MOEI_TRAINING; i < MOEI_RESUMED; i++)
+        for (k = 0; k < moei_settings[i].count; k++)
+            moei_set(&moei_settings[i], m, k,
+                     moei_get(&moei_settings[i], &t->model, k));
+    m->began = moei_min(m->began, m->epoch);
+    if (moei_outside(m->scale_before, 0, 2))
+        m->scale_before = 0;
+    if (!moei_is_finite(1 / (m->best_sigma * m->best_sigma)))
+        m->best_sigma = 1;
     m->beta_power[0] = t->state[0];
     m->beta_power[1] = t->state[1];
     m->rate_factor = t->state[2];
@@ -6437,47 +6390,28 @@ static void moei_read_state(moei_file *t, moe *m)
 #ifndef MOE_PREDICT_ONLY
     if (m->stored != NULL)
         m->largest_moment = moei_larger(
-            moei_norm(m, moei_stored(m, MOEI_FIRST), t->kept),
-            moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND), t->kept)));
+            moei_norm(m, moei_stored(m, MOEI_FIRST), m->grad_count),
+            moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND),
+                                m->grad_count)));
 #endif
 }
 
-/* Standard deviations can be divided by; in place they are used where they lie,
-   which moei_params_in_place has seen to, or copied if they may be learnt. */
-static void moei_read_sigma(moei_file *t, moe *m)
-{
-    const moei_tensor *is = &t->tensor[t->count - (t->training ? 5 : 1)];
-    const unsigned char *from = t->end + is->begin;
-    size_t i;
-
-    for (i = 0; i < is->count; i++) {
-        const moe_real sigma = moei_of_f32(moei_decode(from + 4 * i));
-        moei_reject(t, !(sigma > 0) || !moei_is_finite(1 / (sigma * sigma)),
-                    MOEI_TEXT("scale.sigma is out of range"));
-        if (m->tunes)
-            moei_shown(m->sigma)[i] = sigma;
-    }
-    if (m->weights == NULL)
-        m->sigma = (const moe_real *)(const void *)from;
-}
-
-/* All that params has, where it lies, if it lies there in this order, whole and
-   as this machine has numbers in its memory. */
+/* All that params has, and sigma behind it, where it lies, if it lies there in
+   this order, whole and as this machine has numbers in its memory. */
 static const moe_real *moei_params_in_place(const moei_file *t, const moe *m)
 {
-    const size_t first = t->tensor[0].begin;
-    const unsigned char *at = t->end + first;
-    const union { uint32_t word; unsigned char byte[4]; } one = {1};
-    const size_t of_sigma = t->sigma
-        ? t->tensor[t->count - (t->training ? 5 : 1)].begin : 0;
-    int i, fits = sizeof(moe_real) == 4 && one.byte[0] == 1
+    const moei_tensor *is = t->tensor;
+    const unsigned char *at = t->end + is->begin;
+    size_t bytes = 0;
+    int i, fits = sizeof(moe_real) == 4 && moei_least_byte(4) == 0
                && (uintptr_t)at % sizeof(moe_real) == 0
-               && (uintptr_t)(t->end + of_sigma) % sizeof(moe_real) == 0
-               && (t->balance || !moei_has_gate(m));
-    size_t count = 0;
+               && (!moei_has_gate(m) || (t->due >> MOEI_T_BALANCE & 1));
 
-    for (i = 0; fits && count < m->param_count; count += t->tensor[i++].count)
-        fits = t->tensor[i].begin == first + 4 * count;
+    for (i = 0; i <= MOEI_T_SIGMA; i++)
+        if (t->due >> i & 1) {
+            fits &= is[i].begin == is->begin + bytes;
+            bytes += is[i].end - is[i].begin;
+        }
     return fits ? (const moe_real *)(const void *)at : NULL;
 }
 
@@ -6504,12 +6438,12 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
                                          const moe_config *config, int own,
                                          void *memory, size_t bytes)
 {
-    const moe_real *params;
+    const moe_real *params = NULL;
     const char *error;
     moe_status status;
     moei_file t;
     moe shape;
-    int i;
+    int i, resumes;
 
     if (m == NULL)
         return MOE_ERR_NULL;
@@ -6517,8 +6451,7 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
           : moei_examine(&t, &shape, file, file_bytes, 1);
     if (error != NULL)
         return moei_closed(m, file ? MOE_ERR_FORMAT : MOE_ERR_NULL, error);
-    params = own ? NULL : moei_params_in_place(&t, &shape);
-    if (!own && params == NULL)
+    if (!own && (params = moei_params_in_place(&t, &shape)) == NULL)
         return moei_closed(m, MOE_ERR_STATE, MOEI_TEXT("only aligned little-"
             "endian floats in moe.h's order and with gate.balance can be used "
             "in place; load them"));
@@ -6527,22 +6460,26 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
+    resumes = moei_is_training(&t)
+           && m->expert.learning == shape.expert.learning
+           && m->gate.learning == shape.gate.learning
+           && m->config.frozen_experts == t.model.config.frozen_experts;
     if (own) {
         m->params = m->weights;
         moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
+        moei_list_all(&t, m);
     } else {
         moei_attach_to(m, params);
     }
-    t.resumes = m->expert.learning == shape.expert.learning
-             && m->gate.learning == shape.gate.learning
-             && m->config.frozen_experts == t.meta.c.frozen_experts;
-    moei_list_all(&t, m, own ? m->weights : NULL);
-    for (i = 0; i < t.count; i++)
-        moei_read_numbers(&t, &t.tensor[i]);
-    if (t.sigma)
+    if (resumes)
+        moei_list_training(&t, m);
+    for (i = 0; i < MOEI_TENSORS; i++)
+        if (t.due >> i & 1)
+            moei_read_numbers(&t, i);
+    if (t.due >> MOEI_T_SIGMA & 1)
         moei_read_sigma(&t, m);
-    if (t.training)
-        moei_read_state(&t, m);
+    if (moei_is_training(&t))
+        moei_read_state(&t, m, resumes);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
@@ -6553,8 +6490,8 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
 }
 
 MOE_DEF moe_status moe_load_memory(moe *m, const void *file, size_t file_bytes,
-                                 const moe_config *config, void *memory,
-                                 size_t bytes)
+                                   const moe_config *config, void *memory,
+                                   size_t bytes)
 {
     return moei_load_at(m, file, file_bytes, config, 1, memory, bytes);
 }
@@ -6567,13 +6504,14 @@ MOE_DEF moe_status moe_load_in_place(moe *m, const void *file,
     return moei_load_at(m, file, file_bytes, config, 0, memory, bytes);
 }
 
+#ifndef MOE_NO_STDIO
 /* A file beside path that nobody else has, path.1f2e3d4c.tmp: created only if
    there is none, nor a link.  name has room for 16 more. */
-static moei_stream *moei_create(const char *path, char *name)
+static FILE *moei_create(const char *path, char *name)
 {
     uint64_t number = moei_mix((uintptr_t)name) & 0xfffffff;
     const uint64_t last = number + 100;
-    moei_stream *f = NULL;
+    FILE *f = NULL;
 
     for (; number < last && f == NULL; number++) {
         moei_writer w = {(unsigned char *)name, 0};
@@ -6582,7 +6520,7 @@ static moei_stream *moei_create(const char *path, char *name)
         moei_write_uint(&w, ".", number, 16);
         moei_write(&w, ".tmp");
         name[w.at] = 0;
-        f = MOEI_STDIO(MOEI_OPEN(name, "wbx"));
+        f = MOEI_OPEN(name, "wbx");
     }
     return f;
 }
@@ -6591,25 +6529,23 @@ static moei_stream *moei_create(const char *path, char *name)
 static const char *moei_write_file(const char *path, char *beside,
                                    const unsigned char *file, size_t bytes)
 {
-    moei_stream *f = moei_create(path, beside);
+    FILE *f = moei_create(path, beside);
     int written;
 
-    (void)file, (void)bytes;
     if (f == NULL)
         return MOEI_TEXT("the file beside path cannot be opened");
     moei_keep_mode(path, beside);
-    written = MOEI_STDIO(fwrite(file, 1, bytes, f)) == bytes
-           && MOEI_STDIO(fflush(f)) == 0;
-    if (MOEI_STDIO(fclose(f)) != 0 || !written) {
-        (void)MOEI_STDIO(remove(beside));
+    written = fwrite(file, 1, bytes, f) == bytes && fflush(f) == 0;
+    if (fclose(f) != 0 || !written) {
+        (void)remove(beside);
         return MOEI_TEXT("the file beside path cannot be written");
     }
-    return MOEI_STDIO(MOEI_REPLACE(beside, path)) == 0 ? NULL
+    return MOEI_REPLACE(beside, path) == 0 ? NULL
          : MOEI_TEXT("the new file cannot be renamed to path");
 }
 
 /* Beside the old file; flushed; then in its place. */
-MOEI_PATHS moe_status moe_save(moe *m, moe_mode keep, const char *path)
+MOE_DEF moe_status moe_save(moe *m, moe_mode keep, const char *path)
 {
     size_t length = 0, bytes;
     const char *error;
@@ -6635,30 +6571,28 @@ MOEI_PATHS moe_status moe_save(moe *m, moe_mode keep, const char *path)
 }
 
 /* The file's first `need` bytes, of which there are `have`. */
-static moe_status moei_read_on(moei_stream *f, unsigned char **file,
-                               size_t have, uint64_t need)
+static moe_status moei_read_on(FILE *f, unsigned char **file, size_t have,
+                               uint64_t need)
 {
     unsigned char *more = need > PTRDIFF_MAX ? NULL
                         : (unsigned char *)MOE_MALLOC((size_t)need);
     size_t i, rest = (size_t)need - have;
 
-    (void)f;
     for (i = 0; i < have && more != NULL; i++)
         more[i] = (*file)[i];
     if (*file != NULL)
         MOE_FREE(*file);
     *file = more;
     return more == NULL ? MOE_ERR_MEMORY
-         : MOEI_STDIO(fread(more + have, 1, rest, f)) == rest ? MOE_OK
-         : MOEI_STDIO(ferror(f)) ? MOE_ERR_IO : MOE_ERR_FORMAT;
+         : fread(more + have, 1, rest, f) == rest ? MOE_OK
+         : ferror(f) ? MOE_ERR_IO : MOE_ERR_FORMAT;
 }
 
 /* 8 bytes, then the header, then what that asks for, so that nothing else is
    read, and a pipe will do.  A folder opens, but cannot be read. */
-MOEI_PATHS moe_status moe_load(moe *m, const char *path,
-                               const moe_config *config)
+MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config)
 {
-    moei_stream *f = NULL;
+    FILE *f = NULL;
     unsigned char *file = NULL;
     moe_status status = MOE_OK;
     const char *error = NULL;
@@ -6670,7 +6604,7 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
         return MOE_ERR_NULL;
     if (path == NULL)
         return moei_closed(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL"));
-    f = MOEI_STDIO(MOEI_OPEN(path, "rb"));
+    f = MOEI_OPEN(path, "rb");
     if (f == NULL)
         return moei_closed(m, MOE_ERR_IO, MOEI_TEXT("the file cannot be "
                                                     "opened"));
@@ -6682,9 +6616,9 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
             : status == MOE_ERR_IO ? MOEI_TEXT("the file cannot be read")
                                    : MOEI_TEXT("the file ends too early");
     }
-    if (error == NULL && MOEI_STDIO(fgetc(f)) >= 0)
+    if (error == NULL && fgetc(f) >= 0)
         error = MOEI_TEXT("the numbers are not as many as the header says");
-    (void)MOEI_STDIO(fclose(f));
+    (void)fclose(f);
     status = error == NULL
            ? moe_load_memory(m, file, (size_t)have, config, NULL, 0)
            : moei_closed(m, status ? status : MOE_ERR_FORMAT, error);
@@ -6692,6 +6626,7 @@ MOEI_PATHS moe_status moe_load(moe *m, const char *path,
         MOE_FREE(file);
     return status;
 }
+#endif /* MOE_NO_STDIO */
 
 /* ======================================================================== */
 /* 13  NUMBERS                                                              */

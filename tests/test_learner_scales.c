@@ -49,15 +49,18 @@ static void into_classes(void)
 
 static const moe_data data = {CASES, x, d, NULL, NULL};
 
-static void check_folding(moe_output output, int top_k, moe_mode mode)
+static void check_folding(moe_output output, int top_k, moe_mode mode,
+                          int listed)
 {
     static moe_real before[2 * CASES], after[2 * CASES], scale[10];
-    const moe_config config = config_of(output, top_k, mode);
+    moe_config config = config_of(output, top_k, mode);
     moe_training t;
     double most = 0, off = 0, sigma;
     moe m;
     int i, moments = 0;
 
+    config.expert_columns = listed ? "2,0" : NULL;
+    config.gate_columns = listed ? "1,0-1" : NULL;
     memset(&t, 0, sizeof t);
     t.epochs = 20;
     t.rate = mode == MOE_MODE_TRAIN ? 0 : (moe_real)1e-3;
@@ -82,8 +85,8 @@ static void check_folding(moe_output output, int top_k, moe_mode mode)
         most = fmax(most, fabs((double)before[i]));
         off = fmax(off, fabs((double)(before[i] - after[i])));
     }
-    CHECK_THAT(off <= 2e-4 * most + 2e-4, "output %d, top_k %d: off by %g of "
-               "%g", (int)output, top_k, off, most);
+    CHECK_THAT(off <= 2e-4 * most + 2e-4, "output %d, top_k %d, listed %d: off "
+               "by %g of %g", (int)output, top_k, listed, off, most);
     CHECK(memcmp(scale + 4, m.params + m.trained_count + 4,
                  2 * sizeof scale[0]) != 0);
     CHECK(m.params[m.trained_count + 6] == 7);
@@ -102,12 +105,12 @@ static void test_folding(void)
 {
     static const moe_output outputs[3] =
         {MOE_OUT_LINEAR, MOE_OUT_LOGISTIC, MOE_OUT_BERNOULLI};
-    int i, top_k;
+    int i, k;
 
     for (i = 0; i < 3; i++)
-        for (top_k = 0; top_k <= 2; top_k += 2) {
-            check_folding(outputs[i], top_k, MOE_MODE_TRAIN);
-            check_folding(outputs[i], top_k, MOE_MODE_LEARN);
+        for (k = 0; k < 4; k++) {
+            check_folding(outputs[i], k / 2 * 2, MOE_MODE_TRAIN, k % 2);
+            check_folding(outputs[i], k / 2 * 2, MOE_MODE_LEARN, k % 2);
         }
 }
 
