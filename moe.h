@@ -242,9 +242,9 @@
 #error "moe.h: MOE_STATIC needs MOE_IMPLEMENTATION in the same file"
 #endif
 #ifndef MOE_SAME_BITS
-#define MOEI_IN_ORDER 0
+enum { MOEI_IN_ORDER = 0 };
 #else
-#define MOEI_IN_ORDER 1         /* sums go in the order of their terms */
+enum { MOEI_IN_ORDER = 1 };     /* sums go in the order of their terms */
 #include <float.h>
 #if defined(__FAST_MATH__) || defined(__RECIPROCAL_MATH__) \
     || defined(__ASSOCIATIVE_MATH__)
@@ -946,8 +946,7 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
     _Pragma("omp parallel for schedule(static) num_threads(threads)")
 #endif
 #else
-#define MOEI_THREADS 1
-#define MOEI_THREAD 0
+enum { MOEI_THREADS = 1, MOEI_THREAD = 0 };
 #define MOEI_SHARE(threads)
 #endif
 
@@ -955,10 +954,10 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
    and unused, so that the compiler drops them and all that they call. */
 #ifdef MOE_PREDICT_ONLY
 #define MOEI_LEARN static MOEI_UNUSED
-#define MOEI_LEARNS 0
+enum { MOEI_LEARNS = 0 };
 #else
 #define MOEI_LEARN MOE_DEF
-#define MOEI_LEARNS 1
+enum { MOEI_LEARNS = 1 };
 #endif
 
 #ifndef MOE_NO_STDIO
@@ -5576,7 +5575,8 @@ static const moei_setting moei_settings[] = {
 };
 enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
        MOEI_TRAINING = MOEI_SETTINGS - 12, MOEI_FORMAT = MOEI_TRAINING - 1,
-       MOEI_RESUMED = MOEI_SETTINGS - 2 };
+       MOEI_RESUMED = MOEI_SETTINGS - 2,
+       MOEI_SEEN_FITS = 1 / (MOEI_SETTINGS <= 32) };    /* else an error */
 
 /* The names that tensors of ours have, in a file's order. */
 static const char moei_tensors[] =
@@ -6634,8 +6634,9 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config)
 /* Bits, random numbers, and exp, log, tanh and sqrt within 2 ulp: NaN stays
    NaN, and there are no branches, so that strips of them become vectors. */
 /* ln 2 in two, of which the first ends in 15 or 21 zeros */
-#define MOEI_LN2_HIGH   MOEI_EITHER(0.693359375f, 6.93147180369123816490e-01)
-#define MOEI_LN2_LOW    MOEI_EITHER((-2.12194440e-4f), 1.9082149292705877e-10)
+static const moe_real
+    moei_ln2_high = MOEI_EITHER(0.693359375f, 6.93147180369123816490e-01),
+    moei_ln2_low = MOEI_EITHER(-2.12194440e-4f, 1.9082149292705877e-10);
 
 enum {
     MOEI_EXP_TERMS = MOEI_EITHER(8, 13), MOEI_LOG_TERMS = MOEI_EITHER(5, 10)
@@ -6685,7 +6686,7 @@ MOEI_NUMBER moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
     const moei_bits exponent = moei_to_bits(at * log2_e + round)
         - (moei_to_bits(round) - 2 * MOEI_BIAS), half = exponent >> 1;
     const moe_real k = (moe_real)(int32_t)(exponent - 2 * MOEI_BIAS);
-    const moe_real r = (at - k * MOEI_LN2_HIGH) - k * MOEI_LN2_LOW;
+    const moe_real r = (at - k * moei_ln2_high) - k * moei_ln2_low;
     moe_real q = moei_factorial[MOEI_EXP_TERMS];
     int n;
 
@@ -6740,7 +6741,7 @@ MOEI_NUMBER moe_real moei_log(moe_real x)
 
     MOEI_UNROLL for (n = MOEI_LOG_TERMS; n >= 1; n--)
         R = (R + (moe_real)2 / (moe_real)(2 * n + 1)) * w;
-    y = k * MOEI_LN2_HIGH - ((half - (v * (half + R) + k * MOEI_LN2_LOW)) - f);
+    y = k * moei_ln2_high - ((half - (v * (half + R) + k * moei_ln2_low)) - f);
     y = moei_to_bits(x) == MOEI_INFINITY_BITS ? x : y;
     y = x == 0 ? -MOEI_INFINITY : y;
     return x >= 0 ? y : MOEI_NAN;
@@ -6853,13 +6854,6 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
 #define MOEI_ONE_SET
 #endif
 #endif
-#ifndef MOEI_PLAIN
-static const moe_real moei_zeros[1] = {0}, moei_ones[MOEI_PANEL] = {
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
-};
-#endif
 
 #ifdef MOEI_X86
 /* From its middle minus n on: n lanes that are in use. */
@@ -6896,8 +6890,9 @@ static int moei_has(int bits)
 
 /* to (n,N) = from (m,n) transposed, 0 beyond column m; row i of from is row
    list[i], if there is a list */
-static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
-                           const int32_t *list, moe_real *to, ptrdiff_t N)
+static MOEI_APART void moei_transpose(int m, int n, const moe_real *from,
+                                      ptrdiff_t row, const int32_t *list,
+                                      moe_real *to, ptrdiff_t N)
 {
     const moe_real *r;
     int i = 0, j;
@@ -6957,12 +6952,13 @@ typedef struct moei_product {
 #endif /* of the first reading */
 #ifdef MOEI_LANES
 /* ------------------------------------- vectors: one operation, one line */
+#define MOEI_V MOEI_(vector)
 #define MOEI_OP MOEI_INLINE MOEI_TARGET MOEI_V
 #define MOEI_PUT MOEI_INLINE MOEI_TARGET void
 #if MOEI_LANES == 1
 #define MOEI_(name) moei_plain_##name
-#define MOEI_V moe_real
 #define MOEI_TARGET
+typedef moe_real MOEI_V;
 MOEI_OP MOEI_(load)(const moe_real *p) { return *p; }
 MOEI_OP MOEI_(load_n)(const moe_real *p, int n) { return (void)n, *p; }
 MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { *p = x; }
@@ -6976,35 +6972,37 @@ MOEI_OP MOEI_(madd)(MOEI_V a, MOEI_V b, MOEI_V c) { return a * b + c; }
 MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return a > b ? a : b; }
 #elif MOEI_BYTES == 64
 #define MOEI_(name) moei_512_##name
-#define MOEI_V MOEI_EITHER(__m512, __m512d)
 #define MOEI_TARGET MOEI_FOR("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define MOEI_DO(name) MOEI_REALS(_mm512_##name)
-#define MOEI_MASK(n) ((MOEI_EITHER(__mmask16, __mmask8))((1u << (n)) - 1))
+typedef MOEI_EITHER(__m512, __m512d) MOEI_V;
+MOEI_INLINE MOEI_EITHER(__mmask16, __mmask8) MOEI_(first)(int n)
+{ return (MOEI_EITHER(__mmask16, __mmask8))((1u << n) - 1); }
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
-{ return MOEI_DO(maskz_loadu)(MOEI_MASK(n), p); }
+{ return MOEI_DO(maskz_loadu)(MOEI_(first)(n), p); }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-{ MOEI_DO(mask_storeu)(p, MOEI_MASK(n), x); }
+{ MOEI_DO(mask_storeu)(p, MOEI_(first)(n), x); }
 MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b)      /* gcc 12 warns of the plain ones */
-{ return MOEI_DO(maskz_max)(MOEI_MASK(MOEI_LANES), a, b); }
+{ return MOEI_DO(maskz_max)(MOEI_(first)(MOEI_LANES), a, b); }
 MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b)
-{ return MOEI_DO(maskz_min)(MOEI_MASK(MOEI_LANES), a, b); }
+{ return MOEI_DO(maskz_min)(MOEI_(first)(MOEI_LANES), a, b); }
 #elif MOEI_BYTES == 32
 #define MOEI_(name) moei_256_##name
-#define MOEI_V MOEI_EITHER(__m256, __m256d)
 #define MOEI_TARGET MOEI_FOR("avx2,fma")
 #define MOEI_DO(name) MOEI_REALS(_mm256_##name)
-#define MOEI_MASK(n) _mm256_loadu_si256((const __m256i *)(const void *) \
-                                        (moei_first_lanes + MOEI_LANES - (n)))
+typedef MOEI_EITHER(__m256, __m256d) MOEI_V;
+MOEI_INLINE MOEI_TARGET __m256i MOEI_(first)(int n)
+{ return _mm256_loadu_si256((const __m256i *)(const void *)
+                            (moei_first_lanes + MOEI_LANES - n)); }
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
-{ return MOEI_DO(maskload)(p, MOEI_MASK(n)); }
+{ return MOEI_DO(maskload)(p, MOEI_(first)(n)); }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-{ MOEI_DO(maskstore)(p, MOEI_MASK(n), x); }
+{ MOEI_DO(maskstore)(p, MOEI_(first)(n), x); }
 #else
 #define MOEI_(name) moei_128_##name
 #define MOEI_TARGET
 #if defined(MOEI_NEON)
-#define MOEI_V MOEI_EITHER(float32x4_t, float64x2_t)
 #define MOEI_DO(name) MOEI_EITHER(v##name##q_f32, v##name##q_f64)
+typedef MOEI_EITHER(float32x4_t, float64x2_t) MOEI_V;
 MOEI_OP MOEI_(load)(const moe_real *p) { return MOEI_DO(ld1)(p); }
 MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { MOEI_DO(st1)(p, x); }
 MOEI_OP MOEI_(splat)(moe_real x)
@@ -7014,49 +7012,16 @@ MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b)
 MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b)
 { return MOEI_DO(bsl)(MOEI_DO(clt)(a, b), a, b); }
 #elif defined(MOEI_WASM)
-#define MOEI_V v128_t
 #define MOEI_DO(name) MOEI_EITHER(wasm_f32x4_##name, wasm_f64x2_##name)
+typedef v128_t MOEI_V;
 MOEI_OP MOEI_(load)(const moe_real *p) { return wasm_v128_load(p); }
 MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { wasm_v128_store(p, x); }
 MOEI_OP MOEI_(splat)(moe_real x) { return MOEI_DO(splat)(x); }
 MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return MOEI_DO(pmax)(b, a); }
 MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b) { return MOEI_DO(pmin)(b, a); }
 #else
-#define MOEI_V MOEI_EITHER(__m128, __m128d)
 #define MOEI_DO(name) MOEI_REALS(_mm_##name)
-#endif
-#if !defined(MOEI_X86)
-MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
-{
-    moe_real part[MOEI_LANES] = {0};
-    moei_copy(part, p, (size_t)n);
-    return MOEI_(load)(part);
-}
-MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-{
-    moe_real part[MOEI_LANES];
-    MOEI_(store)(part, x);
-    moei_copy(p, part, (size_t)n);
-}
-#elif defined(MOE_DOUBLE)
-MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
-{ return (void)n, _mm_load_sd(p); }
-MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-{ (void)n, _mm_store_sd(p, x); }
-#else
-MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
-{
-    const __m128 two = n == 1 ? _mm_load_ss(p)
-        : _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(const void *)p);
-    return n == 3 ? _mm_movelh_ps(two, _mm_load_ss(p + 2)) : two;
-}
-MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-{
-    if (n > 1)
-        _mm_storel_pi((__m64 *)(void *)p, x);
-    if (n != 2)
-        _mm_store_ss(p + n - 1, n == 3 ? _mm_movehl_ps(x, x) : x);
-}
+typedef MOEI_EITHER(__m128, __m128d) MOEI_V;
 #endif
 #endif
 #if MOEI_LANES > 1
@@ -7080,6 +7045,34 @@ MOEI_OP MOEI_(madd)(MOEI_V a, MOEI_V b, MOEI_V c)
 { return MOEI_DO(fmadd)(a, b, c); }
 #else
 { return MOEI_DO(add)(MOEI_DO(mul)(a, b), c); }
+#endif
+#if MOEI_BYTES == 16 && (!defined(MOEI_X86) || defined(MOE_DOUBLE))
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
+{
+    moe_real part[MOEI_LANES] = {0};
+    moei_copy(part, p, (size_t)n);
+    return MOEI_(load)(part);
+}
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+{
+    moe_real part[MOEI_LANES];
+    MOEI_(store)(part, x);
+    moei_copy(p, part, (size_t)n);
+}
+#elif MOEI_BYTES == 16
+MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
+{
+    const __m128 two = n == 1 ? _mm_load_ss(p)
+        : _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(const void *)p);
+    return n == 3 ? _mm_movelh_ps(two, _mm_load_ss(p + 2)) : two;
+}
+MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+{
+    if (n > 1)
+        _mm_storel_pi((__m64 *)(void *)p, x);
+    if (n != 2)
+        _mm_store_ss(p + n - 1, n == 3 ? _mm_movehl_ps(x, x) : x);
+}
 #endif
 
 /* The first n lanes, side by side; no byte beyond them is read or written. */
@@ -7351,8 +7344,9 @@ static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
         MOEI_(dots)(in, n, out, w, out, dy, out, 0, dx, 1, in);
 #if MOEI_LANES > 1
     else {
-        moei_product p = {in, width, 0, w, out, 1, dy, width, moei_zeros, 0, 0,
-                          0, dx, width};
+        const moe_real zero = 0;
+        moei_product p = {in, width, 0, w, out, 1, dy, width, &zero, 0, 0, 0,
+                          dx, width};
         MOEI_(deep_product)(&p, out, 0);
     }
 #endif
@@ -7407,11 +7401,15 @@ static MOEI_TARGET void MOEI_(weights)(
         MOEI_(outer)(in, out, x, dy, 1, db, dw);
 #if MOEI_LANES > 1
     else if (width > 1 && !MOEI_IN_ORDER && (out < MOEI_LANES || in < 4)) {
+        int c;
+
         MOEI_(dots)(in, out, n, x, width, dy, width, 1, dw, out, 1);
-        MOEI_(dots)(out, 1, n, dy, width, moei_ones, 0, 1, db, 1, 0);
+        for (c = 0; c < width; c += MOEI_LANES)
+            MOEI_(store)(room + c, MOEI_(splat)((moe_real)1));
+        MOEI_(dots)(out, 1, n, dy, width, room, 0, 1, db, 1, 0);
     } else {
-        const moe_real *d = width > 1 ? room : dy;
-        const moei_product p = {1, out, n, moei_ones, 0, 0, d, out, db, 0, 1, 0,
+        const moe_real *d = width > 1 ? room : dy, one = 1;
+        const moei_product p = {1, out, n, &one, 0, 0, d, out, db, 0, 1, 0,
                                 db, 0};
         const moei_product q = {in, out, n, x, width > 1 ? width : 1,
                                 width > 1 ? 1 : in, d, out, dw, out, 1, 0, dw,
@@ -7465,8 +7463,8 @@ static MOEI_TARGET void MOEI_(apply_strip)(int f, moe_real *y)
 }
 
 /* From one array to a strip, n numbers, fewer than it has, or back. */
-MOEI_PUT MOEI_(copy_some)(const int back, int n, const moe_real *from,
-                          moe_real *to)
+static MOEI_APART MOEI_TARGET void MOEI_(copy_some)(
+    int back, int n, const moe_real *from, moe_real *to)
 {
     enum { L = MOEI_LANES };
     int k;
@@ -7536,6 +7534,80 @@ static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
     MOEI_(copy_some)(0, count, dy, last[1]);
     MOEI_(slope_strip)(f, last[0], last[1]);
     MOEI_(copy_some)(1, count, last[1], dy);
+}
+
+/* Whether all |x| < 2^exponent, read off the bits: what is as large as that or
+   not finite carries into the sign bit.  (Without that test clang unrolls.) */
+static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
+                                        const moe_real *x)
+{
+    const moei_bits add = (moei_bits)(MOEI_BIAS + 2 - exponent)
+                        << MOEI_FRACTION;
+    moei_bits any[MOEI_STRIP] = {0}, all = 0;
+    size_t i = 0;
+    int l;
+
+    for (; i + MOEI_STRIP <= count && !(any[0] & MOEI_SIGN_BIT);
+         i += MOEI_STRIP)
+        for (l = 0; l < MOEI_STRIP; l++)
+            any[l] |= (moei_to_bits(x[i + (size_t)l]) & MOEI_INFINITY_BITS)
+                    + add;
+    for (; i < count; i++)
+        all |= (moei_to_bits(x[i]) & MOEI_INFINITY_BITS) + add;
+    for (l = 0; l < MOEI_STRIP; l++)
+        all |= any[l];
+    return (all & MOEI_SIGN_BIT) == 0;
+}
+
+/* w (n) after one step along the scaled gradient g, with moments v and u:
+     SGD       w -= rate (g + decay w)
+     momentum  v = momentum v + g + decay w;   w -= rate v
+     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
+               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
+MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
+    const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
+    const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
+    moe_real *MOEI_RESTRICT u)
+{
+    const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
+    const moe_real momentum = r->momentum, second = r->second_scale;
+    int l;
+
+    if (u == NULL)
+        for (l = 0; l < count; l++) {
+            v[l] = momentum * v[l] + scale * g[l] + decay * w[l];
+            w[l] -= rate * v[l];
+        }
+    else
+        for (l = 0; l < count; l++) {
+            const moe_real gl = scale * g[l];
+            v[l] += (1 - MOEI_BETA_1) * (gl - v[l]);
+            u[l] += (1 - MOEI_BETA_2) * (gl * gl - u[l]);
+            w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
+                  + decay * w[l];
+        }
+}
+
+static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
+                                      moe_real *w, const moe_real *g,
+                                      moe_real *v, moe_real *u)
+{
+    const moe_real step = -rule->rate * rule->scale;
+    const moe_real keep = 1 - rule->rate * rule->decay;
+    const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
+    size_t i = 0;
+    int k;
+
+    for (; v == NULL && i < n; i += MOEI_LANES) {
+        k = n - i < MOEI_LANES ? (int)(n - i) : MOEI_LANES;
+        MOEI_(store_n)(w + i, k, MOEI_(madd)(steps, MOEI_(load_n)(g + i, k),
+            MOEI_(mul)(keeps, MOEI_(load_n)(w + i, k))));
+    }
+    for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
+        MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
+                            u ? u + i : NULL);
+    for (; i < n; i++)
+        MOEI_(update_strip)(rule, 1, w + i, g + i, v + i, u ? u + i : NULL);
 }
 #endif
 
@@ -7692,28 +7764,6 @@ static MOEI_TARGET void MOEI_(blend)(int n, int width, int rows, int add,
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* Whether all |x| < 2^exponent, read off the bits: what is as large as that or
-   not finite carries into the sign bit. */
-static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
-                                        const moe_real *x)
-{
-    const moei_bits add = (moei_bits)(MOEI_BIAS + 2 - exponent)
-                        << MOEI_FRACTION;
-    moei_bits any[MOEI_STRIP] = {0}, all = 0;
-    size_t i = 0;
-    int l;
-
-    for (; i + MOEI_STRIP <= count; i += MOEI_STRIP)
-        for (l = 0; l < MOEI_STRIP; l++)
-            any[l] |= (moei_to_bits(x[i + (size_t)l]) & MOEI_INFINITY_BITS)
-                    + add;
-    for (; i < count; i++)
-        all |= (moei_to_bits(x[i]) & MOEI_INFINITY_BITS) + add;
-    for (l = 0; l < MOEI_STRIP; l++)
-        all |= any[l];
-    return (all & MOEI_SIGN_BIT) == 0;
-}
-
 /* y (count) = a - b */
 static MOEI_TARGET void MOEI_(subtract)(int count, const moe_real *a,
                                         const moe_real *b, moe_real *y)
@@ -7748,56 +7798,6 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
         MOEI_(store)(e + c, sum);
     }
 }
-
-/* w (n) after one step along the scaled gradient g, with moments v and u:
-     SGD       w -= rate (g + decay w)
-     momentum  v = momentum v + g + decay w;   w -= rate v
-     Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
-               w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
-    const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
-    const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
-    moe_real *MOEI_RESTRICT u)
-{
-    const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
-    const moe_real momentum = r->momentum, second = r->second_scale;
-    int l;
-
-    if (u == NULL)
-        for (l = 0; l < count; l++) {
-            v[l] = momentum * v[l] + scale * g[l] + decay * w[l];
-            w[l] -= rate * v[l];
-        }
-    else
-        for (l = 0; l < count; l++) {
-            const moe_real gl = scale * g[l];
-            v[l] += (1 - MOEI_BETA_1) * (gl - v[l]);
-            u[l] += (1 - MOEI_BETA_2) * (gl * gl - u[l]);
-            w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
-                  + decay * w[l];
-        }
-}
-
-static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
-                                      moe_real *w, const moe_real *g,
-                                      moe_real *v, moe_real *u)
-{
-    const moe_real step = -rule->rate * rule->scale;
-    const moe_real keep = 1 - rule->rate * rule->decay;
-    const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
-    size_t i = 0;
-
-    for (; v == NULL && i + MOEI_LANES <= n; i += MOEI_LANES)
-        MOEI_(store)(w + i, MOEI_(madd)(steps, MOEI_(load)(g + i),
-            MOEI_(mul)(keeps, MOEI_(load)(w + i))));
-    for (; v == NULL && i < n; i++)
-        w[i] = step * g[i] + keep * w[i];
-    for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
-        MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
-                            u ? u + i : NULL);
-    for (; i < n; i++)
-        MOEI_(update_strip)(rule, 1, w + i, g + i, v + i, u ? u + i : NULL);
-}
 #endif
 
 static const moei_loops MOEI_(loops) = {
@@ -7812,11 +7812,10 @@ static const moei_loops MOEI_(loops) = {
 
 #ifndef MOEI_ONE_SET
 #undef MOEI_
-#undef MOEI_V
 #undef MOEI_TARGET
 #undef MOEI_DO
-#undef MOEI_MASK
 #endif
+#undef MOEI_V
 #undef MOEI_OP
 #undef MOEI_PUT
 #undef MOEI_LANES

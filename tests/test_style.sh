@@ -86,7 +86,7 @@ END
 }
 
 private_defines() {
-    grep -o '^# *define MOEI[A-Z0-9_]*' $header | sed 's/.* //' | sort -u
+    grep -o '^# *define MOEI[A-Z0-9_]*' $header | sed 's/.* //'
 }
 
 lengths() {

@@ -42,7 +42,6 @@ program() {
     case $target in
     x86-64) "$@" && within 30 "$work/program" ;;
     M0 | M4F)
-        # The board traps unaligned words, which gcc else makes of halves.
         have qemu-system-arm && "$@" targets/cortex_m.c -DTARGET_BARE \
             -DTARGET_UNALIGNED -nostartfiles -ffunction-sections \
             --specs=nano.specs -Wl,--gc-sections,--defsym=ram_size=64K \
@@ -171,7 +170,7 @@ END
 
 What `export_c` makes of 4 experts of 16-32-4, alone: bytes at `-Os`, without
 the test vectors of `--int8`, and the stack; instructions at `-O2`. Below it
-what the products of these layers take in libraries, once counted the same way.
+what the products of these layers take in libraries, as once counted so.
 
 | | code | constants | stack | instructions |
 |---|--:|--:|--:|--:|
