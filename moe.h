@@ -754,7 +754,7 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 
 /* Fit m.sigma for moe_density: EM on the experts' s_i alone, p, o and y as they
-   are, with five more cases for each expert at the s that all would have; an
+   are, with one more case for each expert at the s that all would have; an
    estimated sigma of (1.3), m.sigma[0], becomes that s.  moe_train does so at
    its end with what it validated on.  Data that were not trained on, or
    validated it, are best.  Needs MOE_MODE_TRAIN or _GRADIENT; MOE_ERR_NULL,
@@ -5066,12 +5066,12 @@ static void moei_accumulate_variance(moe *m, const moe_data *data)
 }
 
 /* One step of EM, s_i^2 = sum h_i e_i / (O sum h_i): of all experts together,
-   or of each with five more cases that have what all have together.  Whether
-   any s_i changed by more than a hundredth. */
+   or of each with one more case that has what all have together.  Whether any
+   s_i changed by more than a hundredth. */
 static int moei_step_variance(moe *m, int own)
 {
     const moei_total *h = m->total + MOEI_USAGE, *he = h + m->E;
-    const moe_real O = (moe_real)m->O, more = 5;
+    const moe_real O = (moe_real)m->O;
     moe_real *s = moei_shown(m->sigma) + 1, of_h = 0, of_he = 0, all, old;
     int i, changed = 0;
 
@@ -5083,8 +5083,7 @@ static int moei_step_variance(moe *m, int own)
     for (i = 0; i < m->E; i++) {
         old = s[i];
         s[i] = moei_sigma_within(moei_sqrt(!own ? all
-            : (moei_total_of(he + i) / O + more * all)
-              / (moei_total_of(h + i) + more)));
+            : (moei_total_of(he + i) / O + all) / (moei_total_of(h + i) + 1)));
         changed |= s[i] > old * (moe_real)1.01 || s[i] < old * (moe_real)0.99;
     }
     if (!own && moei_learns_sigma(m))

@@ -312,7 +312,7 @@ static void check_fixed_point(moe *m, moe_loss loss)
     }
     all = (error[0] + error[1]) / CASES;
     for (e = 0; e < 2; e++) {
-        const double s = sqrt((error[e] + 5 * all) / (h[e] + 5));
+        const double s = sqrt((error[e] + all) / (h[e] + 1));
         CHECK_THAT(fabs(s - (double)m->sigma[1 + e]) < 0.02 * s,
                    "expert %d: %g, EM %g", e, (double)m->sigma[1 + e], s);
     }
