@@ -379,10 +379,11 @@ static void check_case(const char *text, const char *expert_columns,
 
 int main(void)
 {
+    const int step = getenv("MOE_BRIEF") ? 4 : 1;
     int k, b;
 
     for (b = MOE_BLEND_OUTPUTS; b <= MOE_BLEND_WEIGHTS; b++) {
-        for (k = 0; k < COUNT; k++)
+        for (k = 0; k < COUNT; k += step)
             RUN(check_case(cases[k], NULL, NULL, (moe_blend)b));
         for (k = 0; k < 3; k++)
             RUN(check_case(listed[k][0], listed[k][1], listed[k][2],
