@@ -356,7 +356,7 @@ static void test_large_weights(void)
         m.weights[i] = huge(1);
         m.grads[i] = (moe_real)-1e18;
     }
-    CHECK(moe_step(&m, &t, 1) == (is_single() ? MOE_ERR_DIVERGED : MOE_OK));
+    CHECK(moe_step(&m, &t, 1) == MOE_ERR_DIVERGED);
     CHECK(all_finite(m.params, m.param_count) && m.weights[0] == huge(1));
     for (i = 0; i < m.trained_count; i++)
         m.grads[i] = -1;
