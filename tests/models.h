@@ -271,6 +271,13 @@ static inline double largest_difference(const moe_real *a, const moe_real *b,
     return largest;
 }
 
+/* y before a file and after it, which has floats. */
+static inline int same_of_file(const moe_real *a, const moe_real *b, int count)
+{
+    return sizeof *a == sizeof(float) ? same_reals(a, b, (size_t)count)
+                                      : largest_difference(a, b, count) < 1e-4;
+}
+
 /* The largest difference of two arrays, of the largest value wanted. */
 static inline double off_by(const moe_real *got, const double *want,
                             size_t count)

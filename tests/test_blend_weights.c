@@ -262,10 +262,7 @@ static void check_files(int top_k)
         CHECK(read.top_k == (top_k ? top_k : EXPERTS));
         if (CHECK(moe_load_memory(&b, file, bytes, NULL, NULL, 0) == MOE_OK)) {
             moe_predict(&b, x, CASES, after);
-            CHECK(sizeof(moe_real) == sizeof(float)     /* as in the file */
-                      ? same_reals(before, after, CASES * OUTPUTS)
-                      : largest_difference(before, after, CASES * OUTPUTS)
-                            < 1e-4);
+            CHECK(same_of_file(before, after, CASES * OUTPUTS));
             moe_close(&b);
         }
         free(file);
