@@ -4397,7 +4397,7 @@ static const char *moei_step_fault(moe *m, const moe_training *t,
     v = adam ? moei_larger(m->largest_moment, g)
              : rule->momentum * m->largest_moment + g + w;
     step = adam ? rule->rate * v / MOEI_EPSILON + w : rule->rate * v;
-    if (!moei_is_finite(adam ? v * v : v) || !(step <= MOEI_LARGEST))
+    if (!moei_is_finite(adam ? v * v : v) || !moei_is_amount(step))
         return MOEI_TEXT("a step so large may lead to weights that are not "
                          "finite");
     if (rule->moments > 0)
@@ -4501,7 +4501,7 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
     norm = moei_sqrt(moei_one_backward(m));
     if (t->clip > 0 && norm > t->clip)
         step *= t->clip / norm;
-    if (!moei_is_finite(norm) || !(-step * norm <= MOEI_LARGEST))
+    if (!moei_is_finite(norm) || !moei_is_amount(-step * norm))
         return 0;
     moei_one_step(m, step);
     return 1;

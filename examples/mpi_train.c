@@ -170,7 +170,7 @@ static void train_epoch(moe *m, int n)
 
 int main(int argc, char **argv)
 {
-    moe_data train = {0, x, d, NULL}, test = {0, NULL, NULL, NULL, NULL};
+    moe_data train = {0, x, d, NULL, NULL}, test = train;
     int epochs = argc > 2 ? atoi(argv[2]) : 60;
     unsigned long long end;
     moe_report report;

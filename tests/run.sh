@@ -25,6 +25,7 @@ builds() {
         first "clang" c17 | add text
         first "g++" c++17 | add text
         first "clang++" "c++11 c++17" | add text
+        first "gcc clang" c99 | add brief -DMOE_DOUBLE
         sanitized
         ;;
     debug) sanitized ;;
@@ -62,8 +63,6 @@ sanitized() {
             "$work/empty"; then
             build="brief $compiler -x c -std=c99 $flags"
             echo "sanitized $build"
-            [ "$which" = debug ] ||
-                echo "sanitized-double $build -DMOE_DOUBLE"
             return
         fi
     done
