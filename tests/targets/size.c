@@ -79,28 +79,7 @@ static moe_real memory[PARTS == 2 ? 4000 : 1400];
 #endif
 static moe m;
 
-static void put_number(unsigned long n)
-{
-    if (n > 9)
-        put_number(n / 10);
-    target_put('0' + (int)(n % 10));
-}
-
-/* Both have the same frame, so that what one paints the other finds, but for
-   what was overwritten between. */
-static __attribute__((noinline)) int stack(int paint)
-{
-    volatile unsigned char room[DEEP];
-    int i = 0;
-
-    if (paint)
-        for (i = 0; i < DEEP; i++)
-            room[i] = PAINT;
-    else
-        while (i < DEEP && room[i] == PAINT)
-            i++;
-    return DEEP - i;
-}
+#include "stack.h"
 
 static moe_config config_of(void)
 {

@@ -37,7 +37,7 @@ program() {
     target=$1 parts=$2 times=$3
     shift 3
     set -- $(compiler_of "$target") "$@" "-DPARTS=$parts" "-DTIMES=$times" \
-        "$source" -o "$work/program"
+        "$source" -Itargets -o "$work/program"
     have "$1" || return 0
     case $target in
     x86-64) "$@" && within 30 "$work/program" ;;
