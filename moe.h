@@ -2693,7 +2693,7 @@ static void moei_drop_experts(moe *m, moe_real *p)
 static void moei_take_given(moe *m, const moe_real *given)
 {
     moe_real *p = moei_from(m, m->prop, moei_count(m->K));
-    moe_real *size = moei_from(m, m->logits, moei_count(m->E)), *room = p;
+    moe_real *size = moei_from(m, m->logits, moei_count(m->E)), *room;
     int32_t *chosen = moei_selected(m);
     int c, i;
 

@@ -1,8 +1,11 @@
 /* test_threads.c - one set of const weights, many moes: each thread attaches
    its own work memory to them and gets the bits that one thread alone gets,
-   and a moe whose params are pointed at other weights computes with those. */
-#include <pthread.h>
+   and a moe whose params are pointed at other weights computes with those.
+   The tests' hooks count for one thread alone, so this takes libc's. */
+#define MOE_IMPLEMENTATION
+#include "../moe.h"
 #include "models.h"
+#include <pthread.h>
 
 enum { INPUTS = 5, OUTPUTS = 3, EXPERTS = 4, CASES = 300, THREADS = 4,
        REPEATS = 20, BRAINS = 3, MAX_VALUES = 1024 };

@@ -32,7 +32,7 @@ WORDS = {"activation": ("relu", "tanh", "logistic", "elu", "silu"),
          "loss": ("mixture", "expected", "blend"),
          "blend": ("outputs", "weights"), "gate": ("softmax", "none")}
 LISTS = {"hidden": 4, "gate_hidden": 4, "expert_sees": 2, "gate_sees": 2,
-         "training": 5, "restarts": 3}
+         "training": 5, "restarts": 3, "frozen": 2}
 REALS = ("top_p", "sigma", "balance", "restarts_loss", "best_sigma")
 DEFAULTS = {"top_k": 0, "hidden": [], "gate_hidden": [], "expert_sees": [],
             "gate_sees": [], "activation": "relu", "output": "linear",
@@ -42,7 +42,8 @@ ORDER = ("inputs", "outputs", "experts", "top_k", "top_p", "hidden",
          "gate_hidden", "expert_sees", "gate_sees", "expert_columns",
          "gate_columns", "activation", "output", "loss", "blend", "gate",
          "sigma", "balance", "seed")
-TRAINING = ("training", "restarts", "restarts_loss", "best_sigma")
+TRAINING = ("training", "restarts", "restarts_loss", "best_sigma", "frozen",
+            "frozen_experts")
 TEXTS = ("expert_columns", "gate_columns")    # as "0-2,7,9"; none: the parts
 
 
