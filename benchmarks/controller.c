@@ -7,16 +7,14 @@
    All ways run in turn, so that a machine that others use disturbs all alike;
    medians are printed, and the least.  The exit status is 1 where results
    differ by more than 1e-5 or a goal is missed.                             */
-#define _POSIX_C_SOURCE 199309L      /* clock_gettime */
+#include "clock.h"
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "controller_peer.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { CROWD = 256, EXPERTS = PEER_EXPERTS, MOST = 201, WAYS = 12 };
 
@@ -37,14 +35,6 @@ static moe m, fewer;
 static peer_net peer;
 static float *x, *y[2], *p;
 static double samples[WAYS][MOST];
-
-static double microseconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
 
 static float noise(void)
 {
@@ -126,7 +116,7 @@ static double go(int way)
 {
     static volatile float sum;
     const int n = ways[way].count, what = ways[way].what;
-    const double start = microseconds();
+    const double start = nanoseconds();
 
     if (what == READ)
         sum = peer_read(m.params, (long)m.param_count);
@@ -135,14 +125,7 @@ static double go(int way)
     else
         peer_predict(&peer, what == ONE_PASS, x, p, n, y[1]);
     (void)sum;
-    return (microseconds() - start) / n;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const double *u = (const double *)a, *v = (const double *)b;
-
-    return (*u > *v) - (*u < *v);
+    return (nanoseconds() - start) * 1e-3 / n;
 }
 
 static int goal(const char *what, double got, double most)
@@ -172,8 +155,7 @@ int main(int count, char **word)
         }
     printf("%-24s characters   us each: median      least\n", "");
     for (w = 0; w < WAYS; w++) {
-        qsort(samples[w], (size_t)n, sizeof *samples[w], by_size);
-        median[w] = samples[w][n / 2];
+        median[w] = median_of(samples[w], n);
         printf("%-24s %10d %17.0f %10.0f\n", ways[w].name, ways[w].count,
                median[w], samples[w][0]);
     }

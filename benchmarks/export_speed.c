@@ -8,15 +8,13 @@
    at -O2 and at -O3 -march=native, and of export_peers.cpp, as -DRTNEURAL and
    -DTINYMIND say; the shortest of many samples that take turns.  The exit
    status is 1 when the results differ by more than 1e-6. */
-#define _POSIX_C_SOURCE 200112L
+#include "clock.h"
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct shape {
     const char *name, *text;
@@ -94,14 +92,6 @@ static predict *const exported[SHAPES][WAYS] = {
 /* RTNeural reads whole vectors, aligned. */
 enum { ROW = 16 };
 static float x[CASES * ROW] __attribute__((aligned(64))), y[WAYS][CASES * 4];
-
-static double nanoseconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
-}
 
 static double run(moe *m, const shape *s, predict *code, float *out)
 {

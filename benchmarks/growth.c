@@ -7,16 +7,14 @@
    them, as far as E = 128, the same with all experts at work.  Prints
    nanoseconds of processor time per case and writes growth.svg. */
 
-#define _POSIX_C_SOURCE 199309L
+#include "clock.h"
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { INPUTS = 64, UNITS = 128, OUTPUTS = 64, CASES = 256, FEWEST = 4,
        MOST_DENSE = 128, SIZES = 9, SAMPLES = 11 };
@@ -29,14 +27,6 @@ static float x[CASES * INPUTS], d[CASES * OUTPUTS], y[CASES * OUTPUTS];
 static double took[SERIES][SIZES];      /* ns per case; 0: not measured */
 
 /* Of this process alone, whoever else is on the processor. */
-static double nanoseconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
-}
-
 /* Uniform between -scale and scale. */
 static void fill(float *at, size_t count, float scale)
 {
@@ -91,13 +81,6 @@ static void work(moe *m, int series)
     }
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double p = *(const double *)a, q = *(const double *)b;
-
-    return (p > q) - (p < q);
-}
-
 /* The median of samples of two milliseconds or more, per case. */
 static double measure(int experts, int series)
 {
@@ -114,8 +97,7 @@ static double measure(int experts, int series)
         sample[i] = (nanoseconds() - start) / times / CASES;
     }
     moe_close(&m);
-    qsort(sample, SAMPLES, sizeof *sample, by_value);
-    return sample[SAMPLES / 2];
+    return median_of(sample, SAMPLES);
 }
 
 /* In the picture 60 units are a doubling of E, 90 a factor of 10 in time,

@@ -1,11 +1,9 @@
 /* load.c - how fast a model file of 10 MB becomes a moe: moe_load_memory and
    moe_load_in_place beside memcpy of the same bytes, sample by sample in turn,
    the median of 101. */
-#define _POSIX_C_SOURCE 200112L
+#include "clock.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
@@ -18,21 +16,6 @@ enum { COPY, LOAD, IN_PLACE, WAYS };
 static const char *const name[] = {
     "memcpy", "moe_load_memory", "moe_load_in_place"
 };
-
-static double nanoseconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double p = *(const double *)a, q = *(const double *)b;
-
-    return (p > q) - (p < q);
-}
 
 static void *found(void *memory)
 {

@@ -4,11 +4,9 @@
      threads [THREADS]           2 if it is not said
 
    Built with -fopenmp; without it both columns are one thread. */
-#define _POSIX_C_SOURCE 200112L
+#include "clock.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
@@ -38,14 +36,6 @@ static const Work works[] = {
 
 static moe_real x[MOST * WIDTH], d[MOST * WIDTH], y[MOST * WIDTH];
 
-static double nanoseconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
-}
-
 static void set_threads(int threads)
 {
 #ifdef _OPENMP
@@ -73,13 +63,6 @@ static double run(moe *m, const Work *w, int times)
             moe_predict(m, x, w->n, y);
         }
     return nanoseconds() - start;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double p = *(const double *)a, q = *(const double *)b;
-
-    return (p > q) - (p < q);
 }
 
 static int measure(const Work *w, int threads)

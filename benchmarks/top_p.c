@@ -7,13 +7,12 @@
    70 of 100 cases are trained on, the rest are tested; means over seeds.  Rows
    with "on" were trained on with top_p.  The exit status is 1 if no row has at
    most 1.5 experts and at most 1 % more squared error.                      */
-#define _POSIX_C_SOURCE 199309L      /* clock_gettime */
+#include "clock.h"
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "../examples/csv.h"
 
 #include <math.h>
-#include <time.h>
 
 enum { ROWS = 10, TAUS = 7, EXPERTS = 8, UNITS = 8 };
 
@@ -28,14 +27,6 @@ static void give_up(const char *what)
 {
     fprintf(stderr, "top_p: %s\n", what);
     exit(2);
-}
-
-static double nanoseconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
 /* The rows in the order of a seed, as x and d. */

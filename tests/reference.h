@@ -754,4 +754,18 @@ static inline void check_slopes(problem *q, const char *what,
     CHECK(q->moved == 0);
 }
 
+/* What moe_gradient makes of the problem's data. */
+static inline void check_loss_slopes(problem *q, moe_loss loss)
+{
+    static double claimed[MAX_VALUES], formula[MAX_VALUES];
+
+    q->m.config.loss = loss;
+    clear_grads(&q->m);
+    moe_gradient(&q->m, &q->data);
+    take_grads(&q->m, claimed);
+    loss_gradient(q, formula);
+    check_slopes(q, "gradient", loss_error, q->w, claimed, formula,
+                 balance_at(&q->m));
+}
+
 #endif

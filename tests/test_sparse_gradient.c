@@ -33,15 +33,7 @@ static void check_counts(const problem *q, int n, int times)
 
 static void check_loss(problem *q, moe_loss loss)
 {
-    static double claimed[MAX_VALUES], formula[MAX_VALUES];
-
-    q->m.config.loss = loss;
-    clear_grads(&q->m);
-    moe_gradient(&q->m, &q->data);
-    take_grads(&q->m, claimed);
-    loss_gradient(q, formula);
-    check_slopes(q, "gradient", loss_error, q->w, claimed, formula,
-                 balance_at(&q->m));
+    check_loss_slopes(q, loss);
     check_counts(q, q->data.n, 1);
     moe_gradient(&q->m, &q->data);
     check_counts(q, q->data.n, 2);
