@@ -3,7 +3,7 @@
 
 /* What of the code a model needs, and the numbers in its arrays. */
 typedef struct int8_parts {
-    int forward, sums, tanh, logistic, softmax, chooses;
+    int forward, sums, relu, tanh, logistic, softmax, chooses;
     int in, even, odd, sum;
 } int8_parts;
 
@@ -28,6 +28,7 @@ static int8_parts parts_of(const int8_model *q)
     part.softmax = c->output == MOE_OUT_SOFTMAX;
     part.forward = hidden || !part.softmax;
     part.sums = q->E > 1 || part.softmax;
+    part.relu = hidden && c->activation == MOE_ACT_RELU;
     part.tanh = hidden && c->activation == MOE_ACT_TANH;
     part.logistic = (hidden && c->activation == MOE_ACT_LOGISTIC)
                  || c->output == MOE_OUT_LOGISTIC;
@@ -204,19 +205,21 @@ static void layer_name(const int8_model *q, int copy, int l, char *name)
         sprintf(name, "gate_%d", l);
 }
 
-static void put_line_of_layer(const int8_model *q, int copy, int l)
+static void put_line_of_layer(const int8_model *q, const int8_parts *part,
+                              int copy, int l)
 {
     const int8_layer *layer = int8_layer_at(q, copy, l);
     char name[40];
 
     layer_name(q, copy, l, name);
-    printf("{%d, %d, %d, %d, ", layer->columns, layer->rows, layer->multiplier,
-           layer->shift);
+    printf("{%d, %d, %d, ", layer->rows, layer->multiplier, layer->shift);
+    if (part->relu)
+        printf(l < layers_of(q, copy) - 1 ? "0, " : "-32768, ");
     put("@_");
     printf("%s}", name);
 }
 
-static void put_table(const int8_model *q)
+static void put_table(const int8_model *q, const int8_parts *part)
 {
     int e, l;
 
@@ -224,7 +227,7 @@ static void put_table(const int8_model *q)
     for (e = 0; e < q->E; e++)
         for (l = 0; l < q->layers; l++) {
             printf("    %s", l == 0 ? "{" : " ");
-            put_line_of_layer(q, e, l);
+            put_line_of_layer(q, part, e, l);
             printf("%s%s", l + 1 < q->layers ? "" : "}",
                    l + 1 < q->layers || e + 1 < q->E ? ",\n" : "\n");
         }
@@ -234,13 +237,13 @@ static void put_table(const int8_model *q)
     put("static @_const @_layer @_gate[%d] = {\n", q->gate_layers);
     for (l = 0; l < q->gate_layers; l++) {
         printf("    ");
-        put_line_of_layer(q, q->E, l);
+        put_line_of_layer(q, part, q->E, l);
         printf("%s\n", l + 1 < q->gate_layers ? "," : "");
     }
     printf("};\n\n");
 }
 
-static void put_numbers(const int8_model *q)
+static void put_numbers(const int8_model *q, const int8_parts *part)
 {
     char name[40];
     int e, l;
@@ -264,13 +267,15 @@ static void put_numbers(const int8_model *q)
             layer_name(q, e, l, name);
             put_layer(q, int8_layer_at(q, e, l), name);
         }
-    put("/* y = sum multiplier / 2^(16 + shift) */\n"
+    put("/* y (out) = sum multiplier / 2^(16 + shift) */\n"
         "typedef struct @_layer {\n"
-        "    int16_t in, out;            /* up to multiples of 4 and of 2 */\n"
-        "    int16_t multiplier, shift;\n"
-        "    @_const void *rows;\n"
+        "    int16_t out;                /* up to a multiple of 2 */\n"
+        "    int16_t multiplier, shift;\n");
+    if (part->relu)
+        put("    int16_t low;                /* y is at least low */\n");
+    put("    @_const void *rows;\n"
         "} @_layer;\n\n");
-    put_table(q);
+    put_table(q, part);
 }
 
 /* ---------------------------------------------------------------- its code */
@@ -360,44 +365,47 @@ static void put_sums_plain(void)
         "typedef char @_shifts_keep_the_sign[-1 >> 1 == -1 ? 1 : -1];\n\n");
 }
 
-static void put_layers(const int8_parts *part)
+/* The number of inputs is an argument: a compiler that sees it does not make a
+   loop for more of them than the array has. */
+static void put_forward(const int8_parts *part)
 {
-    if (part->forward)
-        put("/* y (out) = the scaled sums, at least low; zeros up to a "
-            "multiple of 4 */\n"
-            "static void @_forward(@_const @_layer *l, int32_t low,\n"
-            "                      const int16_t *x, int16_t *y)\n"
-            "{\n"
-            "    const int16_t *const last = x + l->in;\n"
-            "    const int32_t multiplier = l->multiplier;\n"
-            "    const int shift = l->shift;\n"
-            "    int16_t *const end = y + l->out;\n"
-            "    @_sum s = {0, 0, (@_const int8_t *)l->rows};\n\n"
-            "    if (l->out %% 4 != 0)\n"
-            "        end[0] = end[1] = 0;\n"
-            "    for (; y != end; y += 2) {\n"
-            "        s = @_two_sums(s, x, last);\n"
-            "        s.a = @_cut(@_scale(s.a, multiplier) >> shift);\n"
-            "        s.b = @_cut(@_scale(s.b, multiplier) >> shift);\n"
-            "        s.a = s.a < low ? low : s.a;\n"
-            "        s.b = s.b < low ? low : s.b;\n"
-            "        y[0] = (int16_t)s.a;\n"
-            "        y[1] = (int16_t)s.b;\n"
-            "    }\n"
-            "}\n\n");
-    if (part->sums)
-        put("static void @_sums(@_const @_layer *l, const int16_t *x,\n"
-            "                   int32_t *sum)\n"
-            "{\n"
-            "    const int16_t *const last = x + l->in;\n"
-            "    int32_t *const end = sum + l->out;\n"
-            "    @_sum s = {0, 0, (@_const int8_t *)l->rows};\n\n"
-            "    for (; sum != end; sum += 2) {\n"
-            "        s = @_two_sums(s, x, last);\n"
-            "        sum[0] = s.a;\n"
-            "        sum[1] = s.b;\n"
-            "    }\n"
-            "}\n\n");
+    put("/* y (out) of x (n), zeros up to a multiple of 4 */\n"
+        "static void @_forward(@_const @_layer *l, const int16_t *x, int n,\n"
+        "                      int16_t *y)\n"
+        "{\n"
+        "    const int16_t *const last = x + n;\n"
+        "    int16_t *const end = y + l->out;\n"
+        "    @_sum s = {0, 0, (@_const int8_t *)l->rows};\n\n"
+        "    if (l->out %% 4 != 0)\n"
+        "        end[0] = end[1] = 0;\n"
+        "    for (; y != end; y += 2) {\n"
+        "        s = @_two_sums(s, x, last);\n"
+        "        s.a = @_cut(@_scale(s.a, l->multiplier) >> l->shift);\n"
+        "        s.b = @_cut(@_scale(s.b, l->multiplier) >> l->shift);\n");
+    if (part->relu)
+        put("        s.a = s.a < l->low ? l->low : s.a;\n"
+            "        s.b = s.b < l->low ? l->low : s.b;\n");
+    put("        y[0] = (int16_t)s.a;\n"
+        "        y[1] = (int16_t)s.b;\n"
+        "    }\n"
+        "}\n\n");
+}
+
+static void put_sums(void)
+{
+    put("/* sum (out) of x (n) */\n"
+        "static void @_sums(@_const @_layer *l, const int16_t *x, int n,\n"
+        "                   int32_t *sum)\n"
+        "{\n"
+        "    const int16_t *const last = x + n;\n"
+        "    int32_t *const end = sum + l->out;\n"
+        "    @_sum s = {0, 0, (@_const int8_t *)l->rows};\n\n"
+        "    for (; sum != end; sum += 2) {\n"
+        "        s = @_two_sums(s, x, last);\n"
+        "        sum[0] = s.a;\n"
+        "        sum[1] = s.b;\n"
+        "    }\n"
+        "}\n\n");
 }
 
 static void put_exp(const int8_parts *part)
@@ -506,14 +514,13 @@ static void put_net(const int8_model *q, int copy, const char *indent)
 
     for (l = 0; l <= last; l++) {
         const int sums = is_sums(q, copy, l);
-        const int relu = l < last && c->activation == MOE_ACT_RELU;
+        const int in = int8_layer_at(q, copy, l)->columns;
         const int out = int8_layer_at(q, copy, l)->out;
 
         put(sums ? "%s@_sums(&@_%s[%d], " : "%s@_forward(&@_%s[%d], ",
             indent, gate ? "gate" : q->E == 1 ? "experts[0]" : "experts[i]", l);
-        if (!sums)
-            printf(relu ? "0, " : "-32767 - 1, ");
-        printf("%s, %s);\n", array_of(l - 1), sums ? "sum" : array_of(l));
+        printf("%s, %d, %s);\n", array_of(l - 1), in,
+               sums ? "sum" : array_of(l));
         if (!sums && l < last && c->activation == MOE_ACT_TANH)
             put("%s@_tanh(%s, %d);\n", indent, array_of(l), out);
         if (!sums && ((l < last && c->activation == MOE_ACT_LOGISTIC)
@@ -703,10 +710,13 @@ static void put_int8(const int8_model *q)
 
     put_comment(q, &part);
     put_declarations(q);
-    put_numbers(q);
+    put_numbers(q, &part);
     put_sums_dsp();
     put_sums_plain();
-    put_layers(&part);
+    if (part.forward)
+        put_forward(&part);
+    if (part.sums)
+        put_sums();
     put_exp(&part);
     put_gate(q, &part);
     put_predict(q, &part);
