@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - build and run every test_*.c in every build, then every test_*.sh.
+# run.sh - run every test_*.sh, build and run every test_*.c in every build.
 # run.sh quick      every program once, in the first compiler
 # run.sh debug      every program once, with sanitizers and -O0
 # run.sh long       test_numbers.c with every float
@@ -79,8 +79,9 @@ one_object() {
     "$@" $strict -c moe.c -o "$object" >"$object.log" 2>&1
 }
 
-# one_program TEST BUILD HOW COMPILER FLAGS...
-one_program() {
+# one_test TEST BUILD HOW COMPILER FLAGS..., or one_test SCRIPT
+one_test() {
+    case $1 in *.sh) one_script "$1"; return ;; esac
     test=$1 build=$2 how=$3
     shift 3
     start=$(date +%s)
@@ -187,9 +188,12 @@ has_double() {
     grep -q '^#define .*DOUBLE$' $(parts "$1")
 }
 
+# A script does one thing at a time, unless it is alone.
 one_script() {
     start=$(date +%s)
-    sh "./$1" >"$dir/log" 2>&1 </dev/null
+    jobs_of=1
+    [ "$due" != 1 ] || jobs_of=$JOBS
+    JOBS=$jobs_of sh "./$1" >"$dir/log" 2>&1
     report "$1" sh $?
 }
 
@@ -225,18 +229,14 @@ fi
 builds "$which" >"$work/builds"
 objects "$work/builds" >"$work/objects"
 share one_object "$work/objects"
-all_programs "$work/builds" >"$work/programs"
-share one_program "$work/programs"
-
-# These run $JOBS at a time by themselves.
-dir=$work/script
-mkdir "$dir"
-for script in $scripts; do
-    one_script "$script"
-done
+{
+    printf '%s\n' $scripts
+    all_programs "$work/builds"
+} | grep . >"$work/tests"
+due=$(wc -l <"$work/tests")
+share one_test "$work/tests"
 
 # What has left no sum was lost on the way.
-due=$(($(wc -l <"$work/programs") + $(echo "$scripts" | grep -c .)))
 awk -v due="$due" '
     { passed += $1; failed += $2 }
     $2 > 0 { print "failed:", $3, $4 }
