@@ -13,7 +13,7 @@ builds() {
     all=$(echo $programs | tr ' ' ';')
     languages c99 '' | while read -r compiler; do
         echo "$all $compiler -Ofast"          # -O3 -ffast-math
-        echo "$all $compiler -O1 -ffinite-math-only $one_set"
+        echo "faults_numbers;files $compiler -O1 -ffinite-math-only $one_set"
         echo "faults_numbers;refusals $compiler -Os -ffast-math"
         echo "faults_numbers $compiler -O1 -ffast-math $one_set -DMOE_DOUBLE"
     done | awk '{ print NR, $0 }'

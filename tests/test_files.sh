@@ -174,9 +174,8 @@ holds "export_c refuses what is no model" \
     not "$work/export_c" "$work/make.c" net
 languages c99 c++11 >"$work/languages"
 for model in 0 1 2 3; do
-    while read -r language; do
-        exported $model $language
-    done <"$work/languages"
+    exported $model $(sed -n "$((model + 1))p" "$work/languages" | grep . ||
+        sed -n 1p "$work/languages")
     if have python3; then
         holds "model $model: the header as Python reads it" \
             python3 "$work/header.py" "$work/net.moe"

@@ -511,7 +511,7 @@ combinations >"$work/options"
 # in C, any two options meet.
 {
     grep -e '++' "$work/languages" || cat "$work/languages"
-} | sed '1!d; s/^/text /' | cross "$work/options" >"$work/combinations"
+} | sed '$!d; s/^/text /' | cross "$work/options" >"$work/combinations"
 awk 'NR % 7 == 3' "$work/options" >"$work/some"
 sed '1!d; s/^/run /' "$work/languages" | cross "$work/some" \
     >>"$work/combinations"

@@ -24,12 +24,12 @@ builds() {
 }
 
 levels() {
-    echo '-O0 -O2 -O3;-march=native'
     case $1 in
-    *++*) return ;;
-    gcc*) echo '-O2;-march=native;-ffp-contract=fast' ;;
+    gcc*) echo '-O0 -O1 -O3;-march=native -O2;-march=native;-ffp-contract=fast
+                -O2;-DMOE_DOUBLE' ;;
+    clang\ *) echo '-O1 -O3;-march=native -O0;-DMOE_DOUBLE' ;;
+    *) echo '-O2' ;;
     esac
-    echo '-O1 -O3 -O2;-DMOE_DOUBLE'
 }
 
 # What takes long to build comes first, so that none is waited for at the end.
