@@ -77,13 +77,10 @@ static void take_rows(void)
     train.n = table.rows - test.n;
     test.x = x;
     train.x = x + test.n * inputs;
-    if (classes) {
-        test.labels = labels;
-        train.labels = labels + test.n;
-    } else {
-        test.d = d;
-        train.d = d + test.n;
-    }
+    test.labels = classes ? labels : NULL;
+    train.labels = classes ? labels + test.n : NULL;
+    test.d = classes ? NULL : d;
+    train.d = classes ? NULL : d + test.n;
 }
 
 static void say_task(const char *path)

@@ -1,14 +1,13 @@
 /* vowels.c - the experiment of the 1991 paper: which vowel was that?
      cc -O2 examples/vowels.c -o vowels -lm && ./vowels [PATH]
 
-   PATH: the measurements of Peterson & Barney (1952), see vowel_data.h; without
-   it vowels are drawn around published means.  Draws figures 2 and 3,
+   PATH: the measurements of Peterson & Barney (1952); without it vowels are
+   drawn around published means, see vowel_data.h.  Draws figures 2 and 3,
    vowels.svg, and prints table 1 beside the paper's, in some ten seconds.
 
-   Gradient descent on all cases at once, no momentum, from small random
-   weights and an even gate, until the squared error is 0.08; 25 runs.  The
-   steps are the best of ten each, as benchmarks/vowels.c finds them; it also
-   shows where the advantage of the mixtures ends. */
+   Gradient descent on all cases, no momentum, from small weights and an even
+   gate, until the squared error is 0.08.  benchmarks/vowels.c finds the steps,
+   and shows where the advantage of the mixtures ends. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "plot.h"
@@ -87,28 +86,23 @@ static void get_unit(const moe *m, int net, int unit, int other, double w[3])
              - (other < 0 ? 0 : (double)m->params[row[k] + (size_t)other]);
 }
 
-/* Figure 3: the feet of the normals from the origin to the experts' lines. */
-static void draw_feet(const moe *m, double radius)
+/* Figure 3: the feet of the normals from the origin to the experts' lines, as
+   they learn and, without a report, in the end. */
+static int draw_feet(const moe_report *report, void *m)
 {
     double w[3], far;
     int i;
 
-    for (i = 0; i < E; i++) {
-        get_unit(m, i, 0, -1, w);
+    for (i = 0; i < E && (report == NULL || report->epoch % 10 == 1); i++) {
+        get_unit((const moe *)m, i, 0, -1, w);
         far = -w[0] / (w[1] * w[1] + w[2] * w[2]);
-        plot_dot(&p, far * w[1], far * w[2], plot_colour[i], radius);
+        plot_dot(&p, far * w[1], far * w[2], plot_colour[i], report ? 1.5 : 6);
     }
-}
-
-static int trace(const moe_report *report, void *m)
-{
-    if (report->epoch % 10 == 1)
-        draw_feet((const moe *)m, 1.5);
     return 0;
 }
 
-/* Where w[0] + w[1] F1 + w[2] F2 = 0, as wide as the gate trusts its expert:
-   the lines of experts that dropped out vanish. */
+/* Figure 2: where w[0] + w[1] F1 + w[2] F2 = 0, as wide as the gate trusts its
+   experts; the lines of those that dropped out vanish. */
 static void draw_line(const double w[3], const char *colour, float width)
 {
     plot_segment(&p, 0, -w[0] / w[2], 2, -(w[0] + 2 * w[1]) / w[2], colour,
@@ -131,8 +125,8 @@ static void draw(void)
                0.75);
     for (i = 0; i < E; i++)
         plot_key(&p, plot_expert[i], plot_colour[i]);
-    teach(&m, nets, 1, trace);
-    draw_feet(&m, 6);
+    teach(&m, nets, 1, draw_feet);
+    draw_feet(NULL, &m);
     moe_evaluate(&m, &train, &report);
     plot_panel(&p, "and in the end, with the gate's (figure 2)", "F1 (kHz)",
                "F2 (kHz)", 0.2, 1.4, 0.4, 4);
@@ -158,14 +152,14 @@ static void draw(void)
 
 int main(int argc, char **argv)
 {
-    size_t i;
+    int i;
 
     get_vowels(argc > 1 ? argv[1] : NULL);
     desire("iV", desired);
     draw();
     printf("%-10s %6s %6s %4s | 1991 (some ten seconds)\n", "", "test%",
            "epochs", "SD");
-    for (i = 0; i < sizeof nets / sizeof *nets; i++)
+    for (i = 0; i < 4; i++)
         print_row(&nets[i]);
     return 0;
 }
