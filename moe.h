@@ -114,9 +114,9 @@
      MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,604
      MOE_MODE_LEARN     moe_learn: the way back of one case            12,632
      MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
-                        moe_evaluate: a gradient                       24,080
+                        moe_evaluate: a gradient                       24,148
      MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
-                        moments and the best weights                   57,492
+                        moments and the best weights                   57,560
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
@@ -441,8 +441,26 @@ typedef struct moei_net {
     size_t at, grad_at;          /* of its first parameter, first derivative */
 } moei_net;
 
+/* Private: where steps and a training are.  Checkpoints have the first four
+   reals and most of the rest.  int32_t, for the same bytes on every target. */
+typedef struct moei_state {
+    moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
+    moe_real rate_factor, best_loss, best_sigma, best_restart_loss;
+    moe_real largest_moment;     /* no first moment, and no root of a second,
+                                    is larger                                */
+    int32_t epoch, steps;        /* m->epoch in a file; optimiser steps      */
+    int32_t since_best;          /* 1 and the epochs since; 0: no best yet   */
+    int32_t began, planned;      /* the epoch in which this training began,
+                                    how many it is to have                   */
+    int32_t restart;             /* the seed that is tried is number 1, 2...;
+                                    0: none is                               */
+    int32_t best_restart, scale_before;      /* from 0; scale_state when the
+                                    seeds began                              */
+    int32_t best_learnt;         /* 0: best weights are those before training*/
+    int32_t counted;             /* cases in the totals                      */
+} moei_state;
+
 typedef struct moei_loops moei_loops;        /* of an instruction set        */
-typedef struct moei_total moei_total;        /* a sum over cases             */
 
 /* A moe belongs to one thread at a time.  What it points to is its own
    memory, or the weights it was attached to.  The arrays are (rows, ...), row
@@ -491,7 +509,6 @@ typedef struct moe {
     int8_t is_one;               /* network, of blended weights              */
     int8_t drops, sparse;        /* by top_p; experts have some cases each   */
     int8_t p_is_given;           /* for the cases at hand, by the caller     */
-    int8_t best_learnt;          /* 0: best weights are those before training*/
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
     int8_t set;                  /* of loops, by instruction set             */
     int8_t tunes;                /* weights are those alone that learn       */
@@ -515,23 +532,9 @@ typedef struct moe {
     moe_real *back_to_x;         /* where dE/dx goes                         */
     moe_real *share;             /* (2,E) of the balance loss                */
     const moe_real *case_weights;/* of the data at hand, or NULL             */
-    moei_total *total;           /* (2E+6) of a report                       */
-    moe_real *means;             /* (2E) usage and load                      */
-    moe_real *stored;            /* two moments, best weights                */
-    moe_real largest_moment;     /* no first moment, and no root of a second,
-                                    is larger                                */
-    int counted;                 /* cases in the sums                        */
+    moei_state *state;           /* with (2E+6) totals of a report, and its
+                                    (2E) usage and load, behind it; or NULL  */
     void *heap;                  /* what moe_close frees                     */
-    int32_t steps;               /* optimiser steps so far                   */
-    moe_real beta_power[2];      /* beta_1^t, beta_2^t of Adam               */
-    moe_real best_loss, best_sigma, rate_factor;
-    int epochs_since_best;       /* -1: no best yet                          */
-    int began, planned;          /* the epoch in which this training began,
-                                    how many it is to have                   */
-    int restart, best_restart;   /* the seed that is tried, -1: none is; the
-                                    best so far                              */
-    moe_real best_restart_loss;
-    int8_t scale_before, format; /* scale_state when the seeds began; 0      */
 } moe;
 
 /* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
@@ -1545,8 +1548,8 @@ MOEI_INLINE int moei_outs(const moe *m)
 /* A moment or the best weights, by name. */
 static moe_real *moei_stored(const moe *m, int which)
 {
-    return m->stored == NULL ? NULL
-         : m->stored + (size_t)which * (size_t)moei_lines(m->grad_count);
+    return m->grads == NULL || m->mode != MOE_MODE_TRAIN ? NULL
+         : m->grads + (size_t)(1 + which) * (size_t)moei_lines(m->grad_count);
 }
 
 /* Where layer l of all copies begins, to be read and, if it learns, to be
@@ -1599,6 +1602,7 @@ MOEI_INLINE size_t moei_kept(const moe *m)
 /* Arrays are taken from memory one after the other; without any they are only
    counted.  A whole number takes the place of a real.  No cases: NULL. */
 typedef struct moei_carver { moe_real *memory; uint64_t used; } moei_carver;
+enum { MOEI_STATE = sizeof(moei_state) / sizeof(moe_real) };
 
 static MOEI_APART moe_real *moei_take_all(moei_carver *from, uint64_t count)
 {
@@ -1676,16 +1680,15 @@ static void moei_lay_out_columns(moe *m, moei_carver *from)
     moei_keep_columns(m, from, &m->gate, &m->config.gate_columns);
 }
 
-/* So many weights, derivatives, and what training keeps. */
+/* So many weights, derivatives, and behind these what training keeps. */
 static void moei_lay_out_params(moe *m, moei_carver *from, uint64_t count,
                                 int grads, int train)
 {
     if (count > 0)
         m->weights = moei_take_all(from, moei_lines(count));
     if (grads)
-        m->grads = moei_take_all(from, moei_lines(m->grad_count));
-    if (train)
-        m->stored = moei_take_all(from, 3 * moei_lines(m->grad_count));
+        m->grads = moei_take_all(from, (train ? 4 : 1)
+                                       * moei_lines(m->grad_count));
 }
 
 /* Everything about m that follows from a checked configuration, with weights
@@ -1749,8 +1752,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->log_y = softmax ? moei_take(from, O, 2 * P)
              : grads ? moei_take(from, O, P) : m->scratch;
     m->log_o = moei_take(from, O, entropy ? runs : 0);
-    m->total = (moei_total *)(void *)moei_take(from, 3, grads ? 6 + 2 * E : 0);
-    m->means = moei_take(from, 2 * E, grads ? 1 : 0);
+    m->state = (moei_state *)(void *)moei_take(
+        from, MOEI_STATE + 3 * (6 + 2 * E) + 2 * E, grads ? 1 : 0);
     m->order = moei_take(from, 1, train ? B : 0);
     return carver.used;
 }
@@ -1914,6 +1917,14 @@ static int moei_is_within(const char *text, const void *memory, size_t bytes)
     return text != NULL && (uintptr_t)text - (uintptr_t)memory < bytes;
 }
 
+/* No step has led to the weights. */
+static void moei_forget_steps(moei_state *s)
+{
+    s->largest_moment = 0;
+    s->beta_power[0] = s->beta_power[1] = s->rate_factor = 1;
+    s->since_best = 0;
+}
+
 /* Check, find memory, lay out; all of it is 0 but what one expert knows. */
 MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
                                        int weights, void *memory, size_t bytes)
@@ -1953,8 +1964,9 @@ MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
         if (m->h != NULL)
             m->post[i] = moei_shown(m->h)[shown] = 1;
     }
-    m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
-    m->epochs_since_best = m->shown_count = -1;
+    m->shown_count = -1;
+    if (m->state != NULL)
+        moei_forget_steps(m->state);
     return moei_ok(m);
 }
 
@@ -4015,7 +4027,7 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
 
 /* A sum over cases, in groups of 64 and with what rounding took from them, so
    that it does not depend on blocks. */
-struct moei_total { moe_real sum, carry, group; };
+typedef struct moei_total { moe_real sum, carry, group; } moei_total;
 
 static void moei_total_add(moei_total *t, const moe_real *x, int n, int before)
 {
@@ -4269,16 +4281,14 @@ static moe_real moei_sigma_within(moe_real sigma)
     return sigma > most ? most : moei_larger(sigma, least);
 }
 
-/* The optimiser begins anew, as from weights that no step led to. */
+/* The optimiser begins anew. */
 static void moei_forget_moments(moe *m)
 {
-    if (m->stored != NULL)
-        moei_zero(m->stored, (size_t)(moei_stored(m, MOEI_BEST) - m->stored));
-    if (m->grads != NULL)
-        moei_zero(m->grads, m->grad_count);
-    m->largest_moment = 0;
-    m->beta_power[0] = m->beta_power[1] = m->rate_factor = 1;
-    m->epochs_since_best = -1;
+    if (m->state == NULL)
+        return;
+    moei_zero(m->grads, (size_t)moei_lines(m->grad_count)
+                        * (m->mode == MOE_MODE_TRAIN ? 3 : 1));
+    moei_forget_steps(m->state);
 }
 
 /* -------------------------------------------------- a step from grads */
@@ -4378,6 +4388,7 @@ static const char *moei_step_fault(moe *m, const moe_training *t,
     const size_t all = m->tunes ? m->grad_count : m->trained_count;
     const moei_loops *loops = moei_loops_of(m);
     const int adam = rule->moments == 2, decays = rule->decay > 0;
+    moe_real *const largest = &m->state->largest_moment;
     const int small = rule->rate <= limit && rule->decay <= limit
         && scale <= limit && loops->are_below(30, n, m->grads)
         && (!decays || loops->are_below(30, all, m->weights));
@@ -4394,14 +4405,13 @@ static const char *moei_step_fault(moe *m, const moe_training *t,
         rule->scale *= t->clip / g;
         g = t->clip;
     }
-    v = adam ? moei_larger(m->largest_moment, g)
-             : rule->momentum * m->largest_moment + g + w;
+    v = adam ? moei_larger(*largest, g) : rule->momentum * *largest + g + w;
     step = adam ? rule->rate * v / MOEI_EPSILON + w : rule->rate * v;
     if (!moei_is_finite(adam ? v * v : v) || !moei_is_amount(step))
         return MOEI_TEXT("a step so large may lead to weights that are not "
                          "finite");
     if (rule->moments > 0)
-        m->largest_moment = v;
+        *largest = v;
     return NULL;
 }
 
@@ -4433,11 +4443,12 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
 {
     const size_t n = moei_descending(m);
     const int adam = t->optimizer == MOE_ADAM;
+    moei_state *const s = m->state;
     moei_rule rule = {
         adam ? 2 : t->momentum > 0, scale,
-        adam ? rate / (1 - m->beta_power[0] * MOEI_BETA_1) : rate,
+        adam ? rate / (1 - s->beta_power[0] * MOEI_BETA_1) : rate,
         t->momentum, adam ? rate * t->weight_decay : t->weight_decay,
-        1 / (1 - m->beta_power[1] * MOEI_BETA_2)
+        1 / (1 - s->beta_power[1] * MOEI_BETA_2)
     };
     const char *fault;
 
@@ -4449,9 +4460,9 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
         moei_update(m, &rule);
         if (t->balance_rate > 0)
             moei_step_balance(m, m->grads + n, t->balance_rate);
-        m->beta_power[0] *= MOEI_BETA_1;
-        m->beta_power[1] *= MOEI_BETA_2;
-        m->steps += m->steps < INT32_MAX;
+        s->beta_power[0] *= MOEI_BETA_1;
+        s->beta_power[1] *= MOEI_BETA_2;
+        s->steps += s->steps < INT32_MAX;
         m->scale_state = 2;
     }
     moei_zero(m->grads + (fault ? 0 : n), m->grad_count - (fault ? 0 : n));
@@ -4821,17 +4832,22 @@ MOEI_LEARN moe_status moe_fit_scales(moe *m, const moe_data *data)
 enum { MOEI_WEIGHT, MOEI_LOSS, MOEI_SQUARE, MOEI_RIGHT, MOEI_ENTROPY,
        MOEI_VARIANCE, MOEI_USAGE };
 
+static moei_total *moei_totals(const moe *m)
+{
+    return (moei_total *)(void *)(m->state + 1);
+}
+
 static void moei_clear_totals(moe *m)
 {
-    moei_zero(&m->total->sum, 3 * moei_count(MOEI_USAGE + 2 * m->E));
-    m->counted = 0;
+    moei_zero(&moei_totals(m)->sum, 3 * moei_count(MOEI_USAGE + 2 * m->E));
+    m->state->counted = 0;
 }
 
 static void moei_end_case(moe *m)
 {
-    moei_total *t = m->total, *const end = t + MOEI_USAGE + 2 * m->E;
+    moei_total *t = moei_totals(m), *const end = t + MOEI_USAGE + 2 * m->E;
 
-    if (++m->counted % 64 == 0)
+    if (++m->state->counted % 64 == 0)
         for (; t < end; t->group = 0, t++)
             moei_add(&t->sum, &t->carry, t->group);
 }
@@ -4839,9 +4855,9 @@ static void moei_end_case(moe *m)
 /* Per case; 0 of cases that do not count. */
 static moe_real moei_mean(const moe *m, int of)
 {
-    const moe_real weight = moei_total_of(m->total + MOEI_WEIGHT);
+    const moe_real weight = moei_total_of(moei_totals(m) + MOEI_WEIGHT);
 
-    return weight > 0 ? moei_total_of(m->total + of) / weight : 0;
+    return weight > 0 ? moei_total_of(moei_totals(m) + of) / weight : 0;
 }
 
 /* Whether a case is classified right.  Softmax: the largest y is where the
@@ -4876,7 +4892,8 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
     const moe_real *log_p = moei_table(m, m->log_p);
     const moe_real *h = estimated ? moei_table(m, m->post) : p;
     const moe_real *log_h = moei_table(m, m->error_of);
-    moei_total *usage = m->total + MOEI_USAGE, *load = usage + m->E;
+    moei_total *total = moei_totals(m);
+    moei_total *usage = total + MOEI_USAGE, *load = usage + m->E;
     moe_real entropy = 0;
     int i, top = 0;
 
@@ -4895,9 +4912,9 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
     for (i = 0; i < moei_ran(m, chosen) && moei_chooses(m); i++)
         load[chosen[i]].group += weight;
     load[top].group += moei_chooses(m) ? 0 : weight;
-    m->total[MOEI_ENTROPY].group += weight * entropy;
+    total[MOEI_ENTROPY].group += weight * entropy;
     if (estimated)
-        m->total[MOEI_VARIANCE].group
+        total[MOEI_VARIANCE].group
             += weight * moei_cut(moei_larger(off, 0) / moei_precision(m));
 }
 
@@ -4912,7 +4929,7 @@ static int moei_accumulate_metrics(moe *m)
     const moe_real *d = moei_from(m, m->d, moei_count(O));
     const moe_real *loss = moei_from(m, m->loss, 1);
     const moe_real volume = moei_log_volume(m);
-    moei_total *total = m->total;
+    moei_total *total = moei_totals(m);
     int c, k;
 
     for (c = 0; c < MOEI_IF_WIDE(m->n); c++, y += next, d += next) {
@@ -4972,14 +4989,16 @@ static void moei_clear_report(const moe *m, moe_report *report)
     report->epoch = m->epoch;
     report->seed = m->config.seed;
     report->valid_loss = report->accuracy = -1;
-    report->usage = m->means;
+    report->usage = m->state ? &moei_totals(m)[MOEI_USAGE + 2 * m->E].sum
+                             : NULL;
     report->load = report->usage ? report->usage + m->E : NULL;
     report->bad_row = report->bad_column = -1;
 }
 
 MOEI_COLD static void moei_fill_report(moe *m, moe_report *report)
 {
-    moe_real *usage = m->means, *load = usage + m->E, most = 0, choices;
+    moe_real *usage = moei_shown(report->usage), *load = usage + m->E;
+    moe_real most = 0, choices;
     int i;
 
     report->mean_ran = m->drops ? 0 : (moe_real)m->chosen;
@@ -5041,7 +5060,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
    the density that moe_density tells. */
 static void moei_accumulate_variance(moe *m, const moe_data *data)
 {
-    moei_total *h = m->total + MOEI_USAGE, *he = h + m->E;
+    moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
     int at, row, k;
 
     for (at = 0; data != NULL && at < data->n; at += m->rows) {
@@ -5070,7 +5089,7 @@ static void moei_accumulate_variance(moe *m, const moe_data *data)
    s_i changed by more than a hundredth. */
 static int moei_step_variance(moe *m, int own)
 {
-    const moei_total *h = m->total + MOEI_USAGE, *he = h + m->E;
+    const moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
     const moe_real O = (moe_real)m->O;
     moe_real *s = moei_shown(m->sigma) + 1, of_h = 0, of_he = 0, all, old;
     int i, changed = 0;
@@ -5151,31 +5170,30 @@ static void moei_copy_best(moe *m, int back)
     else
         moei_sift(m, m->weights, best, back);
     if (!back)
-        m->best_sigma = moei_sigma(m, -1);
+        m->state->best_sigma = moei_sigma(m, -1);
     else if (moei_learns_sigma(m))
-        moei_set_sigma(m, m->best_sigma);
+        moei_set_sigma(m, m->state->best_sigma);
 }
 
 static int moei_keep_if_best(moe *m, moe_real loss)
 {
-    if (!(loss < m->best_loss))
+    if (!(loss < m->state->best_loss))
         return 0;
     moei_copy_best(m, 0);
-    m->best_loss = loss;
-    m->best_learnt = 1;
-    m->epochs_since_best = 0;
+    m->state->best_loss = loss;
+    m->state->since_best = m->state->best_learnt = 1;
     return 1;
 }
 
 /* Scales as moe_open left them, if they were so when this training began. */
 static void moei_unmeasure(moe *m)
 {
-    if (m->scale_before == 0) {
+    if (m->state->scale_before == 0) {
         moei_zero(m->weights + m->trained_count,
                   m->param_count - m->trained_count);
         moei_unit_scales(m);
     }
-    m->scale_state = m->scale_before;
+    m->scale_state = (int8_t)m->state->scale_before;
 }
 
 /* Leave what was measured finite: the best weights, or those before training,
@@ -5183,38 +5201,39 @@ static void moei_unmeasure(moe *m)
 static void moei_go_back(moe *m)
 {
     moei_copy_best(m, 1);
-    if (!m->best_learnt)
+    if (!m->state->best_learnt)
         moei_unmeasure(m);
     moei_forget_moments(m);
 }
 
-/* As moe_open left it, with the weights of a seed: restart i has the i-th;
-   behind the last one the best of them begins once more. */
+/* As moe_open left it, with the weights of seed i; behind the last one
+   the best of them begins once more. */
 static void moei_begin_restart(moe *m, const moei_plan *plan, int i)
 {
     const int more = i < plan->t.restarts;
+    moei_state *const s = m->state;
 
-    m->config.seed += (uint64_t)(more ? i : m->best_restart)
-                    - (uint64_t)m->restart;
-    m->restart = more ? i : -1;
+    m->config.seed += (uint64_t)(more ? i : s->best_restart)
+                    - (uint64_t)(s->restart - 1);
+    s->restart = more ? i + 1 : 0;
     moei_know_nothing(m);
     moei_unmeasure(m);
     moei_forget_moments(m);
-    m->steps = 0;
-    m->epoch = m->began = 0;
+    m->epoch = 0;
+    s->steps = s->began = 0;
 }
 
 /* Keep the weights as they are, for the case that none are better; measure the
    data, if nothing was learnt before, and the validation loss. */
 static moe_status moei_start_training(moe *m, const moei_plan *plan)
 {
-    const int resumed = m->epochs_since_best >= 0;
+    const int resumed = m->state->since_best > 0;
     const moei_part *valid = &plan->valid;
     int bad = -1;
 
     if (!resumed) {
         moei_copy_best(m, 0);
-        m->best_learnt = 0;
+        m->state->best_learnt = 0;
     }
     if (m->scale_state == 0 && !plan->t.keep_units)
         moei_fit_scales(m, plan->train.data);
@@ -5226,8 +5245,8 @@ static moe_status moei_start_training(moe *m, const moei_plan *plan)
         return moei_refuse_case(m, valid->split ? moei_row_of_part(valid, bad)
                                 : plan->train.n + bad, plan->report);
     if (!resumed && valid->n > 0) {
-        m->best_loss = moei_mean(m, MOEI_LOSS);
-        m->epochs_since_best = 0;
+        m->state->best_loss = moei_mean(m, MOEI_LOSS);
+        m->state->since_best = 1;
     }
     m->scale_state = 2;
     moei_zero(m->grads, m->grad_count);
@@ -5251,11 +5270,12 @@ static void moei_estimate_sigma(moe *m, int steps)
    nothing validates. */
 static void moei_cool(moe *m, const moei_plan *plan)
 {
-    const moe_real left = (moe_real)(m->began + m->planned - m->epoch);
-    const moe_real factor = 2 * left / (moe_real)m->planned;
+    moei_state *const s = m->state;
+    const moe_real left = (moe_real)(s->began + s->planned - m->epoch);
+    const moe_real factor = 2 * left / (moe_real)s->planned;
 
     if (plan->valid.n == 0 && !(plan->t.rate > 0))
-        m->rate_factor = factor < 1 ? factor : 1;
+        s->rate_factor = factor < 1 ? factor : 1;
 }
 
 static int moei_has_reached(const moei_plan *plan)
@@ -5271,6 +5291,7 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
 {
     const moe_training *t = &plan->t;
     moei_part *part = &plan->train;
+    moei_state *const s = m->state;
     moe_status status = MOE_OK;
     int first, count;
 
@@ -5282,10 +5303,10 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
         if (moei_pass(m, part, first, count, 1) >= 0)
             return moei_refuse(m, MOE_ERR_DIVERGED,
                                moe_status_text(MOE_ERR_DIVERGED));
-        if (m->epochs_since_best < 0
-            && moei_total_of(m->total + MOEI_WEIGHT) > 0) {
-            m->best_loss = moei_mean(m, MOEI_LOSS);
-            m->epochs_since_best = 0;
+        if (s->since_best == 0
+            && moei_total_of(moei_totals(m) + MOEI_WEIGHT) > 0) {
+            s->best_loss = moei_mean(m, MOEI_LOSS);
+            s->since_best = 1;
         }
         if (first + count == part->n) {
             moei_fill_report(m, plan->report);
@@ -5296,7 +5317,7 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
                 return MOE_OK;
             }
         }
-        status = moei_step(m, t, moei_rate_of(m, t) * m->rate_factor,
+        status = moei_step(m, t, moei_rate_of(m, t) * s->rate_factor,
                            1 / ((moe_real)count * part->mean_weight));
     }
     if (status == MOE_OK)
@@ -5310,11 +5331,12 @@ static void moei_validate(moe *m, const moei_plan *plan)
 {
     const int bad = moei_pass(m, &plan->valid, 0, plan->valid.n, 0);
     const moe_real loss = bad < 0 ? moei_mean(m, MOEI_LOSS) : MOEI_LARGEST;
+    moei_state *const s = m->state;
 
     plan->report->valid_loss = loss;
-    if (!moei_keep_if_best(m, loss) && m->steps >= MOEI_FLOOR
-        && ++m->epochs_since_best % MOEI_PLATEAU == 0 && !(plan->t.rate > 0))
-        m->rate_factor /= 2;
+    if (!moei_keep_if_best(m, loss) && s->steps >= MOEI_FLOOR
+        && s->since_best++ % MOEI_PLATEAU == 0 && !(plan->t.rate > 0))
+        s->rate_factor /= 2;
 }
 
 /* So many epochs of this training, those done so far included; MOE_OK, or
@@ -5322,13 +5344,14 @@ static void moei_validate(moe *m, const moei_plan *plan)
 static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
 {
     const moe_training *t = &plan->t;
+    const moei_state *s = m->state;
     moe_status status = moei_start_training(m, plan);
 
     plan->report->seed = m->config.seed;
-    plan->report->restart = m->restart + 1;
-    while (status == MOE_OK && m->epoch - m->began < epochs) {
-        if (plan->valid.n > 0 && m->steps >= MOEI_FLOOR && t->patience >= 0
-            && m->epochs_since_best >= t->patience)
+    plan->report->restart = (int)s->restart;
+    while (status == MOE_OK && m->epoch - s->began < epochs) {
+        if (plan->valid.n > 0 && s->steps >= MOEI_FLOOR && t->patience >= 0
+            && s->since_best > t->patience)
             break;
         status = moei_epoch(m, plan);
         if (status != MOE_OK)
@@ -5346,23 +5369,24 @@ static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
 /* A tenth of the epochs with each seed, then all from the start of the best. */
 static moe_status moei_try_seeds(moe *m, moei_plan *plan)
 {
+    moei_state *const s = m->state;
     moe_status status = MOE_OK;
     moe_real loss;
 
-    while (m->restart >= 0) {
-        status = moei_run_epochs(m, plan, moei_max(m->planned / 10, 1));
+    while (s->restart > 0) {
+        status = moei_run_epochs(m, plan, moei_max((int)s->planned / 10, 1));
         if (status == MOE_STOPPED
-            || (status == MOE_ERR_DATA && m->restart == 0))
+            || (status == MOE_ERR_DATA && s->restart == 1))
             return status;
-        loss = status ? MOEI_LARGEST : m->best_loss;
+        loss = status ? MOEI_LARGEST : s->best_loss;
         plan->report->bad_row = -1;
-        if (m->restart == 0 || loss < m->best_restart_loss) {
-            m->best_restart = m->restart;
-            m->best_restart_loss = loss;
+        if (s->restart == 1 || loss < s->best_restart_loss) {
+            s->best_restart = s->restart - 1;
+            s->best_restart_loss = loss;
         }
-        moei_begin_restart(m, plan, m->restart + 1);
+        moei_begin_restart(m, plan, (int)s->restart);
     }
-    return moei_run_epochs(m, plan, m->planned);
+    return moei_run_epochs(m, plan, (int)s->planned);
 }
 
 /* Who trains, who validates, and what contradicts in that; or NULL. */
@@ -5416,7 +5440,8 @@ MOEI_COLD static moe_status moei_check_training(moe *m, moei_plan *plan,
         status = moei_check_data(m, validation, all, plan->report);
     if (status != MOE_OK)
         return status;
-    if (plan->t.restarts > 1 && m->scale_state == 2 && m->epochs_since_best < 0)
+    if (plan->t.restarts > 1 && m->scale_state == 2
+        && m->state->since_best == 0)
         return moei_refuse(m, MOE_ERR_STATE, MOEI_TEXT("restarts begin anew, "
                            "but this moe has learnt"));
     fault = moei_share_out(plan, data, validation);
@@ -5435,7 +5460,8 @@ MOEI_COLD static moe_status moei_check_training(moe *m, moei_plan *plan,
 static void moei_set_out(moe *m, moei_plan *plan)
 {
     moe_training *t = &plan->t;
-    const int resumed = m->epochs_since_best >= 0, given = t->epochs > 0;
+    moei_state *const s = m->state;
+    const int resumed = s->since_best > 0, given = t->epochs > 0;
     const int validated = plan->valid.n > 0;
 
     t->batch = t->batch == MOE_ALL ? plan->train.n : t->batch ? t->batch : 32;
@@ -5445,14 +5471,14 @@ static void moei_set_out(moe *m, moei_plan *plan)
                              ((1 + validated) * MOEI_FLOOR - 1)
                              / ((plan->train.n - 1) / t->batch + 1) + 1);
     if (!resumed) {
-        m->began = m->epoch;
-        m->scale_before = m->scale_state;
-        m->restart = t->restarts > 1 ? 0 : -1;
+        s->began = m->epoch;
+        s->scale_before = m->scale_state;
+        s->restart = t->restarts > 1;
     }
-    if (given || !resumed || m->planned == 0)
-        m->planned = m->epoch - m->began + t->epochs;
-    if (m->restart >= 0 && (!resumed || m->restart >= t->restarts))
-        moei_begin_restart(m, plan, m->restart);
+    if (given || !resumed || s->planned == 0)
+        s->planned = m->epoch - s->began + t->epochs;
+    if (s->restart > 0 && (!resumed || s->restart > t->restarts))
+        moei_begin_restart(m, plan, (int)s->restart - 1);
 }
 
 /* The best weights, or of a training that was not validated the last ones,
@@ -5475,9 +5501,9 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
     else if (plan->valid.n > 0 && !moei_is_entropy(m))
         moei_fit_variance(m, all.data, validation);
     if (plan->valid.n > 0)
-        plan->report->valid_loss = m->best_loss;
-    m->epochs_since_best = -1;
-    m->rate_factor = 1;
+        plan->report->valid_loss = m->state->best_loss;
+    m->state->since_best = 0;
+    m->state->rate_factor = 1;
     m->shown_count = -1;
     return status;
 }
@@ -5523,59 +5549,14 @@ MOEI_LEARN moe_status moe_train(moe *m, const moe_data *data,
 
    A setting is one of the words behind its name, or a list of columns, or
    numbers, whose kinds are called by their bits: what training counts stays far
-   from where counting on overflows, and has a row for each number. */
+   from where counting on overflows. */
 enum { MOEI_WORD, MOEI_LIST, MOEI_FROZEN = MOE_MAX_HIDDEN + 1, MOEI_SIZE = 15,
        MOEI_COUNT = 8 * sizeof(int) - 2, MOEI_F32 = 32, MOEI_BITS = 64 };
 typedef struct moei_setting {
     const char *name;
-    uint16_t at;                 /* where it is in a moe                     */
-    uint8_t size, count;         /* bytes of a number, how many              */
-    uint8_t plus, kind;          /* plus: what the file has more than memory */
+    uint16_t at;                 /* where it is in a moei_file               */
+    uint8_t size, count, kind;   /* bytes of a number, how many              */
 } moei_setting;
-
-/* In a file's order; from "training" on they are a checkpoint's alone. */
-#define MOEI_AT(field) offsetof(moe, field), sizeof(((moe *)0)->field)
-static const moei_setting moei_settings[] = {
-    {"inputs", MOEI_AT(config.inputs), 1, 0, MOEI_SIZE},
-    {"outputs", MOEI_AT(config.outputs), 1, 0, MOEI_SIZE},
-    {"experts", MOEI_AT(config.experts), 1, 0, MOEI_SIZE},
-    {"top_k", MOEI_AT(config.top_k), 1, 0, MOEI_SIZE},
-    {"top_p", MOEI_AT(config.top_p), 1, 0, MOEI_F32},
-    {"hidden", MOEI_AT(config.hidden[0]), MOE_MAX_HIDDEN, 0, MOEI_SIZE},
-    {"gate_hidden", MOEI_AT(config.gate_hidden[0]), MOE_MAX_HIDDEN, 0,
-     MOEI_SIZE},
-    {"expert_sees", MOEI_AT(config.expert_inputs.first), 2, 0, MOEI_SIZE},
-    {"gate_sees", MOEI_AT(config.gate_inputs.first), 2, 0, MOEI_SIZE},
-    {"expert_columns", MOEI_AT(config.expert_columns), 0, 0, MOEI_LIST},
-    {"gate_columns", MOEI_AT(config.gate_columns), 0, 0, MOEI_LIST},
-    {"activation|relu|tanh|logistic|elu|silu", MOEI_AT(config.activation), 0, 0,
-     MOEI_WORD},
-    {"output|linear|logistic|softmax|bernoulli", MOEI_AT(config.output), 0, 0,
-     MOEI_WORD},
-    {"loss|mixture|expected|blend", MOEI_AT(config.loss), 0, 0, MOEI_WORD},
-    {"blend|outputs|weights", MOEI_AT(config.blend), 0, 0, MOEI_WORD},
-    {"gate|softmax|none", MOEI_AT(config.gate), 0, 0, MOEI_WORD},
-    {"sigma", MOEI_AT(config.sigma), 1, 0, MOEI_F32},
-    {"balance", MOEI_AT(config.balance_loss), 1, 0, MOEI_F32},
-    {"seed", MOEI_AT(config.seed), 1, 0, MOEI_BITS},
-    {"file|moe.h 1", MOEI_AT(format), 0, 0, MOEI_WORD},
-    {"training", MOEI_AT(epoch), 5, 0, MOEI_COUNT},
-    {NULL, MOEI_AT(steps), 0, 0, 0},
-    {NULL, MOEI_AT(epochs_since_best), 0, 1, 0},
-    {NULL, MOEI_AT(began), 0, 0, 0},
-    {NULL, MOEI_AT(planned), 0, 0, 0},
-    {"restarts", MOEI_AT(restart), 3, 1, MOEI_COUNT},
-    {NULL, MOEI_AT(best_restart), 0, 0, 0},
-    {NULL, MOEI_AT(scale_before), 0, 0, 0},
-    {"restarts_loss", MOEI_AT(best_restart_loss), 1, 0, MOEI_F32},
-    {"best_sigma", MOEI_AT(best_sigma), 1, 0, MOEI_F32},
-    {"frozen", MOEI_AT(config.frozen), 2, 0, MOEI_FROZEN},
-    {"frozen_experts", MOEI_AT(config.frozen_experts), 1, 0, MOEI_BITS}
-};
-enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
-       MOEI_TRAINING = MOEI_SETTINGS - 12, MOEI_FORMAT = MOEI_TRAINING - 1,
-       MOEI_RESUMED = MOEI_SETTINGS - 2,
-       MOEI_SEEN_FITS = 1 / (MOEI_SETTINGS <= 32) };    /* else an error */
 
 /* The names that tensors of ours have, in a file's order. */
 static const char moei_tensors[] =
@@ -5607,10 +5588,48 @@ typedef struct moei_file {
     uint32_t seen, found, due;   /* a bit for each setting, and each tensor
                                     that is there, that must be              */
     int other_count;
-    moe model;                   /* has the settings                         */
-    moe_real state[4];           /* of training                              */
+    moe_config config;           /* these three have the settings            */
+    moei_state state;
+    int8_t format;               /* 0                                        */
     moei_tensor tensor[MOEI_TENSORS];
 } moei_file;
+
+/* In a file's order; from "training" on they are a checkpoint's alone. */
+#define MOEI_AT(field) \
+    offsetof(moei_file, field), sizeof(((moei_file *)0)->field)
+static const moei_setting moei_settings[] = {
+    {"inputs", MOEI_AT(config.inputs), 1, MOEI_SIZE},
+    {"outputs", MOEI_AT(config.outputs), 1, MOEI_SIZE},
+    {"experts", MOEI_AT(config.experts), 1, MOEI_SIZE},
+    {"top_k", MOEI_AT(config.top_k), 1, MOEI_SIZE},
+    {"top_p", MOEI_AT(config.top_p), 1, MOEI_F32},
+    {"hidden", MOEI_AT(config.hidden[0]), MOE_MAX_HIDDEN, MOEI_SIZE},
+    {"gate_hidden", MOEI_AT(config.gate_hidden[0]), MOE_MAX_HIDDEN, MOEI_SIZE},
+    {"expert_sees", MOEI_AT(config.expert_inputs.first), 2, MOEI_SIZE},
+    {"gate_sees", MOEI_AT(config.gate_inputs.first), 2, MOEI_SIZE},
+    {"expert_columns", MOEI_AT(config.expert_columns), 0, MOEI_LIST},
+    {"gate_columns", MOEI_AT(config.gate_columns), 0, MOEI_LIST},
+    {"activation|relu|tanh|logistic|elu|silu", MOEI_AT(config.activation), 0,
+     MOEI_WORD},
+    {"output|linear|logistic|softmax|bernoulli", MOEI_AT(config.output), 0,
+     MOEI_WORD},
+    {"loss|mixture|expected|blend", MOEI_AT(config.loss), 0, MOEI_WORD},
+    {"blend|outputs|weights", MOEI_AT(config.blend), 0, MOEI_WORD},
+    {"gate|softmax|none", MOEI_AT(config.gate), 0, MOEI_WORD},
+    {"sigma", MOEI_AT(config.sigma), 1, MOEI_F32},
+    {"balance", MOEI_AT(config.balance_loss), 1, MOEI_F32},
+    {"seed", MOEI_AT(config.seed), 1, MOEI_BITS},
+    {"file|moe.h 1", MOEI_AT(format), 0, MOEI_WORD},
+    {"training", MOEI_AT(state.epoch), 5, MOEI_COUNT},
+    {"restarts", MOEI_AT(state.restart), 3, MOEI_COUNT},
+    {"restarts_loss", MOEI_AT(state.best_restart_loss), 1, MOEI_F32},
+    {"best_sigma", MOEI_AT(state.best_sigma), 1, MOEI_F32},
+    {"frozen", MOEI_AT(config.frozen), 2, MOEI_FROZEN},
+    {"frozen_experts", MOEI_AT(config.frozen_experts), 1, MOEI_BITS}
+};
+enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
+       MOEI_TRAINING = MOEI_SETTINGS - 6, MOEI_FORMAT = MOEI_TRAINING - 1,
+       MOEI_SEEN_FITS = 1 / (MOEI_SETTINGS <= 32) };    /* else an error */
 
 static const char *const moei_not_finite
     = MOEI_TEXT("a number is not finite as a float32");
@@ -5677,7 +5696,7 @@ static void moei_list_training(moei_file *t, const moe *m)
     moei_list(t, MOEI_T_BEST, moei_stored(m, MOEI_BEST), 0, learnt, 0, 0);
     moei_list(t, MOEI_T_FIRST, moei_stored(m, MOEI_FIRST), 0, learnt, 0, 0);
     moei_list(t, MOEI_T_SECOND, moei_stored(m, MOEI_SECOND), 0, learnt, 0, 0);
-    moei_list(t, MOEI_T_STATE, t->state, 0, 4, 0, 0);
+    moei_list(t, MOEI_T_STATE, t->state.beta_power, 0, 4, 0, 0);
 }
 
 MOEI_COLD static void moei_list_all(moei_file *t, const moe *m)
@@ -5735,30 +5754,28 @@ static int moei_least_byte(int size)
 
 /* Number i of a setting, of a real the bits of its float32, of a list where it
    is. */
-static uint64_t moei_get(const moei_setting *s, const moe *m, int i)
+static uint64_t moei_get(const moei_setting *s, const moei_file *t, int i)
 {
-    const int row = s->kind == MOEI_COUNT ? i : 0, size = s[row].size;
-    const unsigned char *at = (const unsigned char *)m + s[row].at
-                            + (i - row) * size;
+    const unsigned char *at = (const unsigned char *)t + s->at + i * s->size;
     uint64_t number = 0;
 
     if (s->kind == MOEI_F32)
         return moei_to_f32(*(const moe_real *)(const void *)at);
-    for (i = size; i-- > 0;)
-        number = number << 8 | at[i ^ moei_least_byte(size)];
-    return (number + s[row].plus) & (UINT64_MAX >> (64 - 8 * size));
+    for (i = s->size; i-- > 0;)
+        number = number << 8 | at[i ^ moei_least_byte(s->size)];
+    return number;
 }
 
-static void moei_set(const moei_setting *s, moe *m, int i, uint64_t number)
+static void moei_set(const moei_setting *s, moei_file *t, int i,
+                     uint64_t number)
 {
-    const int row = s->kind == MOEI_COUNT ? i : 0, size = s[row].size;
-    unsigned char *at = (unsigned char *)m + s[row].at + (i - row) * size;
+    unsigned char *at = (unsigned char *)t + s->at + i * s->size;
 
     if (s->kind == MOEI_F32)
         *(moe_real *)(void *)at = moei_of_f32((uint32_t)number);
     else
-        for (i = 0, number -= s[row].plus; i < size; i++, number >>= 8)
-            at[i ^ moei_least_byte(size)] = (unsigned char)(number & 255);
+        for (i = 0; i < s->size; i++, number >>= 8)
+            at[i ^ moei_least_byte(s->size)] = (unsigned char)(number & 255);
 }
 
 /* Word i of "a|b|c". */
@@ -5788,7 +5805,11 @@ static int moei_which(const char *text, const char *words)
 
 /* -------------------------------------------------------------- writing */
 /* Without `to` it only counts. */
-typedef struct moei_writer { unsigned char *to; size_t at; } moei_writer;
+typedef struct moei_writer {
+    unsigned char *to;
+    size_t at;
+    const char *fault;
+} moei_writer;
 
 static void moei_write(moei_writer *w, const char *text)
 {
@@ -5814,25 +5835,25 @@ static void moei_write_uint(moei_writer *w, const char *before, uint64_t number,
 
 /* Numbers up to the last that is not 0; no top_p of 0. */
 static void moei_write_setting(moei_writer *w, const moei_setting *s,
-                               const moe *m)
+                               const moei_file *t)
 {
     const char *text = s->kind == MOEI_LIST
-        ? (const char *)(uintptr_t)moei_get(s, m, 0) : s->kind == MOEI_WORD
-        ? moei_word(s->name, 1 + (int)moei_get(s, m, 0)) : "";
+        ? (const char *)(uintptr_t)moei_get(s, t, 0) : s->kind == MOEI_WORD
+        ? moei_word(s->name, 1 + (int)moei_get(s, t, 0)) : "";
     int i, count = s->count, is_real = s->kind == MOEI_F32;
 
-    if (text == NULL || (s->at == offsetof(moe, config.top_p)
-                         && moei_get(s, m, 0) == 0))
+    if (text == NULL || (s->at == offsetof(moei_file, config.top_p)
+                         && moei_get(s, t, 0) == 0))
         return;
     moei_write(w, s == moei_settings ? "\"" : "\",\"");
     moei_write(w, s->name);
     moei_write(w, "\":\"");
     moei_write(w, text);
-    while (count > 1 && moei_get(s, m, count - 1) == 0)
+    while (count > 1 && moei_get(s, t, count - 1) == 0)
         count--;
     for (i = 0; i < count; i++)
         moei_write_uint(w, i > 0 ? "," : is_real ? "0x" : "",
-                        moei_get(s, m, i), is_real ? 16 : 10);
+                        moei_get(s, t, i), is_real ? 16 : 10);
 }
 
 /* Numbers begin at a multiple of 64, one tensor after the other. */
@@ -5845,8 +5866,7 @@ MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t,
     w->at = 8;
     moei_write(w, "{\"__metadata__\":{");
     for (i = 0; i < settings; i++)
-        if (moei_settings[i].name != NULL)
-            moei_write_setting(w, &moei_settings[i], &t->model);
+        moei_write_setting(w, &moei_settings[i], t);
     for (i = 0; i < MOEI_TENSORS; i++) {
         const moei_tensor *is = &t->tensor[i];
         if (is->count == 0)
@@ -5889,11 +5909,11 @@ static int moei_write_numbers(moei_writer *w, const moei_tensor *is)
 }
 
 /* The configuration is as it was opened, but for what may be changed since. */
-static void moei_restore_config(moe *m)
+static void moei_restore_config(const moe *m, moe_config *c)
 {
-    moe_config *c = &m->config;
     int l;
 
+    *c = m->config;
     c->inputs = m->I;
     c->outputs = m->O;
     c->experts = m->E;
@@ -5917,72 +5937,59 @@ static void moei_restore_config(moe *m)
 }
 
 /* Count the bytes, or write them. */
-MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep, void *file,
-                                      size_t *bytes, const char **error)
+MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep,
+                                      moei_writer *w)
 {
     const int training = keep == MOE_MODE_TRAIN;
-    moei_writer w = {(unsigned char *)file, 0};
     moei_file t;
     int i, finite = 1;
 
-    *bytes = 0;
-    *error = NULL;
     if (m == NULL)
         return MOE_ERR_NULL;
-    *error = m->params == NULL ? MOEI_TEXT("this moe is closed")
+    w->fault = m->params == NULL ? MOEI_TEXT("this moe is closed")
         : training && m->mode != MOE_MODE_TRAIN
             ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN") : NULL;
-    if (*error != NULL)
+    if (w->fault != NULL)
         return MOE_ERR_STATE;
     moei_zero_bytes(&t, sizeof t);
-    t.model = *m;
-    moei_restore_config(&t.model);
-    *error = moei_config_fault(&t.model.config);
-    if (*error != NULL)
+    moei_restore_config(m, &t.config);
+    w->fault = moei_config_fault(&t.config);
+    if (w->fault != NULL)
         return MOE_ERR_CONFIG;
-    t.state[0] = m->beta_power[0];
-    t.state[1] = m->beta_power[1];
-    t.state[2] = m->rate_factor;
-    t.state[3] = m->best_loss;
     t.found = UINT32_MAX - ((uint32_t)(m->sigma == NULL) << MOEI_T_SIGMA);
     moei_list_all(&t, m);
-    if (training)
+    if (training) {
+        t.state = *m->state;
+        t.state.epoch = m->epoch;
         moei_list_training(&t, m);
-    moei_write_header(&w, &t, training ? MOEI_SETTINGS : MOEI_TRAINING);
+    }
+    moei_write_header(w, &t, training ? MOEI_SETTINGS : MOEI_TRAINING);
     for (i = 0; i < MOEI_TENSORS; i++)
-        finite &= moei_write_numbers(&w, &t.tensor[i]);
-    *bytes = w.at;
-    *error = finite ? NULL : moei_not_finite;
+        finite &= moei_write_numbers(w, &t.tensor[i]);
+    w->fault = finite ? NULL : moei_not_finite;
     return finite ? MOE_OK : MOE_ERR_DIVERGED;
 }
 
 MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep)
 {
-    const char *error;
-    size_t bytes;
+    moei_writer w = {NULL, 0, NULL};
 
-    return moei_save(m, keep, NULL, &bytes, &error) ? 0 : bytes;
+    return moei_save(m, keep, &w) ? 0 : w.at;
 }
 
 MOE_DEF moe_status moe_save_memory(const moe *m, moe_mode keep, void *file,
                                    size_t bytes)
 {
-    const char *error;
-    size_t need;
-    moe_status status = moei_save(m, keep, NULL, &need, &error);
+    moei_writer w = {NULL, 0, NULL};
+    moe_status status = moei_save(m, keep, &w);
 
+    w.to = (unsigned char *)file;
     return status != MOE_OK ? status
          : file == NULL ? MOE_ERR_NULL
-         : bytes < need ? MOE_ERR_MEMORY
-                        : moei_save(m, keep, file, &need, &error);
+         : bytes < w.at ? MOE_ERR_MEMORY : moei_save(m, keep, &w);
 }
 
 /* --------------------------------------------------- reading the header */
-static int moei_is_training(const moei_file *t)
-{
-    return t->seen >> MOEI_TRAINING & 1;
-}
-
 static void moei_see(moei_file *t, uint32_t *seen, int i, const char *twice)
 {
     moei_reject(t, (int)(*seen >> i & 1), twice);
@@ -6135,12 +6142,12 @@ static void moei_read_setting(moei_file *t, const moei_setting *s,
     int i, bad = 0;
 
     if (s->kind == MOEI_LIST)
-        moei_set(s, &t->model, 0, (uintptr_t)list);
+        moei_set(s, t, 0, (uintptr_t)list);
     if (s->kind == MOEI_WORD) {
         i = moei_which(t->text, moei_word(s->name, 1));
         moei_reject(t, i < 0, MOEI_TEXT("the metadata have a word that is not "
                                         "moe.h's"));
-        moei_set(s, &t->model, 0, (uint64_t)i);
+        moei_set(s, t, 0, (uint64_t)i);
     }
     if (s->count == 0)
         return;
@@ -6150,7 +6157,7 @@ static void moei_read_setting(moei_file *t, const moei_setting *s,
         bad = *t->at++ != '0' || *t->at++ != 'x';
     for (i = 0; i < s->count && (i == 0 || *t->at == ','); i++) {
         t->at += i > 0;
-        moei_set(s, &t->model, i, moei_read_uint(
+        moei_set(s, t, i, moei_read_uint(
             t, s->kind == MOEI_F32 ? 16 : 10, s->kind));
     }
     moei_reject(t, bad || *t->at != 0,
@@ -6167,8 +6174,7 @@ static void moei_read_metadata(moei_file *t)
     moei_expect(t, '{');
     while (moei_more(t, '}')) {
         for (i = 0; i < MOEI_SETTINGS; i++)
-            if (moei_settings[i].name != NULL
-                && moei_which(t->text, moei_settings[i].name) == 0)
+            if (moei_which(t->text, moei_settings[i].name) == 0)
                 break;
         (void)moei_peek(t);
         list = (const char *)t->at + 1;
@@ -6270,7 +6276,7 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
                                           const void *file, uint64_t bytes,
                                           int all)
 {
-    moe_config *const c = &t->model.config;
+    moe_config *const c = &t->config;
     uint64_t header;
     int i;
 
@@ -6289,12 +6295,12 @@ MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
     t->at -= header - 8;
     t->bytes = 0;
     moei_read_header(t);
-    c->mode = moei_is_training(t) ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
+    c->mode = t->seen >> MOEI_TRAINING & 1 ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
     moei_reject(t, 1, moei_fault(m, c));
     if (t->fault != NULL)
         return t->fault;
     moei_list_all(t, m);
-    if (moei_is_training(t))
+    if (c->mode == MOE_MODE_TRAIN)
         moei_list_training(t, m);
     for (i = 0; i < MOEI_TENSORS; i++)
         if (t->found >> i & 1)
@@ -6321,24 +6327,22 @@ MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
     return MOE_OK;
 }
 
-/* Checked and, where there is memory for them, copied, piece by piece: what is
-   read twice is then near. */
+/* Checked and, where there is memory for them, copied. */
 static void moei_read_numbers(moei_file *t, int tensor)
 {
     const moei_tensor *is = &t->tensor[tensor];
     const unsigned char *from = t->end + is->begin;
     const size_t count = (is->end - is->begin) / 4;
+    moe_real *to = is->numbers;
     int endless = 0, negative = 0;
-    size_t i, k, end;
+    size_t i;
 
-    for (i = 0; i < count; i = end) {
-        end = count - i < 4096 ? count : i + 4096;
-        for (k = i; k < end; k++) {
-            endless |= moei_is_endless(moei_decode(from + 4 * k));
-            negative |= moei_decode(from + 4 * k) > 0x80000000u;
-        }
-        for (k = i; k < end && is->numbers != NULL; k++)
-            is->numbers[k] = moei_of_f32(moei_decode(from + 4 * k));
+    for (i = 0; i < count; i++) {
+        const uint32_t bits = moei_decode(from + 4 * i);
+        endless |= moei_is_endless(bits);
+        negative |= bits > 0x80000000u;
+        if (to != NULL)
+            to[i] = moei_of_f32(bits);
     }
     moei_reject(t, endless, moei_not_finite);
     moei_reject(t, negative && tensor == MOEI_T_SECOND,
@@ -6366,32 +6370,31 @@ static void moei_read_sigma(moei_file *t, moe *m)
    something else is frozen than was. */
 static void moei_read_state(moei_file *t, moe *m, int resumes)
 {
-    int i, k;
+    moei_state *const s = &t->state;
 
-    for (i = 0; i < 3; i++)
-        moei_reject(t, !(t->state[i] >= 0 && t->state[i] <= 1),
-                    MOEI_TEXT("training.state is out of range"));
+    moei_reject(t, !(s->beta_power[0] >= 0 && s->beta_power[0] <= 1)
+                || !(s->beta_power[1] >= 0 && s->beta_power[1] <= 1)
+                || !(s->rate_factor >= 0 && s->rate_factor <= 1),
+                MOEI_TEXT("training.state is out of range"));
     if (!resumes)
         return;
-    for (i = MOEI_TRAINING; i < MOEI_RESUMED; i++)
-        for (k = 0; k < moei_settings[i].count; k++)
-            moei_set(&moei_settings[i], m, k,
-                     moei_get(&moei_settings[i], &t->model, k));
-    m->began = moei_min(m->began, m->epoch);
-    if (moei_outside(m->scale_before, 0, 2))
-        m->scale_before = 0;
-    if (!moei_is_finite(1 / (m->best_sigma * m->best_sigma)))
-        m->best_sigma = 1;
-    m->beta_power[0] = t->state[0];
-    m->beta_power[1] = t->state[1];
-    m->rate_factor = t->state[2];
-    m->best_loss = t->state[3];
+    m->epoch = (int)s->epoch;
 #ifndef MOE_PREDICT_ONLY
-    if (m->stored != NULL)
-        m->largest_moment = moei_larger(
+    if (m->state == NULL)
+        return;
+    if (s->began > s->epoch)
+        s->began = s->epoch;
+    if (s->scale_before > 2)
+        s->scale_before = 0;
+    if (!moei_is_finite(1 / (s->best_sigma * s->best_sigma)))
+        s->best_sigma = 1;
+    if (m->mode == MOE_MODE_TRAIN)
+        s->largest_moment = moei_larger(
             moei_norm(m, moei_stored(m, MOEI_FIRST), m->grad_count),
             moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND),
                                 m->grad_count)));
+    s->best_learnt = 1;
+    *m->state = *s;
 #endif
 }
 
@@ -6442,7 +6445,7 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     moe_status status;
     moei_file t;
     moe shape;
-    int i, resumes;
+    int i, training, resumes;
 
     if (m == NULL)
         return MOE_ERR_NULL;
@@ -6459,10 +6462,11 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
-    resumes = moei_is_training(&t)
+    training = t.config.mode == MOE_MODE_TRAIN;
+    resumes = training
            && m->expert.learning == shape.expert.learning
            && m->gate.learning == shape.gate.learning
-           && m->config.frozen_experts == t.model.config.frozen_experts;
+           && m->config.frozen_experts == t.config.frozen_experts;
     if (own) {
         m->params = m->weights;
         moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
@@ -6477,14 +6481,13 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
             moei_read_numbers(&t, i);
     if (t.due >> MOEI_T_SIGMA & 1)
         moei_read_sigma(&t, m);
-    if (moei_is_training(&t))
+    if (training)
         moei_read_state(&t, m, resumes);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
         return moei_closed(m, MOE_ERR_FORMAT, t.fault);
     }
     m->scale_state = 2;
-    m->best_learnt = 1;
     return moei_ok(m);
 }
 
@@ -6513,7 +6516,7 @@ static FILE *moei_create(const char *path, char *name)
     FILE *f = NULL;
 
     for (; number < last && f == NULL; number++) {
-        moei_writer w = {(unsigned char *)name, 0};
+        moei_writer w = {(unsigned char *)name, 0, NULL};
         for (; path[w.at] != 0; w.at++)
             name[w.at] = path[w.at];
         moei_write_uint(&w, ".", number, 16);
@@ -6546,10 +6549,9 @@ static const char *moei_write_file(const char *path, char *beside,
 /* Beside the old file; flushed; then in its place. */
 MOE_DEF moe_status moe_save(moe *m, moe_mode keep, const char *path)
 {
-    size_t length = 0, bytes;
-    const char *error;
-    unsigned char *file;
-    moe_status status = moei_save(m, keep, NULL, &bytes, &error);
+    size_t length = 0;
+    moei_writer w = {NULL, 0, NULL};
+    moe_status status = moei_save(m, keep, &w);
 
     if (m == NULL)
         return MOE_ERR_NULL;
@@ -6557,16 +6559,16 @@ MOE_DEF moe_status moe_save(moe *m, moe_mode keep, const char *path)
         length++;
     if (length == 0)
         return moei_refuse(m, MOE_ERR_NULL, MOEI_TEXT("path is NULL or empty"));
-    if (error != NULL)
-        return moei_refuse(m, status, error);
-    file = (unsigned char *)MOE_MALLOC(bytes + length + 16);
-    if (file == NULL)
+    if (status != MOE_OK)
+        return moei_refuse(m, status, w.fault);
+    w.to = (unsigned char *)MOE_MALLOC(w.at + length + 16);
+    if (w.to == NULL)
         return moei_refuse(m, MOE_ERR_MEMORY,
                            MOEI_TEXT("there is no memory for the file"));
-    (void)moei_save(m, keep, file, &bytes, &error);
-    error = moei_write_file(path, (char *)file + bytes, file, bytes);
-    MOE_FREE(file);
-    return error ? moei_refuse(m, MOE_ERR_IO, error) : moei_ok(m);
+    (void)moei_save(m, keep, &w);
+    w.fault = moei_write_file(path, (char *)w.to + w.at, w.to, w.at);
+    MOE_FREE(w.to);
+    return w.fault ? moei_refuse(m, MOE_ERR_IO, w.fault) : moei_ok(m);
 }
 
 /* The file's first `need` bytes, of which there are `have`. */

@@ -106,13 +106,13 @@ static inline size_t balance_at(const moe *m)
 }
 
 /* Moment 0 or 1 of every parameter, 2 the best weights: arrays one behind the
-   other, each from a cache line on. */
+   other, and behind grads, each from a cache line on. */
 static inline const moe_real *stored(const moe *m, int which)
 {
     const size_t line = 64 / sizeof(moe_real);
+    const size_t lines = (m->grad_count + line - 1) / line;
 
-    return m->stored + (size_t)which * ((m->grad_count + line - 1) / line
-                                        * line);
+    return m->grads + (size_t)(1 + which) * lines * line;
 }
 
 static inline void clear_grads(moe *m)

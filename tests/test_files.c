@@ -404,8 +404,8 @@ static void check_same_state(const moe *a, const moe *b)
     for (i = 0; i < 3; i++)
         CHECK(same_reals(stored(a, i), stored(b, i),
                          a->trained_count));
-    CHECK(a->epoch == b->epoch && a->steps == b->steps);
-    CHECK(same_reals(a->beta_power, b->beta_power, 2));
+    CHECK(a->epoch == b->epoch && a->state->steps == b->state->steps);
+    CHECK(same_reals(a->state->beta_power, b->state->beta_power, 2));
 }
 
 /* 10 epochs, saved after 5 of them; then 5 more from that file. */
@@ -501,7 +501,8 @@ static void check_plateau(void)
     t.epochs = 11;
     t.progress = NULL;
     CHECK(moe_load_memory(&later, s.f.at, s.f.bytes, &c, NULL, 0) == MOE_OK);
-    CHECK(later.epochs_since_best > 20 && later.rate_factor < 1);
+    CHECK(later.state->since_best > 21
+          && later.state->rate_factor < 1);
     CHECK(!same_reals(later.weights, stored(&later, 2),
                       later.trained_count));
     CHECK(moe_train(&later, &data, &validation, &t, NULL) == MOE_OK);
@@ -813,6 +814,45 @@ static void check_training_state(const file *f, const moe *m)
     }
 }
 
+/* A checkpoint that does not speak of restarts has none: training goes on. */
+static void check_without_restarts(void)
+{
+    moe_config c = config_of(4);
+    moe_data data = make_data(CASES, x, d);
+    moe_training t;
+    stop s;
+    moe m, later[2];
+    file e;
+    int i;
+
+    memset(&s, 0, sizeof s);
+    memset(&t, 0, sizeof t);
+    s.m = &m;
+    s.epoch = 3;
+    t.epochs = 5;
+    t.holdout = -1;
+    t.progress = save_at;
+    t.user = &s;
+    CHECK(moe_open(&m, &c, NULL, 0) == MOE_OK);
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    e = edited(&s.f, "\"restarts\":\"0\",", "");
+    t.epochs = 0;
+    t.progress = NULL;
+    for (i = 0; i < 2; i++) {
+        const file *from = i ? &e : &s.f;
+        CHECK(moe_load_memory(&later[i], from->at, from->bytes, NULL, NULL, 0)
+              == MOE_OK);
+        CHECK(moe_train(&later[i], &data, NULL, &t, NULL) == MOE_OK);
+        CHECK(later[i].epoch == 5);
+    }
+    check_same_state(&later[0], &later[1]);
+    moe_close(&m);
+    moe_close(&later[0]);
+    moe_close(&later[1]);
+    free(s.f.at);
+    free(e.at);
+}
+
 static void check_hostile(void)
 {
     file checkpoint, small, plain;
@@ -835,6 +875,7 @@ static void check_hostile(void)
     check_truncation(&small);
     check_not_finite(&small);
     check_giant();
+    check_without_restarts();
     moe_close(&m);
     free(checkpoint.at);
     free(small.at);

@@ -566,7 +566,7 @@ static void check_resumed(const moe_config *config)
           && known.frozen_experts == config->frozen_experts);
     known.block = config->block;
     CHECK(moe_load_memory(&later[0], s.file, s.bytes, NULL, NULL, 0) == MOE_OK
-          && later[0].steps > 0 && later[0].grad_count == m.grad_count);
+          && later[0].state->steps > 0 && later[0].grad_count == m.grad_count);
     moe_close(&later[0]);
     CHECK(moe_load_memory(&later[0], s.file, s.bytes, &known, NULL, 0)
           == MOE_OK);
@@ -576,7 +576,8 @@ static void check_resumed(const moe_config *config)
     CHECK(place == 2 || moe_load_in_place(&later[2], s.file, s.bytes, config,
                                           NULL, 0) == MOE_OK);
     for (i = 0; i < place; i++) {
-        CHECK(later[i].steps > 0 && later[i].grad_count == m.grad_count);
+        CHECK(later[i].state->steps > 0
+              && later[i].grad_count == m.grad_count);
         CHECK(moe_train(&later[i], &data, NULL, &t, NULL) == MOE_OK);
         if (sizeof(moe_real) == 4)
             CHECK(!memcmp(start_of, params_now(&later[i]),
@@ -584,12 +585,13 @@ static void check_resumed(const moe_config *config)
                   && same_stored(&m, &later[i], MOEI_BEST)
                   && same_stored(&m, &later[i], MOEI_FIRST)
                   && same_stored(&m, &later[i], MOEI_SECOND)
-                  && later[i].largest_moment <= 2 * m.largest_moment);
+                  && later[i].state->largest_moment
+                     <= 2 * m.state->largest_moment);
         moe_close(&later[i]);
     }
     other.frozen = other.frozen == 1 ? 2 : 1;
     CHECK(moe_load_memory(&later[0], s.file, s.bytes, &other, NULL, 0)
-          == MOE_OK && later[0].steps == 0);
+          == MOE_OK && later[0].state->steps == 0);
     moe_close(&later[0]);
     free(s.file);
     moe_close(&m);
@@ -613,7 +615,7 @@ static void check_checkpoint(const moe_config *config)
         exit(1);
     CHECK(moe_save_memory(&m, MOE_MODE_TRAIN, file, bytes) == MOE_OK);
     CHECK(moe_load_memory(&again, file, bytes, config, NULL, 0) == MOE_OK);
-    CHECK(again.steps == 0 && again.epoch == 0);
+    CHECK(again.state->steps == 0 && again.epoch == 0);
     open_stirred(&fresh, config, 1);
     memcpy(fresh.weights, again.weights,
            again.param_count * sizeof *again.weights);

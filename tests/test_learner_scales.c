@@ -93,7 +93,7 @@ static void check_folding(moe_output output, int top_k, moe_mode mode,
     CHECK((m.params[m.trained_count] == 0) == (output != MOE_OUT_LINEAR));
     if (output == MOE_OUT_LINEAR)
         CHECK(m.params[m.trained_count] != scale[0]);
-    for (i = 0; i < (int)m.trained_count && m.stored != NULL; i++)
+    for (i = 0; i < (int)m.trained_count && mode == MOE_MODE_TRAIN; i++)
         moments += !is_zero(stored(&m, 0)[i])
                 || !is_zero(stored(&m, 1)[i]);
     CHECK(moments == 0);

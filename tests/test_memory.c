@@ -345,26 +345,27 @@ static void check_reals(size_t bytes, size_t reals)
 /* Counted by hand from the shapes in the header, for every target the same:
    parameters, gradients, two moments and best weights, each up to the end of a
    cache line; what threads work with; the arrays of a block for prediction and
-   for learning; deviations of the experts.  A whole number takes the place
-   of a real.  They change with
-   the layout alone. */
+   for learning; deviations of the experts; where training is, 7 reals and 10
+   numbers of 32 bits.  A whole number takes the place of a real.  They change
+   with the layout alone. */
 static void test_literal_bytes(void)
 {
+    const size_t state = 7 + 10 * sizeof(int32_t) / sizeof(moe_real);
     moe_config config = make_config(3, 2, 2);
 
     config.block = 4;
     check_reals(moe_bytes(&config), 48 + 32 + 3 * 32 + 40 + 100 + 90
-                                    + 3);
+                                    + 3 + state);
     config.hidden[0] = 5;
     config.gate_hidden[0] = 3;
     config.activation = MOE_ACT_SILU;
     config.output = MOE_OUT_SOFTMAX;
     check_reals(moe_bytes(&config), 96 + 96 + 3 * 96 + 96 + 100 + 218
-                                    + 3);
+                                    + 3 + state);
     config = make_config(2, 1, 2);
     config.block = 1;
     config.mode = MOE_MODE_GRADIENT;
-    check_reals(moe_bytes(&config), 32 + 16 + 4 + 14 + 43 + 3);
+    check_reals(moe_bytes(&config), 32 + 16 + 4 + 14 + 43 + 3 + state);
     config = make_config(1, 1, 2);
     config.block = 1;
     check_reals(moe_work_bytes(&config), 10);

@@ -39,6 +39,13 @@ static void target_put(int c) { putchar(c); }
 #define SAME_BITS 0
 #endif
 
+/* With addresses of 32 bits a moe is its configuration and at most 272 bytes,
+   and where enumerations are bytes, as on Cortex-M, at most 400. */
+typedef char moe_is_small[sizeof(void *) != 4
+    || (sizeof(moe) - sizeof(moe_config) <= 272
+        && (sizeof(moe_gate) > 1 || sizeof(moe_real) > 4
+            || sizeof(moe) <= 400)) ? 1 : -1];
+
 /* ------------------------------------------------------------------- text */
 
 static void put_text(const char *text)
