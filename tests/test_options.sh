@@ -380,7 +380,7 @@ fused() {
 # objects COMPILER FLAGS...: symbols that come in and go out.
 objects() {
     what="$1 $(last "$@")"
-    set -- "$@" -O1 $strict -I"$root"
+    set -- "$@" -O0 $strict -I"$root"
     "$@" -c "$src/alone.c" -o "$dir/full.o"
     "$@" -DMOE_PREDICT_ONLY -c "$src/alone.c" -o "$dir/predict.o"
     set -- "$@" $one_set
@@ -519,7 +519,7 @@ tr ' ' ';' <"$work/languages" |
     awk '{ if (NR > 1) print before, $0; else first = $0; before = $0 }
          END { print before, first }' >"$work/pairs"
 list '../benchmarks/*.c' >"$work/benchmarks"
-cross "$work/benchmarks" <"$work/c" >"$work/benchmark_builds"
+sed 1q "$work/c" | cross "$work/benchmarks" >"$work/benchmark_builds"
 
 share combination "$work/combinations"
 share inclusion "$work/languages"

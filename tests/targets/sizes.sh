@@ -186,26 +186,27 @@ END
 # The rows that one asks for first, of the whole table.
 short() {
     awk -F ' *[|] *' '
-        function row(what, of) { printf "| %s | %s |\n", what, of }
-        BEGIN { print "| Cortex-M4F | |\n|---|--:|" }
-        $2 == "M4F" {
-            row("code to predict, bytes", $3)
-            row("and to learn case by case", $4)
-            row("all but model files", $5)
+        function row(what, code, ram, stack, instructions) {
+            printf "| %s | %s | %s | %s | %s |\n", what, code, ram, stack,
+                   instructions
         }
-        /^\| a sensor/ { ram = $5 }
-        /^\| predict, 4 x 16-32-4/ {
-            row("RAM to learn, 4 x 16-32-4", ram)
-            row("instructions to predict", $3)
+        BEGIN {
+            print "| Cortex-M4F | code | RAM | stack | instructions |"
+            print "|---|--:|--:|--:|--:|"
         }
-        /^\| learn a case/ { row("and to learn a case", $3) }
-        /^\| `--(int8|code)`, M/ {
-            way = $2 ~ /int8/ ? "in integers" : "in floats"
-            core = $2 ~ /M0/ ? ", Cortex-M0" : ""
-            row("exported " way core ": bytes in all", $3 + $4)
-            row("stack, bytes", $5)
-            row("instructions", $6)
-        }' "$work/table"
+        $2 == "M4F" { split($0, of) }
+        /^\| a sensor/ { split($0, ram) }
+        /^\| predict, 4 x 16-32-4/ { row("predict", of[3], ram[3], of[8], $3) }
+        /^\| learn a case/ {
+            row("learn a case, too", of[4], ram[5], of[9], $3)
+            row("`moe_train`, too", of[5], ram[7], of[10], "")
+        }
+        /^\| `--(int8|code)`, M/ && !/code`, M0/ {
+            row("exported in " ($2 ~ /int8/ ? "integers" : "floats") \
+                ($2 ~ /M0/ ? ", Cortex-M0" : ""), $3 + $4, "", $5, $6)
+        }
+        /^\| CMSIS/ && !/M0/ { row($2, "", "", "", $6) }' "$work/table" |
+        sed 's/, M4F//'
 }
 
 # between FILE TABLE: puts the table between the markers in the file.
