@@ -5,14 +5,17 @@
 
    MODEL is a name of the list below.  inputs.csv has the inputs of its training
    cases, to calibrate export_c with; cases.csv the test cases, inputs first.
-   Compiled with -DNET='"net.c"' and -DNET_FLOAT, where export_c wrote net.c, it
-   compares both:
+   Compiled with -DNET='"net.c"' and -DNET_FLOAT, where export_c wrote net.c,
+   and linked with moe.h, it compares both:
 
      compare model.safetensors cases.csv NAME
 
    prints a line with the error of the floats on the test cases, that of the
-   integers, and their ratio or difference; export_quality.sh does all this. */
+   integers, and their ratio or difference; of classes also how many answers are
+   others.  export_quality.sh does all this. */
+#ifndef NET
 #define MOE_IMPLEMENTATION
+#endif
 #include "../moe.h"
 
 #include <math.h>
@@ -203,7 +206,7 @@ int main(int count, char **word)
 {
     static float y[NET_OUTPUTS], z[NET_OUTPUTS];
     double floats = 0, integers = 0;
-    int n, i, right[2] = {0, 0};
+    int n, i, changed = 0, right[2] = {0, 0};
     moe m;
 
     if (count != 4 || moe_load(&m, word[1], NULL) != MOE_OK)
@@ -219,6 +222,7 @@ int main(int count, char **word)
                   * ((double)z[0] - (double)d[i]);
         right[0] += largest(y, NET_OUTPUTS) == labels[i];
         right[1] += largest(z, NET_OUTPUTS) == labels[i];
+        changed += largest(y, NET_OUTPUTS) != largest(z, NET_OUTPUTS);
     }
     moe_close(&m);
     if (NET_OUTPUTS == 1)
@@ -226,9 +230,10 @@ int main(int count, char **word)
                word[3], sqrt(floats / n), sqrt(integers / n),
                sqrt(integers / floats));
     else
-        printf("%-14s %.2f %% right in floats, %.2f %% in integers: %+.2f\n",
-               word[3], 100.0 * right[0] / n, 100.0 * right[1] / n,
-               100.0 * (right[1] - right[0]) / n);
+        printf("%-14s %.2f %% right in floats, %.2f %% in integers: %+.2f, "
+               "%d of %d answers changed\n", word[3], 100.0 * right[0] / n,
+               100.0 * right[1] / n, 100.0 * (right[1] - right[0]) / n,
+               changed, n);
     return net_check() != 0;
 }
 

@@ -9,7 +9,11 @@
    Every scale(W) is the largest with which weights fit 8 bits and no sum, of
    any inputs, leaves 32: nothing wraps.  Scales of activations come from the
    inputs of calibration, twice whose range fits, or are 32768 where a function
-   is bounded.  Experts share the scale of their outputs. */
+   is bounded.  Experts share the scale of their outputs.
+
+   What rounding the weights takes off a sum, in the mean of the inputs of
+   calibration, its bias gives back; before a softmax, which does not see what
+   all sums have in common, weights are made smaller by that. */
 
 #define INT8_UNIT (1024 * 1.44269504088896340736)   /* of exp: 1024 is 2^-1  */
 #define INT8_ROOM 2             /* activations may be so many times as large */
@@ -22,6 +26,7 @@ typedef struct int8_layer {
     int in, out;                /* as in the model                           */
     int columns, rows;          /* the same up to multiples of 4 and of 2    */
     double largest;             /* |sum| seen in calibration                 */
+    double *mean;               /* (in) of inputs there, weighted by p       */
     double in_scale, weight_scale, out_scale;
     int multiplier, shift;
     int32_t *bias;              /* (rows)                                    */
@@ -33,6 +38,7 @@ typedef struct int8_model {
     int I, O, E, K, layers, gate_layers;
     int8_layer *layer;          /* (E,layers), then the gate's               */
     int32_t *balance;           /* (E)                                       */
+    double *share;              /* (E+1) p summed over calibration           */
     double x_scale, o_scale;    /* of standardised numbers                   */
     float *x;                   /* (n,I) inputs of calibration               */
     int n;
@@ -200,8 +206,9 @@ static float activated(moe_activation f, float a)
             : (float)(1 / (1 + exponential(-(double)a)));
 }
 
-/* A network in floats, for the largest sums of its layers. */
-static void observe(int8_model *q, int copy, const float *z, float *room)
+/* A network in floats, for the means and the largest sums of its layers. */
+static void observe(int8_model *q, int copy, const float *z, double share,
+                    float *room)
 {
     const moe_config *c = &q->m->config;
     float *y = room;
@@ -214,9 +221,11 @@ static void observe(int8_model *q, int copy, const float *z, float *room)
         const float *w = q->m->params + at.weight;
 
         memcpy(y, q->m->params + at.bias, (size_t)at.out * sizeof *y);
-        for (i = 0; i < at.in; i++, w += at.out)
+        for (i = 0; i < at.in; i++, w += at.out) {
+            layer->mean[i] += share * (double)z[i];
             for (j = 0; j < at.out; j++)
                 y[j] += z[i] * w[j];
+        }
         for (j = 0; j < at.out; j++) {
             layer->largest = larger(layer->largest, magnitude((double)y[j]));
             y[j] = activated(c->activation, y[j]);
@@ -226,11 +235,47 @@ static void observe(int8_model *q, int copy, const float *z, float *room)
     }
 }
 
-/* Ranges of inputs and of the sums of all layers; experts that do not answer
-   for a case do not count, unless they never do. */
+/* How much a case counts for a network; again: for the experts whose p was
+   never above 0. */
+static double share_of(const int8_model *q, int copy, int again)
+{
+    if (again)
+        return q->share[copy] > 0 ? 0 : 1;
+    return copy < q->E ? (double)q->m->p[copy] : 1;
+}
+
+static void observe_all(int8_model *q, const float *z, int again, float *room)
+{
+    int i;
+
+    for (i = 0; i < q->E + (q->E > 1); i++) {
+        const double share = share_of(q, i, again);
+
+        if (share > 0)
+            observe(q, i, z, share, room);
+        q->share[i] += again ? 0 : share;
+    }
+}
+
+/* From sums over cases to means. */
+static void divide_means(int8_model *q)
+{
+    int copy, l, i;
+
+    for (copy = 0; copy < q->E + (q->E > 1); copy++)
+        for (l = 0; l < layers_of(q, copy); l++) {
+            int8_layer *layer = int8_layer_at(q, copy, l);
+
+            for (i = 0; i < layer->in; i++)
+                layer->mean[i] /= q->share[copy] > 0 ? q->share[copy] : q->n;
+        }
+}
+
+/* Ranges of inputs and of the sums of all layers, and means of what goes into
+   these; experts that do not answer for a case do not count, unless they never
+   do. */
 static void calibrate(int8_model *q)
 {
-    moe *m = q->m;
     float *room = (float *)zeros(2 * INT8_WIDEST + (size_t)q->I, sizeof *room);
     float *z = room + 2 * INT8_WIDEST;
     double largest = 0;
@@ -244,19 +289,36 @@ static void calibrate(int8_model *q)
             for (i = 0; i < q->I; i++)
                 largest = larger(largest, magnitude((double)z[i]));
             if (again == 0)
-                moe_forward(m, x, 1);
-            for (i = 0; i < q->E + (q->E > 1); i++)
-                if (again ? int8_layer_at(q, i, 0)->largest <= 0
-                          : i == q->E || m->p[i] > 0)
-                    observe(q, i, z, room);
+                moe_forward(q->m, x, 1);
+            observe_all(q, z, again, room);
         }
     q->x_scale = 32767 / (INT8_ROOM * larger(largest, 1e-30));
+    divide_means(q);
     free(room);
 }
 
 /* -------------------------------------------------------- quantisation */
+/* Softmax does not see what is added to all sums: weights lie around 0 without
+   the middle of those of an input, and their scale is larger. */
+static void centre(moe *m, moe_layer at)
+{
+    int i, j;
+
+    for (i = 0; i < at.in; i++) {
+        float *w = m->weights + at.weight + (size_t)i * (size_t)at.out;
+        double least = (double)w[0], most = least;
+
+        for (j = 1; j < at.out; j++) {
+            least = smaller(least, (double)w[j]);
+            most = larger(most, (double)w[j]);
+        }
+        for (j = 0; j < at.out; j++)
+            w[j] -= (float)((least + most) / 2);
+    }
+}
+
 /* The largest sum, of any inputs, if weights are scaled so; halves that are
-   rounded up count. */
+   rounded up count, and what the bias gets for them. */
 static double worst_sum(const moe *m, const int8_layer *layer, moe_layer at)
 {
     double worst = 0;
@@ -267,7 +329,7 @@ static double worst_sum(const moe *m, const int8_layer *layer, moe_layer at)
                    * layer->in_scale * layer->weight_scale + 131072;
 
         for (i = 0; i < at.in; i++)
-            sum += 32768 * (0.5 + layer->weight_scale * magnitude((double)
+            sum += 32768 * (1 + layer->weight_scale * magnitude((double)
                 m->params[at.weight + (size_t)i * (size_t)at.out
                           + (size_t)j]));
         worst = larger(worst, sum);
@@ -302,26 +364,38 @@ static void set_multiplier(int8_layer *layer)
     layer->multiplier = (int)smaller((double)rounded(ratio), 32767);
 }
 
+/* Row j of the weights; what rounding them takes off the sum of a mean case. */
+static double quantise_row(const moe *m, int8_layer *layer, moe_layer at, int j)
+{
+    int8_t *row = layer->weight + (size_t)j * (size_t)layer->columns;
+    double off = 0;
+    int i;
+
+    for (i = 0; i < at.in; i++) {
+        const double w = layer->weight_scale * (double)m->params[at.weight
+                       + (size_t)i * (size_t)at.out + (size_t)j];
+
+        row[i] = (int8_t)rounded(w);
+        off += (w - row[i]) * layer->mean[i];
+    }
+    return off * layer->in_scale;
+}
+
 /* Weights and biases; `round` adds half of what the shift takes away. */
 static void quantise(const moe *m, int8_layer *layer, moe_layer at, int round)
 {
     const double half = round && layer->multiplier > 0
         ? 32768.0 * (1 << layer->shift) / layer->multiplier : 0;
-    int i, j;
+    int j;
 
     layer->bias = (int32_t *)zeros((size_t)layer->rows, sizeof *layer->bias);
     layer->weight = (int8_t *)zeros((size_t)layer->rows
                                     * (size_t)layer->columns, 1);
-    for (j = 0; j < at.out; j++) {
+    for (j = 0; j < at.out; j++)
         layer->bias[j] = (int32_t)rounded(smaller(half, 131071)
             + (double)m->params[at.bias + (size_t)j]
-            * layer->in_scale * layer->weight_scale);
-        for (i = 0; i < at.in; i++)
-            layer->weight[(size_t)j * (size_t)layer->columns + (size_t)i]
-                = (int8_t)rounded(layer->weight_scale * (double)
-                    m->params[at.weight + (size_t)i * (size_t)at.out
-                              + (size_t)j]);
-    }
+            * layer->in_scale * layer->weight_scale
+            + quantise_row(m, layer, at, j));
 }
 
 /* Whether a layer leaves its sums, for softmax. */
@@ -340,6 +414,16 @@ static double bounded_scale(const int8_model *q, int copy, int l)
         return c->activation == MOE_ACT_TANH ? 2 * INT8_UNIT
              : c->activation == MOE_ACT_LOGISTIC ? INT8_UNIT : 0;
     return copy == q->E || c->output != MOE_OUT_LINEAR ? INT8_UNIT : 0;
+}
+
+/* All last layers before a softmax. */
+static void centre_all(int8_model *q)
+{
+    int i;
+
+    for (i = 0; i < q->E + (q->E > 1); i++)
+        if (is_sums(q, i, layers_of(q, i) - 1))
+            centre(q->m, moe_layer_at(&q->m->config, i, layers_of(q, i) - 1));
 }
 
 /* Scales of one network, layer by layer; linear outputs get theirs later. */

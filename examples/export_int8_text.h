@@ -673,6 +673,7 @@ static const char *int8_shape(int8_model *q)
     q->layer = (int8_layer *)zeros((size_t)q->E * (size_t)q->layers
                                    + (size_t)q->gate_layers, sizeof *q->layer);
     q->balance = (int32_t *)zeros((size_t)q->E, sizeof *q->balance);
+    q->share = (double *)zeros((size_t)q->E + 1, sizeof *q->share);
     q->bytes = q->K < q->E ? 4 * (size_t)q->E : 0;
     for (e = 0; e < q->E + (q->E > 1); e++)
         for (l = 0; l < layers_of(q, e); l++) {
@@ -683,6 +684,7 @@ static const char *int8_shape(int8_model *q)
             layer->out = at.out;
             layer->columns = up_to(at.in, 4);
             layer->rows = up_to(at.out, 2);
+            layer->mean = (double *)zeros((size_t)at.in, sizeof *layer->mean);
             q->bytes += (size_t)layer->rows * (4 + (size_t)layer->columns) + 12;
             if (at.in > INT8_WIDEST || at.out > INT8_WIDEST)
                 return "a layer is wider than 32,000";
@@ -695,11 +697,13 @@ static void int8_free(int8_model *q)
     int i;
 
     for (i = 0; i < q->E * q->layers + q->gate_layers; i++) {
+        free(q->layer[i].mean);
         free(q->layer[i].bias);
         free(q->layer[i].weight);
     }
     free(q->layer);
     free(q->balance);
+    free(q->share);
     free(q->error);
     free(q->x);
 }
@@ -741,6 +745,7 @@ static const char *export_int8(moe *m, const char *inputs, const char **about)
         *about = q.fault ? inputs : *about;
     }
     if (q.fault == NULL) {
+        centre_all(&q);
         calibrate(&q);
         quantise_all(&q);
     }
