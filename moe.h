@@ -5585,8 +5585,8 @@ typedef struct moei_file {
     uint64_t hash, key, joints;  /* of that; of the header; see moei_place   */
     uint64_t others[64];         /* hashes of names that are not ours        */
     uint64_t bytes;              /* of the file, as far as is known          */
-    uint32_t seen, found, due;   /* a bit for each setting, and each tensor
-                                    that is there, that must be              */
+    uint32_t seen, found, due;   /* a bit for each setting, and all of them;
+                                    each tensor that is there, that must be  */
     int other_count;
     moe_config config;           /* these three have the settings            */
     moei_state state;
@@ -5629,7 +5629,7 @@ static const moei_setting moei_settings[] = {
 };
 enum { MOEI_SETTINGS = sizeof moei_settings / sizeof moei_settings[0],
        MOEI_TRAINING = MOEI_SETTINGS - 6, MOEI_FORMAT = MOEI_TRAINING - 1,
-       MOEI_SEEN_FITS = 1 / (MOEI_SETTINGS <= 32) };    /* else an error */
+       MOEI_SEEN_FITS = 1 / (MOEI_SETTINGS < 32) };     /* else an error */
 
 static const char *const moei_not_finite
     = MOEI_TEXT("a number is not finite as a float32");
@@ -5892,20 +5892,17 @@ static int moei_is_endless(uint32_t bits)
     return bits << 1 >= 0xff000000u;
 }
 
-/* Returns whether they are finite. */
-static int moei_write_numbers(moei_writer *w, const moei_tensor *is)
+static void moei_write_numbers(moei_writer *w, const moei_tensor *is)
 {
-    uint32_t bits;
-    int finite = 1;
     size_t i;
 
     for (i = 0; i < is->count; i++, w->at += 4) {
-        bits = moei_to_f32(is->numbers[i]);
-        finite &= !moei_is_endless(bits);
+        const uint32_t bits = moei_to_f32(is->numbers[i]);
+        if (moei_is_endless(bits))
+            w->fault = moei_not_finite;
         if (w->to != NULL)
             moei_encode(w->to + w->at, bits, 4);
     }
-    return finite;
 }
 
 /* The configuration is as it was opened, but for what may be changed since. */
@@ -5942,7 +5939,7 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep,
 {
     const int training = keep == MOE_MODE_TRAIN;
     moei_file t;
-    int i, finite = 1;
+    int i;
 
     if (m == NULL)
         return MOE_ERR_NULL;
@@ -5965,9 +5962,8 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep,
     }
     moei_write_header(w, &t, training ? MOEI_SETTINGS : MOEI_TRAINING);
     for (i = 0; i < MOEI_TENSORS; i++)
-        finite &= moei_write_numbers(w, &t.tensor[i]);
-    w->fault = finite ? NULL : moei_not_finite;
-    return finite ? MOE_OK : MOE_ERR_DIVERGED;
+        moei_write_numbers(w, &t.tensor[i]);
+    return w->fault ? MOE_ERR_DIVERGED : MOE_OK;
 }
 
 MOE_DEF size_t moe_save_bytes(const moe *m, moe_mode keep)
@@ -6254,12 +6250,11 @@ static void moei_read_tensor(moei_file *t)
 /* All settings and tensors that the file has. */
 static void moei_read_header(moei_file *t)
 {
-    uint32_t metadata = 0;
-
     moei_expect(t, '{');
     while (moei_more(t, '}'))
         if (moei_which(t->text, "__metadata__") == 0) {
-            moei_see(t, &metadata, 0, MOEI_TEXT("the metadata stand twice"));
+            moei_see(t, &t->seen, MOEI_SETTINGS,
+                     MOEI_TEXT("the metadata stand twice"));
             moei_read_metadata(t);
         } else {
             moei_read_tensor(t);
@@ -6445,7 +6440,7 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     moe_status status;
     moei_file t;
     moe shape;
-    int i, training, resumes;
+    int i, resumes;
 
     if (m == NULL)
         return MOE_ERR_NULL;
@@ -6462,8 +6457,7 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
     status = moei_start(m, &shape.config, own, memory, bytes);
     if (status != MOE_OK)
         return status;
-    training = t.config.mode == MOE_MODE_TRAIN;
-    resumes = training
+    resumes = t.config.mode == MOE_MODE_TRAIN
            && m->expert.learning == shape.expert.learning
            && m->gate.learning == shape.gate.learning
            && m->config.frozen_experts == t.config.frozen_experts;
@@ -6481,7 +6475,7 @@ MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
             moei_read_numbers(&t, i);
     if (t.due >> MOEI_T_SIGMA & 1)
         moei_read_sigma(&t, m);
-    if (training)
+    if (t.config.mode == MOE_MODE_TRAIN)
         moei_read_state(&t, m, resumes);
     if (t.fault != NULL) {
         MOE_FREE(m->heap);
@@ -6581,8 +6575,7 @@ static moe_status moei_read_on(FILE *f, unsigned char **file, size_t have,
 
     for (i = 0; i < have && more != NULL; i++)
         more[i] = (*file)[i];
-    if (*file != NULL)
-        MOE_FREE(*file);
+    MOE_FREE(*file);
     *file = more;
     return more == NULL ? MOE_ERR_MEMORY
          : fread(more + have, 1, rest, f) == rest ? MOE_OK
@@ -6623,8 +6616,7 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config)
     status = error == NULL
            ? moe_load_memory(m, file, (size_t)have, config, NULL, 0)
            : moei_closed(m, status ? status : MOE_ERR_FORMAT, error);
-    if (file != NULL)
-        MOE_FREE(file);
+    MOE_FREE(file);
     return status;
 }
 #endif /* MOE_NO_STDIO */
