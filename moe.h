@@ -5056,29 +5056,31 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
 }
 
 /* ------------------------------------------------ deviations of experts */
-/* What EM needs of the data: sums over cases of h_i and h_i e_i, with h_i of
-   the density that moe_density tells. */
-static void moei_accumulate_variance(moe *m, const moe_data *data)
+/* What EM needs of a part: sums over cases of h_i and h_i e_i, with h_i of the
+   density that moe_density tells. */
+static void moei_accumulate_variance(moe *m, const moei_part *part)
 {
     moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
     int at, row, k;
 
-    for (at = 0; data != NULL && at < data->n; at += m->rows) {
-        (void)moe_forward(m, data->x + (ptrdiff_t)at * m->I, data->n - at);
-        for (row = 0; row < m->rows; row++, moei_end_case(m)) {
-            const moe_real *d = data->d + (ptrdiff_t)(at + row) * m->O;
+    for (at = 0; at < part->n; at += m->n) {
+        moei_load_data(m, part, at, part->n);
+        moei_block_forward(m, NULL);
+        moei_show(m);
+        for (row = 0; row < m->n; row++, moei_end_case(m)) {
+            const moe_real *d = part->data->d
+                + (ptrdiff_t)moei_row_of_part(part, at + row) * m->O;
             const moe_real total = moei_log_total(m, row, d);
-            const moe_real w = data->weights ? data->weights[at + row] : 1;
-
             const int32_t *ran = m->selected + row * m->chosen;
 
             for (k = 0; k < moei_ran(m, ran) && moei_is_finite(total); k++) {
                 const int i = (int)ran[k];
                 const moe_real e = moei_shown_error(m, row, k, d);
-                const moe_real part = w * moei_value(m, MOEI_EXP,
-                                      moei_log_joint(m, row, k, e) - total);
-                h[i].group += part;
-                he[i].group += part * e;
+                const moe_real h_i = moei_weight(m, row) * moei_value(m,
+                    MOEI_EXP, moei_log_joint(m, row, k, e) - total);
+
+                h[i].group += h_i;
+                he[i].group += h_i * e;
             }
         }
     }
@@ -5110,21 +5112,43 @@ static int moei_step_variance(moe *m, int own)
     return changed;
 }
 
-/* EM on the deviations alone, over one or two sets of data: first on one for
-   all experts, which an estimated sigma is then, too; then on each of them. */
-static void moei_fit_variance(moe *m, const moe_data *data,
-                              const moe_data *validation)
+/* Errors of cases that were learnt are too small: all s_i times the factor that
+   fits those held out, beside SPARES whose factor is 1. */
+static void moei_widen(moe *m, const moei_part *held_out)
+{
+    enum { SPARES = 50 };
+    const moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
+    moe_real *s = moei_shown(m->sigma) + 1, of_h = SPARES, of_he = SPARES;
+    int i;
+
+    moei_clear_totals(m);
+    moei_accumulate_variance(m, held_out);
+    for (i = 0; i < m->E; i++) {
+        of_h += moei_total_of(h + i);
+        of_he += moei_total_of(he + i) / (s[i] * s[i] * (moe_real)m->O);
+    }
+    for (i = 0; i < m->E; i++)
+        s[i] = moei_sigma_within(s[i] * moei_sqrt(of_he / of_h));
+}
+
+/* EM on the deviations alone, over all data: first on one for all experts,
+   which an estimated sigma is then, too; then on each of them. */
+static void moei_fit_variance(moe *m, moei_part train, const moei_part *held_out)
 {
     enum { STEPS = 20 };
     int own, i, changed;
 
+    train.shuffled = 0;
     for (own = 0; own < 2; own++)
         for (changed = 1, i = 0; i < STEPS && changed; i++) {
             moei_clear_totals(m);
-            moei_accumulate_variance(m, data);
-            moei_accumulate_variance(m, validation);
+            moei_accumulate_variance(m, &train);
+            if (held_out != NULL)
+                moei_accumulate_variance(m, held_out);
             changed = moei_step_variance(m, own);
         }
+    if (held_out != NULL)
+        moei_widen(m, held_out);
 }
 
 MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
@@ -5139,7 +5163,8 @@ MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
     status = status ? status : moei_check_data(m, data, 0, &unread);
     if (status != MOE_OK)
         return status;
-    moei_fit_variance(m, data, NULL);
+    moei_fit_variance(m, moei_all_of(data), NULL);
+    m->rows = m->n;
     m->shown_count = -1;
     return moei_ok(m);
 }
@@ -5487,7 +5512,6 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
                                     moe_status status)
 {
     const moei_part all = moei_all_of(plan->train.data);
-    const moe_data *validation = plan->valid.split ? NULL : plan->valid.data;
 
     if (status != MOE_ERR_DIVERGED) {
         if (plan->valid.n > 0)
@@ -5499,7 +5523,7 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
     if (status == MOE_ERR_DIVERGED)
         moei_go_back(m);
     else if (plan->valid.n > 0 && !moei_is_entropy(m))
-        moei_fit_variance(m, all.data, validation);
+        moei_fit_variance(m, plan->train, &plan->valid);
     if (plan->valid.n > 0)
         plan->report->valid_loss = m->state->best_loss;
     m->state->since_best = 0;
