@@ -575,8 +575,8 @@ typedef struct moe_report {
 typedef struct moe_training {
     int epochs;                  /* more epochs from where m stands; 0: 1000
                                     with validation and 200 without, but 6000
-                                    and 3000 steps at least; of a checkpoint
-                                    what it has left                         */
+                                    steps at least; of a checkpoint what it
+                                    has left                                 */
     int batch;                   /* cases per step; 0: 32; MOE_ALL           */
     moe_optimizer optimizer;
     moe_real rate;               /* given: constant.  0: Adam 0.015, SGD 0.1,
@@ -759,9 +759,10 @@ MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 /* Fit m.sigma for moe_density: EM on the experts' s_i alone, p, o and y as they
    are, with one more case for each expert at the s that all would have; an
    estimated sigma of (1.3), m.sigma[0], becomes that s.  moe_train does so at
-   its end with what it validated on.  Data that were not trained on, or
-   validated it, are best.  Needs MOE_MODE_TRAIN or _GRADIENT; MOE_ERR_NULL,
-   _STATE (probabilities have no s_i), _DATA, _CONFIG. */
+   its end, and then widens all s_i as the cases ask that validated it, beside
+   50 that ask for nothing: what was learnt is nearer than what is new.  Needs
+   MOE_MODE_TRAIN or _GRADIENT; MOE_ERR_NULL, _STATE (probabilities have no
+   s_i), _DATA, _CONFIG. */
 MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
 
 /* Train.  validation, t and report may be NULL; without validation a part of
@@ -5480,8 +5481,8 @@ MOEI_COLD static moe_status moei_check_training(moe *m, moei_plan *plan,
 }
 
 /* The defaults; where this training begins and how long it is, unless a
-   checkpoint's goes on: where no epochs are given, steps enough for the floor,
-   twice that where patience tells when to end. */
+   checkpoint's goes on: where no epochs are given, twice as many steps at least
+   as there are before patience may end it. */
 static void moei_set_out(moe *m, moei_plan *plan)
 {
     moe_training *t = &plan->t;
@@ -5493,7 +5494,7 @@ static void moei_set_out(moe *m, moei_plan *plan)
     t->patience = t->patience ? t->patience : MOEI_PATIENCE;
     if (!given)
         t->epochs = moei_max(validated ? 1000 : 200,
-                             ((1 + validated) * MOEI_FLOOR - 1)
+                             (2 * MOEI_FLOOR - 1)
                              / ((plan->train.n - 1) / t->batch + 1) + 1);
     if (!resumed) {
         s->began = m->epoch;

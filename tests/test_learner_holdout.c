@@ -285,7 +285,7 @@ static void test_line(void)
         config.seed = (uint64_t)seed;
         CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
         CHECK(moe_train(&m, &five, NULL, NULL, NULL) == MOE_OK);
-        CHECK(m.epoch == 3000);
+        CHECK(m.epoch == 6000);
         moe_predict(&m, &far, 1, &y);
         off += fabs((double)y - 12) > 0.05;
         worst = fmax(worst, fabs((double)y - 12));
@@ -305,13 +305,13 @@ static void test_default_epochs(void)
     t.holdout = -1;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     CHECK(moe_train(&m, &all, NULL, &t, NULL) == MOE_OK);
-    CHECK(m.epoch == 1500);                 /* 3,000 steps of 2 an epoch */
+    CHECK(m.epoch == 3000);                 /* 6,000 steps of 2 an epoch */
     moe_close(&m);
     t.holdout = 0;
     t.patience = -1;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     CHECK(moe_train(&m, &all, NULL, &t, NULL) == MOE_OK);
-    CHECK(m.epoch == 3000);                 /* 6,000 steps */
+    CHECK(m.epoch == 3000);
     moe_close(&m);
     t.patience = 0;
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);

@@ -360,6 +360,49 @@ static void test_variance(void)
     }
 }
 
+/* Mean of |d - y|^2 over cases from..end-1, standardised. */
+static double mean_error(moe *m, int from, int end)
+{
+    const double factor = (double)m->params[m->trained_count + 1];
+    double sum = 0;
+    moe_real y;
+    int i;
+
+    for (i = from; i < end; i++) {
+        moe_predict(m, x + i, 1, &y);
+        sum += pow((double)(d[i] - y) / factor, 2) / (end - from);
+    }
+    return sum;
+}
+
+/* One network that has learnt few cases by heart: its deviation is that of
+   these and of those that validate, times what the latter ask for, beside 50
+   that ask for nothing. */
+static void test_widening(void)
+{
+    enum { LEARNT = 30, HELD_OUT = 200 };
+    moe_config config = make_config(1, 1, 1);
+    moe_training t = training_of(2000);
+    moe_data data = data_of(1), valid = {HELD_OUT, x + LEARNT, d + LEARNT,
+                                         NULL, NULL};
+    double s, wanted;
+    moe m;
+
+    data.n = LEARNT;
+    t.patience = -1;
+    config.hidden[0] = 20;
+    config.activation = MOE_ACT_TANH;
+    CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
+    CHECK(moe_train(&m, &data, &valid, &t, NULL) == MOE_OK);
+    s = mean_error(&m, 0, LEARNT + HELD_OUT);
+    wanted = mean_error(&m, LEARNT, LEARNT + HELD_OUT) / s;
+    CHECK_THAT(wanted > 1.02, "cases held out are no worse: %g", wanted);
+    s = sqrt(s * (50 + HELD_OUT * wanted) / (50 + HELD_OUT));
+    CHECK_THAT(fabs(s - (double)m.sigma[1]) < 1e-4 * s, "%g, not %g",
+               (double)m.sigma[1], s);
+    moe_close(&m);
+}
+
 /* ---- files, const weights, memory of a prediction alone ---------------- */
 
 static void same_density(moe *a, moe *b)
@@ -441,6 +484,7 @@ int main(void)
     test_fixed();
     test_plain_steps();
     test_variance();
+    test_widening();
     test_files();
     test_refusals();
     return check_done();
