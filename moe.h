@@ -5911,19 +5911,13 @@ MOEI_COLD static void moei_write_header(moei_writer *w, moei_file *t,
         moei_encode(w->to, w->at - 8, 8);
 }
 
-/* Whether the bits of a float32 are those of an infinity or no number. */
-static int moei_is_endless(uint32_t bits)
-{
-    return bits << 1 >= 0xff000000u;
-}
-
 static void moei_write_numbers(moei_writer *w, const moei_tensor *is)
 {
     size_t i;
 
     for (i = 0; i < is->count; i++, w->at += 4) {
         const uint32_t bits = moei_to_f32(is->numbers[i]);
-        if (moei_is_endless(bits))
+        if (!moei_is_finite(moei_of_f32(bits)))
             w->fault = moei_not_finite;
         if (w->to != NULL)
             moei_encode(w->to + w->at, bits, 4);
@@ -6354,17 +6348,17 @@ static void moei_read_numbers(moei_file *t, int tensor)
     const unsigned char *from = t->end + is->begin;
     const size_t count = (is->end - is->begin) / 4;
     moe_real *to = is->numbers;
-    int endless = 0, negative = 0;
+    int finite = 1, negative = 0;
     size_t i;
 
     for (i = 0; i < count; i++) {
         const uint32_t bits = moei_decode(from + 4 * i);
-        endless |= moei_is_endless(bits);
+        finite &= moei_is_finite(moei_of_f32(bits));
         negative |= bits > 0x80000000u;
         if (to != NULL)
             to[i] = moei_of_f32(bits);
     }
-    moei_reject(t, endless, moei_not_finite);
+    moei_reject(t, !finite, moei_not_finite);
     moei_reject(t, negative && tensor == MOEI_T_SECOND,
                 MOEI_TEXT("a second moment is negative"));
 }
