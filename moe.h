@@ -759,10 +759,9 @@ MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 /* Fit m.sigma for moe_density: EM on the experts' s_i alone, p, o and y as they
    are, with one more case for each expert at the s that all would have; an
    estimated sigma of (1.3), m.sigma[0], becomes that s.  moe_train does so at
-   its end, and then widens all s_i as the cases ask that validated it, beside
-   50 that ask for nothing: what was learnt is nearer than what is new.  Needs
-   MOE_MODE_TRAIN or _GRADIENT; MOE_ERR_NULL, _STATE (probabilities have no
-   s_i), _DATA, _CONFIG. */
+   its end, and then widens all s_i as cases that validated it ask, beside 50
+   that ask for nothing.  Needs MOE_MODE_TRAIN or _GRADIENT; MOE_ERR_NULL,
+   _STATE (probabilities have no s_i), _DATA, _CONFIG. */
 MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
 
 /* Train.  validation, t and report may be NULL; without validation a part of
@@ -5134,7 +5133,8 @@ static void moei_widen(moe *m, const moei_part *held_out)
 
 /* EM on the deviations alone, over all data: first on one for all experts,
    which an estimated sigma is then, too; then on each of them. */
-static void moei_fit_variance(moe *m, moei_part train, const moei_part *held_out)
+static void moei_fit_variance(moe *m, moei_part train,
+                              const moei_part *held_out)
 {
     enum { STEPS = 20 };
     int own, i, changed;

@@ -57,9 +57,8 @@ needed() {
 
 languages c99 c++11 >"$work/languages"
 for model in $all_models; do
-    while read -r language; do
-        echo "$model $language -O1"
-    done <"$work/languages"
+    sed "s/^/$model /; s/$/ -O1/" "$work/languages" |
+        awk -v model=$model 'NR % 2 == model % 2'
     echo "$model gcc -std=c99 -O3 -march=native"
     echo "$model gcc -std=c99 -O2 -DNET_PLAIN"
 done >"$work/codes"
@@ -155,7 +154,10 @@ undefined='-fsanitize=undefined,address -fno-sanitize-recover=all'
 {
     while read -r language; do
         for level in -O0 -O1 -O2 -O3; do
-            echo "hash $language $level"
+            case $language$level in
+            *++*-O[02]) ;;
+            *) echo "hash $language $level" ;;
+            esac
         done
     done <"$work/languages"
     echo "hash gcc -std=c99 -O3 -march=native"

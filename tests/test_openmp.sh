@@ -29,7 +29,7 @@ one_build() {
 
 echo "int main(void) { return 0; }" >"$work/empty.c"
 languages c99 '' | while read -r language; do
-    for option in -O1 "-O1 $one_set -DMOE_SAME_BITS" \
+    for option in "-O1 $one_set" "-O1 $one_set -DMOE_SAME_BITS" \
         "-O1 $one_set -DMOE_DOUBLE"; do
         echo "$language $option"
     done

@@ -111,6 +111,7 @@ builds() {
         for program in lib/beside app/src/by_path app/src/renamed \
             app/src/renamed_file alone/pasted alone/pasted_static; do
             case $compiler,$program in
+            *++*/beside | *++*_file | *++*_static) ;;
             tcc*) echo "$program $compiler" ;;
             gcc*/pasted)
                 echo "$program $compiler -O2 -march=native"

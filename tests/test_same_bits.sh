@@ -25,8 +25,7 @@ builds() {
 
 levels() {
     case $1 in
-    gcc*) echo '-O0 -O1 -O3;-march=native -O2;-march=native;-ffp-contract=fast
-                -O2;-DMOE_DOUBLE' ;;
+    gcc*) echo '-O0 -O3;-march=native;-ffp-contract=fast -O1;-DMOE_DOUBLE' ;;
     clang\ *) echo '-O1 -O3;-march=native -O0;-DMOE_DOUBLE' ;;
     *) echo '-O2' ;;
     esac
