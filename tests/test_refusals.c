@@ -739,7 +739,7 @@ static void test_sound(void)
     use_labels();
     CHECK(TRAIN_VALID == MOE_OK && EVALUATE == MOE_OK);
     CHECK(moe_train(&f.m, &f.data, NULL, NULL, NULL) == MOE_OK);
-    CHECK(f.m.epoch == 3002);
+    CHECK(f.m.epoch == 6002);
     moe_close(&f.m);
     CHECK(live_blocks == 0);
 }
