@@ -8,6 +8,7 @@ strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 # nothing to do with sets.
 one_set='-DMOE_FILE="no_file"'
 : "${JOBS:=2}"
+long=$MOE_LONG             # not empty: look at all that there is
 unset MOE_LONG MOE_BRIEF
 
 LC_ALL=C
@@ -74,6 +75,12 @@ work_off() {
         "$1" $words </dev/null
         rm -rf "$dir"
     done <"$2"
+}
+
+# thin EVERY: of the lines every such one, from the first on; in long tests all.
+thin() {
+    awk -v every="${long:+1}" -v few="$1" '
+        (NR - 1) % (every ? every : few) == 0'
 }
 
 # is_linked TEST: its program has no code of moe.h, and links with moe.c.

@@ -2,7 +2,7 @@
 # run.sh - run every test_*.sh, build and run every test_*.c in every build.
 # run.sh quick      every program once, in the first compiler
 # run.sh debug      every program once, with sanitizers and -O0
-# run.sh long       test_numbers.c with every float
+# run.sh long       what takes long: every float, every option, C++'s code
 # run.sh test_NAME  test_NAME.c in the first compiler, test_NAME.sh, or all
 #                   whose names begin with test_NAME_
 # The last line is the sum of all counts; the exit status is 0 if nothing
@@ -12,24 +12,26 @@ cd "$(dirname "$0")" || exit 1
 
 # The builds: NAME HOW COMPILER FLAGS...  The first looks at many values, the
 # others are brief, for they look at the code: another compiler has code of its
-# own, and so has C++; -O0 is the code as it is written; sanitizers see what
-# goes wrong unseen.  "text" builds run nothing and have moe.h alone: other
-# standards, and C++ in another compiler, differ in what they accept alone.
+# own; -O0 is the code as it is written; sanitizers see what goes wrong unseen.
+# "text" builds run nothing and have moe.h alone: other standards, and C++,
+# differ in what they accept; in long tests C++ is run, too.
 builds() {
     case $1 in
     all)
         first "gcc clang" c99 | add full -O2
         first "clang" c99 | add brief -O1
-        first "g++ clang++" c++11 | add brief -O1
         first "gcc" c17 | add text
         first "clang" c17 | add text
-        first "g++" c++17 | add text
+        first "g++" "c++11 c++17" | add text
         first "clang++" "c++11 c++17" | add text
         first "gcc clang" c99 | add brief -DMOE_DOUBLE
         sanitized "gcc -O1" "clang -O0"
         ;;
     debug) sanitized "clang -O0" "gcc -O0" ;;
-    long) first "gcc clang" c99 | add long -O2 ;;
+    long)
+        first "gcc clang" c99 | add long -O2
+        first "g++ clang++" c++11 | add brief -O1
+        ;;
     *) languages c99 c++11 | sed 1q | add full -O1 ;;
     esac | awk '!seen[$1]++'
 }
@@ -156,6 +158,7 @@ all_programs() {
         for test in $programs; do
             case $build in
             *" text "*) ;;
+            *" long "*) [ $test != test_numbers ] || echo "$test $build" ;;
             *-DMOE_DOUBLE) has_double "$test" || echo "$test $build" ;;
             *) echo "$test $build" ;;
             esac
@@ -175,7 +178,7 @@ objects() {
     done | sort -u | while read -r of; do
         while read -r build rest; do
             case $of,$rest in
-            *,text*) ;;
+            *,text* | *,long*) ;;
             x,*) echo "$build $rest" ;;
             *-DMOE_DOUBLE) ;;
             *) echo "$build.double $rest -DMOE_DOUBLE" ;;
@@ -193,7 +196,7 @@ one_script() {
     start=$(date +%s)
     jobs_of=1
     [ "$due" != 1 ] || jobs_of=$JOBS
-    JOBS=$jobs_of sh "./$1" >"$dir/log" 2>&1
+    JOBS=$jobs_of MOE_LONG=$long sh "./$1" >"$dir/log" 2>&1
     report "$1" sh $?
 }
 
@@ -202,13 +205,16 @@ choose() {
     case $1 in
     '') set -- all 'test_*.c' 'test_*.sh' ;;
     quick | debug) set -- "$1" 'test_*.c' ;;
-    long) set -- long test_numbers.c ;;
+    long) set -- long 'test_*.c' 'test_*.sh' ;;
     test_*) set -- one "$1.c $1_*.c" "$1.sh $1_*.sh" ;;
     *) set -- unknown ;;
     esac
     which=$1
     programs=$(files "$2" | sed 's/\.c$//')
     scripts=$(files "$3")
+    [ "$which" = long ] || return
+    long=1
+    scripts=$(grep -l -e '| thin' -e '\$long' $scripts)
 }
 
 files() (

@@ -278,7 +278,7 @@ share copies "$work/one_of_each"
 if have objdump && [ "$(uname -m)" = x86_64 ]; then
     for compiler in gcc clang; do
         ! have $compiler || echo "$compiler -std=gnu99"
-    done >"$work/units"
+    done | thin 2 >"$work/units"
     share unity "$work/units"
 else
     echo "no objdump, or not x86-64: code after the header is not compared"

@@ -57,11 +57,11 @@ needed() {
 
 languages c99 c++11 >"$work/languages"
 for model in $all_models; do
-    sed "s/^/$model /; s/$/ -O1/" "$work/languages" |
-        awk -v model=$model 'NR % 2 == model % 2'
+    sed "s/^/$model /; s/$/ -O1/" "$work/languages"
     echo "$model gcc -std=c99 -O3 -march=native"
     echo "$model gcc -std=c99 -O2 -DNET_PLAIN"
-done >"$work/codes"
+    echo "$model"
+done | thin 2 | grep ' ' >"$work/codes"
 share code "$work/codes"
 log=$work/log
 dir=$work

@@ -16,7 +16,7 @@ builds() {
         echo "faults_numbers;files $compiler -O1 -ffinite-math-only $one_set"
         echo "faults_numbers;refusals $compiler -Os -ffast-math"
         echo "faults_numbers $compiler -O1 -ffast-math $one_set -DMOE_DOUBLE"
-    done | awk '{ print NR, $0 }'
+    done | thin 3 | awk '{ print NR, $0 }'
 }
 
 # one_object NUMBER PROGRAMS COMPILER FLAGS...: what its programs link with.

@@ -116,15 +116,11 @@ fi
 blocks=$(set +f; ls "$work"/*.c)
 holds "moe.h shows programs" test -n "$blocks"
 
-# Each is compiled by half of the compilers.
-languages c99 c++11 | while read -r language; do
-    for file in $blocks; do
+languages c99 c++11 >"$work/languages"
+for file in $blocks; do
+    while read -r language; do
         echo "$file $language"
-    done
-done | awk '{ files[$1] = 1; line[++n] = $0 }
-            END { for (file in files) count++
-                  for (i = 1; i <= n; i++)
-                      if (n == count || (i + int((i - 1) / count)) % 2 == 0)
-                          print line[i] }' >"$work/blocks"
+    done <"$work/languages"
+done | thin 2 >"$work/blocks"
 share block "$work/blocks"
 check_done

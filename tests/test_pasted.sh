@@ -111,7 +111,6 @@ builds() {
         for program in lib/beside app/src/by_path app/src/renamed \
             app/src/renamed_file alone/pasted alone/pasted_static; do
             case $compiler,$program in
-            *++*/beside | *++*_file | *++*_static) ;;
             tcc*) echo "$program $compiler" ;;
             gcc*/pasted)
                 echo "$program $compiler -O2 -march=native"
@@ -152,6 +151,6 @@ works() {
 }
 
 compilers >"$work/compilers"
-builds >"$work/builds"
+builds | thin 2 >"$work/builds"
 share one_build "$work/builds"
 check_done

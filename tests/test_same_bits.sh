@@ -24,10 +24,12 @@ builds() {
 }
 
 levels() {
-    case $1 in
+    case $long$1 in
     gcc*) echo '-O0 -O3;-march=native;-ffp-contract=fast -O1;-DMOE_DOUBLE' ;;
-    clang\ *) echo '-O1 -O3;-march=native -O0;-DMOE_DOUBLE' ;;
-    *) echo '-O2' ;;
+    clang\ *) echo '-O1 -O3;-march=native' ;;
+    clang++*) echo '-O0;-DMOE_DOUBLE' ;;
+    g++*) echo '-O2' ;;
+    *) echo '-O0 -O1 -O2 -O3 -O3;-march=native -O2;-DMOE_DOUBLE' ;;
     esac
 }
 
