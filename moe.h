@@ -5113,12 +5113,11 @@ static int moei_step_variance(moe *m, int own)
 }
 
 /* Errors of cases that were learnt are too small: all s_i times the factor that
-   fits those held out, beside SPARES whose factor is 1. */
+   fits those held out, beside 50 whose factor is 1. */
 static void moei_widen(moe *m, const moei_part *held_out)
 {
-    enum { SPARES = 50 };
     const moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
-    moe_real *s = moei_shown(m->sigma) + 1, of_h = SPARES, of_he = SPARES;
+    moe_real *s = moei_shown(m->sigma) + 1, of_h = 50, of_he = 50;
     int i;
 
     moei_clear_totals(m);
@@ -5133,8 +5132,7 @@ static void moei_widen(moe *m, const moei_part *held_out)
 
 /* EM on the deviations alone, over all data: first on one for all experts,
    which an estimated sigma is then, too; then on each of them. */
-static void moei_fit_variance(moe *m, moei_part train,
-                              const moei_part *held_out)
+static void moei_fit_variance(moe *m, moei_part train, const moei_part *held)
 {
     enum { STEPS = 20 };
     int own, i, changed;
@@ -5144,12 +5142,12 @@ static void moei_fit_variance(moe *m, moei_part train,
         for (changed = 1, i = 0; i < STEPS && changed; i++) {
             moei_clear_totals(m);
             moei_accumulate_variance(m, &train);
-            if (held_out != NULL)
-                moei_accumulate_variance(m, held_out);
+            if (held != NULL)
+                moei_accumulate_variance(m, held);
             changed = moei_step_variance(m, own);
         }
-    if (held_out != NULL)
-        moei_widen(m, held_out);
+    if (held != NULL)
+        moei_widen(m, held);
 }
 
 MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
@@ -5488,12 +5486,11 @@ static void moei_set_out(moe *m, moei_plan *plan)
     moe_training *t = &plan->t;
     moei_state *const s = m->state;
     const int resumed = s->since_best > 0, given = t->epochs > 0;
-    const int validated = plan->valid.n > 0;
 
     t->batch = t->batch == MOE_ALL ? plan->train.n : t->batch ? t->batch : 32;
     t->patience = t->patience ? t->patience : MOEI_PATIENCE;
     if (!given)
-        t->epochs = moei_max(validated ? 1000 : 200,
+        t->epochs = moei_max(plan->valid.n > 0 ? 1000 : 200,
                              (2 * MOEI_FLOOR - 1)
                              / ((plan->train.n - 1) / t->batch + 1) + 1);
     if (!resumed) {
@@ -7208,31 +7205,34 @@ static MOEI_TARGET void MOEI_(mix)(int copies, int in, int out,
 }
 
 #if MOEI_LANES > 1
-/* All rows of W vectors. */
-MOEI_PUT MOEI_(column)(const moei_product *p, const int W, int left, int j)
-{
-    int i, rows;
-
-    for (i = 0; (rows = p->m - i) > 0;)
-        i += rows >= 6 ? MOEI_(tile)(p, 6, 1, W, left, i, j)
-           : rows >= 4 ? MOEI_(tile)(p, 4, 1, W, left, i, j)
-           : rows >= 2 ? MOEI_(tile)(p, 2, 1, W, left, i, j)
-                       : MOEI_(tile)(p, 1, 1, W, left, i, j);
-}
-
-static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p)
+/* R rows of columns j .. end-1; returns R. */
+MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
+                                        int i, int j, int end)
 {
     enum { L = MOEI_LANES, W = L == 16 ? 4 : 2 };
-    int j = 0;
 
-    for (; p->n - j >= W * L; j += W * L)
-        MOEI_(column)(p, W, L, j);
-#if MOEI_LANES == 16
-    for (; p->n - j >= 2 * L; j += 2 * L)
-        MOEI_(column)(p, 2, L, j);
-#endif
-    for (; p->n > j; j += L)
-        MOEI_(column)(p, 1, moei_min(p->n - j, L), j);
+    for (; end - j >= W * L; j += W * L)
+        MOEI_(tile)(p, R, 1, W, L, i, j);
+    for (; W > 2 && end - j >= 2 * L; j += 2 * L)
+        MOEI_(tile)(p, R, 1, 2, L, i, j);
+    for (; j < end; j += L)
+        MOEI_(tile)(p, R, 1, 1, moei_min(end - j, L), i, j);
+    return R;
+}
+
+/* In strips of columns, so narrow that theirs of b stay near. */
+static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p)
+{
+    int i, j, end, left;
+
+    for (j = 0; j < p->n; j = end) {
+        end = moei_min(p->n, j + MOEI_PANEL);
+        for (i = 0; (left = p->m - i) > 0;)
+            i += left >= 6 ? MOEI_(rows)(p, 6, i, j, end)
+               : left >= 4 ? MOEI_(rows)(p, 4, i, j, end)
+               : left >= 2 ? MOEI_(rows)(p, 2, i, j, end)
+                           : MOEI_(rows)(p, 1, i, j, end);
+    }
 }
 
 /* The same in pieces, so deep that b stays near. */

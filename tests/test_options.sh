@@ -1,8 +1,8 @@
 #!/bin/sh
-# test_options.sh - combinations of the header's options, in which any two meet,
-# compile without a warning and work, all of them in long tests; files mix as the manual says; what
-# contradicts is refused; nothing leaks out of the header and nothing is
-# needed that the options rule out.
+# test_options.sh - combinations of the header's options, in which any two meet
+# (in long tests all), compile without a warning and work; files mix as the
+# manual says; what contradicts is refused; nothing leaks out of the header and
+# nothing is needed that the options rule out.
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
 root=$(cd .. && pwd)
