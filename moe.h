@@ -1026,11 +1026,11 @@ static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key);
 static void moei_add(moe_real *sum, moe_real *carry, moe_real x);
 #endif
 
-/* Cases side by side in a panel, inputs of a product worked at once. */
+/* Cases side by side in a panel; inputs worked at once; weights far away. */
 #ifdef MOEI_PLAIN
 enum { MOEI_PANEL = 1 };
 #else
-enum { MOEI_PANEL = 64, MOEI_DEEP = 128 };
+enum { MOEI_PANEL = 64, MOEI_DEEP = 128, MOEI_FAR = 1 << 15 };
 #endif
 enum { MOEI_STREAMS = 8 };      /* arrays that are read at once */
 /* What is 1 where one case after the other is worked, which saves code. */
@@ -7235,11 +7235,12 @@ static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p)
     }
 }
 
-/* The same in pieces, so deep that b stays near. */
-MOEI_PUT MOEI_(deep_product)(moei_product *p, int depth, int relu)
+/* The same in pieces: so deep that b stays near, and so flat that rows of far
+   weights are read one after the other. */
+MOEI_PUT MOEI_(deep_product)(moei_product *p, int depth, int piece, int relu)
 {
     for (; depth > 0; depth -= p->k) {
-        p->k = moei_min(depth, MOEI_DEEP);
+        p->k = moei_min(depth, piece);
         p->relu = relu && depth == p->k;
         MOEI_(product)(p);
         p->a += p->k * p->a_col, p->b += p->k * p->b_row;
@@ -7258,13 +7259,12 @@ static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
             MOEI_(one)(in, out, x, b, w, out, relu, y);
 #if MOEI_LANES > 1
     else if (width == 1) {
-        const moei_product p = {n, out, in, x, in, 1, w, out, b, 0, 1, relu, y,
-                                out};
-        MOEI_(product)(&p);
+        moei_product p = {n, out, 0, x, in, 1, w, out, b, 0, 1, 0, y, out};
+        MOEI_(deep_product)(&p, in, in * out > MOEI_FAR ? 8 : in, relu);
     } else {
         moei_product p = {out, width, 0, w, 1, out, x, width, b, 1, 0, 0, y,
                           width};
-        MOEI_(deep_product)(&p, in, relu);
+        MOEI_(deep_product)(&p, in, in * out > MOEI_FAR ? 32 : MOEI_DEEP, relu);
     }
 #endif
     (void)width;
@@ -7359,7 +7359,7 @@ static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
         const moe_real zero = 0;
         moei_product p = {in, width, 0, w, out, 1, dy, width, &zero, 0, 0, 0,
                           dx, width};
-        MOEI_(deep_product)(&p, out, 0);
+        MOEI_(deep_product)(&p, out, MOEI_DEEP, 0);
     }
 #endif
     (void)width;

@@ -53,7 +53,7 @@
 #endif
 #define COUNT(array) ((int)(sizeof array / sizeof *array))
 
-enum { MOST_CASES = 64, MOST = 140 * MOST_CASES };
+enum { MOST_CASES = 64, MOST = 600 * MOST_CASES };
 
 static int any(int count)
 {
@@ -78,7 +78,7 @@ static void fill(moe_real *a, int count)
 /* Arrays that end right before a page that is forbidden, or begin right after
    one: the loads and stores of masked vectors are seen, too.  Where there are
    no such pages, they are alone in memory of malloc. */
-enum { SLOTS = 8, SLOT = 1 << 17, PAGE = 1 << 16 };     /* bytes */
+enum { SLOTS = 8, SLOT = 1 << 19, PAGE = 1 << 16 };     /* bytes */
 static int at_end;              /* which of the two */
 static char *slot[SLOTS];
 
@@ -351,7 +351,7 @@ static void check_outer(int in, int out)
     }
 }
 
-static void check_product(int n, int in, int out)
+static void fill_product(int n, int in, int out)
 {
     if ((in + 1) * out > MOST || MOST_CASES * out > MOST
         || MOST_CASES * in > MOST)
@@ -361,13 +361,19 @@ static void check_product(int n, int in, int out)
     fill(w, in * out);
     fill(b, out);
     at_end = !at_end;
+}
+
+static void check_product(int n, int in, int out)
+{
+    fill_product(n, in, out);
     check_forward(n, in, out);
     check_inputs(n, in, out);
     check_weights(n, in, out);
     check_outer(in, out);
 }
 
-/* Every width with a few of the other side, and depths beyond MOEI_DEEP. */
+/* Every width with a few of the other side, depths beyond MOEI_DEEP, and
+   weights beyond MOEI_FAR. */
 static void check_products(void)
 {
     static const int others[] = {1, 2, 3, 4, 5, 7, 8, 9, 16, 33, 70};
@@ -382,6 +388,8 @@ static void check_products(void)
         check_product(cases[i], 128, 3);
         check_product(cases[i], 129, 17);
         check_product(cases[i], 5, 129);
+        fill_product(cases[i], 129, 257);
+        check_forward(cases[i], 129, 257);
         check_product(cases[i], 1 + any(70), 1 + any(70));
     }
 }
