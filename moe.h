@@ -2966,13 +2966,13 @@ static const moe_real *moei_targets_of(const moe *m, const moei_run *run)
 }
 
 /* Numbers of a run's cases to their places in a table. */
-static void moei_to_table(const moe *m, const moei_run *run,
-                          const moe_real *number, moe_real *table)
+static void moei_to_table(const moei_run *run, const moe_real *number,
+                          moe_real *table)
 {
     int c;
 
     for (c = 0; c < run->n; c++)
-        moei_table(m, table)[moei_slot(run, c)] = number[c];
+        table[moei_slot(run, c)] = number[c];
 }
 
 /* How much case c of those at hand counts. */
@@ -3090,7 +3090,7 @@ static void moei_run_error(moe *m, int r, int thread, int how)
                    softmax ? moei_log_out(m, &run) : off, e);
     for (c = 0; c < run.n; c++)
         e[c] = moei_cut(softmax ? -e[c] : e[c]);
-    moei_to_table(m, &run, e, m->error_of);
+    moei_to_table(&run, e, moei_table(m, m->error_of));
 }
 
 /* (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
@@ -3198,7 +3198,7 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
         moei_copy(delta, dE_dy, (size_t)moei_size(run, m->O));
     else {
         loops->dot(run->n, run->N, m->O, dE_dy, o, row);
-        moei_to_table(m, run, row, m->error_of);
+        moei_to_table(run, row, moei_table(m, m->error_of));
         moei_weigh(m, run, m->prop, 1, dE_dy, delta);
     }
     if (m->output != MOE_OUT_SOFTMAX)
@@ -3290,7 +3290,7 @@ static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(run->n, run->N, m->O, d, r, g);
     if (!m->is_one)
-        moei_to_table(m, run, g, m->error_of);
+        moei_to_table(run, g, moei_table(m, m->error_of));
     for (k = 0; k < m->O; k++)
         for (c = 0; c < run->n; c++) {
             const size_t at = moei_at(run->N, m->O, k, c);
