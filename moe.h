@@ -5718,7 +5718,7 @@ static void moei_list_training(moei_file *t, const moe *m)
     moei_list(t, MOEI_T_BEST, moei_stored(m, MOEI_BEST), 0, learnt, 0, 0);
     moei_list(t, MOEI_T_FIRST, moei_stored(m, MOEI_FIRST), 0, learnt, 0, 0);
     moei_list(t, MOEI_T_SECOND, moei_stored(m, MOEI_SECOND), 0, learnt, 0, 0);
-    moei_list(t, MOEI_T_STATE, t->state.beta_power, 0, 4, 0, 0);
+    moei_list(t, MOEI_T_STATE, (moe_real *)(void *)&t->state, 0, 4, 0, 0);
 }
 
 MOEI_COLD static void moei_list_all(moei_file *t, const moe *m)

@@ -6,12 +6,17 @@
 #include <stdlib.h>
 #include <time.h>
 
-static inline double nanoseconds(void)
+static inline double nanoseconds_of(clockid_t which)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(which, &t);
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static inline double nanoseconds(void)
+{
+    return nanoseconds_of(CLOCK_MONOTONIC);
 }
 
 static inline int by_value(const void *a, const void *b)

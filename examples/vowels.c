@@ -152,14 +152,14 @@ static void draw(void)
 
 int main(int argc, char **argv)
 {
-    int i;
+    size_t i;
 
     get_vowels(argc > 1 ? argv[1] : NULL);
     desire("iV", desired);
     draw();
     printf("%-10s %6s %6s %4s | 1991 (some ten seconds)\n", "", "test%",
            "epochs", "SD");
-    for (i = 0; i < 4; i++)
+    for (i = 0; i < sizeof nets / sizeof *nets; i++)
         print_row(&nets[i]);
     return 0;
 }

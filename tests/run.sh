@@ -58,15 +58,14 @@ add() {
 }
 
 # sanitized "COMPILER LEVEL"...: the first of them that can.  At -O1 gcc's tests
-# run four times as fast as at -O0; clang takes minutes to compile that.  One
-# instruction set will do, but for the tests of all.
+# run four times as fast as at -O0; clang takes minutes to compile that.
 sanitized() {
     flags="-fsanitize=address,undefined -fno-sanitize-recover=all -g"
     echo "int main(void) { return 0; }" >"$work/empty.c"
     for compiler; do
         if $compiler $flags "$work/empty.c" -o "$work/empty" 2>/dev/null &&
             "$work/empty"; then
-            echo "sanitized brief $compiler -x c -std=c99 $flags $one_set"
+            echo "sanitized brief $compiler -x c -std=c99 $flags"
             return
         fi
     done
@@ -88,9 +87,6 @@ one_test() {
     test=$1 build=$2 how=$3
     shift 3
     start=$(date +%s)
-    case $test in test_kernels | test_numbers | test_widths)
-        set -- "$@" -UMOE_FILE ;;
-    esac
     sources=$(parts "$test") object=
     if is_linked "$test"; then
         set -- "$@" -DLINKED
@@ -156,13 +152,12 @@ failure() {
 }
 
 # all_programs BUILDS: a line for each program in each build.  Who has double
-# in every build needs no build for it; who compares sets needs two.
+# in every build needs no build for it.
 all_programs() {
     while read -r build; do
         for test in $programs; do
             case $build,$test in
             *" text "*) ;;
-            *no_file*,test_sets) ;;
             *" long "*,test_numbers) echo "$test $build" ;;
             *" long "*) ;;
             *-DMOE_DOUBLE,*) has_double "$test" || echo "$test $build" ;;

@@ -56,6 +56,7 @@ needed() {
 }
 
 languages c99 c++11 >"$work/languages"
+# Every other one, which the empty line makes others for the next model.
 for model in $all_models; do
     sed "s/^/$model /; s/$/ -O1/" "$work/languages"
     echo "$model gcc -std=c99 -O3 -march=native"
