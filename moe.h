@@ -149,12 +149,12 @@
    shift) * factor, y is shift + factor * their blend: losses and sigma are in
    standardised units; y, o and d are in yours.
 
-   Training.  moe_train holds out a fifth of 50 cases or more, ends when
-   these do not get better and keeps the weights that were best for them;
-   where nothing validates its rate falls to 0 at the end.  training.restarts
-   = 5 goes on with the best of five seeds.  data.weights tell how much each
-   case counts, as a rare class may need.  None of this needs memory, nor
-   grows with the cases.
+   Training.  moe_train holds out a fifth of 50 cases or more and ends when
+   these do not get better.  From the weights that were best for them it learns
+   all cases for a last tenth of the epochs.  The rate falls to 0 then, and at
+   the end where nothing validates.  training.restarts = 5 goes on with the best
+   of five seeds.  data.weights tell how much each case counts, as a rare class
+   may need.  None of this needs memory that grows with the cases.
 
    How sure.  With config.sigma = 0 moe_train estimates the sigma of (1.3) from
    the posteriors, sigma^2 = sum h_i e_i / O over the cases; then E has O log
@@ -556,8 +556,8 @@ typedef struct moe_report {
     int valid_cases;             /* given for validation or held out; 0: none*/
     moe_real loss;               /* E, in standardised units; where sigma is
                                     estimated plus O log sigma, below 0 then */
-    moe_real valid_loss;         /* the same on the validation data, after
-                                    moe_train of the weights kept; -1: none  */
+    moe_real valid_loss;         /* the same on cases that validate; at the
+                                    end of the best weights; -1: none        */
     moe_real squared_error;      /* |d - y|^2, in the user's units           */
     moe_real accuracy;           /* share classified right; -1: linear       */
     moe_real gate_entropy;       /* -sum_i p_i log p_i, nats                 */
@@ -589,11 +589,11 @@ typedef struct moe_training {
     moe_real balance_rate;       /* step of gate.balance towards even use;
                                     0: none; needs top_k in 2..E-1           */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
-    moe_real holdout;            /* share of the cases that only validate;
-                                    -1: none; 0: a fifth of 50 or more, unless
-                                    validation data or a target are given or
-                                    batch is MOE_ALL                         */
-    int patience;                /* with validation, which restores the best
+    moe_real holdout;            /* share of cases that validate, and learn in
+                                    a last tenth of the epochs; -1: none; 0: a
+                                    fifth of 50 or more, but not with validation
+                                    data, a target or MOE_ALL                */
+    int patience;                /* with validation, which keeps the best
                                     weights: epochs without a better loss
                                     after 3,000 steps; 0: 50; -1: never stop */
     int restarts;                /* seeds config.seed .. +restarts-1 train for
@@ -1140,9 +1140,8 @@ MOEI_INLINE moe_real *moei_shown(const moe_real *array)
 /* (n,K) experts of the cases at hand, ascending. */
 MOEI_INLINE int32_t *moei_selected(const moe *m)
 {
-    union { const int32_t *read; int32_t *write; } at;
-    at.read = m->selected;
-    return at.write + (size_t)m->first * moei_count(m->chosen);
+    const moe_real *at = (const moe_real *)(const void *)m->selected;
+    return moei_whole(moei_shown(at)) + m->first * (ptrdiff_t)m->chosen;
 }
 
 static void moei_zero_bytes(void *at, size_t bytes)
@@ -3612,8 +3611,7 @@ MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
 {
     int first;
 
-    MOE_ASSERT(moei_is_ready(m, p));
-    MOE_ASSERT(n < 1 || x != NULL);
+    MOE_ASSERT(moei_is_ready(m, p) && (n < 1 || x != NULL));
     if (!moei_is_ready(m, p))
         return 0;
     n = n < 0 || x == NULL ? 0 : moei_min(n, m->B);
@@ -3724,12 +3722,12 @@ static moe_real moei_log_unit(const moe *m)
 MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
                          moe_real *log_density)
 {
+    const int ready = moei_is_ready(m, NULL)
+                   && (n < 1 || (x && d && log_density));
     int done, row;
 
-    MOE_ASSERT(moei_is_ready(m, NULL));
-    MOE_ASSERT(n < 1 || (x != NULL && d != NULL && log_density != NULL));
-    if (!moei_is_ready(m, NULL) || x == NULL || d == NULL
-        || log_density == NULL)
+    MOE_ASSERT(ready);
+    if (!ready)
         return;
     for (done = 0; done < n; done += m->rows) {
         (void)moe_forward(m, x + (ptrdiff_t)done * m->I, n - done);
@@ -3766,11 +3764,12 @@ static moe_real moei_variance_of(const moe *m, int row, int j)
 MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
                                    moe_real *y, moe_real *deviation)
 {
+    const int ready = moei_is_ready(m, NULL)
+                   && (n < 1 || (x && y && deviation));
     int done, i;
 
-    MOE_ASSERT(moei_is_ready(m, NULL));
-    MOE_ASSERT(n < 1 || (x != NULL && y != NULL && deviation != NULL));
-    if (!moei_is_ready(m, NULL) || x == NULL || y == NULL || deviation == NULL)
+    MOE_ASSERT(ready);
+    if (!ready)
         return;
     for (done = 0; done < n; done += m->rows) {
         (void)moe_forward(m, x + (ptrdiff_t)done * m->I, n - done);
@@ -4000,12 +3999,11 @@ static void moei_load_error(moe *m, const moe_real *dE_dy)
 MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
                                   moe_real *dE_dx, moe_real *dE_dp)
 {
+    const int ready = m && m->grads && dE_dy && m->shown_count == m->rows;
     int first;
 
-    MOE_ASSERT(m != NULL && m->grads != NULL && dE_dy != NULL
-               && m->shown_count == m->rows);
-    if (m == NULL || m->grads == NULL || dE_dy == NULL
-        || m->shown_count != m->rows)
+    MOE_ASSERT(ready);
+    if (!ready)
         return;
     for (first = 0; first < m->rows; first += m->n) {
         moei_begin(m, first, m->rows - first);
@@ -4107,17 +4105,16 @@ static void moei_weigh_losses(moe *m)
 
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 {
+    const int given = data && (data->n < 1 || data->x);
     moei_total loss = {0, 0, 0};
     moei_part part;
     int first;
 
-    MOE_ASSERT(m != NULL && m->grads != NULL);
-    MOE_ASSERT(data != NULL && (data->n < 1 || data->x != NULL));
+    MOE_ASSERT(m && m->grads && given);
     if (m == NULL || m->grads == NULL)
         return MOEI_NAN;
     m->shown_count = -1;
-    if (data == NULL || (data->n > 0 && data->x == NULL)
-        || !moei_targets_fit(m, data) || !moei_is_ready(m, NULL))
+    if (!given || !moei_targets_fit(m, data) || !moei_is_ready(m, NULL))
         return moei_no_gradient(m);
     part = moei_all_of(data);
     moei_count_shares(m, &part, 0, data->n);
@@ -4523,7 +4520,7 @@ MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
     moe_training sgd;
     int i, left_out = 0;
 
-    MOE_ASSERT(m != NULL && data != NULL && (data->n < 1 || data->x != NULL));
+    MOE_ASSERT(m && data && (data->n < 1 || data->x));
     if (m == NULL || data == NULL || data->n < 1 || data->x == NULL)
         return data ? data->n : 0;
     moei_zero_bytes(&sgd, sizeof sgd);
@@ -5112,24 +5109,6 @@ static int moei_step_variance(moe *m, int own)
     return changed;
 }
 
-/* Errors of cases that were learnt are too small: all s_i times the factor that
-   fits those held out, beside 50 whose factor is 1. */
-static void moei_widen(moe *m, const moei_part *held_out)
-{
-    const moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
-    moe_real *s = moei_shown(m->sigma) + 1, of_h = 50, of_he = 50;
-    int i;
-
-    moei_clear_totals(m);
-    moei_accumulate_variance(m, held_out);
-    for (i = 0; i < m->E; i++) {
-        of_h += moei_total_of(h + i);
-        of_he += moei_total_of(he + i) / (s[i] * s[i] * (moe_real)m->O);
-    }
-    for (i = 0; i < m->E; i++)
-        s[i] = moei_sigma_within(s[i] * moei_sqrt(of_he / of_h));
-}
-
 /* EM on the deviations alone, over all data: first on one for all experts,
    which an estimated sigma is then, too; then on each of them. */
 static void moei_fit_variance(moe *m, moei_part train, const moei_part *held)
@@ -5146,8 +5125,24 @@ static void moei_fit_variance(moe *m, moei_part train, const moei_part *held)
                 moei_accumulate_variance(m, held);
             changed = moei_step_variance(m, own);
         }
-    if (held != NULL)
-        moei_widen(m, held);
+}
+
+/* Errors of cases that were learnt are too small: the factor of all s_i that
+   fits those held out, beside 50 whose factor is 1. */
+static moe_real moei_excess(moe *m, const moei_part *held)
+{
+    const moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
+    moe_real of_h = 50, of_he = 50;
+    int i;
+
+    moei_clear_totals(m);
+    moei_accumulate_variance(m, held);
+    for (i = 0; i < m->E; i++) {
+        const moe_real s = m->sigma[1 + i];
+        of_h += moei_total_of(h + i);
+        of_he += moei_total_of(he + i) / (s * s * (moe_real)m->O);
+    }
+    return moei_sqrt(of_he / of_h);
 }
 
 MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
@@ -5504,6 +5499,53 @@ static void moei_set_out(moe *m, moei_plan *plan)
         moei_begin_restart(m, plan, (int)s->restart - 1);
 }
 
+/* The cases held out of the data join: a tenth of the epochs more, of all cases
+   and at a rate that falls to 0; if these fail, the best weights stay. */
+static void moei_join(moe *m, const moei_plan *plan)
+{
+    moei_state *const s = m->state;
+    const moe_real rate = s->rate_factor;
+    const int last = m->epoch, epochs = (last - (int)s->began) / 10;
+    moe_status status = MOE_OK;
+    moei_plan all = *plan;
+    int left;
+
+    all.train = moei_all_of(plan->train.data);
+    all.train.mean_weight = moei_total_weight(&all.train)
+                          / (moe_real)all.train.n;
+    moei_forget_moments(m);
+    s->since_best = 1;                      /* best_loss is of validation */
+    for (left = epochs; left > 0 && status == MOE_OK; left--) {
+        s->rate_factor = rate * (moe_real)left / (moe_real)epochs;
+        status = moei_epoch(m, &all);
+    }
+    if (status != MOE_OK)
+        moei_copy_best(m, 1);
+    m->epoch = plan->report->epoch = last;
+}
+
+/* The best weights by validation; deviations of the experts, wider than cases
+   that were learnt ask. */
+static void moei_end_validated(moe *m, const moei_plan *plan, int joins)
+{
+    const moei_part all = moei_all_of(plan->train.data), *held = &plan->valid;
+    const int fits = !moei_is_entropy(m);
+    moe_real excess = 1;
+    int i;
+
+    moei_copy_best(m, 1);
+    if (fits) {
+        moei_fit_variance(m, plan->train, joins ? NULL : held);
+        excess = moei_excess(m, held);
+    }
+    if (joins)
+        moei_join(m, plan);
+    if (joins && fits)
+        moei_fit_variance(m, all, NULL);
+    for (i = 1; i <= m->E && fits; i++)
+        moei_shown(m->sigma)[i] = moei_sigma_within(m->sigma[i] * excess);
+}
+
 /* The best weights, or of a training that was not validated the last ones,
    unless they are not finite. */
 static moe_status moei_end_training(moe *m, const moei_plan *plan,
@@ -5513,15 +5555,13 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
 
     if (status != MOE_ERR_DIVERGED) {
         if (plan->valid.n > 0)
-            moei_copy_best(m, 1);
+            moei_end_validated(m, plan, status == MOE_OK && plan->valid.split);
         if (moei_pass(m, &all, 0, all.n, 0) >= 0)
             status = MOE_ERR_DIVERGED;
         (void)moei_refuse(m, status, moe_status_text(status));
     }
     if (status == MOE_ERR_DIVERGED)
         moei_go_back(m);
-    else if (plan->valid.n > 0 && !moei_is_entropy(m))
-        moei_fit_variance(m, plan->train, &plan->valid);
     if (plan->valid.n > 0)
         plan->report->valid_loss = m->state->best_loss;
     m->state->since_best = 0;

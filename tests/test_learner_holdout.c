@@ -50,9 +50,12 @@ static int same(const moe *a, const moe *b)
 
 /* ---- what is held out -------------------------------------------------- */
 
-/* Case i alone lights input i, so that weight i moves only if i is learnt. */
+/* Case i alone lights input i, so that weight i moves only if i is learnt: how
+   many validate, and which of all were never learnt.  Those that validate are,
+   in a last tenth of ten epochs or more, unless these were stopped. */
 static int held_out(int n, const moe_training *t, char *held)
 {
+    const int joined = t->epochs >= 10 && t->progress == NULL;
     moe_config config = config_of();
     moe_data data = {0, NULL, d, NULL, NULL};
     static moe_real start[CASES * 4], rows[CASES * CASES];
@@ -71,14 +74,22 @@ static int held_out(int n, const moe_training *t, char *held)
     CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK);
     layer = moe_layer_at(&config, 0, 0);
     memcpy(start, m.params + layer.weight, (size_t)n * sizeof start[0]);
-    CHECK(moe_train(&m, &data, NULL, t, &report) == MOE_OK);
+    CHECK(moe_train(&m, &data, NULL, t, &report)
+          == (t->progress ? MOE_STOPPED : MOE_OK));
     for (i = 0; i < n; i++)
         count += held[i] = m.params[layer.weight + (size_t)i] == start[i];
-    CHECK_THAT(report.valid_cases == count, "%d of %d held out, %d said",
-               count, n, report.valid_cases);
-    CHECK((report.valid_loss == -1) == (count == 0));
+    CHECK_THAT(count == (joined ? 0 : report.valid_cases),
+               "%d of %d never learnt, %d said", count, n, report.valid_cases);
+    CHECK((report.valid_loss == -1) == (report.valid_cases == 0));
+    CHECK(m.epoch == report.epoch && m.epoch <= t->epochs);
     moe_close(&m);
-    return count;
+    return report.valid_cases;
+}
+
+static int stop_at_ten(const moe_report *report, void *user)
+{
+    (void)user;
+    return report->epoch == 10;
 }
 
 static void test_held_out(void)
@@ -94,6 +105,13 @@ static void test_held_out(void)
     t.epochs = 5;
     CHECK(held_out(CASES, &t, second) == 12);
     CHECK(!memcmp(first, second, sizeof first));
+    t.epochs = 10;
+    CHECK(held_out(CASES, &t, second) == 12);
+    t.progress = stop_at_ten;
+    CHECK(held_out(CASES, &t, second) == 12);
+    CHECK(!memcmp(first, second, sizeof first));
+    t.progress = NULL;
+    t.epochs = 5;
     t.seed = 4;
     CHECK(held_out(CASES, &t, second) == 12);
     CHECK(memcmp(first, second, sizeof first) != 0);
@@ -115,7 +133,7 @@ static void test_held_out(void)
 static void test_best_of_held_out(void)
 {
     moe_config config = config_of();
-    moe_training t = training_of(40);
+    moe_training t = training_of(9);
     static char held[CASES];
     static moe_real valid_x[2 * CASES], valid_d[CASES];
     moe_data valid = {0, valid_x, valid_d, NULL, NULL};
