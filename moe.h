@@ -56,7 +56,8 @@
     }
     ```
 
-   The symbols are the paper's.  One case (a row of x):
+   The symbols are the paper's.  moe_forward shows those of at most config.block
+   cases at once (0: 64), and returns how many.  One case (a row of x):
      x (I)    input                  s (E)    gate logits
      o (K,O)  of experts that ran    p (E)    proportions, softmax of s
      y (O)    blend sum_i p_i o_i    d (O)    desired output
@@ -104,10 +105,8 @@
    in each layer of which W = sum_i p_i W_i, b = sum_i p_i b_i (Zhang, Starke,
    Komura & Saito 2018), learnt by (1.1).  No W is formed: with z = p_1 x,
    p_2 x, ... it is one product of all weights.  moe_predict_with takes p from
-   the caller, as of a phase (Holden, Komura & Saito 2017), and blends
-   outputs by it, too; with MOE_GATE_NONE there is no other.  gate_columns lists
-   the columns of x that a gate is given.  Between calls params may point at
-   other weights; other threads go on with those that theirs point at.
+   the caller, as of a phase (Holden, Komura & Saito 2017; outputs, too); with
+   MOE_GATE_NONE there is no other.  gate_columns lists what a gate is given.
 
    Modes (config.mode).  Each can do what those above it can, and needs memory:
    so many bytes for 4 experts of 16-32-4 and block 1.
@@ -121,7 +120,7 @@
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
    or NULL for one MOE_MALLOC that moe_close frees.  It grows with config.block,
-   the cases worked on, and shown, at once.  Const weights (in flash, mapped, of
+   the cases worked on and shown at once.  Const weights (in flash, mapped, of
    another thread) are attached to, which needs moe_work_bytes(&config).
 
     ```c
@@ -151,7 +150,7 @@
 
    Training.  moe_train holds out a fifth of 50 cases or more and ends when
    these do not get better.  From the weights that were best for them it learns
-   all cases for a last tenth of the epochs.  The rate falls to 0 then, and at
+   all cases for a tenth as many epochs more.  The rate falls to 0 then, and at
    the end where nothing validates.  training.restarts = 5 goes on with the best
    of five seeds.  data.weights tell how much each case counts, as a rare class
    may need.  None of this needs memory that grows with the cases.
@@ -161,7 +160,7 @@
    sigma, too.  m.sigma has it and a deviation for each expert, by which
    moe_density tells log p(d|x), and moe_predict_deviation y and how far d may
    be from it: moe_train fits them where it validates, moe_fit_variance when
-   asked.  Files have them as scale.sigma.
+   asked.  Without validation, as below 50 cases, they are far too small.
 
    Your own loop.  moe_gradient adds to m.grads and moe_step uses it up: between
    them you may change it, or sum it over many machines; moe_backward is for an
@@ -208,8 +207,9 @@
    asserts what it needs, and does nothing where that does not hold.
 
    Threads.  There are no globals.  A moe belongs to one thread at a time; any
-   number of them may be attached to the same weights.  With -fopenmp threads
-   share out large blocks, and any number of threads gives the same bits.
+   number of them may be attached to the same weights, and between calls each
+   may point its params at others.  With -fopenmp threads share out large blocks,
+   and any number of threads gives the same bits.
 
    Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  Logits up to
    1e30 give finite p, h and E, and only finite steps are made, under
@@ -589,8 +589,8 @@ typedef struct moe_training {
     moe_real balance_rate;       /* step of gate.balance towards even use;
                                     0: none; needs top_k in 2..E-1           */
     moe_real target;             /* stop at squared_error <= target; 0: never*/
-    moe_real holdout;            /* share of cases that validate, and learn in
-                                    a last tenth of the epochs; -1: none; 0: a
+    moe_real holdout;            /* share of cases that validate, then learn
+                                    for a tenth more epochs; -1: none; 0: a
                                     fifth of 50 or more, but not with validation
                                     data, a target or MOE_ALL                */
     int patience;                /* with validation, which keeps the best
@@ -602,8 +602,9 @@ typedef struct moe_training {
                                     one, begins anew.  0, 1: none            */
     int keep_units;              /* 1: do not measure scales                 */
     uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
-    int (*progress)(const moe_report *report, void *user);  /* non-0 stops;
-                                    may predict, evaluate and save           */
+    int (*progress)(const moe_report *report, void *user);  /* after an epoch,
+                                    but not in that tenth; non-0 stops; may
+                                    predict, evaluate and save               */
     void *user;
 } moe_training;
 
@@ -711,9 +712,8 @@ MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
                                    moe_real *y, moe_real *deviation);
 
 /* Model files, see the manual.  What the file at hand holds: its use is
-   MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT.  MOE_ERR_NULL or
-   _FORMAT, and then config stays as it was.  Its columns, if any, stand in the
-   file. */
+   MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT; lists of columns stand
+   in the file.  MOE_ERR_NULL or _FORMAT: config stays as it was. */
 MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
                                    size_t file_bytes);
 
@@ -764,10 +764,9 @@ MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
    _STATE (probabilities have no s_i), _DATA, _CONFIG. */
 MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
 
-/* Train.  validation, t and report may be NULL; without validation a part of
-   the data is held out for it, see holdout.  MOE_OK, MOE_STOPPED, or
-   MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes), _STATE,
-   _DIVERGED. */
+/* Train.  validation (if NULL see holdout), t and report may be NULL.  MOE_OK,
+   MOE_STOPPED, or MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes),
+   _STATE, _DIVERGED. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
                              const moe_data *validation,
                              const moe_training *t, moe_report *report);
@@ -1053,7 +1052,10 @@ typedef struct moei_rule {
    multiple of 16, of which n cases count. */
 struct moei_loops {
     int bits;                    /* of a vector; 1: plain C                  */
-    /* y (out,N) = b + W' x, or its positive part */
+    /* y (out) = b + W' x of one case, or its positive part */
+    void (*one)(int in, int out, const moe_real *x, const moe_real *b,
+                const moe_real *W, int relu, moe_real *y);
+    /* y (out,N) of all */
     void (*forward)(int n, int N, int in, int out, const moe_real *x,
                     const moe_real *b, const moe_real *W, int relu,
                     moe_real *y);
@@ -2166,7 +2168,7 @@ static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
     int i, n;
 
     moei_zero(a, moei_count(out));
-    loops->forward(1, 1, m->E, out, p, a, at, 0, a);
+    loops->one(m->E, out, p, a, at, 0, a);
     for (i = 0; i < m->E; i += n, W += moei_count(n) * size) {
         for (n = 0; n < most && i + n < m->E && p[i + n] != 0; n++)
             continue;
@@ -2174,11 +2176,11 @@ static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
             loops->mix(n, in, out, p + i, x, W, a);
         } else if (n == 1) {
             loops->blend(1, 1, in, 0, p + i, x, z);
-            loops->forward(1, 1, in, out, z, a, W, 0, a);
+            loops->one(in, out, z, a, W, 0, a);
         }
         n = n > 0 ? n : 1;
     }
-    loops->forward(1, 1, 0, out, x, a, at, relu, a);
+    loops->one(0, out, x, a, at, relu, a);
 }
 
 /* a (out,N), or its positive part */
@@ -2206,13 +2208,14 @@ MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
                                     const moe_real *at, int relu, moe_real *a)
 {
     const ptrdiff_t copies = run->net->copies, copy = run->copy;
+    const moe_real *b = at + copy * out, *W = at + (copies + copy * in) * out;
 
     if (run->mix != NULL)
         moei_stack_forward(m, run, in, out, x, at, relu, a);
+    else if (MOEI_IF_WIDE(run->n) == 1)
+        moei_loops_of(m)->one(in, out, x, b, W, relu, a);
     else
-        moei_loops_of(m)->forward(
-            MOEI_IF_WIDE(run->n), MOEI_IF_WIDE(run->N), in, out, x,
-            at + copy * out, at + (copies + copy * in) * out, relu, a);
+        moei_loops_of(m)->forward(run->n, run->N, in, out, x, b, W, relu, a);
 }
 
 /* a = b + W' x,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
@@ -2916,19 +2919,21 @@ static void moei_blend_sorted(moe *m, moe_real *y)
     }
 }
 
-/* y = sum_i p_i o_i   p (K,N)   o (K,O,N)   y (O,N); of a few cases, which
-   stand one after the other, p (n,K) */
+/* y = sum_i p_i o_i   p (K,N)   o (K,O,N)   y (O,N): of one case a layer whose
+   input is p; of a few cases, which stand one after the other, p (n,K) */
 static void moei_blend(moe *m)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const int O = m->O, K = m->K, N = MOEI_IF_WIDE(m->N);
-    const int n = MOEI_IF_WIDE(m->n), few = N > 1 ? 1 : n;
+    const int O = m->O, K = m->K, N = m->N, n = m->n, few = N > 1 ? 1 : n;
     const ptrdiff_t first = m->first;
     const moe_real *p = m->prop + first * K, *o = m->out + first * K * O;
     moe_real *y = m->blend + first * O;
     int r, c;
 
-    if (MOEI_PANEL > 1 && m->sparse && m->n > 1)
+    if (MOEI_IF_WIDE(n) == 1) {
+        moei_zero(y, moei_count(O));
+        loops->one(m->runs, O, p, y, o, 0, y);
+    } else if (m->sparse)
         moei_blend_sorted(m, y);
     else
         for (r = 0; r < m->runs; r++, p += N)
@@ -4027,13 +4032,15 @@ MOEI_LEARN void moe_backward(moe *m, const moe_real *dE_dy, moe_real *dE_dx)
    that it does not depend on blocks. */
 typedef struct moei_total { moe_real sum, carry, group; } moei_total;
 
-static void moei_total_add(moei_total *t, const moe_real *x, int n, int before)
+/* The losses of the cases at hand, behind so many others. */
+static void moei_total_add(moei_total *t, const moe *m, int before)
 {
-    int i;
+    const moe_real *loss = moei_from(m, m->loss, 1);
+    int c;
 
-    for (i = 0; i < n; i++) {
-        t->group += x[i];
-        if ((before + i + 1) % 64 == 0) {
+    for (c = 0; c < m->n; c++) {
+        t->group += moei_weight(m, c) * loss[c];
+        if ((before + c + 1) % 64 == 0) {
             moei_add(&t->sum, &t->carry, t->group);
             t->group = 0;
         }
@@ -4095,14 +4102,6 @@ static void moei_show_posteriors(moe *m)
     moei_show_table(m, m->post, moei_shown(m->h));
 }
 
-static void moei_weigh_losses(moe *m)
-{
-    int c;
-
-    for (c = 0; c < m->n && m->case_weights != NULL; c++)
-        moei_from(m, m->loss, 1)[c] *= moei_weight(m, c);
-}
-
 MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 {
     const int given = data && (data->n < 1 || data->x);
@@ -4124,8 +4123,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
             return moei_no_gradient(m);
         moei_block_forward(m, NULL);
         moei_loss_forward(m);
-        moei_weigh_losses(m);
-        moei_total_add(&loss, moei_from(m, m->loss, 1), m->n, first);
+        moei_total_add(&loss, m, first);
         if (first + m->n >= data->n)
             moei_show_posteriors(m);
         moei_loss_backward(m);
@@ -5499,8 +5497,9 @@ static void moei_set_out(moe *m, moei_plan *plan)
         moei_begin_restart(m, plan, (int)s->restart - 1);
 }
 
-/* The cases held out of the data join: a tenth of the epochs more, of all cases
-   and at a rate that falls to 0; if these fail, the best weights stay. */
+/* The cases held out of the data join: for a tenth as many epochs more, of all
+   cases and at a rate that falls to 0; if these fail, the best weights stay.  A
+   checkpoint could not tell them from others, so progress does not see them. */
 static void moei_join(moe *m, const moei_plan *plan)
 {
     moei_state *const s = m->state;
@@ -7189,14 +7188,13 @@ MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
     return R;
 }
 
-/* y (out) = b + x W for one case, or its positive part; rows of W are w_row
-   apart */
+/* y (out) = b + W' x of one case, or its positive part */
 static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
                                    const moe_real *b, const moe_real *w,
-                                   ptrdiff_t w_row, int relu, moe_real *y)
+                                   int relu, moe_real *y)
 {
     enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
-    const moei_product p = {1, out, in, x, 0, 1, w, w_row, b, 0, 1, relu, y, 0};
+    const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
     int j = 0;
 
 #ifndef __OPTIMIZE_SIZE__
@@ -7216,7 +7214,7 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
         moe_real sum = b[j];
         int i;
 
-        for (i = 0; i < in; i++, at += w_row)
+        for (i = 0; i < in; i++, at += out)
             sum = x[i] * *at + sum;
         y[j] = relu && sum < 0 ? 0 : sum;
     }
@@ -7240,7 +7238,8 @@ static MOEI_TARGET void MOEI_(mix)(int copies, int in, int out,
             z[c] = p[c] * x[j];
         for (k = 0; L > 1 && out - k >= 4 * L; k += 4 * L)
             MOEI_(tile)(&of, 1, 1, 4, L, 0, k);
-        MOEI_(one)(copies, out - k, z, y + k, W + k, of.b_row, 0, y + k);
+        for (; k < out; k += L)
+            MOEI_(tile)(&of, 1, 1, 1, moei_min(out - k, L), 0, k);
     }
 }
 
@@ -7296,7 +7295,7 @@ static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
 {
     if (MOEI_LANES == 1 || (width == 1 && (n == 1 || out < MOEI_LANES)))
         for (; n > 0; n--, x += in, y += out)
-            MOEI_(one)(in, out, x, b, w, out, relu, y);
+            MOEI_(one)(in, out, x, b, w, relu, y);
 #if MOEI_LANES > 1
     else if (width == 1) {
         moei_product p = {n, out, 0, x, in, 1, w, out, b, 0, 1, 0, y, out};
@@ -7854,8 +7853,8 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
 
 static const moei_loops MOEI_(loops) = {
     MOEI_LANES == 1 ? 1 : MOEI_LANES * 8 * MOEI_REAL_SIZE,
-    MOEI_(forward), MOEI_(apply), MOEI_(scale), MOEI_(softmax), MOEI_(mix),
-    MOEI_(blend),
+    MOEI_(one), MOEI_(forward), MOEI_(apply), MOEI_(scale), MOEI_(softmax),
+    MOEI_(mix), MOEI_(blend),
 #ifndef MOE_PREDICT_ONLY
     MOEI_(inputs), MOEI_(weights), MOEI_(outer), MOEI_(slope),
     MOEI_(are_below), MOEI_(subtract), MOEI_(dot), MOEI_(update)
