@@ -208,8 +208,8 @@
 
    Threads.  There are no globals.  A moe belongs to one thread at a time; any
    number of them may be attached to the same weights, and between calls each
-   may point its params at others.  With -fopenmp threads share out large blocks,
-   and any number of threads gives the same bits.
+   may point its params at others.  With -fopenmp threads share out large
+   blocks, and any number of threads gives the same bits.
 
    Numerics.  exp, log, tanh and sqrt are our own, within 2 ulp.  Logits up to
    1e30 give finite p, h and E, and only finite steps are made, under
@@ -712,8 +712,8 @@ MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
                                    moe_real *y, moe_real *deviation);
 
 /* Model files, see the manual.  What the file at hand holds: its use is
-   MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT; lists of columns stand
-   in the file.  MOE_ERR_NULL or _FORMAT: config stays as it was. */
+   MOE_MODE_TRAIN for a checkpoint, else MOE_MODE_PREDICT; lists of columns
+   stand in the file.  MOE_ERR_NULL or _FORMAT: config stays as it was. */
 MOE_DEF moe_status moe_read_config(moe_config *config, const void *file,
                                    size_t file_bytes);
 
