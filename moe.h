@@ -1029,7 +1029,7 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x);
 #ifdef MOEI_PLAIN
 enum { MOEI_PANEL = 1 };
 #else
-enum { MOEI_PANEL = 64, MOEI_DEEP = 128, MOEI_FAR = 1 << 15 };
+enum { MOEI_PANEL = 64, MOEI_DEEP = 128, MOEI_PIECE = 32, MOEI_FAR = 1 << 15 };
 #endif
 enum { MOEI_STREAMS = 8 };      /* arrays that are read at once */
 /* What is 1 where one case after the other is worked, which saves code. */
@@ -1222,15 +1222,6 @@ static int moei_read_columns(const char *text, int inputs, int16_t *to)
                 to[count] = (int16_t)first;
     } while (*text++ == ',');
     return text[-1] == 0 || text[-1] == '"' ? count : -1;
-}
-
-static size_t moei_text_bytes(const char *text)
-{
-    size_t length = 0;
-
-    while (text != NULL && text[length] != 0 && text[length] != '"')
-        length++;
-    return text ? length + 1 : 0;
 }
 
 static int moei_columns_fit(const moe_config *c)
@@ -1660,17 +1651,19 @@ static MOEI_APART void *moei_take_bytes(moei_carver *from, size_t bytes)
 static MOEI_APART void moei_keep_columns(moe *m, moei_carver *from,
                                          const moei_net *net, const char **text)
 {
-    const size_t bytes = moei_text_bytes(*text);
-    char *to = (char *)moei_take_bytes(from, bytes);
-    size_t i;
+    size_t i, length = 0;
+    char *to;
 
-    if (bytes == 0 || to == NULL)
+    while (*text != NULL && (*text)[length] != 0 && (*text)[length] != '"')
+        length++;
+    to = (char *)moei_take_bytes(from, *text ? length + 1 : 0);
+    if (*text == NULL || to == NULL)
         return;
     if (net->copies > 0)
         moei_read_columns(*text, m->I, m->columns + (net->first - m->I));
-    for (i = 0; i + 1 < bytes; i++)
+    for (i = 0; i < length; i++)
         to[i] = (*text)[i];
-    to[i] = 0;
+    to[length] = 0;
     *text = to;
 }
 
@@ -2377,11 +2370,6 @@ static moe_real moei_net_learn(const moe *m, const moei_run *run,
 #endif
 
 /* ------------------------------------------------------------- the runs */
-MOEI_INLINE int moei_is_dense(const moe *m)
-{
-    return !m->sparse;
-}
-
 /* n cases are at hand, as many of `most` as the arrays hold, from case `first`
    of the block on.  N: of a dense mixture arrays stand as in its experts' runs;
    in a sparse one they stand case by case, N = 1. */
@@ -3435,7 +3423,7 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
     const int32_t *chosen = moei_selected(m);
     int c, k;
 
-    if (moei_is_dense(m)) {
+    if (!m->sparse) {
         moei_copy(delta, ds, (size_t)moei_all(m, E));
         return;
     }
@@ -3933,7 +3921,7 @@ static void moei_expert_backward(moe *m, int r, int thread, int path)
 {
     moei_run run = moei_run_of(m, r, thread);
     const int copy = run.copy;
-    moe_real *chosen = moei_balance_count(m) == 0 || moei_is_dense(m) ? NULL
+    moe_real *chosen = moei_balance_count(m) == 0 || !m->sparse ? NULL
                      : m->grads + m->grad_count - m->E + copy;
 
     if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
@@ -7073,7 +7061,11 @@ typedef MOEI_EITHER(__m128, __m128d) MOEI_V;
 #endif
 #endif
 #if MOEI_LANES > 1
-#ifdef MOEI_X86
+#ifndef MOEI_X86
+MOEI_PUT MOEI_(fetch)(const moe_real *p) { (void)p; }
+#else
+MOEI_PUT MOEI_(fetch)(const moe_real *p)    /* into the second cache */
+{ _mm_prefetch((const char *)p, _MM_HINT_T1); }
 MOEI_OP MOEI_(load)(const moe_real *p) { return MOEI_DO(loadu)(p); }
 MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { MOEI_DO(storeu)(p, x); }
 MOEI_OP MOEI_(splat)(moe_real x) { return MOEI_DO(set1)(x); }
@@ -7259,18 +7251,23 @@ MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
     return R;
 }
 
-/* In strips of columns, so narrow that theirs of b stay near. */
-static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p)
+/* In strips of columns, so narrow that theirs of b stay near; the next piece of
+   far weights comes nearer meanwhile. */
+static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
+                                                  int far)
 {
-    int i, j, end, left;
+    int i, j, k, end, left;
 
     for (j = 0; j < p->n; j = end) {
         end = moei_min(p->n, j + MOEI_PANEL);
-        for (i = 0; (left = p->m - i) > 0;)
+        for (i = 0; (left = p->m - i) > 0;) {
+            for (k = 0; far && k < 6 * p->k; k += 64 / MOEI_REAL_SIZE)
+                MOEI_(fetch)(p->a + p->k * (p->a_col + i) + k);
             i += left >= 6 ? MOEI_(rows)(p, 6, i, j, end)
                : left >= 4 ? MOEI_(rows)(p, 4, i, j, end)
                : left >= 2 ? MOEI_(rows)(p, 2, i, j, end)
                            : MOEI_(rows)(p, 1, i, j, end);
+        }
     }
 }
 
@@ -7281,7 +7278,7 @@ MOEI_PUT MOEI_(deep_product)(moei_product *p, int depth, int piece, int relu)
     for (; depth > 0; depth -= p->k) {
         p->k = moei_min(depth, piece);
         p->relu = relu && depth == p->k;
-        MOEI_(product)(p);
+        MOEI_(product)(p, piece == MOEI_PIECE);
         p->a += p->k * p->a_col, p->b += p->k * p->b_row;
         p->s = p->c, p->s_row = p->c_row, p->s_col = 1;
     }
@@ -7303,7 +7300,8 @@ static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
     } else {
         moei_product p = {out, width, 0, w, 1, out, x, width, b, 1, 0, 0, y,
                           width};
-        MOEI_(deep_product)(&p, in, in * out > MOEI_FAR ? 32 : MOEI_DEEP, relu);
+        MOEI_(deep_product)(&p, in, in * out > MOEI_FAR ? MOEI_PIECE
+                                                        : MOEI_DEEP, relu);
     }
 #endif
     (void)width;
@@ -7467,8 +7465,8 @@ static MOEI_TARGET void MOEI_(weights)(
                                 out};
         if (width > 1)
             moei_transpose(out, n, dy, width, NULL, room, out);
-        MOEI_(product)(&p);
-        MOEI_(product)(&q);
+        MOEI_(product)(&p, 0);
+        MOEI_(product)(&q, 0);
     }
 #endif
     (void)width, (void)room;
