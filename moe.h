@@ -1015,6 +1015,8 @@ enum {
 
 MOEI_NUMBER moe_real moei_from_bits(moei_bits bits);
 MOEI_NUMBER moe_real moei_sqrt(moe_real x);
+MOEI_NUMBER moe_real moei_exp(moe_real x);
+MOEI_NUMBER moe_real moei_log(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
 static MOEI_UNUSED int moei_all_finite(const moe_real *x, size_t count);
@@ -2847,11 +2849,10 @@ static moe_real moei_sigma(const moe *m, int i)
     return fixed ? m->config.sigma : m->sigma ? m->sigma[i + 1] : 1;
 }
 
-/* f(x) of one number. */
-static moe_real moei_value(const moe *m, int f, moe_real x)
+/* e^x or log x of one number. */
+static moe_real moei_value(int f, moe_real x)
 {
-    moei_loops_of(m)->apply(f, 1, &x);
-    return x;
+    return f == MOEI_EXP ? moei_exp(x) : moei_log(x);
 }
 
 static moe_real moei_cut(moe_real x)
@@ -3036,7 +3037,7 @@ static void moei_take_sigma_out(const moe *m, moe_real *gradient, size_t count)
 static moe_real moei_log_volume(const moe *m)
 {
     return moei_learns_sigma(m)
-         ? (moe_real)m->O * moei_value(m, MOEI_LOG, moei_sigma(m, -1)) : 0;
+         ? (moe_real)m->O * moei_value(MOEI_LOG, moei_sigma(m, -1)) : 0;
 }
 
 /* Bernoulli:  e_i = sum_k (log(1 + exp(a_k)) - d_k a_k)
@@ -3157,8 +3158,8 @@ static void moei_blend_loss_forward(moe *m)
         for (loss[c] = 0, k = 0; k < m->O; k++) {
             const size_t at = moei_at(m->N, m->O, k, c);
             const moe_real near = moei_inside(y[at]);
-            loss[c] -= d[at] * moei_value(m, MOEI_LOG, near)
-                     + (1 - d[at]) * moei_value(m, MOEI_LOG, 1 - near);
+            loss[c] -= d[at] * moei_value(MOEI_LOG, near)
+                     + (1 - d[at]) * moei_value(MOEI_LOG, 1 - near);
         }
 }
 
@@ -3624,12 +3625,11 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 }
 
 /* ------------------------------------------------------ how sure it is */
-/* By the rows that moe_forward shows. */
-/* -d log o, 0 if d is; log 0 is taken for -1e30. */
-static moe_real moei_surprise(const moe *m, moe_real d, moe_real o)
+/* Of the rows that moe_forward shows: -d log o, 0 if d is; log 0 is -1e30. */
+static moe_real moei_surprise(moe_real d, moe_real o)
 {
     return d == 0 ? 0
-         : o > 0 ? -d * moei_value(m, MOEI_LOG, o) : d * MOEI_LARGEST;
+         : o > 0 ? -d * moei_value(MOEI_LOG, o) : d * MOEI_LARGEST;
 }
 
 /* Whether d lies around y, not around each o_i. */
@@ -3656,9 +3656,9 @@ static moe_real moei_shown_error(const moe *m, int row, int k,
         if (!moei_is_entropy(m))
             sum += off * off;
         else
-            sum += moei_surprise(m, d[j], o[j]);
+            sum += moei_surprise(d[j], o[j]);
         if (m->output == MOE_OUT_BERNOULLI)
-            sum += moei_surprise(m, 1 - d[j], 1 - o[j]);
+            sum += moei_surprise(1 - d[j], 1 - o[j]);
     }
     return moei_cut(sum);
 }
@@ -3674,7 +3674,7 @@ static moe_real moei_log_joint(const moe *m, int row, int k, moe_real e)
 
     return moei_is_entropy(m) ? s - e
          : s - e / (2 * sigma * sigma)
-           - (moe_real)m->O * moei_value(m, MOEI_LOG, sigma);
+           - (moe_real)m->O * moei_value(MOEI_LOG, sigma);
 }
 
 /* log sum over the experts that ran of their joint densities, or of exp(s): the
@@ -3690,13 +3690,13 @@ static moe_real moei_log_total(const moe *m, int row, const moe_real *d)
         a = d ? moei_log_joint(m, row, k, moei_shown_error(m, row, k, d))
               : s[ran[k]];
         if (a > most) {
-            sum = sum * moei_value(m, MOEI_EXP, most - a) + 1;
+            sum = sum * moei_value(MOEI_EXP, most - a) + 1;
             most = a;
         } else {
-            sum += moei_value(m, MOEI_EXP, a - most);
+            sum += moei_value(MOEI_EXP, a - most);
         }
     }
-    return most + moei_value(m, MOEI_LOG, sum);
+    return most + moei_value(MOEI_LOG, sum);
 }
 
 /* log of a unit of density: (2 pi)^(-O/2) over the factors of d. */
@@ -3708,7 +3708,7 @@ static moe_real moei_log_unit(const moe *m)
 
     for (j = 0; j < m->O && !moei_is_entropy(m); j++)
         sum -= half_log_2_pi
-             + moei_value(m, MOEI_LOG, moei_scale_d(m)[m->O + j]);
+             + moei_value(MOEI_LOG, moei_scale_d(m)[m->O + j]);
     return sum;
 }
 
@@ -5059,7 +5059,7 @@ static void moei_accumulate_variance(moe *m, const moei_part *part)
             for (k = 0; k < moei_ran(m, ran) && moei_is_finite(total); k++) {
                 const int i = (int)ran[k];
                 const moe_real e = moei_shown_error(m, row, k, d);
-                const moe_real h_i = moei_weight(m, row) * moei_value(m,
+                const moe_real h_i = moei_weight(m, row) * moei_value(
                     MOEI_EXP, moei_log_joint(m, row, k, e) - total);
 
                 h[i].group += h_i;
