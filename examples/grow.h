@@ -106,6 +106,18 @@ static inline void grow_sigma(moe *to, const moe *from, const int *origin)
         sigma[1 + i] = from->sigma[1 + (i < 0 ? -1 : origin[i])];
 }
 
+/* Experts that do not learn, by the numbers that they have now. */
+static inline uint64_t grow_frozen(uint64_t frozen, const int *origin, int n)
+{
+    uint64_t now = 0;
+    int i;
+
+    for (i = 0; i < n && i < 64; i++)
+        if (origin[i] < 64 && (frozen >> origin[i] & 1) != 0)
+            now |= (uint64_t)1 << i;
+    return now;
+}
+
 /* Opens `to` with n experts, each a copy of one of `from`; train it with
    keep_units, for it has the scales of `from`. */
 static inline moe_status grow(moe *to, const moe *from, const int *origin,
@@ -120,6 +132,7 @@ static inline moe_status grow(moe *to, const moe *from, const int *origin,
     config.top_k = config.top_k < from->config.experts && config.top_k < n
                  ? config.top_k : 0;
     config.balance_loss = config.top_k > 0 ? config.balance_loss : 0;
+    config.frozen_experts = grow_frozen(config.frozen_experts, origin, n);
     status = moe_open(to, &config, NULL, 0);
     if (status != MOE_OK)
         return status;
