@@ -216,4 +216,6 @@ columns=gate_columns=3-5,11,20,23
 spoilt "a column beyond x" "gate_columns is not inside" mode true
 columns=gate_column=1
 spoilt "an unknown option" "no option gate_column" mode true
+columns=gate_columns
+spoilt "an option without a value" "an option is name=value" mode true
 check_done

@@ -160,6 +160,9 @@ def read(path, options):
 
 
 def main(path, model, *options):
+    for option in options:
+        if "=" not in option:
+            raise ValueError(f"{option}: an option is name=value")
     options = dict(option.split("=", 1) for option in options)
     unknown = set(options) - {"gate_columns", "points"}
     if unknown:
