@@ -17,6 +17,17 @@ static int worked_of(int outputs)
     return outputs > 28 ? 32 : block_of(outputs);
 }
 
+/* How many of these are alike, one behind the other; a loop if it is not 1. */
+static int alike_of(int outputs)
+{
+    const int n = worked_of(outputs);
+    int times = 1;
+
+    while (outputs > times * n && worked_of(outputs - times * n) == n)
+        times++;
+    return times;
+}
+
 /* Outputs of a layer with what its blocks are padded with. */
 static int padded_outputs(int outputs)
 {
@@ -174,7 +185,7 @@ static void put_code_head(const moe_config *c)
         "may_alias));\n"
         "#define @_aligned __attribute__((aligned(32)))\n"
         "#endif\n"
-        "#if defined(__GNUC__) && !defined(__clang__)\n"
+        "#if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)\n"
         "#define $_UNROLL _Pragma(\"GCC unroll 16\")\n"
         "#define $_LOOP _Pragma(\"GCC unroll 1\")\n"
         "#else\n"
@@ -402,9 +413,7 @@ static void put_calls(moe_layer at, const char *weights, const char *x,
 
     for (; j < at.out; j += times * n) {
         n = worked_of(at.out - j);
-        for (times = 1; worked_of(at.out - j - times * n) == n
-             && at.out - j - times * n > 0; times++)
-            continue;
+        times = alike_of(at.out - j);
         if (times > 1)
             put("    for (k = %d; k < %d; k += %d)\n"
                 "        @_block_%d(%s + %d * k, %s, %d, %s + k);\n", j,
@@ -421,13 +430,13 @@ static void put_code_net(const moe_config *c, int gate)
     const int copy = gate ? c->experts : 0, layers = code_layers(c, copy);
     const char *name = gate ? "gate" : "expert";
     char weights[80];
-    int l, loops = 0, widest = 1;
+    int l, left, loops = 0, widest = 1;
 
     for (l = 0; l < layers; l++) {
         const int out = moe_layer_at(c, copy, l).out;
 
-        loops |= out > worked_of(out) && worked_of(out - worked_of(out))
-                                         == worked_of(out);
+        for (left = out; left > 0; left -= alike_of(left) * worked_of(left))
+            loops |= alike_of(left) > 1;
         if (l < layers - 1 && padded_outputs(out) > widest)
             widest = padded_outputs(out);
     }

@@ -3,6 +3,7 @@
      export_models NUMBER model.safetensors inputs.csv       a trained one
      export_models large INPUTS model.safetensors            one of 5 x INPUTS
      export_models top_p model.safetensors                   one with top_p
+     export_models frozen model.safetensors                  a checkpoint
 
    All with the same bits, whatever the compiler. */
 #define MOE_SAME_BITS
@@ -30,7 +31,10 @@ static const shape shapes[] = {
     {2, 3, 1, 0, {0, 0}, 0, {0, 0}, {0, 0}, MOE_ACT_RELU, MOE_OUT_SOFTMAX},
     {2, 1, 4, 1, {0, 0}, 0, {0, 0}, {0, 0}, MOE_ACT_RELU, MOE_OUT_LINEAR},
     {8, 4, 9, 3, {6, 0}, 0, {0, 0}, {0, 0}, MOE_ACT_ELU, MOE_OUT_SOFTMAX},
-    {8, 9, 2, 0, {17, 0}, 4, {0, 0}, {0, 0}, MOE_ACT_SILU, MOE_OUT_LINEAR}
+    {8, 9, 2, 0, {17, 0}, 4, {0, 0}, {0, 0}, MOE_ACT_SILU, MOE_OUT_LINEAR},
+    {3, 5, 2, 0, {4, 0}, 0, {0, 0}, {0, 0}, MOE_ACT_RELU, MOE_OUT_BERNOULLI},
+    {4, 1, 3, 0, {10, 0}, 50, {0, 0}, {0, 0}, MOE_ACT_RELU, MOE_OUT_LINEAR},
+    {5, 3, 26, 2, {0, 0}, 0, {0, 0}, {0, 0}, MOE_ACT_RELU, MOE_OUT_LINEAR}
 };
 enum { CASES = 400, MODELS = sizeof shapes / sizeof *shapes };
 static float x[CASES * 16], d[CASES * 9];
@@ -49,7 +53,7 @@ static void make_data(const shape *s)
             due[k] = row[k % s->inputs] * (row[0] > 3 ? 1.5f : -0.5f)
                    + (float)k;
             if (s->output != MOE_OUT_LINEAR)
-                due[k] = s->output == MOE_OUT_LOGISTIC ? due[k] > 0
+                due[k] = s->output != MOE_OUT_SOFTMAX ? due[k] > 0
                        : k == (int)(row[0] + 20) % s->outputs;
         }
     }
@@ -139,6 +143,22 @@ static int untrained(const shape *s, moe_real top_p, const char *path)
     return status != MOE_OK;
 }
 
+/* A checkpoint of which the first layer and an expert do not learn. */
+static int frozen(const char *path)
+{
+    moe_config c = config_of(shapes);
+    moe_status status;
+    moe m;
+
+    c.frozen = 1;
+    c.frozen_experts = 2;
+    status = moe_open(&m, &c, NULL, 0);
+    if (status == MOE_OK)
+        status = moe_save(&m, MOE_MODE_TRAIN, path);
+    moe_close(&m);
+    return status != MOE_OK;
+}
+
 static int large(int inputs, const char *path)
 {
     const shape s = {inputs, 4, 5, 0, {500, 0}, 0, {0, 0}, {0, 0},
@@ -156,6 +176,8 @@ int main(int count, char **word)
         return large(atoi(word[2]), word[3]);
     if (count == 3 && strcmp(word[1], "top_p") == 0)
         return untrained(shapes, 0.5f, word[2]);
+    if (count == 3 && strcmp(word[1], "frozen") == 0)
+        return frozen(word[2]);
     make_data(s);
     to = count == 4 ? fopen(word[3], "w") : NULL;
     if (to == NULL)

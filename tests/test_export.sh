@@ -9,7 +9,7 @@ cd "$(dirname "$0")" || exit 1
 log=$work/log
 dir=$work
 int_models="0 1 2 3 4 5 6"
-all_models="0 1 2 3 4 5 6 7 8"
+all_models="0 1 2 3 4 5 6 7 8 10 11"
 
 # exported FILE WORDS...: what export_c writes
 exported() {
@@ -66,6 +66,15 @@ done | thin 2 | grep ' ' >"$work/codes"
 share code "$work/codes"
 log=$work/log
 dir=$work
+
+# avr-gcc 5 knows no pragma that unrolls.
+if have avr-gcc; then
+    exported "$work/net.c" --code "$work/10.moe" net
+    holds "code compiles for AVR" avr-gcc -mmcu=atmega1284p -std=c99 -Os \
+        $strict -c "$work/net.c" -o "$work/net.o"
+else
+    echo "avr-gcc is not installed: code for AVR left out"
+fi
 
 # -------------------------------------------------------------------- integers
 # Code without its comments and the part behind NAME_FLOAT.
