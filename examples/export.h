@@ -6,6 +6,14 @@ static char export_upper[64];           /* NET, of NET_INPUTS               */
 
 enum { LONGEST_NAME = 40 };
 
+/* Whether it begins with moe, in capitals or not. */
+static int begins_with_moe(const char *name)
+{
+    return (name[0] == 'm' || name[0] == 'M')
+        && (name[1] == 'o' || name[1] == 'O')
+        && (name[2] == 'e' || name[2] == 'E');
+}
+
 /* NULL, or what is wrong with a name. */
 static const char *name_fault(const char *name)
 {
@@ -21,8 +29,11 @@ static const char *name_fault(const char *name)
         return "a name has 1 to 40 characters";
     if (name[0] == '_' || strstr(name, "__") != NULL)
         return "names with _ in front or __ inside are the compiler's own";
-    if (strncmp(name, "moe", 3) == 0 || strncmp(name, "MOE", 3) == 0)
-        return "names that begin with moe are moe.h's own";
+    if (name[i - 1] == '_')
+        return "a name does not end with _: that of a function would have __ "
+               "inside";
+    if (begins_with_moe(name))
+        return "names that begin with moe, in capitals or not, are moe.h's own";
     return NULL;
 }
 

@@ -53,7 +53,10 @@ static const char *export_arrays(const moe *m, int block)
 
     config.block = block;
     config.simd = 0;
-    if (moe_work_bytes(&config) == 0)
+    config.mode = MOE_MODE_PREDICT;     /* what is frozen needs no memory */
+    config.frozen = config.gate_frozen = 0;
+    config.frozen_experts = 0;
+    if (block == 0 || moe_work_bytes(&config) == 0)
         return "block must be 1..32767";
     printf("/* Written by export_c.c of moe.h from a model file. */\n");
     put("#define $_BYTES %lu      /* for moe_attach, aligned as a float is */"

@@ -53,8 +53,8 @@ static const char *code_fault(const moe_config *c)
 
 /* The words of the command line. */
 typedef struct command {
-    int code, int8, block;
-    const char *calibrate, *model, *name;
+    int code, int8;
+    const char *calibrate, *model, *name, *block;
 } command;
 
 static int usage(void)
@@ -89,8 +89,23 @@ static int read_command(int count, char **word, command *c)
         return 0;
     c->model = word[i];
     c->name = word[i + 1];
-    c->block = i + 2 < count ? atoi(word[i + 2]) : 1;
+    c->block = i + 2 < count ? word[i + 2] : "1";
     return i + 2 + (!c->code && !c->int8) >= count;
+}
+
+/* A number from 1 on, or 0: it is none. */
+static int block_of_word(const char *word)
+{
+    const size_t length = strlen(word);
+
+    return strspn(word, "0123456789") == length && length < 6 ? atoi(word) : 0;
+}
+
+/* Outputs of Bernoulli are logistic ones that learn otherwise. */
+static void forget_loss(moe_config *c)
+{
+    if (c->output == MOE_OUT_BERNOULLI)
+        c->output = MOE_OUT_LOGISTIC;
 }
 
 int main(int count, char **word)
@@ -112,11 +127,13 @@ int main(int count, char **word)
         return refused(c.model, m.error);
     if (c.code + c.int8 > 0 && (fault = code_fault(&m.config)) != NULL)
         return refused(c.model, fault);
+    if (c.code + c.int8 > 0)
+        forget_loss(&m.config);
     set_name(c.name);
     about = c.model;
     fault = c.code ? export_code(&m)
           : c.int8 ? export_int8(&m, c.calibrate, &about)
-          : export_arrays(&m, c.block);
+          : export_arrays(&m, block_of_word(c.block));
     moe_close(&m);
     if (fault != NULL)
         return refused(about, fault);

@@ -150,6 +150,19 @@ static int read_row(int8_model *q, char *line)
     return (int)i;
 }
 
+/* Whether a first line is no row: it does not begin with a number, such as are
+   nan and 1e99, too, nor with the end of an empty field. */
+static int is_heading(char *line)
+{
+    char *end;
+
+    while (*line == ' ' || *line == '\t')
+        line++;
+    strtod(line, &end);
+    return strchr(",;", *line) == NULL
+        && (end == line || strchr(" \t\r,;", *end) == NULL);
+}
+
 static const char *read_inputs(int8_model *q, const char *path)
 {
     static char fault[120];
@@ -166,7 +179,7 @@ static const char *read_inputs(int8_model *q, const char *path)
         found = q->n < 1000000 ? read_row(q, line) : q->I;
         if (found == q->I)
             q->n += q->n < 1000000;
-        else if (number > 1)            /* the first may be a heading */
+        else if (number > 1 || !is_heading(line))
             sprintf(fault, "line %d has %d numbers where the model has %d "
                     "inputs", number, found, q->I);
     }

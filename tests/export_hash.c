@@ -10,6 +10,7 @@
 #include "net4.c"
 #include "net5.c"
 #include "net6.c"
+#include "net9.c"
 
 #ifdef TARGET_BARE
 void target_put(int c);
@@ -18,7 +19,7 @@ void target_put(int c);
 static void target_put(int c) { putchar(c); }
 #endif
 
-enum { ROUNDS = 5000 };
+enum { ROUNDS = 4000 };
 typedef void predict(const int16_t *x, int16_t *y);
 
 static uint32_t hash = 2166136261u, state = 1991;
@@ -53,7 +54,7 @@ static void go(predict *f, int inputs, int outputs)
 int main(void)
 {
     int n, wrong = net0_check() + net1_check() + net2_check() + net3_check()
-                 + net4_check() + net5_check() + net6_check();
+                 + net4_check() + net5_check() + net6_check() + net9_check();
 
     for (n = 0; n < ROUNDS; n++) {
         go(net0_predict, NET0_INPUTS, NET0_OUTPUTS);
@@ -63,6 +64,7 @@ int main(void)
         go(net4_predict, NET4_INPUTS, NET4_OUTPUTS);
         go(net5_predict, NET5_INPUTS, NET5_OUTPUTS);
         go(net6_predict, NET6_INPUTS, NET6_OUTPUTS);
+        go(net9_predict, NET9_INPUTS, NET9_OUTPUTS);
     }
     put_hex(hash);
     put_hex((uint32_t)wrong);

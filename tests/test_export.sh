@@ -8,8 +8,8 @@ cd "$(dirname "$0")" || exit 1
 . ./common.sh
 log=$work/log
 dir=$work
-int_models="0 1 2 3 4 5 6"
-all_models="0 1 2 3 4 5 6 7 8 10 11"
+int_models="0 1 2 3 4 5 6 9"
+all_models="0 1 2 3 4 5 6 7 8 9 10 11"
 
 # exported FILE WORDS...: what export_c writes
 exported() {
@@ -75,6 +75,36 @@ if have avr-gcc; then
 else
     echo "avr-gcc is not installed: code for AVR left out"
 fi
+
+# ------------------------------------------------------- arrays for moe.h
+cat >"$work/bytes.c" <<'END_C'
+#include "moe.h"
+#include NET
+#include <stdio.h>
+int main(void)
+{
+    static float memory[NET_BYTES / sizeof(float)];
+    moe m;
+
+    printf("%d bytes, %lu are needed\n", (int)NET_BYTES,
+           (unsigned long)moe_work_bytes(&net_config));
+    return NET_BYTES != moe_work_bytes(&net_config)
+        || moe_attach(&m, &net_config, net_weights, memory, sizeof memory)
+           != MOE_OK;
+}
+END_C
+
+# attached MODEL: as many bytes of memory as are needed, and no more
+attached() {
+    exported "$work/bytes_of.c" "$work/$1.moe" net &&
+        cc -std=c99 $strict -I.. "-DNET=\"$work/bytes_of.c\"" \
+            "$work/bytes.c" "$work/moe.o" -o "$work/bytes" && "$work/bytes"
+}
+
+holds "a checkpoint with frozen layers is made" "$work/models" frozen \
+    "$work/frozen.moe"
+holds "arrays of a model" attached 0
+holds "arrays of a checkpoint with frozen layers" attached frozen
 
 # -------------------------------------------------------------------- integers
 # Code without its comments and the part behind NAME_FLOAT.
@@ -282,8 +312,8 @@ fi
 refuses "no words" usage "$work/export_c"
 refuses "two ways at once" usage "$work/export_c" --code --int8 a b
 refuses "an unknown word" usage "$work/export_c" --int4 a b
-for name in 2net 'a b' 'n;t' '' '*/' _net a__b moe moe_net 'n-t' \
-    aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do
+for name in 2net 'a b' 'n;t' '' '*/' _net a__b a_ _ moe moe_net Moe mOE_net \
+    MOE 'n-t' aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do
     refuses "the name '$name'" 'export_c: .*name' "$work/export_c" --code \
         "$work/0.moe" "$name"
 done
@@ -296,6 +326,11 @@ refuses "no such model" 'export_c: ' "$work/export_c" --code \
 refuses "a folder for a model" 'export_c: ' "$work/export_c" --code "$work" net
 refuses "a text for a model" 'export_c: ' "$work/export_c" --code \
     "$work/0.csv" net
+
+for block in abc 1x 0 -1 '' ' 1' 32768 4294967297; do
+    refuses "the block '$block'" 'block must be' "$work/export_c" \
+        "$work/0.moe" net "$block"
+done
 
 holds "a model with top_p is made" "$work/models" top_p "$work/p.moe"
 refuses "top_p" 'top_p is for' "$work/export_c" --code "$work/p.moe" net
@@ -318,6 +353,9 @@ bad() {
 
 bad "nothing" 'no row' ''
 bad "a heading alone" 'no row' 'a,b,c\n'
+bad "too few numbers in the first row" 'line 1 has 2 numbers' '1,2\n1,2,3\n'
+bad "nan in the first row" 'line 1 has 0 numbers' 'nan,1,2\n1,2,3\n'
+bad "a gap in the first row" 'line 1 has 0 numbers' ',1,2\n1,2,3\n'
 bad "too few numbers" 'line 2 has 2 numbers' '1,2,3\n1,2\n'
 bad "a word" 'line 2 has 1 numbers' '1,2,3\n1,word,3\n'
 bad "nan" 'line 2 has 0 numbers' '1,2,3\nnan,1,2\n'
@@ -332,7 +370,7 @@ for model in 7 8; do
         "$work/export_c" --int8 --calibrate "$work/$model.csv" \
         "$work/$model.moe" net
 done
-printf 'one;two;three\r\n 1 ; 2 ; 3 ; 4\r\n\r\n-1\t-2\t-3e0' >"$work/good.csv"
+printf '1st;2nd;3rd\r\n 1 ; 2 ; 3 ; 4\r\n\r\n-1\t-2\t-3e0' >"$work/good.csv"
 holds "inputs: a heading, other separators, columns beyond" exported \
     "$work/net.c" --int8 --calibrate "$work/good.csv" "$work/2.moe" net
 refuses "standard output that is full" 'cannot be written' sh -c \
