@@ -95,9 +95,10 @@ static void put_comment(const int8_model *q, const int8_parts *part)
     put("\n"
         "   @_predict(x, y) takes x[i] = (column i - shift[i]) scale[i], cut "
         "to int16_t,\n"
-        "   and column k of the model's output is shift[k] + step[k] y[k]; the "
-        "numbers\n"
-        "   stand below.  Nothing wraps; what is too large is cut.\n"
+        "   and column k of the model's output is shift[k] + step[k] y[k]; "
+        "these are\n"
+        "   $_X_SCALES and $_Y_SCALES.  Nothing wraps; what is too large is "
+        "cut.\n"
         "   @_check() says how many outputs of its test cases are wrong: 0.\n"
         "   @_predict_float(x, y), with $_FLOAT defined, does the same in "
         "float.\n"
@@ -107,6 +108,32 @@ static void put_comment(const int8_model *q, const int8_parts *part)
 }
 
 /* ---------------------------------------------------- declarations, scales */
+/* f(shift, factor) for each column: value[0][i], value[1][i] times factor. */
+static void put_scale(const char *what, const float *value, double factor,
+                      int count)
+{
+    int i;
+
+    put("#define $_");
+    printf("%s(f)", what);
+    for (i = 0; i < count; i++)
+        printf(" \\\n    f(%.8ef, %.8ef)", (double)value[i],
+               (double)value[count + i] * factor);
+    printf("\n");
+}
+
+static void put_scales(const int8_model *q)
+{
+    put("/* f(shift[i], scale[i]) for each column of x, f(shift[k], step[k]) "
+        "for y.\n"
+        "   Where f makes integers of them, no float is left in the program:\n"
+        "     #define FIXED(shift, scale) {(int32_t)(16 * shift), "
+        "(int32_t)(16 * scale)},\n"
+        "     static const int32_t fixed[][2] = { $_X_SCALES(FIXED) }; */\n");
+    put_scale("X_SCALES", scale_x_of(q->m), q->x_scale, q->I);
+    put_scale("Y_SCALES", scale_d_of(q->m), 1 / q->o_scale, q->O);
+}
+
 static void put_declarations(const int8_model *q)
 {
     put("#ifndef $_DECLARED\n"
@@ -123,48 +150,37 @@ static void put_declarations(const int8_model *q)
         "#endif\n"
         "#ifdef __cplusplus\n"
         "}\n"
-        "#endif\n"
-        "#endif\n\n"
-        "#ifndef $_DECLARE\n", q->I, q->O);
+        "#endif\n\n", q->I, q->O);
+    put_scales(q);
+    put("#endif\n\n"
+        "#ifndef $_DECLARE\n");
 }
 
-/* value[i] times factor, or NULL: the factor alone. */
-static void put_scale(const char *what, const float *value, double factor,
-                      int count)
+static void put_float(void)
 {
-    int i;
-
-    put("static const float @_");
-    printf("%s[%d] = {\n    ", what, count);
-    for (i = 0; i < count; i++)
-        printf("%s%.8ef", between((size_t)i, 4), (double)value[i] * factor);
-    printf("\n};\n");
-}
-
-static void put_float(const int8_model *q)
-{
-    const float *x = scale_x_of(q->m), *d = scale_d_of(q->m);
-
-    put("#ifdef $_FLOAT\n");
-    put_scale("x_shift", x, 1, q->I);
-    put_scale("x_scale", x + q->I, q->x_scale, q->I);
-    put_scale("y_shift", d, 1, q->O);
-    put_scale("y_step", d + q->O, 1 / q->o_scale, q->O);
-    put("\n"
+    put("#ifdef $_FLOAT\n"
+        "#define $_PAIR(shift, scale) {shift, scale},\n"
+        "static const struct { float shift, scale; } @_x_scales[] = {\n"
+        "    $_X_SCALES($_PAIR)\n"
+        "};\n"
+        "static const struct { float shift, step; } @_y_scales[] = {\n"
+        "    $_Y_SCALES($_PAIR)\n"
+        "};\n\n"
         "void @_predict_float(const float *x, float *y)\n"
         "{\n"
         "    int16_t in[$_INPUTS], out[$_OUTPUTS];\n"
         "    float v;\n"
         "    int i;\n\n"
         "    for (i = 0; i < $_INPUTS; i++) {\n"
-        "        v = (x[i] - @_x_shift[i]) * @_x_scale[i];\n"
+        "        v = (x[i] - @_x_scales[i].shift) * @_x_scales[i].scale;\n"
         "        v = v > -32767.0f ? v : -32767.0f;\n"
         "        v = v < 32767.0f ? v : 32767.0f;\n"
         "        in[i] = (int16_t)(v < 0 ? v - 0.5f : v + 0.5f);\n"
         "    }\n"
         "    @_predict(in, out);\n"
         "    for (i = 0; i < $_OUTPUTS; i++)\n"
-        "        y[i] = @_y_shift[i] + @_y_step[i] * (float)out[i];\n"
+        "        y[i] = @_y_scales[i].shift\n"
+        "             + @_y_scales[i].step * (float)out[i];\n"
         "}\n"
         "#endif\n\n");
 }
@@ -248,7 +264,10 @@ static void put_numbers(const int8_model *q, const int8_parts *part)
     char name[40];
     int e, l;
 
-    put("#ifdef __FLASH                  /* AVR: constants stay in flash */\n"
+    put("/* On AVR constants stay in flash by __flash, which gcc has in GNU C "
+        "alone\n"
+        "   (-std=gnu99): in ISO C and C++ they are copied to RAM. */\n"
+        "#if defined(__FLASH) && !defined(__STRICT_ANSI__)\n"
         "#define @_const const __flash\n"
         "#else\n"
         "#define @_const const\n"
@@ -725,7 +744,7 @@ static void put_int8(const int8_model *q)
     put_gate(q, &part);
     put_predict(q, &part);
     put_check(q);
-    put_float(q);
+    put_float();
     put("#endif\n");
 }
 

@@ -19,7 +19,9 @@ void target_put(int c);
 static void target_put(int c) { putchar(c); }
 #endif
 
-enum { ROUNDS = 4000 };
+#ifndef ROUNDS
+#define ROUNDS 4000
+#endif
 typedef void predict(const int16_t *x, int16_t *y);
 
 static uint32_t hash = 2166136261u, state = 1991;

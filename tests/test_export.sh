@@ -107,9 +107,10 @@ holds "arrays of a model" attached 0
 holds "arrays of a checkpoint with frozen layers" attached frozen
 
 # -------------------------------------------------------------------- integers
-# Code without its comments and the part behind NAME_FLOAT.
+# Code without its comments, the part behind NAME_FLOAT and the scales.
 floats() {
     sed '/^#ifdef NET[0-9]*_FLOAT/,/^#endif/d; s/\/\*.*\*\///
+         /^#define NET[0-9]*_[XY]_SCALES/,/[^\\]$/d
          /^\/\*/,/\*\//d' "$1" | grep -n 'float\|double\|[0-9]\.[0-9]'
     [ $? = 1 ]
 }
@@ -120,6 +121,10 @@ for model in $int_models; do
         "$work/$model.moe" net$model
     none "model $model: no float but in the wrapper" floats "$work/net$model.c"
 done
+
+holds "scales in integers compile" cc -std=c99 $strict -DNET0_FLOAT \
+    -I"$work" export_scales.c -o "$work/scales" &&
+    holds "scales in integers are those in floats" "$work/scales"
 
 # hash COMPILER FLAGS...
 hash() {
@@ -172,8 +177,15 @@ hash_user() {
     keep_hash "$what"
 }
 
-# Constants in flash, an int of 16 bits.  avr-gcc 5 says of constants that it
-# has worked out at once that they are not initialised.
+# hash_32 COMPILER FLAGS...: if there is a library for these
+hash_32() {
+    "$@" "$work/empty.c" -o "$dir/hash" 2>"$log" ||
+        { echo "$*: compiles nothing here, left out"; return; }
+    hash "$@"
+}
+
+# Constants in flash, in ISO C in RAM; an int of 16 bits.  avr-gcc 5 says of
+# constants that it has worked out at once that they are not initialised.
 hash_avr() {
     have avr-gcc && have simavr ||
         { echo "avr-gcc or simavr is not installed: left out"; return; }
@@ -185,11 +197,29 @@ hash_avr() {
     keep_hash "$what"
 }
 
+# checked_avr FLAGS...: as many rounds take half a minute, so only test cases.
+checked_avr() {
+    have avr-gcc && have simavr ||
+        { echo "avr-gcc or simavr is not installed: left out"; return; }
+    what="integers, avr $1"
+    holds "$what: compiles" avr-gcc -mmcu=atmega1284p $strict "$@" -DROUNDS=1 \
+        -Wno-uninitialized -I"$work" export_hash.c targets/avr.c \
+        -DTARGET_BARE -o "$dir/hash" &&
+        holds "$what: no test case is wrong" none_wrong
+}
+
+none_wrong() {
+    on_avr >"$dir/said"
+    cat "$dir/said"
+    grep -qx 00000000 "$dir/said"
+}
+
 on_avr() {
     within 600 simavr -m atmega1284p -f 16000000 "$dir/hash" 2>&1 |
         sed -n 's/.*\[32m\(.*\)\.$/\1/p' | grep .
 }
 
+echo 'int main(void) { return 0; }' >"$work/empty.c"
 undefined='-fsanitize=undefined,address -fno-sanitize-recover=all'
 {
     while read -r language; do
@@ -210,7 +240,10 @@ undefined='-fsanitize=undefined,address -fno-sanitize-recover=all'
     echo "hash_arm mps2-an386 $m $m4f -O3"
     echo "hash_user qemu-s390x s390x-linux-gnu-gcc -std=c99 -O2"
     echo "hash_user qemu-aarch64 aarch64-linux-gnu-gcc -std=c99 -O2"
+    echo "hash_user qemu-riscv64 riscv64-linux-gnu-gcc -std=c99 -O2"
+    echo "hash_32 gcc -std=c99 -O2 -m32"
     echo "hash_avr -std=gnu99 -Os"
+    echo "checked_avr -std=c99 -Os"
 } >"$work/builds"
 
 # Only the hash's inner unsigned arithmetic wraps, and means to.
@@ -293,6 +326,28 @@ instructions() {
     done | awk '{ of[NR] = $1 } END { print int((of[2] - of[1]) / 100) }'
 }
 
+# Calls of the compiler's own arithmetic of floats, where scales are integers.
+soft_floats() {
+    $m -mcpu=cortex-m0 -Os $strict -DINTEGERS -I"$work" -c export_scales.c \
+        -o "$work/x.o" && arm-none-eabi-nm -u "$work/x.o" |
+        grep '__aeabi_\([fd]\|u\{0,1\}[il]2\)'
+    [ $? = 1 ]
+}
+
+{ echo '#include "net0.c"'
+  echo 'typedef int16_t number;'
+  cat targets/times.c; } | sed 's/NET_/NET0_/g; s/net_/net0_/g' >"$work/stack.c"
+
+# stack BOARD FLAGS...: as deep as painting shows
+stack() {
+    board=$1
+    shift
+    $m -Os "$@" -DTIMES=2 -I"$work" -Itargets "$work/stack.c" \
+        targets/cortex_m.c -DTARGET_BARE -nostartfiles --specs=nano.specs \
+        -Ttargets/cortex_m.ld -o "$dir/hash" &&
+        on_board 2>&1 | grep -xE '[0-9]+'
+}
+
 if have arm-none-eabi-gcc && have qemu-system-arm &&
     gcc -shared -fPIC targets/count.c -o "$work/count.so"; then
     m0=$(code_bytes -mcpu=cortex-m0) m4=$(code_bytes $m4f)
@@ -304,6 +359,10 @@ if have arm-none-eabi-gcc && have qemu-system-arm &&
     holds "bytes of code on M4" below "$m4" 1301
     holds "instructions on M0" below "$slow" 27001
     holds "instructions on M4 with SMLAD" below "$fast" 7501
+    for board in "microbit -mcpu=cortex-m0" "mps2-an386 $m4f"; do
+        holds "stack of ${board%% *}" below "$(stack $board)" 301
+    done
+    none "scales in integers need no floats" soft_floats
     holds "arrays on the stack" below \
         "$(sed -n 's/^   RAM *\([0-9]*\) .*/\1/p' "$work/net0.c")" 201
 fi
