@@ -6,7 +6,7 @@
 
    The first is for a program with moe.h in it: the weights as a const array,
    the configuration, and how many bytes of memory they need for one case at a
-   time, or a block that is a third word.  There
+   time, or for a block of 1..32767, which is a third word.  There
 
      #define MOE_STATIC
      #define MOE_PREDICT_ONLY
@@ -25,7 +25,9 @@
    processor without floats: weights of 8 bits, activations of 16, sums of 32.
    It must know how large the numbers get, and reads typical inputs from a CSV:
    a row for each case, a number for each input, in the units of training; what
-   follows in a row is not read, nor is a heading. */
+   follows in a row is not read, nor is a heading, a first line that begins with
+   no number.  Its NET_X_SCALES and NET_Y_SCALES lead from these units to whole
+   numbers and back, where a program has no floats, too. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -137,23 +137,47 @@ static int teach_by_splitting(moe *m, int inputs, uint64_t seed)
     return epochs;
 }
 
-/* Under (1.3) experts compete, and some are left with nearly nothing. */
+/* Of m on these cases; `r` is what was measured. */
+static double loss_of(moe *m, const moe_data *cases, moe_report *r)
+{
+    check(moe_evaluate(m, cases, r), m);
+    return (double)r->loss;
+}
+
+/* By how much of its size, in %: a log-likelihood may have either sign. */
+static double percent(double before, double after)
+{
+    return 100 * (after - before) / fmax(fabs(before), 1e-9);
+}
+
+/* Under (1.3) experts compete, and some are left with nearly nothing.  But who
+   answers for 1 % of the cases may be alone there: its going costs these a nat
+   or so each.  So the training cases say whether fewer are to go. */
 static void show_pruning(int inputs, uint64_t seed)
 {
     int origin[2 * EXPERTS], n;
-    double before;
+    double share = 0.01, had, held, train_change, test_change;
     moe_report r;
-    moe m;
+    moe m, pruned;
 
     open_first(&m, inputs, 2 * EXPERTS, MOE_LOSS_MIXTURE, seed);
     teach(&m, 0, 0, seed);
-    check(moe_evaluate(&m, &test, &r), &m);
-    before = (double)r.loss;
-    n = grow_pruned(&r, 2 * EXPERTS, 0.01, origin);
-    regrow(&m, origin, n, 0);
-    check(moe_evaluate(&m, &test, &r), &m);
-    printf("%d of %d experts have 1 %% of use or more; these alone: loss "
-           "%+.2f %%\n", n, 2 * EXPERTS, 100 * ((double)r.loss / before - 1));
+    held = loss_of(&m, &test, &r);
+    do {
+        had = loss_of(&m, &train, &r);
+        n = grow_pruned(&r, 2 * EXPERTS, share, origin);
+        check(grow(&pruned, &m, origin, n, 0, 0), &pruned);
+        train_change = percent(had, loss_of(&pruned, &train, &r));
+        test_change = percent(held, loss_of(&pruned, &test, &r));
+        moe_close(&pruned);
+        if (train_change > 0.5)
+            printf("  %d of %d experts have %g %% of use or more: loss %+.2f "
+                   "%%, in training %+.2f %%\n", n, 2 * EXPERTS, 100 * share,
+                   test_change, train_change);
+        share /= 2;
+    } while (train_change > 0.5);
+    printf("%d of %d experts have %g %% of use or more; these alone: loss "
+           "%+.2f %%\n", n, 2 * EXPERTS, 200 * share, test_change);
     moe_close(&m);
 }
 
@@ -190,12 +214,12 @@ int main(int argc, char **argv)
         all[1] += epochs[1];
         printf("seed %d: RMSE by splitting %.4f after %d epochs, from the start"
                " %.4f after %d\n", seed, e[0], epochs[0], e[1], epochs[1]);
+        show_pruning(t.columns - 1, (uint64_t)seed);
         fflush(stdout);
     }
     printf("splitting less from the start: %.4f +- %.4f; %.0f epochs, %.0f\n",
            sum, sqrt(fmax(squares - sum * sum, 0) / fmax(seeds - 1, 1)),
            (double)all[0] / seeds, (double)all[1] / seeds);
-    show_pruning(t.columns - 1, 1);
     free(t.value);
     free(x);
     free(d);
