@@ -341,18 +341,18 @@ int main(void)
     for (output = 0; output < 3; output++) {
         for (i = 0; i < 5; i += step)
             for (k = 0; k < EXPERTS; k++) {
-                check_outputs(blocks[i], k, 17, (moe_output)output);
-                check_outputs(blocks[i], k, 0, (moe_output)output);
+                RUN(check_outputs(blocks[i], k, 17, (moe_output)output));
+                RUN(check_outputs(blocks[i], k, 0, (moe_output)output));
             }
         for (k = 0; k < EXPERTS; k += 2) {
-            check_learn(1, k, (moe_output)output);
-            check_learn(64, k, (moe_output)output);
-            check_training(20, k, (moe_output)output);
+            RUN(check_learn(1, k, (moe_output)output));
+            RUN(check_learn(64, k, (moe_output)output));
+            RUN(check_training(20, k, (moe_output)output));
         }
     }
-    check_files(0);
-    check_files(2);
-    check_refusals();
-    check_one_expert();
+    RUN(check_files(0));
+    RUN(check_files(2));
+    RUN(check_refusals());
+    RUN(check_one_expert());
     return check_done();
 }

@@ -191,11 +191,11 @@ int main(void)
 
     fill_data();
     for (i = 0; i < 4; i++) {
-        check_same(blocks[i], 0);
-        check_same(blocks[i], 2);
+        RUN(check_same(blocks[i], 0));
+        RUN(check_same(blocks[i], 2));
     }
-    check_files(MOE_BLEND_OUTPUTS);
-    check_files(MOE_BLEND_WEIGHTS);
-    check_lists();
+    RUN(check_files(MOE_BLEND_OUTPUTS));
+    RUN(check_files(MOE_BLEND_WEIGHTS));
+    RUN(check_lists());
     return check_done();
 }

@@ -904,8 +904,8 @@ static void check_others(void)
 int frozen_same(int *failed)
 {
     fill_data();
-    check_all();
-    check_others();
+    RUN(check_all());
+    RUN(check_others());
     check_done();
     *failed = check_failed;
     return check_passed;
@@ -916,8 +916,8 @@ int main(void)
     int failed = 0, passed;
 
     fill_data();
-    check_all();
-    check_others();
+    RUN(check_all());
+    RUN(check_others());
     passed = frozen_same(&failed);
     check_passed += passed;
     check_failed += failed;

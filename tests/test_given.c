@@ -348,19 +348,19 @@ int main(void)
         x[i] = 2 * (moe_real)uniform();
     for (i = 0; i < 4; i++) {
         for (k = 0; k < EXPERTS; k++) {
-            check_gates_own(MOE_BLEND_OUTPUTS, blocks[i], k);
-            check_gates_own(MOE_BLEND_WEIGHTS, blocks[i], k);
+            RUN(check_gates_own(MOE_BLEND_OUTPUTS, blocks[i], k));
+            RUN(check_gates_own(MOE_BLEND_WEIGHTS, blocks[i], k));
         }
-        check_any_sum(blocks[i], 0);
-        check_any_sum(blocks[i], 2);
-        check_phases(blocks[i]);
+        RUN(check_any_sum(blocks[i], 0));
+        RUN(check_any_sum(blocks[i], 2));
+        RUN(check_phases(blocks[i]));
     }
-    check_files(MOE_BLEND_OUTPUTS);
-    check_files(MOE_BLEND_WEIGHTS);
-    check_teaching(MOE_BLEND_OUTPUTS, MOE_GATE_NONE);
-    check_teaching(MOE_BLEND_WEIGHTS, MOE_GATE_NONE);
-    check_teaching(MOE_BLEND_WEIGHTS, MOE_GATE_SOFTMAX);
+    RUN(check_files(MOE_BLEND_OUTPUTS));
+    RUN(check_files(MOE_BLEND_WEIGHTS));
+    RUN(check_teaching(MOE_BLEND_OUTPUTS, MOE_GATE_NONE));
+    RUN(check_teaching(MOE_BLEND_WEIGHTS, MOE_GATE_NONE));
+    RUN(check_teaching(MOE_BLEND_WEIGHTS, MOE_GATE_SOFTMAX));
     CHECK(mistakes == 0);
-    check_refusals();
+    RUN(check_refusals());
     return check_done();
 }

@@ -396,12 +396,12 @@ static void test_refusals(void)
 int main(void)
 {
     fill_data();
-    test_held_out();
-    test_best_of_held_out();
-    test_restarts();
-    test_resumed();
-    test_refusals();
-    test_default_epochs();
-    test_line();
+    RUN(test_held_out());
+    RUN(test_best_of_held_out());
+    RUN(test_restarts());
+    RUN(test_resumed());
+    RUN(test_refusals());
+    RUN(test_default_epochs());
+    RUN(test_line());
     return check_done();
 }

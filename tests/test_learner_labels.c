@@ -280,11 +280,11 @@ static void test_file(void)
 int main(void)
 {
     fill_data();
-    test_gradients();
-    test_learn();
-    test_extremes();
-    test_refusals();
-    test_file();
-    test_learns();
+    RUN(test_gradients());
+    RUN(test_learn());
+    RUN(test_extremes());
+    RUN(test_refusals());
+    RUN(test_file());
+    RUN(test_learns());
     return check_done();
 }

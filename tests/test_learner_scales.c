@@ -204,9 +204,9 @@ static void test_rate_by_depth(void)
 
 int main(void)
 {
-    test_folding();
-    test_began_on_one();
-    test_extremes();
-    test_rate_by_depth();
+    RUN(test_folding());
+    RUN(test_began_on_one());
+    RUN(test_extremes());
+    RUN(test_rate_by_depth());
     return check_done();
 }

@@ -484,14 +484,14 @@ static void test_refusals(void)
 
 int main(void)
 {
-    test_estimate();
-    test_loss();
-    test_floor();
-    test_fixed();
-    test_plain_steps();
-    test_variance();
-    test_widening();
-    test_files();
-    test_refusals();
+    RUN(test_estimate());
+    RUN(test_loss());
+    RUN(test_floor());
+    RUN(test_fixed());
+    RUN(test_plain_steps());
+    RUN(test_variance());
+    RUN(test_widening());
+    RUN(test_files());
+    RUN(test_refusals());
     return check_done();
 }

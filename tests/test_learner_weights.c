@@ -302,11 +302,11 @@ static void test_rare(void)
 int main(void)
 {
     fill_data();
-    test_gradients();
-    test_training();
-    test_scale_of_weights();
-    test_learn();
-    test_refusals();
-    test_rare();
+    RUN(test_gradients());
+    RUN(test_training());
+    RUN(test_scale_of_weights());
+    RUN(test_learn());
+    RUN(test_refusals());
+    RUN(test_rare());
     return check_done();
 }
