@@ -1,8 +1,11 @@
 /* csv.h - a table from a text file, for the examples
 
    Fields stand between tabs, semicolons, commas or else blanks: whichever of
-   them, in this order, the first line has.  Quotes around a field are not part
-   of it.  A first line without any number has the names of the columns.
+   them, in this order, the first line has that does not begin with #.  Where
+   the delimiter is not a comma, one in a number is its decimal point.  Where
+   every line ends with a delimiter, no column follows it.  Quotes around a
+   field are not part of it.  A first line without any number has the names of
+   the columns.
    csv_read wants numbers everywhere.  csv_read_words takes columns of words,
    too, where a value is an index of `word`, and leaves out rows in which a
    field is empty, NA or "?".  What else is not as the first row is told by its
@@ -20,7 +23,7 @@ enum { CSV_COLUMNS = 256, CSV_LINE = 8192, CSV_CELLS = 1 << 26,
 typedef struct csv {
     int rows, columns, left_out;
     float *value;                     /* (rows,columns); free it */
-    int takes_words, words;
+    int takes_words, words, open;     /* open: lines end with a delimiter */
     char delimiter;
     char is_word[CSV_COLUMNS];        /* what the first row has there */
     char name[CSV_COLUMNS][CSV_NAME], word[CSV_WORDS][CSV_NAME];
@@ -54,11 +57,15 @@ static inline int csv_fields(char *at, char delimiter, char **field)
     return n;
 }
 
-static inline int csv_number(const char *field, float *value)
+static inline int csv_number(const csv *t, char *field, float *value)
 {
-    char *end;
+    char *comma = t->delimiter == ',' ? NULL : strchr(field, ','), *end;
 
+    if (comma != NULL)
+        *comma = '.';
     *value = (float)strtod(field, &end);
+    if (comma != NULL)
+        *comma = ',';
     return end != field && *end == '\0' && *value > -1e30f && *value < 1e30f;
 }
 
@@ -120,10 +127,10 @@ static inline const char *csv_row(csv *t, char **field, int n)
         }
         if (t->rows == 0)
             t->is_word[i] = (char)(t->takes_words
-                                   && !csv_number(field[i], &row[i]));
+                                   && !csv_number(t, field[i], &row[i]));
         if (t->is_word[i])
             row[i] = (float)csv_word(t, field[i]);
-        else if (!csv_number(field[i], &row[i]))
+        else if (!csv_number(t, field[i], &row[i]))
             return "not a number, as elsewhere in this column";
         if (t->is_word[i] && row[i] < 0)
             return "more than 1000 words";
@@ -139,7 +146,7 @@ static inline int csv_names(csv *t, char **field, int n)
     int i;
 
     for (i = 0; i < n; i++)
-        if (csv_number(field[i], &number))
+        if (csv_number(t, field[i], &number))
             break;
     if (i < n)
         n = 0;
@@ -151,33 +158,65 @@ static inline int csv_names(csv *t, char **field, int n)
     return n > 0;
 }
 
-/* How many rows; 0: t->error says why none. */
-static inline int csv_read_table(csv *t, const char *path, int takes_words)
+/* How many of n fields count: a delimiter at the end of every line has no
+   column behind it.  Once a line has one there, those before had gaps. */
+static inline int csv_end(csv *t, char **field, int n, int first)
+{
+    int empty = n > 1 && n < CSV_COLUMNS && *field[n - 1] == '\0';
+
+    if (first)
+        t->open = empty;
+    if (t->open && !empty && n > t->columns && t->takes_words) {
+        t->left_out += t->rows;
+        t->columns += t->left_out > 0;
+        t->open = t->rows = 0;
+    }
+    return n - (t->open && empty);
+}
+
+/* Reads rows until there are no more, or something is wrong. */
+static inline void csv_rows(csv *t, FILE *f, const char *path)
 {
     char line[CSV_LINE], *field[CSV_COLUMNS];
     const char *wrong = NULL;
     int n, number, first = 1;
-    FILE *f = fopen(path, "r");
 
-    memset(t, 0, sizeof *t);
-    t->takes_words = takes_words;
-    for (number = 1; f && !wrong && fgets(line, sizeof line, f); number++) {
+    for (number = 1; !wrong && fgets(line, sizeof line, f); number++) {
+        if (first && *line == '#')
+            continue;
         if (first)
             t->delimiter = strchr(line, '\t') ? '\t' : strchr(line, ';') ? ';'
                          : strchr(line, ',') ? ',' : ' ';
         n = csv_fields(line, t->delimiter, field);
+        n = csv_end(t, field, n, first);
         if (n > 0 && !(first && csv_names(t, field, n)))
             wrong = csv_row(t, field, n);
         first = first && n == 0;
-        if (wrong != NULL)
-            snprintf(t->error, sizeof t->error, "%.100s, line %d: %s", path,
-                     number, wrong);
     }
-    if (f != NULL)
-        fclose(f);
-    if (t->rows == 0 && wrong == NULL)
-        snprintf(t->error, sizeof t->error, "%.150s %s", path,
-                 f ? "has no rows of numbers" : "cannot be opened");
+    if (wrong != NULL)
+        snprintf(t->error, sizeof t->error, "%.100s, line %d: %s", path,
+                 number - 1, wrong);
+    else if (t->rows == 0 && t->left_out > 0)
+        snprintf(t->error, sizeof t->error, "%.100s: all %d rows have gaps",
+                 path, t->left_out);
+    else if (t->rows == 0)
+        snprintf(t->error, sizeof t->error, "%.150s has no rows of numbers",
+                 path);
+}
+
+/* How many rows; 0: t->error says why none. */
+static inline int csv_read_table(csv *t, const char *path, int takes_words)
+{
+    FILE *f = fopen(path, "r");
+
+    memset(t, 0, sizeof *t);
+    t->takes_words = takes_words;
+    if (f == NULL) {
+        snprintf(t->error, sizeof t->error, "%.150s cannot be opened", path);
+        return 0;
+    }
+    csv_rows(t, f, path);
+    fclose(f);
     return *t->error ? 0 : t->rows;
 }
 

@@ -1,12 +1,11 @@
 /* fit.c - a table is learnt: the program to start from
      cc -O2 examples/fit.c -o fit -lm && ./fit DATA.csv [--target COLUMN]
 
-   The delimiter and a line of names are found out (csv.h).  COLUMN is a name or
-   a number from 1 on, else the last.  Words and few whole numbers are classes
-   (not with --regression).  A fifth of the rows is kept for the test.  Eight
-   experts of eight units, a linear model and one network of as many weights are
-   trained with the defaults, the best of five seeds.  Draws fit.svg, writes
-   fit.safetensors, which moe_load reads. */
+   csv.h finds out the delimiter and a line of names.  COLUMN is a name or a
+   number from 1 on, else the last.  Words and few whole numbers are classes
+   (not with --regression).  A fifth of the rows is the test.  Eight experts of
+   eight units, a linear model and one network of as many weights are trained
+   with the defaults and five seeds.  Writes fit.svg and fit.safetensors. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "csv.h"
@@ -14,7 +13,7 @@
 #include <math.h>
 
 enum { RESTARTS = 5, EXPERTS = 8, HIDDEN = 8, LEAST = 20, FEW = 20,
-       MOST_CLASSES = 100, EPOCHS = 10000 };
+       MOST_CLASSES = 100, EPOCHS = 10000, HOLD_OUT = 50 };
 
 static csv table;
 static int target, inputs, classes;                /* classes 0: regression */
@@ -100,6 +99,9 @@ static void say_task(const char *path)
             printf("output %d is %s\n", i, table.word[(int)class_value[i]]);
         else
             printf("output %d is %g\n", i, (double)class_value[i]);
+    if (train.n < HOLD_OUT)
+        printf("Below %d rows to learn from none are held out: deviations and "
+               "log p are far too confident.\n", HOLD_OUT);
 }
 
 static int show_progress(const moe_report *now, void *user)
@@ -148,7 +150,7 @@ static void fit(moe *m, int experts, int hidden, const char *name)
 
 static void draw_errors(plot *p)
 {
-    const int validated = train.n < 50 ? 0 : epochs; /* as moe_train does */
+    const int validated = train.n < HOLD_OUT ? 0 : epochs;
     double high[2] = {0};
 
     plot_range(high, epochs, loss_at, 1);
@@ -158,21 +160,19 @@ static void draw_errors(plot *p)
     plot_line(p, epochs, epoch_at, 1, loss_at, 1, plot_colour[0], 1.5,
               "training");
     plot_line(p, validated, epoch_at, 1, valid_at, 1, plot_colour[1], 1.5,
-              "held out");
+              validated ? "held out" : NULL);
 }
 
 /* The area of a dot is the number of its cases. */
 static void draw_classes(plot *p, const float *y)
 {
-    int count[MOST_CLASSES * MOST_CLASSES] = {0}, n, k, best;
+    int count[MOST_CLASSES * MOST_CLASSES] = {0}, n;
 
-    plot_panel(p, "Predicted against true", "true class", "predicted", -0.5,
-               classes - 0.5, -0.5, classes - 0.5);
-    for (n = 0; n < test.n; n++, y += classes) {
-        for (best = 0, k = 1; k < classes; k++)
-            best = y[k] > y[best] ? k : best;
-        count[test.labels[n] * classes + best]++;
-    }
+    p->whole = 1;
+    plot_panel(p, "Predicted against true", "true class, numbered as printed",
+               "predicted", -0.5, classes - 0.5, -0.5, classes - 0.5);
+    for (n = 0; n < test.n; n++, y += classes)
+        count[test.labels[n] * classes + plot_largest(classes, y)]++;
     for (n = 0; n < classes * classes; n++)
         plot_dot(p, n / classes, n % classes, plot_colour[0],
                  160 * sqrt((double)count[n] / test.n / classes));
@@ -213,8 +213,9 @@ static void show(moe *m)
         draw_numbers(&p, y, y + test.n);
     plot_close(&p);
     free(y);
-    moe_save(m, MOE_MODE_PREDICT, "fit.safetensors");
-    printf("Saving fit.safetensors: %s.\n", m->error);
+    if (moe_save(m, MOE_MODE_PREDICT, "fit.safetensors") != MOE_OK)
+        stop("fit.safetensors: ", m->error);
+    printf("Saved fit.safetensors.\n");
 }
 
 int main(int argc, char **argv)

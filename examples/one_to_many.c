@@ -46,13 +46,9 @@ static void learn(moe *m, int experts, int hidden)
     }
 }
 
-static int mode(const moe *m, int n)             /* whom the gate trusts most */
+static float mode(const moe *m, int n)       /* of whom the gate trusts most */
 {
-    int i, best = 0;
-
-    for (i = 1; i < E; i++)
-        best = m->p[n * E + i] > m->p[n * E + best] ? i : best;
-    return best;
+    return m->o[n * E + plot_largest(E, m->p + n * E)];
 }
 
 int main(void)
@@ -72,7 +68,7 @@ int main(void)
         for (i = 0, least = HUGE_VAL; i < E; i++)
             least = fmin(least, fabs((double)(d[n] - m.o[n * E + i])));
         nearest += least * least / CASES;
-        by_mode += fabsf(d[n] - m.o[n * E + mode(&m, n)]) < 0.1f;
+        by_mode += fabsf(d[n] - mode(&m, n)) < 0.1f;
         by_mean += fabsf(d[n] - m.y[n]) < 0.1f;
         single += fabsf(d[n] - y[n]) < 0.1f;
     }
@@ -96,8 +92,7 @@ int main(void)
         plot_line(&p, GRID, at, 1, m.o + i, E, plot_colour[i], 1,
                   plot_expert[i]);
     for (n = 0; n < GRID; n++)
-        plot_dot(&p, (double)at[n], (double)m.o[n * E + mode(&m, n)], "black",
-                 1.5);
+        plot_dot(&p, (double)at[n], (double)mode(&m, n), "black", 1.5);
     plot_key(&p, "mode", "black");
     plot_close(&p);
     moe_close(&network);

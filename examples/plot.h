@@ -27,6 +27,7 @@ typedef struct plot {
     FILE *svg;
     const char *path, *title;
     int columns, panels, width, height;
+    int whole;                          /* 1: ticks at whole numbers alone */
     double x[2], y[2];                  /* the range of the panel at hand */
     int keys;
     const char *name[PLOT_KEYS], *colour[PLOT_KEYS];
@@ -56,6 +57,16 @@ static inline void plot_range(double range[2], int n, const moe_real *v,
     }
     range[0] = low;
     range[1] = high > low ? high : low + 1;
+}
+
+/* The index of the largest of n numbers: whom a gate trusts most. */
+static inline int plot_largest(int n, const moe_real *v)
+{
+    int i, best = 0;
+
+    for (i = 1; i < n; i++)
+        best = v[i] > v[best] ? i : best;
+    return best;
 }
 
 static inline void plot_open(plot *p, const char *path, int columns, int rows,
@@ -108,7 +119,7 @@ static inline void plot_end_panel(plot *p)
 /* Ticks at multiples of 1, 2 or 5 times a power of ten, at most eight. */
 static inline void plot_ticks(const plot *p, const double range[2], int upward)
 {
-    double step = 1e-9, v;
+    double step = p->whole ? 1 : 1e-9, v;
     int i, size = upward ? p->height : p->width;
 
     for (i = 0; (range[1] - range[0]) / step > (size < 200 ? 4 : 8); i++)

@@ -31,23 +31,13 @@ static int show_progress(const moe_report *now, void *user)
     return 0;                                 /* anything else would stop it */
 }
 
-static int leader(const moe *m, int n)     /* whom the gate trusts in case n */
-{
-    const float *p = m->p + n * EXPERTS;
-    int i, best = 0;
-
-    for (i = 1; i < EXPERTS; i++)
-        best = p[i] > p[best] ? i : best;
-    return best;
-}
-
 /* Who takes over when, with what law. */
 static void print_regions(const moe *m)
 {
     int n, now, before = -1;
 
     for (n = 0; n < CASES; n++, before = now) {
-        now = leader(m, n);
+        now = plot_largest(EXPERTS, m->p + n * EXPERTS);
         if (now != before)
             printf("from minute %4.2f  expert %c  %5.1f %+5.1f t\n",
                    (double)t[n], 'A' + now, (double)m->o[now],

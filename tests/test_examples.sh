@@ -202,6 +202,26 @@ make_tables() {
     }' >"$dir/$1"
 }
 
+# A remark, decimal commas, and a delimiter at the end of every line.
+make_decimals() {
+    echo "# made up, not measured" >"$dir/decimals"
+    sed 's/NA//; s/\./,/g; s/$/;/' "$dir/semicolons" >>"$dir/decimals"
+}
+
+# Numbers alone: of the first two rows the last is missing.
+make_few() {
+    awk 'BEGIN { for (n = 0; n < 32; n++)
+                     print n "," n * 7 % 9 "," (n > 1 ? n / 2 : "") }' \
+        >"$dir/few"
+}
+
+# Rows without a last value, below a line of names that has one.
+make_gaps() {
+    awk 'BEGIN { print "a,b,c"
+                 for (n = 0; n < 32; n++)
+                     print n "," n * 7 % 9 "," }' >"$dir/gaps"
+}
+
 of_fit() {
     for form in semicolons tabs commas blanks; do
         make_tables $form
@@ -224,6 +244,22 @@ of_fit() {
     holds "fit.c: few whole numbers are classes" says 'column 3 is a class'
     holds "fit.c: unless told" run fit blanks --regression
     holds "fit.c: then they are numbers" says 'column 3 is a number'
+    make_decimals
+    holds "fit.c: decimal commas, a remark, ends of lines" run fit decimals
+    holds "fit.c: all is understood" says '294 rows, and 6 with .*; 2 inputs'
+    holds "fit.c: and learnt" is 'v < 0.05' 'mixture .*RMSE'
+    holds "fit.c: rows are held out" not says 'none are held out'
+    make_few
+    holds "fit.c: few rows" run fit few
+    holds "fit.c: gaps at the ends of lines" \
+        says '30 rows, and 2 with gaps; 2 inputs; column 3 is a number'
+    holds "fit.c: no rows are held out" says 'none are held out'
+    rm "$dir/fit.safetensors" && mkdir "$dir/fit.safetensors"
+    holds "fit.c: a model that is not saved" not run fit few
+    holds "fit.c: and says so" says '^fit.safetensors: '
+    make_gaps
+    holds "fit.c: nothing but gaps" not run fit gaps
+    holds "fit.c: and says so" says 'all 32 rows have gaps'
     holds "fit.c: no such column" not run fit blanks --target none
     holds "fit.c: and says so" says 'no such column: none'
     [ -z "$MOE_DATA" ] && return
