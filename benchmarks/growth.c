@@ -126,8 +126,9 @@ static void draw_axes(FILE *f, int sizes)
                 "text-anchor='middle'>%d</text>\n", 80 + 60 * i, 80 + 60 * i,
                 FEWEST << i);
     fprintf(f, "<text x='%d' y='465' text-anchor='middle'>experts, of which "
-            "two run for a case</text><text x='80' y='40'>time per case"
-            "</text>\n", 80 + 30 * (sizes - 1));
+            "two run for a case</text><text x='80' y='50'>time per case"
+            "</text>\n<text x='80' y='28' font-size='16' font-weight='bold'>"
+            "Two of so many experts run</text>\n", 80 + 30 * (sizes - 1));
 }
 
 static void draw_series(FILE *f, int series, int sizes)

@@ -276,6 +276,7 @@ static void draw(void)
             plot_line(&p, PLOTTED + 1, step, 1, error[way][number], 1,
                       plot_colour[way], 0.7, number > 0 ? NULL : name[way]);
     plot_segment(&p, 0, CRITERION, PLOTTED, CRITERION, "black", 1);
+    plot_key(&p, "criterion, 0.08", "black");
     plot_close(&p);
 }
 

@@ -163,7 +163,6 @@ static void draw_errors(plot *p)
               validated ? "held out" : NULL);
 }
 
-/* The area of a dot is the number of its cases. */
 static void draw_classes(plot *p, const float *y)
 {
     int count[MOST_CLASSES * MOST_CLASSES] = {0}, n;
@@ -173,6 +172,7 @@ static void draw_classes(plot *p, const float *y)
                "predicted", -0.5, classes - 0.5, -0.5, classes - 0.5);
     for (n = 0; n < test.n; n++, y += classes)
         count[test.labels[n] * classes + plot_largest(classes, y)]++;
+    plot_key(p, "test, so many cases as the area says", plot_colour[0]);
     for (n = 0; n < classes * classes; n++)
         plot_dot(p, n / classes, n % classes, plot_colour[0],
                  160 * sqrt((double)count[n] / test.n / classes));

@@ -136,7 +136,7 @@ static void draw_boundary(plot *p, const moe *m, int net, double width)
 static void show(void)
 {
     double y, error[2] = {0};
-    int i, n, best;
+    int i, n;
     plot p;
 
     make_cases(SIDE);
@@ -154,16 +154,18 @@ static void show(void)
     draw_boundary(&p, &top, 0, 4);
     for (i = 0; i < BRANCHES; i++)
         draw_boundary(&p, &branch[i], 2, 1.5);
-    plot_key(&p, "boundaries of gates; thick: the top one", "black");
+    for (i = 0; i < 4; i++)
+        plot_key(&p, plot_expert[i], plot_colour[i]);
+    plot_key(&p, "gates; thick: the one on top", "black");
     plot_panel(&p, "One gate over four experts", "x_0", "x_1", -1, 1, -1, 1);
     for (n = 0; n < GRID; n++) {
-        for (best = 0, i = 1; i < 4; i++)
-            best = flat.p[4 * n + i] > flat.p[4 * n + best] ? i : best;
         plot_dot(&p, (double)x[2 * n], (double)x[2 * n + 1],
-                 plot_colour[best], 4);
+                 plot_colour[plot_largest(4, flat.p + 4 * n)], 4);
         y = (double)(flat.y[n] - d[n]);
         error[1] += y * y / GRID;
     }
+    for (i = 0; i < 4; i++)
+        plot_key(&p, plot_expert[i], plot_colour[i]);
     plot_close(&p);
     printf("RMSE: hierarchy %.3f, one gate over four experts %.3f\n",
            sqrt(error[0]), sqrt(error[1]));

@@ -39,7 +39,7 @@ static int pick(const float *p)           /* the selector: i by chance p[i] */
     return i;
 }
 
-static void draw(moe *m, const moe_data *data)
+static void draw(moe *m, int count, const char *title, const moe_real *usage)
 {
     float ms[GRID];
     plot p;
@@ -49,15 +49,15 @@ static void draw(moe *m, const moe_data *data)
         ms[n] = 0.25f * (float)n;
     moe_forward(m, ms, GRID);
     plot_open(&p, "motorcycle.svg", 1, 3, 600, 200);
-    plot_panel(&p, "Five straight lines", "milliseconds", "acceleration, g", 0,
-               60, -150, 100);
-    plot_dots(&p, data->n, x, 1, d, 1, "#999", 3, "readings");
+    plot_panel(&p, title, "milliseconds", "acceleration, g", 0, 60, -150, 100);
+    plot_dots(&p, count, x, 1, d, 1, "#999", 3, "readings");
     for (n = 0; n < GRID; n++)
         for (i = 0; i < E; i++)
             plot_dot(&p, (double)ms[n], (double)m->o[n * E + i],
                      plot_colour[i], 4 * (double)m->p[n * E + i]);
     for (i = 0; i < E; i++)
-        plot_key(&p, plot_expert[i], plot_colour[i]);
+        if (usage[i] >= 0.005f)             /* others cannot be seen */
+            plot_key(&p, plot_expert[i], plot_colour[i]);
     plot_line(&p, GRID, ms, 1, m->y, 1, "black", 2, "blend");
     plot_panel(&p, "Whom the gate trusts", "milliseconds", "p", 0, 60, 0, 1);
     plot_gate(&p, GRID, ms, m->p, E);
@@ -90,7 +90,9 @@ int main(int argc, char **argv)
     for (i = 0; i < E; i++)
         printf("%c: usage %3.0f %%\n", 'A' + i, 100 * (double)report.usage[i]);
     printf("blend: RMSE %.1f g\n", sqrt((double)report.squared_error));
-    draw(&m, &data);
+    draw(&m, data.n, argc > 1 ? "Five straight lines"
+                              : "Five straight lines, made-up data",
+         report.usage);
     moe_close(&m);
     return 0;
 }

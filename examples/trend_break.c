@@ -4,9 +4,8 @@
 
    FILE has rows that begin with year,value; without it a series is made up.
    The break is where p is one half, and the gate's slope tells how sudden it
-   is.  On the temperature anomalies of R's meteorits (1880-2015) that package
-   gets a log-likelihood of 102.722, slopes of .02149 and .00648 a year and
-   variances of .01193 and .01352.  Draws trend_break.svg. */
+   is.  What is published are the numbers of R's meteorits for the temperature
+   anomalies of 1880-2015 that come with it.  Draws trend_break.svg. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include "csv.h"
@@ -94,6 +93,9 @@ int main(int argc, char **argv)
         || moe_fit_variance(&m, &data) != MOE_OK)
         return puts(m.error), 1;
     print_lines(&m, data.n);
+    if (argc > 1)
+        printf("Published for anomalies of temperature: log-likelihood 102.722,"
+               "\nslopes .02149 and .00648, variances .01193 and .01352\n");
     draw(&m, data.n);
     moe_close(&m);
     return 0;

@@ -80,6 +80,17 @@ whole() {
              END { exit depth != 0 }' "$1"
 }
 
+# The titles of panels beside each other are at one height.
+level() {
+    sed -n "s/.*<g transform='translate([0-9]* \([0-9]*\)).*/row \1/p
+            s/.*<text y='\([-0-9]*\)' font-size='15'.*/title \1/p" "$1" |
+        awk '{ print }
+             $1 == "row" { row = $2 }
+             $1 == "title" { n++; if (row in at && at[row] != $2) bad = 1
+                             at[row] = $2 }
+             END { exit bad || !n }'
+}
+
 # ------------------------------------------------------------------ each alone
 of_by_hand() {
     holds "by_hand.c: forward, posterior and gradient are moe.h's" run by_hand
@@ -115,6 +126,7 @@ published_lines() {
     holds "two_lines.c runs" run two_lines "$MOE_DATA/co2data.csv"
     holds "two_lines.c, CO2data without one: -66.94" \
         is 'v > -67.4 && v < -66.9' 'without a gate *log-likelihood'
+    holds "two_lines.c: and tells what is published" says '^Published.* -66.94'
 }
 
 of_trend_break() {
@@ -123,6 +135,7 @@ of_trend_break() {
         is 'v > 1960 && v < 1980' 'breaks between'
     [ -z "$MOE_DATA" ] && return
     holds "trend_break.c runs" run trend_break "$MOE_DATA/tempanomalies.csv"
+    holds "trend_break.c: and tells it" says '^Published.* 102.722'
     holds "trend_break.c: 102.722" is 'v > 102.4 && v < 103' log-likelihood
 }
 
@@ -165,6 +178,8 @@ of_crowd() {
 of_motorcycle() {
     holds "motorcycle.c runs" run motorcycle
     holds "motorcycle.c: five lines" is 'v < 25' 'RMSE'
+    holds "motorcycle.c: made-up data are marked as such" \
+        grep made-up "$dir/motorcycle.svg"
 }
 
 of_own_loop() {
@@ -321,6 +336,7 @@ one_example() {
     "of_$1"
     for picture in $(set +f; ls "$dir"/*.svg 2>/dev/null); do
         holds "${picture##*/} is whole" whole "$picture"
+        holds "${picture##*/}: titles are level" level "$picture"
     done
     if reads_files "$1"; then
         junk "$1"
