@@ -6,12 +6,11 @@
    Each rank adds up the gradient of its part; one MPI_Allreduce over the flat
    array grads makes it that of all cases, and every rank takes the same step.
    So the weights stay equal without being sent, and what is learnt depends on
-   the number of ranks by rounding alone.  Every ten epochs rank 0 writes a
-   checkpoint.  A rank that dies ends the run; the same command goes on from
-   there.  One process with SHARDS sums so many parts apart, as ranks do: under
-   -DMOE_SAME_BITS it prints with two of them the same hash as two ranks.
-   Every rank reads both files, shared or copied.  A row is eight inputs and a
-   target; the last fifth is for the test, the scales are those of the rest. */
+   the number of ranks by rounding alone.  Rank 0 writes a checkpoint every ten
+   epochs.  A rank that dies ends the run; the same command goes on from there.
+   One process with SHARDS sums so many parts apart: under -DMOE_SAME_BITS it
+   prints with two of them the same hash as two ranks.  Every rank reads both
+   files.  A row is eight inputs and a target; the last fifth is the test. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include <mpi.h>
@@ -26,13 +25,22 @@ enum { I = 8, CASES = 100000, BATCH = 256, EVERY = 10 };
 
 static const char *checkpoint = "";
 static char farewell[500];
-static int rank, ranks, shards, order[CASES];
-static moe_real x[CASES * I], d[CASES], part_x[CASES * I], part_d[CASES], *sum;
+static int rank, ranks, shards;
+static moe_real x[CASES * I], d[CASES], *sum;
+static moe_real now_x[CASES * I], now_d[CASES];     /* in an epoch's order */
 
-static void fail(const char *what, const char *why)
+/* Called by all ranks: if some are wrong, the first says why, and all end. */
+static void check(int wrong, const char *what, const char *why)
 {
-    fprintf(stderr, "mpi_train: rank %d: %s: %s\n", rank, what, why);
-    MPI_Abort(MPI_COMM_WORLD, 1);
+    int first = wrong ? rank : ranks;
+
+    MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    if (first == rank)
+        fprintf(stderr, "mpi_train: rank %d: %s: %s\n", rank, what, why);
+    if (first < ranks) {
+        MPI_Finalize();
+        exit(1);
+    }
 }
 
 /* mpirun tells the others to end when a rank has died.  A signal handler may
@@ -60,8 +68,8 @@ static int read_cases(const char *path)
     for (i = 0; file && i < CASES * wide
                 && fscanf(file, "%lf,", &value) == 1; i++)
         *(i % wide < I ? &x[i - i / wide] : &d[i / wide]) = (moe_real)value;
-    if (file == NULL || fclose(file) || i < 5 * wide || i % wide != 0)
-        fail(path, "cannot be read as rows of eight inputs and a target");
+    check(file == NULL || fclose(file) || i < 5 * wide || i % wide != 0, path,
+          "cannot be read as rows of eight inputs and a target");
     return i / wide;
 }
 
@@ -74,23 +82,11 @@ static void shuffle(int n, int epoch)
     for (i = 0; i < n; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         j = (int)((random >> 33) % (uint64_t)(i + 1));
-        order[i] = order[j];
-        order[j] = i;
+        memmove(now_x + i * I, now_x + j * I, I * sizeof *x);
+        memcpy(now_x + j * I, x + i * I, I * sizeof *x);
+        now_d[i] = now_d[j];
+        now_d[j] = d[i];
     }
-}
-
-/* grads = dE/dparams over the cases order[from], ..., order[to - 1]. */
-static double gradient(moe *m, int from, int to)
-{
-    moe_data part = {to - from, part_x, part_d, NULL, NULL};
-    int i;
-
-    for (i = 0; i < part.n; i++) {
-        memcpy(part_x + i * I, x + order[from + i] * I, I * sizeof *x);
-        part_d[i] = d[order[from + i]];
-    }
-    memset(m->grads, 0, m->trained_count * sizeof *m->grads);
-    return (double)moe_gradient(m, &part);
 }
 
 /* A step on n cases, of which each rank has a part.  Returns its sum of E. */
@@ -101,15 +97,21 @@ static double step(moe *m, int first, int n)
     int p;
 
     for (p = rank; p < shards; p += ranks) {
-        E += gradient(m, first + n * p / shards, first + n * (p + 1) / shards);
+        int from = first + n * p / shards, to = first + n * (p + 1) / shards;
+        moe_data part = {to - from, now_x + from * I, now_d + from, NULL, NULL};
+
+        memset(m->grads, 0, m->trained_count * sizeof *m->grads);
+        E += (double)moe_gradient(m, &part);
         for (i = 0; i < m->trained_count; i++)
             sum[i] = p == rank ? m->grads[i] : sum[i] + m->grads[i];
     }
     if (MPI_Allreduce(sum, m->grads, (int)m->trained_count, REAL, MPI_SUM,
-                      MPI_COMM_WORLD) != MPI_SUCCESS)
-        fail("MPI_Allreduce", "has another rank died?");
+                      MPI_COMM_WORLD) != MPI_SUCCESS) {
+        fprintf(stderr, "mpi_train: rank %d: has another died?\n", rank);
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    }
     if (moe_step(m, NULL, 1 / (moe_real)n) != MOE_OK)
-        fail("moe_step", m->error);
+        check(1, "moe_step", m->error);          /* on all ranks or on none */
     return E;
 }
 
@@ -124,9 +126,8 @@ static uint64_t hash(const moe *m)
         h[0] = (h[0] ^ *byte++) * 1099511628211u;
     h[1] = ~h[0];
     MPI_Allreduce(h, least, 2, MPI_UINT64_T, MPI_MIN, MPI_COMM_WORLD);
-    if (least[0] != ~least[1])
-        fail("the ranks have parted", "unlike files, or unlike processors "
-             "without MOE_SAME_BITS");
+    check(least[0] != ~least[1], "the ranks have parted", "unlike files, or "
+          "unlike processors without MOE_SAME_BITS");
     return h[0];
 }
 
@@ -135,16 +136,16 @@ static void start(moe *m, const moe_data *train)
 {
     moe_config config = {.inputs = I, .outputs = 1, .experts = 8,
                          .hidden = {8}, .loss = MOE_LOSS_BLEND};
-    FILE *file = fopen(checkpoint, "rb");
+    int wrong = access(checkpoint, F_OK) == 0
+              ? moe_load(m, checkpoint, NULL) != MOE_OK
+              : moe_open(m, &config, NULL, 0) || moe_fit_scales(m, train);
 
-    if (file != NULL ? fclose(file) || moe_load(m, checkpoint, NULL)
-                   : moe_open(m, &config, NULL, 0) || moe_fit_scales(m, train))
-        fail(file ? checkpoint : "moe_open", m->error);
+    check(wrong, *checkpoint ? checkpoint : "moe_open", m->error);
     sum = (moe_real *)malloc(m->trained_count * sizeof *sum);
-    if (sum == NULL || m->config.inputs != I || m->config.outputs != 1)
-        fail(checkpoint, "another model, or no memory");
-    prepare_farewell(m->epoch);
+    check(sum == NULL || m->config.inputs != I || m->config.outputs != 1,
+          checkpoint, "another model, or no memory");
     hash(m);
+    prepare_farewell(m->epoch);
 }
 
 static void train_epoch(moe *m, int n)
@@ -158,10 +159,9 @@ static void train_epoch(moe *m, int n)
     MPI_Reduce(&E, &all, 1, MPI_DOUBLE, MPI_SUM, 0, MPI_COMM_WORLD);
     if (++m->epoch % EVERY != 0)
         return;
-    if (hash(m) && rank == 0 && *checkpoint
-        && moe_save(m, MOE_MODE_TRAIN, checkpoint) != MOE_OK)
-        fail(checkpoint, "cannot be written");
-    MPI_Barrier(MPI_COMM_WORLD);
+    hash(m);
+    check(rank == 0 && *checkpoint && moe_save(m, MOE_MODE_TRAIN, checkpoint),
+          checkpoint, "cannot be written");
     prepare_farewell(*checkpoint ? m->epoch : 0);
     if (rank == 0)
         printf("epoch %d: mean E %.6f\n", m->epoch, all / n);
@@ -182,8 +182,8 @@ int main(int argc, char **argv)
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     checkpoint = argc > 3 ? argv[3] : "";
     shards = argc > 4 ? atoi(argv[4]) : ranks;
-    if (argc < 2 || shards < ranks)
-        fail("use", "mpi_train FILE [EPOCHS [CHECKPOINT [SHARDS]]]");
+    check(argc < 2 || shards < ranks, "use",
+          "mpi_train FILE [EPOCHS [CHECKPOINT [SHARDS]]]");
     train.n = read_cases(argv[1]);
     test.n = train.n / 5;
     train.n -= test.n;

@@ -126,6 +126,25 @@ unlike() {
         ranks unlike 2 "$train" of_its_own "$work/cases" 20
 }
 
+# What all ranks refuse, one tells, and none aborts.
+junk() {
+    ranks junk 2 "$train" "$@" >"$work/junk.said" 2>&1
+    status=$?
+    cat "$work/junk.said"
+    [ $status = 1 ] && [ "$(grep -c mpi_train: "$work/junk.said")" = 1 ] &&
+        ! grep -i 'MPI_ABORT' "$work/junk.said"
+}
+
+all_junk() {
+    echo 'a,b' >"$work/words"
+    cp "$cases" "$work/half.0"
+    holds "no file: one rank says so" junk
+    holds "words: one rank says so" junk "$work/words" 20
+    holds "one rank has no file: it says so" junk of_its_own "$work/half" 20
+    holds "and which" contains 'rank 1: .*half.1: cannot be read' \
+        "$work/junk.said"
+}
+
 # ------------------------------------------------------------- a rank that dies
 # in_time COMMAND...: until it succeeds, for half a minute.
 in_time() {
@@ -296,6 +315,7 @@ cases=$work/cases
 make_cases "$cases"
 same_bits
 unlike
+all_junk
 kill_rank 1
 kill_rank 0
 damaged
