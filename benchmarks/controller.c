@@ -10,6 +10,7 @@
 #include "clock.h"
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
+#include "../examples/controller.h"
 #include "controller_peer.h"
 
 #include <math.h>
@@ -36,25 +37,6 @@ static peer_net peer;
 static float *x, *y[2], *p;
 static double samples[WAYS][MOST];
 
-static float noise(void)
-{
-    static unsigned state = 1991;
-
-    state = state * 1664525u + 1013904223u;
-    return (float)(state >> 8) / 8388608 - 1;
-}
-
-static void *allocate(size_t count)
-{
-    void *memory = malloc(count * sizeof(float));
-
-    if (memory == NULL) {
-        fprintf(stderr, "controller: no memory\n");
-        exit(2);
-    }
-    return memory;
-}
-
 static void open_all(void)
 {
     moe_config c;
@@ -69,19 +51,11 @@ static void open_all(void)
     c.blend = MOE_BLEND_WEIGHTS, c.loss = MOE_LOSS_BLEND;
     c.mode = MOE_MODE_LEARN;
     c.block = CROWD;
-    if (moe_open(&m, &c, NULL, 0) != MOE_OK) {
-        fprintf(stderr, "controller: %s\n", m.error);
-        exit(2);
-    }
-    for (i = moe_layer_at(&c, EXPERTS, 2).bias; i < m.trained_count - EXPERTS;
-         i++)
-        m.weights[i] = 4 * noise();         /* a gate that decides */
+    opened(&m, moe_open(&m, &c, NULL, 0));
+    wake(&m, 4);
     c.mode = MOE_MODE_PREDICT;
     c.top_p = 0.9f;
-    if (moe_attach(&fewer, &c, m.params, NULL, 0) != MOE_OK) {
-        fprintf(stderr, "controller: %s\n", fewer.error);
-        exit(2);
-    }
+    opened(&fewer, moe_attach(&fewer, &c, m.params, NULL, 0));
     for (l = 0; l < PEER_LAYERS; l++) {
         const moe_layer at = moe_layer_at(&c, 0, l);
 
@@ -89,11 +63,11 @@ static void open_all(void)
         peer.bias[l] = m.params + at.bias;
         peer.weight[l] = m.params + at.weight;
     }
-    peer.room = (float *)allocate(512 * 512);
-    x = (float *)allocate(CROWD * 480);
-    p = (float *)allocate(CROWD * EXPERTS);
-    y[0] = (float *)allocate(CROWD * 363);
-    y[1] = (float *)allocate(CROWD * 363);
+    peer.room = numbers(512 * 512);
+    x = numbers(CROWD * 480);
+    p = numbers(CROWD * EXPERTS);
+    y[0] = numbers(CROWD * 363);
+    y[1] = numbers(CROWD * 363);
     for (i = 0; i < CROWD * 480; i++)
         x[i] = noise();
     moe_forward(&m, x, CROWD);

@@ -16,9 +16,8 @@
 #define _POSIX_C_SOURCE 199309L      /* clock_gettime */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
+#include "controller.h"
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 enum { CROWD = 500, THREADS = 2, WAYS = 3 };
@@ -39,33 +38,6 @@ static double microseconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
-
-static float noise(void)
-{
-    static unsigned state = 1991;
-
-    state = state * 1664525u + 1013904223u;
-    return (float)(state >> 8) / 8388608 - 1;
-}
-
-static void *allocate(size_t bytes)
-{
-    void *memory = malloc(bytes);
-
-    if (memory == NULL) {
-        fprintf(stderr, "crowd: no memory\n");
-        exit(1);
-    }
-    return memory;
-}
-
-static void opened(const moe *m, moe_status status)
-{
-    if (status != MOE_OK) {
-        fprintf(stderr, "crowd: %s\n", m->error);
-        exit(1);
-    }
 }
 
 /* to (count) = sum_i p_i from_i, where from_i are `count` apart */
@@ -140,9 +112,9 @@ static double frame(int way, const float *weights)
 }
 
 /* 480-512-512-363, 8 experts; the gate sees 19 columns. */
-static moe_config controller(void)
+static void open_controller(moe *m, const char *path)
 {
-    moe_config config = {
+    const moe_config config = {
         .inputs = 480, .outputs = 363, .experts = 8, .hidden = {512, 512},
         .gate_hidden = {32, 32},
         .gate_columns = "0,7,14-20,101-104,250,251,300,301,478,479",
@@ -150,26 +122,12 @@ static moe_config controller(void)
         .blend = MOE_BLEND_WEIGHTS, .mode = MOE_MODE_PREDICT
     };
 
-    return config;
-}
-
-/* A random controller, awake: with weights in its gate's last layer, too. */
-static void open_controller(moe *m, const char *path)
-{
-    const moe_config config = controller();
-    size_t k;
-    int l = 0;
-
     if (path != NULL) {
         opened(m, moe_load(m, path, NULL));
-        return;
+    } else {
+        opened(m, moe_open(m, &config, NULL, 0));
+        wake(m, 2);
     }
-    opened(m, moe_open(m, &config, NULL, 0));
-    while (moe_layer_at(&config, config.experts, l + 1).out > 0)
-        l++;
-    for (k = moe_layer_at(&config, config.experts, l).weight;
-         k < m->trained_count - (size_t)config.experts; k++)
-        m->weights[k] = 2 * noise();
 }
 
 static void open_workers(const moe *of, const float *weights)
@@ -229,13 +187,12 @@ int main(int count, char **argument)
     if (m.config.gate == MOE_GATE_NONE || frames < 1)
         return fprintf(stderr, "crowd: FRAMES is 1 or more, and MODEL has a "
                        "gate\n"), 1;
-    weights[0] = (float *)allocate(m.param_count * sizeof(float));
-    weights[1] = (float *)allocate(m.param_count * sizeof(float));
-    x = (float *)allocate(sizeof(float) * CROWD * (size_t)m.config.inputs);
-    p = (float *)allocate(sizeof(float) * CROWD * (size_t)m.config.experts);
+    weights[0] = numbers(m.param_count);
+    weights[1] = numbers(m.param_count);
+    x = numbers(CROWD * (size_t)m.config.inputs);
+    p = numbers(CROWD * (size_t)m.config.experts);
     for (way = 0; way < WAYS; way++)
-        y[way] = (float *)allocate(sizeof(float) * CROWD
-                                   * (size_t)m.config.outputs);
+        y[way] = numbers(CROWD * (size_t)m.config.outputs);
     open_workers(&m, weights[0]);
     for (f = 0; f < frames; f++) {          /* while one set is in use, the
                                                other may be written */

@@ -78,47 +78,44 @@ static double e_step(moe *m)
     return total;
 }
 
-/* Expert i: (sum h o (1-o) z z')^-1 sum h (d - o) z, over the cases. */
-static void expert_step(const moe *m, int i)
+/* The two derivatives of the log-likelihood of case n, without factors z: by
+   what unit i of a net adds up, and by that of unit j, too.  Experts have the
+   slope h (d - o) and the curvature h o (1 - o), the gate (i = 0..E-1 is its
+   expert) h_i - p_i and p_i ([i=j] - p_j). */
+static double slope(const moe *m, int net, int n, int i)
 {
-    double A[Z * Z] = {0}, b[Z] = {0};
-    int n, j, k;
+    const double *o = m->o + n * E, *p = m->p + n * E;
 
-    for (n = 0; n < TRAIN; n++)
-        for (j = 0; j < Z; j++) {
-            double o = m->o[n * E + i];
-
-            b[j] += h[n][i] * (d[n] - o) * z[n][j];
-            for (k = 0; k < Z; k++)
-                A[j * Z + k] += h[n][i] * o * (1 - o) * z[n][j] * z[n][k];
-        }
-    for (j = 0; j < Z; j++)
-        A[j * Z + j] += 0.01;          /* a ridge, where all is told apart */
-    solve(Z, A, b);
-    for (j = 0; j < Z; j++)
-        *weight(m, i, 0, j) += b[j];
+    return net < E ? h[n][net] * (d[n] - o[net]) : h[n][i] - p[i];
 }
 
-/* The gate: gradient sum (h_i - p_i) z, curvature sum p_i ([i=j] - p_j) z z' */
-static void gate_step(const moe *m)
+static double curvature(const moe *m, int net, int n, int i, int j)
 {
+    const double *o = m->o + n * E, *p = m->p + n * E;
+
+    return net < E ? h[n][net] * o[net] * (1 - o[net])
+                   : p[i] * ((i == j) - p[j]);
+}
+
+/* A net's weights += (sum curvature z z')^-1 sum slope z, over the cases. */
+static void newton(const moe *m, int net)
+{
+    const int size = net < E ? Z : E * Z;
     double A[E * Z * E * Z] = {0}, b[E * Z] = {0};
     int n, r, c;
 
     for (n = 0; n < TRAIN; n++)
-        for (r = 0; r < E * Z; r++) {
-            double p = m->p[n * E + r / Z];
-
-            b[r] += (h[n][r / Z] - p) * z[n][r % Z];
-            for (c = 0; c < E * Z; c++)
-                A[r * E * Z + c] += p * ((r / Z == c / Z)
-                    - m->p[n * E + c / Z]) * z[n][r % Z] * z[n][c % Z];
+        for (r = 0; r < size; r++) {
+            b[r] += slope(m, net, n, r / Z) * z[n][r % Z];
+            for (c = 0; c < size; c++)
+                A[r * size + c] += curvature(m, net, n, r / Z, c / Z)
+                                 * z[n][r % Z] * z[n][c % Z];
         }
-    for (r = 0; r < E * Z; r++)
-        A[r * E * Z + r] += 0.01;       /* adding to all s changes no p */
-    solve(E * Z, A, b);
-    for (r = 0; r < E * Z; r++)
-        *weight(m, E, r / Z, r % Z) += b[r];
+    for (r = 0; r < size; r++)       /* a ridge: an expert may tell all apart, */
+        A[r * size + r] += 0.01;     /* and adding to all s changes no p */
+    solve(size, A, b);
+    for (r = 0; r < size; r++)
+        *weight(m, net, r / Z, r % Z) += b[r];
 }
 
 /* From the h at hand to a likelihood that is not below `before`. */
@@ -128,9 +125,8 @@ static double m_step(moe *m, double before)
     int i, halvings;
 
     memcpy(old, m->weights, sizeof old);
-    for (i = 0; i < E; i++)
-        expert_step(m, i);
-    gate_step(m);
+    for (i = 0; i <= E; i++)
+        newton(m, i);
     for (halvings = 0; (now = e_step(m)) < before && halvings < 30; halvings++)
         for (i = 0; i < 2 * E * Z; i++)
             m->weights[i] = (m->weights[i] + old[i]) / 2;
@@ -139,16 +135,12 @@ static double m_step(moe *m, double before)
 
 static int nearest(const double *at, double centre[E][Z])
 {
-    double least = 1e9;
-    int i, best = 0;
+    double closeness[E];
+    int i;
 
-    for (i = 0; i < E; i++) {
-        double u = at[1] - centre[i][1], v = at[2] - centre[i][2];
-
-        best = u * u + v * v < least ? i : best;
-        least = fmin(least, u * u + v * v);
-    }
-    return best;
+    for (i = 0; i < E; i++)
+        closeness[i] = -hypot(at[1] - centre[i][1], at[2] - centre[i][2]);
+    return plot_largest(E, closeness);
 }
 
 /* h_i = 1 for the nearest of the means to which four cases lead, else 0 */

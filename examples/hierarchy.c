@@ -119,18 +119,13 @@ static int leaf(int n, double *y)
     return best;
 }
 
-/* Where units 0 and 1 of a net are equal: a + b x_0 + c x_1 = 0. */
+/* Where a gate's two units are equal. */
 static void draw_boundary(plot *p, const moe *m, int net, double width)
 {
-    moe_layer l = moe_layer_at(&m->config, net, 0);
-    const float *bias = m->params + l.bias, *w = m->params + l.weight;
-    double a = (double)(bias[0] - bias[1]);
-    double b = (double)(w[0] - w[1]), c = (double)(w[2] - w[3]);
+    double w[3];
 
-    if (fabs(b) > fabs(c))
-        plot_segment(p, (c - a) / b, -1, (-c - a) / b, 1, "black", width);
-    else
-        plot_segment(p, -1, (b - a) / c, 1, (-b - a) / c, "black", width);
+    plot_unit(m, net, 0, 1, w);
+    plot_boundary(p, w, "black", width);
 }
 
 static void show(void)

@@ -249,6 +249,35 @@ static inline void plot_line(plot *p, int n, const moe_real *x, int x_stride,
     plot_key(p, name, colour);
 }
 
+/* w[0] + w[1] x_0 + w[2] x_1 is what a unit of a net's first layer adds up,
+   less what the other one does, unless that is -1. */
+static inline void plot_unit(const moe *m, int net, int unit, int other,
+                             double w[3])
+{
+    moe_layer l = moe_layer_at(&m->config, net, 0);
+    const moe_real *row = m->params + l.bias;
+    int k;
+
+    for (k = 0; k < 3; k++) {
+        w[k] = (double)row[unit] - (other < 0 ? 0 : (double)row[other]);
+        row = m->params + l.weight + k * l.out;
+    }
+}
+
+/* Where that is 0 in the plane of x_0 and x_1. */
+static inline void plot_boundary(plot *p, const double w[3],
+                                 const char *colour, double width)
+{
+    const double *x = p->x, *y = p->y;
+
+    if (w[1] * w[1] > w[2] * w[2])
+        plot_segment(p, -(w[0] + w[2] * y[0]) / w[1], y[0],
+                     -(w[0] + w[2] * y[1]) / w[1], y[1], colour, width);
+    else
+        plot_segment(p, x[0], -(w[0] + w[1] * x[0]) / w[2], x[1],
+                     -(w[0] + w[1] * x[1]) / w[2], colour, width);
+}
+
 /* Between two curves over x. */
 static inline void plot_band(plot *p, int n, const moe_real *x,
                              const moe_real *low, const moe_real *high,

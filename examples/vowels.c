@@ -74,18 +74,6 @@ static void print_row(const struct net *net)
     fflush(stdout);
 }
 
-/* w: bias and weights of a unit; less those of another, if it is not -1. */
-static void get_unit(const moe *m, int net, int unit, int other, double w[3])
-{
-    moe_layer l = moe_layer_at(&m->config, net, 0);
-    size_t row[3] = {l.bias, l.weight, l.weight + (size_t)l.out};
-    int k;
-
-    for (k = 0; k < 3; k++)
-        w[k] = (double)m->params[row[k] + (size_t)unit]
-             - (other < 0 ? 0 : (double)m->params[row[k] + (size_t)other]);
-}
-
 /* Figure 3: the feet of the normals from the origin to the experts' lines, as
    they learn and, without a report, in the end. */
 static int draw_feet(const moe_report *report, void *m)
@@ -94,21 +82,15 @@ static int draw_feet(const moe_report *report, void *m)
     int i;
 
     for (i = 0; i < E && (report == NULL || report->epoch % 10 == 1); i++) {
-        get_unit((const moe *)m, i, 0, -1, w);
+        plot_unit((const moe *)m, i, 0, -1, w);
         far = -w[0] / (w[1] * w[1] + w[2] * w[2]);
         plot_dot(&p, far * w[1], far * w[2], plot_colour[i], report ? 1.5 : 6);
     }
     return 0;
 }
 
-/* Figure 2: where w[0] + w[1] F1 + w[2] F2 = 0, as wide as the gate trusts its
-   experts; the lines of those that dropped out vanish. */
-static void draw_line(const double w[3], const char *colour, float width)
-{
-    plot_segment(&p, 0, -w[0] / w[2], 2, -(w[0] + 2 * w[1]) / w[2], colour,
-                 (double)width);
-}
-
+/* In figure 2 lines are as wide as the gate trusts their experts; those of
+   experts that dropped out vanish. */
 static void draw(void)
 {
     static const char *const word[] = {"heed", "hid", "hod", "hud"};
@@ -136,12 +118,14 @@ static void draw(void)
         plot_dot(&p, (double)formant[i][0], (double)formant[i][1],
                  colour[vowel[i]], 2.5);
     for (i = 0; i < E; i++) {
-        get_unit(&m, i, 0, -1, w);
-        draw_line(w, "black", 5 * report.usage[i]);
+        double used = (double)report.usage[i];
+
+        plot_unit(&m, i, 0, -1, w);
+        plot_boundary(&p, w, "black", 5 * used);
         for (k = 0; k < i; k++) {
-            get_unit(&m, E, i, k, w);
-            draw_line(w, plot_colour[2],
-                      10 * report.usage[i] * report.usage[k]);
+            plot_unit(&m, E, i, k, w);
+            plot_boundary(&p, w, plot_colour[2],
+                          10 * used * (double)report.usage[k]);
         }
     }
     plot_key(&p, "expert", "black");
