@@ -24,8 +24,6 @@ static const char *const name[RUNS] = {
     "nothing done", "balance_loss = 0.5",
     "loss-free, balance_rate = 0.01", "revival every 10 epochs"
 };
-static const char *const letter[EXPERTS] = {"A", "B", "C", "D", "E", "F", "G",
-                                            "H"};
 static float x[2 * CASES], d[CASES], epochs[EPOCHS + 1];
 static float share[RUNS][(EPOCHS + 1) * EXPERTS];         /* of the choices */
 static const moe_data data = {.n = CASES, .x = x, .d = d};
@@ -166,7 +164,7 @@ int main(void)
                    "share of the choices", 0, EPOCHS, 0, 1);
         plot_gate(&p, EPOCHS + 1, epochs, share[run], EXPERTS);
         for (i = 0; i < EXPERTS; i++)
-            plot_key(&p, letter[i], plot_colour[i]);
+            plot_key(&p, plot_expert[i] + 7, plot_colour[i]);  /* A..H */
     }
     plot_close(&p);
     return 0;

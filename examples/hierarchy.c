@@ -104,19 +104,16 @@ static void train(void)
 /* Whom the tree trusts most, and its blend. */
 static int leaf(int n, double *y)
 {
-    double g[BRANCHES], most = 0;
-    int i, j, best = 0;
+    float trust[2 * BRANCHES];
+    double g[BRANCHES];
+    int i;
 
     proportions(n, g);
-    for (i = 0, *y = 0; i < BRANCHES; i++) {
+    for (i = 0, *y = 0; i < BRANCHES; i++)
         *y += g[i] * (double)branch[i].y[n];
-        for (j = 0; j < 2; j++)
-            if (g[i] * (double)branch[i].p[2 * n + j] > most) {
-                most = g[i] * (double)branch[i].p[2 * n + j];
-                best = 2 * i + j;
-            }
-    }
-    return best;
+    for (i = 0; i < 2 * BRANCHES; i++)
+        trust[i] = (float)g[i / 2] * branch[i / 2].p[2 * n + i % 2];
+    return plot_largest(2 * BRANCHES, trust);
 }
 
 /* Where a gate's two units are equal. */

@@ -237,6 +237,12 @@ make_gaps() {
                      print n "," n * 7 % 9 "," }' >"$dir/gaps"
 }
 
+whole_ticks() {
+    sed '1,/numbered as printed/d' "$dir/fit.svg" | grep '>[-0-9.]*</text>' \
+        >"$dir/ticks"
+    grep '>1</text>' "$dir/ticks" && not grep '[.][0-9]*</text>' "$dir/ticks"
+}
+
 of_fit() {
     for form in semicolons tabs commas blanks; do
         make_tables $form
@@ -255,6 +261,7 @@ of_fit() {
     holds "fit.c: all rows" says '300 rows, and 0 .*column 1 is a number'
     holds "fit.c: commas, quotes" run fit commas
     holds "fit.c: classes told apart" is 'v < 4' 'mixture .*% wrong'
+    holds "fit.c: a class at every tick" whole_ticks
     holds "fit.c: blanks" run fit blanks
     holds "fit.c: few whole numbers are classes" says 'column 3 is a class'
     holds "fit.c: unless told" run fit blanks --regression
