@@ -12,6 +12,10 @@
 #endif
 #endif
 #include "../moe.h"
+#undef fread                    /* the program's own are libc's */
+#undef ferror
+#undef fwrite
+#undef rename
 #include "check.h"
 #include "finite.h"
 #include "random.h"

@@ -2,33 +2,20 @@
    is kept for them, what else learns does so as if nothing were frozen; the
    same of single experts, for which memory is kept; and const weights of which
    some layers learn, over a small array. */
-#include <float.h>
-#include <math.h>
-#include <string.h>
-
-#define MOE_STATIC
-#define MOE_IMPLEMENTATION
-#ifdef FROZEN_SAME
-#define MOE_SAME_BITS
-#endif
-#include "../moe.h"
-#include "check.h"
+#include "models.h"
 
 int frozen_same(int *failed);
 
+#ifdef FROZEN_SAME
+enum { SAME_BITS = 1 };
+#else
+enum { SAME_BITS = 0 };
+#endif
 enum { CASES = 24, INPUTS = 3, OUTPUTS = 2, MOST = 2000 };
 
 static moe_real x[CASES * INPUTS], d[CASES * OUTPUTS];
 static int labels[CASES];
 static moe_real flash[MOST], flash_copy[MOST];
-
-static double uniform(void)
-{
-    static uint64_t state = 1991;
-
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(state >> 11) / 4503599627370496.0 - 1;
-}
 
 static void fill_data(void)
 {
@@ -76,8 +63,8 @@ static moe_config config_of(int experts, int top_k, int hidden)
 /* All layers learn, or only those that are not frozen, in own memory. */
 static int open_stirred(moe *m, const moe_config *config, int frozen)
 {
+    const uint64_t state = random_state;
     moe_config c = *config;
-    uint64_t state = 5;
     size_t i;
 
     if (!frozen)
@@ -85,8 +72,10 @@ static int open_stirred(moe *m, const moe_config *config, int frozen)
     if (!CHECK(moe_open(m, &c, NULL, 0) == MOE_OK))
         exit(1);
     CHECK(m->param_count <= MOST);
+    random_state = 7;
     for (i = 0; i < m->trained_count; i++)
-        m->weights[i] = moei_uniform(&state);
+        m->weights[i] = (moe_real)uniform();
+    random_state = state;
     for (i = 0; i < OUTPUTS && config->output == MOE_OUT_LINEAR; i++) {
         m->weights[m->trained_count + i] = (moe_real)0.25;
         m->weights[m->trained_count + OUTPUTS + i] = 2;
@@ -201,7 +190,7 @@ static int agree(const moe_real *a, const moe *b)
     const double epsilon = sizeof *a == 4 ? (double)FLT_EPSILON : DBL_EPSILON;
     size_t i;
 
-    if (MOEI_IN_ORDER == 1)
+    if (SAME_BITS)
         return equal(a, b);
     for (i = 0; i < b->param_count; i++)
         if (fabs((double)(a[i] - b->params[i]))
@@ -299,18 +288,19 @@ static void check_differences(const moe_config *config)
     const double by = wide ? 1e-5 : 1e-2, bound = wide ? 1e-7 : 2e-2;
     moe_data data = data_of(config, 0, CASES);
     double worst = 0, largest = 0;
+    size_t i, descending;
     moe_real *kept;
-    size_t i;
     moe m;
 
     attach_stirred(&m, config);
+    descending = balance_at(&m) - (m.trained_count - m.grad_count);
     kept = (moe_real *)malloc(m.grad_count * sizeof *kept);
     if (kept == NULL)
         exit(1);
     moe_gradient(&m, &data);
     memcpy(kept, m.grads, m.grad_count * sizeof *kept);
     each_param(&m, see_learning);
-    for (i = 0; i < moei_descending(&m); i++) {
+    for (i = 0; i < descending; i++) {
         const moe_real w = m.weights[i];
         double up, down;
 
@@ -534,8 +524,7 @@ static int save_and_stop(const moe_report *report, void *user)
 
 static int same_stored(const moe *a, const moe *b, int which)
 {
-    return !memcmp(moei_stored(a, which), moei_stored(b, which),
-                   a->grad_count * sizeof(moe_real));
+    return same_reals(stored(a, which), stored(b, which), a->grad_count);
 }
 
 /* Training goes on from a checkpoint, which says what is frozen, as if it had
@@ -582,9 +571,9 @@ static void check_resumed(const moe_config *config)
         if (sizeof(moe_real) == 4)
             CHECK(!memcmp(start_of, params_now(&later[i]),
                           m.param_count * sizeof *now)
-                  && same_stored(&m, &later[i], MOEI_BEST)
-                  && same_stored(&m, &later[i], MOEI_FIRST)
-                  && same_stored(&m, &later[i], MOEI_SECOND)
+                  && same_stored(&m, &later[i], 0)
+                  && same_stored(&m, &later[i], 1)
+                  && same_stored(&m, &later[i], 2)
                   && later[i].state->largest_moment
                      <= 2 * m.state->largest_moment);
         moe_close(&later[i]);
@@ -603,6 +592,7 @@ static void check_checkpoint(const moe_config *config)
 {
     moe_data data = data_of(config, 0, CASES);
     moe_training t = settings_of(2);
+    union { const moe_real *read; moe_real *write; } sigma;
     unsigned char *file;
     moe m, fresh, again;
     size_t bytes;
@@ -619,7 +609,8 @@ static void check_checkpoint(const moe_config *config)
     open_stirred(&fresh, config, 1);
     memcpy(fresh.weights, again.weights,
            again.param_count * sizeof *again.weights);
-    memcpy(moei_shown(fresh.sigma), again.sigma,
+    sigma.read = fresh.sigma;
+    memcpy(sigma.write, again.sigma,
            (1 + (size_t)config->experts) * sizeof *again.sigma);
     CHECK(moe_train(&again, &data, NULL, &t, NULL) == MOE_OK
           && moe_train(&fresh, &data, NULL, &t, NULL) == MOE_OK);
@@ -632,7 +623,7 @@ static void check_checkpoint(const moe_config *config)
 
 /* ---- what is refused, and what is needed -------------------------------- */
 
-static int says(const moe_config *config, const char *text)
+static int refuses(const moe_config *config, const char *text)
 {
     const char *error;
 
@@ -648,14 +639,14 @@ static void check_refusals(void)
     moe m;
 
     c.frozen = 4;
-    CHECK(says(&c, "frozen has a layer that experts do not have"));
+    CHECK(refuses(&c, "frozen has a layer that experts do not have"));
     c.frozen = -2;
-    CHECK(says(&c, "frozen has a layer that experts do not have"));
+    CHECK(refuses(&c, "frozen has a layer that experts do not have"));
     c.frozen = 3;
     c.gate_frozen = 8;
-    CHECK(says(&c, "gate_frozen has a layer that no gate has"));
+    CHECK(refuses(&c, "gate_frozen has a layer that no gate has"));
     c.gate_frozen = MOE_ALL;
-    CHECK(says(&c, "all layers are frozen"));
+    CHECK(refuses(&c, "all layers are frozen"));
     CHECK(moe_bytes(&c) == 0 && moe_open(&m, &c, NULL, 0) == MOE_ERR_CONFIG);
     c.mode = MOE_MODE_PREDICT;
     CHECK(moe_check_config(&c, NULL) == MOE_OK);
@@ -670,11 +661,11 @@ static void check_refusals(void)
     moe_close(&m);
     c.frozen = c.gate_frozen = 0;
     c.frozen_experts = 16;
-    CHECK(says(&c, "frozen_experts has an expert that there is not"));
+    CHECK(refuses(&c, "frozen_experts has an expert that there is not"));
     c.frozen_experts = 15;
     CHECK(moe_check_config(&c, NULL) == MOE_OK);
     c.gate_frozen = MOE_ALL;
-    CHECK(says(&c, "all layers are frozen"));
+    CHECK(refuses(&c, "all layers are frozen"));
     c.gate_frozen = 0;
     c.frozen_experts = 5;
     attach_stirred(&m, &c);
@@ -690,7 +681,7 @@ static void check_refusals(void)
     c.blend = MOE_BLEND_WEIGHTS;
     c.loss = MOE_LOSS_BLEND;
     c.top_k = 0;
-    CHECK(says(&c, "frozen_experts: blended weights learn as one"));
+    CHECK(refuses(&c, "frozen_experts: blended weights learn as one"));
     c.frozen_experts = 0;
     open_stirred(&m, &c, 1);
     m.config.frozen_experts = 1;
@@ -705,7 +696,7 @@ static void check_refusals(void)
     c.experts = 1;
     c.top_k = 0;
     c.frozen = MOE_ALL;
-    CHECK(says(&c, "all layers are frozen"));
+    CHECK(refuses(&c, "all layers are frozen"));
 }
 
 /* Experts may be frozen, and let go, while others learn. */
@@ -818,7 +809,7 @@ static void check_config(const moe_config *config)
     check_gradient(config);
     for (kind = 0; kind < 3; kind++) {
         check_steps(config, kind, 0);
-        if (MOEI_IN_ORDER == 1)
+        if (SAME_BITS)
             check_steps(config, kind, 0.02);
         check_training(config, kind, kind == 1);
     }

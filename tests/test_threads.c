@@ -1,9 +1,7 @@
 /* test_threads.c - one set of const weights, many moes: each thread attaches
    its own work memory to them and gets the bits that one thread alone gets,
    and a moe whose params are pointed at other weights computes with those.
-   The tests' hooks count for one thread alone, so this takes libc's. */
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
+   The tests' hooks count for one thread alone, so the memory is libc's. */
 #include "models.h"
 #include <pthread.h>
 
@@ -70,18 +68,24 @@ static void *work(void *argument)
 {
     job *mine = (job *)argument;
     moe_real again[CASES * OUTPUTS];
+    size_t bytes = moe_work_bytes(mine->config);
+    void *memory = malloc(bytes);
     moe m;
     int i;
 
-    mine->status = moe_attach(&m, mine->config, mine->params, NULL, 0);
-    if (mine->status != MOE_OK)
+    mine->status = memory == NULL ? MOE_ERR_MEMORY
+        : moe_attach(&m, mine->config, mine->params, memory, bytes);
+    if (mine->status != MOE_OK) {
+        free(memory);
         return NULL;
+    }
     moe_predict(&m, x, CASES, mine->y);
     for (i = 0; i < REPEATS; i++) {
         moe_predict(&m, x, CASES, again);
         mine->differing += memcmp(again, mine->y, sizeof again) != 0;
     }
     moe_close(&m);
+    free(memory);
     return NULL;
 }
 

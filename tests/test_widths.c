@@ -1,19 +1,14 @@
 /* test_widths.c - float against double: the same networks, weights and data
-   in both widths.  part_widths_double.c includes this file for the second
-   copy, so that two moe.h of different width live in one program. */
+   in both widths.  part_widths_float.c includes this file for the second copy,
+   so that two moe.h of different width live in one program. */
+#ifdef WIDTHS_FLOAT
+#define widths_run widths_run_float
+#else
 #undef MOE_DOUBLE
-#ifdef WIDTHS_DOUBLE
 #define MOE_DOUBLE
 #define widths_run widths_run_double
-#else
-#define widths_run widths_run_float
 #endif
-#define MOE_STATIC
-#define MOE_IMPLEMENTATION
-#include "../moe.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "models.h"
 
 #define CASES 40
 #define MOST_INPUTS 5
@@ -169,10 +164,7 @@ int widths_run(const widths_problem *problem, const float *weights,
     return holds;
 }
 
-#ifndef WIDTHS_DOUBLE
-
-#include "check.h"
-#include <math.h>
+#ifndef WIDTHS_FLOAT
 
 static const widths_problem problems[] = {
     {"linear experts", 2, 1, 4, {0, 0}, {0, 0},
