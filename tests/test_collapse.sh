@@ -50,8 +50,8 @@ one_build() {
 
 languages c99 '' | sed -n 1p | while read -r compiler; do
     for options in '' -DMOE_SAME_BITS; do
-        holds "collapse.c $options compiles" $compiler $strict -O2 $options \
-            ../examples/collapse.c -o "$work/collapse" &&
+        holds "collapse.c $options compiles" $compiler $strict -O1 $one_set \
+            $options ../examples/collapse.c -o "$work/collapse" &&
             (cd "$work" && within 60 ./collapse >said) &&
             one_build "collapse.c $options"
     done

@@ -165,10 +165,10 @@ sigma, = struct.unpack("<f", struct.pack("<I", int(meta["sigma"], 16)))
 assert sigma == (0 if meta["output"] == "linear" else 1)    # 0: learnt
 END_PY
 
-holds "what makes the models compiles" cc -std=c99 $strict -O1 $one_set \
+holds "what makes the models compiles" cc -std=c99 $strict -O0 $one_set \
     -I"$root" "$work/make.c" -o "$work/make"
-holds "export_c compiles" cc -std=c99 $strict -O1 ../examples/export_c.c \
-    -o "$work/export_c"
+holds "export_c compiles" cc -std=c99 $strict -O0 $one_set \
+    ../examples/export_c.c -o "$work/export_c"
 holds "export_c asks for its words" not "$work/export_c"
 holds "export_c refuses what is no model" \
     not "$work/export_c" "$work/make.c" net
@@ -257,11 +257,11 @@ holds "two programs save to one path, 600 loads are whole" \
 holds "nothing is left beside it" [ "$(ls "$work/shared")" = model.moe ]
 
 mkdir "$work/seeds"
-holds "the fuzzing seeds compile" cc -std=c99 $strict -DFUZZ_SEEDS \
-    fuzz/fuzz_files.c -o "$work/write_seeds"
+holds "the fuzzing seeds compile" cc -std=c99 $strict $one_set \
+    -DFUZZ_SEEDS fuzz/fuzz_files.c -o "$work/write_seeds"
 holds "the seeds are written" "$work/write_seeds" "$work/seeds"
-holds "the fuzzing harness compiles" cc -std=c99 $strict -DFUZZ_MAIN \
-    fuzz/fuzz_files.c -o "$work/harness"
+holds "the fuzzing harness compiles" cc -std=c99 $strict $one_set \
+    -DFUZZ_MAIN fuzz/fuzz_files.c -o "$work/harness"
 set +f
 holds "the harness passes its seeds" "$work/harness" "$work"/seeds/*.moe
 holds "the harness passes what is no model" "$work/harness" ./*.c

@@ -1,7 +1,8 @@
 #!/bin/sh
 # test_same_bits.sh - MOE_SAME_BITS: one hash over what is learnt and
 # predicted, whatever the compiler, language, optimisation, set of vectors,
-# rows in a block and order of calls; and refusals where that cannot be.
+# rows in a block and order of calls; and refusals where that cannot be.  Long
+# tests build with every compiler at every level.
 cd "$(dirname "$0")" || exit 1
 . ./common.sh
 root=$(cd .. && pwd)
@@ -26,7 +27,7 @@ builds() {
 levels() {
     case $long$1 in
     gcc*) echo '-O0 -O3;-march=native;-ffp-contract=fast -O1;-DMOE_DOUBLE' ;;
-    clang\ *) echo '-O1 -O3;-march=native' ;;
+    clang\ *) echo '-O1 -O2;-march=native' ;;
     clang++*) echo '-O0;-DMOE_DOUBLE' ;;
     g++*) echo '-O2' ;;
     *) echo '-O0 -O1 -O2 -O3 -O3;-march=native -O2;-DMOE_DOUBLE' ;;
@@ -79,28 +80,31 @@ agree() {
     done <"$work/hashes"
 }
 
-# refusals COMPILER FLAGS...: -m32 alone, then with registers of 80 bits.
+# refusals COMPILER FLAGS...: what a preprocessor can tell; that calls refuse
+# fused sums, which clang cannot, is looked at in C alone but for long tests.
+# -m32 alone, then with registers of 80 bits.
 refusals() {
     what=$*
     due='error.*"moe.h: MOE_SAME_BITS '
     set -- "$@" -I"$root" "$work/alone.c"
     holds "$what: is accepted" "$@" -fsyntax-only
-    refuses "$what: -ffast-math" "$due" "$@" -fsyntax-only -ffast-math
-    refuses "$what: -Ofast" "$due" "$@" -fsyntax-only -Ofast
-    case $what in
-    clang*)                 # which tells the text of no part of -ffast-math
-        holds "$what: -ffp-contract=fast compiles" $what -O2 \
+    refuses "$what: -ffast-math" "$due" "$@" -E -ffast-math
+    refuses "$what: -Ofast" "$due" "$@" -E -Ofast
+    case $long$what in
+    clang++*) ;;
+    *clang*)                # which tells the text of no part of -ffast-math
+        holds "$what: -ffp-contract=fast compiles" $what -O1 \
             -ffp-contract=fast same_bits.c -o "$dir/fused" &&
             holds "$what: and moe_open refuses it" within 60 "$dir/fused" fused
         ;;
     *)
-        refuses "$what: -freciprocal-math" "$due" "$@" -fsyntax-only \
+        refuses "$what: -freciprocal-math" "$due" "$@" -E \
             -freciprocal-math
-        refuses "$what: -fassociative-math" "$due" "$@" -fsyntax-only \
+        refuses "$what: -fassociative-math" "$due" "$@" -E \
             -fassociative-math -fno-signed-zeros -fno-trapping-math
         ;;
     esac
-    set -- "$@" -ffreestanding -fsyntax-only -m32 -DMOE_NO_MALLOC \
+    set -- "$@" -ffreestanding -E -m32 -DMOE_NO_MALLOC \
         '-DMOE_ASSERT(e)='
     if "$@" -msse2 -mfpmath=sse >"$log" 2>&1; then
         refuses "$what: -m32 -mfpmath=387" "$due" "$@" -mfpmath=387
