@@ -111,8 +111,8 @@ static void newton(const moe *m, int net)
                 A[r * size + c] += curvature(m, net, n, r / Z, c / Z)
                                  * z[n][r % Z] * z[n][c % Z];
         }
-    for (r = 0; r < size; r++)       /* a ridge: an expert may tell all apart, */
-        A[r * size + r] += 0.01;     /* and adding to all s changes no p */
+    for (r = 0; r < size; r++)      /* a ridge: an expert may tell all apart, */
+        A[r * size + r] += 0.01;    /* and adding to all s changes no p */
     solve(size, A, b);
     for (r = 0; r < size; r++)
         *weight(m, net, r / Z, r % Z) += b[r];
