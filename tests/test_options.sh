@@ -482,17 +482,18 @@ macros() {
 # -------------------------------------------------------- the other programs
 # benchmark SOURCE COMPILER FLAGS...: others to compare with may be missing.  A
 # program for which MOE_IMPLEMENTED is defined believes that it has moe.h's code
-# already, unless it takes that for its own.
+# already; those that look into it are compiled whole.
 benchmark() {
     source=$1
     shift
-    grep -q moei_ "$source" || set -- "$@" -DMOE_IMPLEMENTED
+    what="$1 $(last "$@")"
+    grep -q "moei_\|MOE_STATIC" "$source" || set -- "$@" -DMOE_IMPLEMENTED
     if ! "$@" -E "$source" >/dev/null 2>"$log" &&
         grep -q 'cblas\.h\|fann\.h\|mpi\.h' "$log"; then
         echo "${source#../}: its library is not installed: left out"
         return
     fi
-    holds "$1 $(last "$@"): ${source#../} compiles" \
+    holds "$what: ${source#../} compiles" \
         "$@" $strict $one_set -fsyntax-only "$source"
 }
 
