@@ -214,19 +214,11 @@ header() {
             -Wold-style-cast -Wzero-as-null-pointer-constant $useless $width \
             -I"$root" -fsyntax-only "$src/header.cpp"
     done
-    set -- "$@" $strict $one_set -I"$root"
-    case $what in
-    *c++11)
-        holds "$what: in a namespace" "$@" "$src/namespace.cpp" \
-            -o "$dir/space" && holds "$what: works" "$dir/space"
-        holds "$what: in extern \"C\"" "$@" "$src/extern_c.cpp" \
-            -o "$dir/c" && holds "$what: works" "$dir/c"
-        ;;
-    *)                      # whose code is the same
-        holds "$what: in a namespace" "$@" -fsyntax-only "$src/namespace.cpp"
-        holds "$what: in extern \"C\"" "$@" -fsyntax-only "$src/extern_c.cpp"
-        ;;
-    esac
+    holds "$what: in a namespace" "$@" $strict $one_set -I"$root" \
+        "$src/namespace.cpp" -o "$dir/space" &&
+        holds "$what: works" "$dir/space"
+    holds "$what: in extern \"C\"" "$@" $strict $one_set -I"$root" \
+        "$src/extern_c.cpp" -o "$dir/c" && holds "$what: works" "$dir/c"
 }
 
 # code FILE: the instructions of the functions of others
