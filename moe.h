@@ -7251,8 +7251,8 @@ MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
     return R;
 }
 
-/* In strips of columns, so narrow that theirs of b stay near; the next piece of
-   far weights comes nearer meanwhile. */
+/* In strips of columns, so narrow that theirs of b stay near; of far weights the
+   next piece, so deep, comes nearer meanwhile. */
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
@@ -7261,7 +7261,7 @@ static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
     for (j = 0; j < p->n; j = end) {
         end = moei_min(p->n, j + MOEI_PANEL);
         for (i = 0; (left = p->m - i) > 0;) {
-            for (k = 0; far && k < 6 * p->k; k += 64 / MOEI_REAL_SIZE)
+            for (k = 0; k < far * moei_min(left, 6); k += 64 / MOEI_REAL_SIZE)
                 MOEI_(fetch)(p->a + p->k * (p->a_col + i) + k);
             i += left >= 6 ? MOEI_(rows)(p, 6, i, j, end)
                : left >= 4 ? MOEI_(rows)(p, 4, i, j, end)
@@ -7278,7 +7278,7 @@ MOEI_PUT MOEI_(deep_product)(moei_product *p, int depth, int piece, int relu)
     for (; depth > 0; depth -= p->k) {
         p->k = moei_min(depth, piece);
         p->relu = relu && depth == p->k;
-        MOEI_(product)(p, piece == MOEI_PIECE);
+        MOEI_(product)(p, piece * (piece == MOEI_PIECE && depth >= 2 * piece));
         p->a += p->k * p->a_col, p->b += p->k * p->b_row;
         p->s = p->c, p->s_row = p->c_row, p->s_col = 1;
     }

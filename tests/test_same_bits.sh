@@ -27,7 +27,7 @@ builds() {
 levels() {
     case $long$1 in
     gcc*) echo '-O0 -O3;-march=native;-ffp-contract=fast -O1;-DMOE_DOUBLE' ;;
-    clang\ *) echo '-O1 -O2;-march=native' ;;
+    clang\ *) echo '-O1 -O3;-march=native' ;;
     clang++*) echo '-O0;-DMOE_DOUBLE' ;;
     g++*) echo '-O2' ;;
     *) echo '-O0 -O1 -O2 -O3 -O3;-march=native -O2;-DMOE_DOUBLE' ;;
