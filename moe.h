@@ -7251,8 +7251,8 @@ MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
     return R;
 }
 
-/* In strips of columns, so narrow that theirs of b stay near; of far weights the
-   next piece, so deep, comes nearer meanwhile. */
+/* In strips of columns, so narrow that theirs of b stay near; of far weights
+   the next piece, so deep, comes nearer meanwhile. */
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
