@@ -7225,7 +7225,7 @@ static MOEI_TARGET void MOEI_(mix)(int copies, int in, int out,
                        0, y, 0};
     int j, c, k;
 
-    for (j = 0; j < in; j++, W = of.b += out) {
+    for (j = 0; j < in; j++, of.b += out) {
         for (c = 0; c < copies; c++)
             z[c] = p[c] * x[j];
         for (k = 0; L > 1 && out - k >= 4 * L; k += 4 * L)
