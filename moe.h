@@ -1019,7 +1019,6 @@ MOEI_NUMBER moe_real moei_exp(moe_real x);
 MOEI_NUMBER moe_real moei_log(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
-static MOEI_UNUSED int moei_all_finite(const moe_real *x, size_t count);
 static uint64_t moei_mix(uint64_t z);
 static moe_real moei_uniform(uint64_t *state);
 #ifndef MOE_PREDICT_ONLY
@@ -1038,7 +1037,7 @@ enum { MOEI_STREAMS = 8 };      /* arrays that are read at once */
 #define MOEI_IF_WIDE(number) (MOEI_PANEL > 1 ? (number) : 1)
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
 /* Functions of a strip of numbers, beside those of moe_activation. */
-enum { MOEI_EXP = MOE_ACT_SILU + 1, MOEI_LOG, MOEI_IDENTITY, MOEI_SOFTMAX };
+enum { MOEI_EXP = MOE_ACT_SILU + 1, MOEI_LOG };
 typedef enum { MOEI_SCALE_IN, MOEI_SCALE_OUT, MOEI_DIVIDE_IN } moei_scaling;
 
 /* One optimiser step: see room 14. */
@@ -2613,22 +2612,7 @@ MOEI_INLINE size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
     return moei_at(m->N, m->K, m->sparse ? k : (int)chosen[k], c);
 }
 
-/* Logits to p of the experts that run for case c, and out of sight for those
-   that do not. */
-static void moei_show_logits(const moe *m, const int32_t *chosen, int c,
-                             moe_real *p)
-{
-    const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
-    int k;
-
-    for (k = 0; k < m->K; k++)
-        p[moei_at(m->N, m->K, k, c)] = -MOEI_LARGEST;
-    for (k = 0; k < m->chosen && chosen[k] >= 0; k++)
-        p[moei_choice_at(m, chosen, k, c)] = s[moei_at(m->N, m->E,
-                                                       (int)chosen[k], c)];
-}
-
-/* Each case's top_k experts, and their logits to p. */
+/* Each case's top_k experts; their logits to p, and out of sight all others. */
 static void moei_choose_experts(moe *m, moe_real *p)
 {
     const moe_real *s = moei_from(m, m->logits, moei_count(m->E)), *row = s;
@@ -2639,58 +2623,73 @@ static void moei_choose_experts(moe *m, moe_real *p)
     for (c = 0; c < MOEI_IF_WIDE(m->n); c++, row += m->E, chosen += m->chosen) {
         for (i = 0; i < m->E && m->N > 1; i++)
             room[i] = s[moei_at(m->N, m->E, i, c)];
+        moei_choose(m->N > 1 ? room : row, moei_balance(m), m->E, m->chosen,
+                    chosen, m->is_one ? room + m->E : p + c * m->K);
+        for (i = 0; i < m->E && m->is_one; i++)
+            p[moei_at(m->N, m->E, i, c)] = -MOEI_LARGEST;
         for (i = 0; i < m->chosen; i++)
-            chosen[i] = (int32_t)i;
-        if (m->chosen < m->E)
-            moei_choose(m->N > 1 ? room : row, moei_balance(m), m->E, m->chosen,
-                        chosen, m->is_one ? room + m->E : p + c * m->K);
-        moei_show_logits(m, chosen, c, p);
+            p[moei_choice_at(m, chosen, i, c)]
+                = s[moei_at(m->N, m->E, (int)chosen[i], c)];
     }
 }
 
 /* As few of a case's choices as have the share top_p of all their sizes, the
-   largest first; -1 behind them.  All, where there is NaN. */
+   largest first; -1 behind them.  The sizes become shares of their sum, 0 where
+   there is -1.  All, where there is NaN. */
 static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
 {
     const int K = m->chosen;
     moe_real all = 0, sum = 0;
-    int k, best, ran = 0;
+    int k, best, ran = 0, kept = 0;
 
     for (k = 0; k < K; k++)
         all += size[k];
     do {
-        for (best = 0, k = 1; k < K; k++)
-            best = size[k] > size[best] ? k : best;
+        for (best = -1, k = 0; k < K; k++)
+            if (chosen[k] >= 0 && (best < 0 || size[k] > size[best]))
+                best = k;
         sum += size[best];
-        size[best] = -1;
+        chosen[best] = ~chosen[best];
     } while (++ran < K && !(sum >= m->config.top_p * all));
-    if (ran == K)
-        return;
-    for (ran = k = 0; k < K; k++)
-        if (size[k] < 0)
-            chosen[ran++] = chosen[k];
-    while (ran < K)
-        chosen[ran++] = -1;
+    for (k = 0; k < K; k++)
+        if (chosen[k] < 0) {
+            chosen[kept] = ~chosen[k];
+            size[kept++] = size[k] / sum;
+        }
+    for (; kept < K; kept++) {
+        chosen[kept] = -1;
+        size[kept] = 0;
+    }
 }
 
-/* The same of all cases, by p, which become logits once more; to learn, what is
-   dropped has no error. */
+/* The same of all cases, by p; to learn, what is dropped has no error. */
 static void moei_drop_experts(moe *m, moe_real *p)
 {
     int32_t *chosen = moei_selected(m);
+    moe_real *log_p = MOEI_LEARNS && m->log_p ? m->log_p + (p - m->prop) : NULL;
+    const int all = m->K * MOEI_IF_WIDE(m->N > 1 ? m->N : m->n);
     moe_real *size;
     int c, k;
 
     for (c = 0; c < MOEI_IF_WIDE(m->n); c++, chosen += m->chosen) {
         size = m->is_one ? moei_stack_room(m) : p + c * m->K;
+        for (k = 0; k < m->E && m->chosen == m->E; k++)
+            chosen[k] = (int32_t)k;
         for (k = 0; k < m->chosen && m->is_one; k++)
             size[k] = p[moei_choice_at(m, chosen, k, c)];
         moei_drop(m, size, chosen);
-        moei_show_logits(m, chosen, c, p);
+        for (k = 0; k < m->E && m->is_one; k++)
+            p[moei_at(m->N, m->E, k, c)] = 0;
+        for (k = 0; k < m->chosen && m->is_one && chosen[k] >= 0; k++)
+            p[moei_choice_at(m, chosen, k, c)] = size[k];
     }
-    if (m->error_of != NULL)
-        moei_zero(moei_from(m, m->error_of, moei_count(m->K)),
-                  moei_count(m->K) * moei_count(m->N > 1 ? m->N : m->n));
+    if (log_p == NULL)
+        return;
+    moei_zero(m->error_of + (p - m->prop), (size_t)all);
+    moei_copy(log_p, p, (size_t)all);
+    moei_loops_of(m)->apply(MOEI_LOG, all, log_p);
+    for (k = 0; k < all; k++)
+        log_p[k] = log_p[k] > -MOEI_LARGEST ? log_p[k] : -MOEI_LARGEST;
 }
 
 /* p of the caller's; of top_k and top_p the largest |p| run. */
@@ -2714,8 +2713,6 @@ static void moei_take_given(moe *m, const moe_real *given)
             room[i] = size[chosen[i]];
         if (m->drops)
             moei_drop(m, room, chosen);
-        for (i = 0; i < m->chosen && m->sparse; i++)
-            room[i] = 0;
         for (i = 0; i < m->chosen && chosen[i] >= 0; i++)
             p[moei_choice_at(m, chosen, i, c)] = given[chosen[i]];
         chosen += m->chosen;
@@ -2774,22 +2771,7 @@ static void moei_gate_logits(moe *m, int first)
         moei_transpose(m->E, run.n, run.out, run.N, NULL, s, m->E);
 }
 
-/* p, and its logarithm where that is kept, of the cases' logits s. */
-static void moei_gate_softmax(moe *m, const moe_real *s, moe_real *p)
-{
-    moe_real *log_p = MOEI_LEARNS && m->log_p ? m->log_p + (p - m->prop) : NULL;
-    moe_real lse[MOEI_PANEL];
-    int c;
-
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL) {
-        const int rest = m->n - c, n = rest < MOEI_PANEL ? rest : MOEI_PANEL;
-        moei_loops_of(m)->softmax(MOEI_IF_WIDE(n), MOEI_IF_WIDE(m->N), m->K,
-                                  s + c * m->K, p + c * m->K,
-                                  log_p ? log_p + c * m->K : NULL, lse);
-    }
-}
-
-/* s and p of the cases at hand. */
+/* s and p of the cases at hand, and log p where that is kept. */
 static void moei_gate_proportions(moe *m)
 {
     const size_t at = moei_count(m->first) * moei_count(m->K);
@@ -2798,13 +2780,13 @@ static void moei_gate_proportions(moe *m)
 
     for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL)
         moei_gate_logits(m, c);
-    if (m->chosen < m->E || m->drops)
+    if (m->chosen < m->E)
         moei_choose_experts(m, s = p);
-    moei_gate_softmax(m, s, p);
-    if (m->drops) {
+    moei_loops_of(m)->softmax(MOEI_IF_WIDE(m->n), MOEI_IF_WIDE(m->N), m->K, s,
+                              p, MOEI_LEARNS && m->log_p ? m->log_p + at : NULL,
+                              NULL);
+    if (m->drops)
         moei_drop_experts(m, p);
-        moei_gate_softmax(m, p, p);
-    }
 }
 
 /* The runs of the cases at hand. */
@@ -2871,13 +2853,12 @@ static moe_real *moei_log_out(const moe *m, const moei_run *run)
 static void moei_run_forward(moe *m, int r, int thread, int how)
 {
     const moei_run run = moei_run_of(m, r, thread);
-    moe_real lse[MOEI_PANEL];
 
     (void)how;
     moei_net_forward(m, &run, moei_inputs_of(m, &run));
     if (m->output == MOE_OUT_SOFTMAX)
         moei_loops_of(m)->softmax(run.n, run.N, m->O, run.out, run.out,
-                                  moei_log_out(m, &run), lse);
+                                  moei_log_out(m, &run), NULL);
     else if (m->output != MOE_OUT_LINEAR) {
         if (moei_log_out(m, &run) != NULL)
             moei_copy(moei_log_out(m, &run), run.out,
@@ -3406,16 +3387,17 @@ static void moei_balance_backward(moe *m, const moe_real *s, moe_real *dE_ds,
 {
     const moe_real weight = m->config.balance_loss * (moe_real)m->E;
     const moe_real *f = m->share;
-    moe_real *q = m->share + m->E, mean, lse;
+    moe_real *q = m->share + m->E, mean;
     int i;
 
-    moei_loops_of(m)->softmax(1, 1, m->E, s, q, NULL, &lse);
+    moei_loops_of(m)->softmax(1, 1, m->E, s, q, NULL, NULL);
     moei_loops_of(m)->dot(1, 1, m->E, f, q, &mean);
     for (i = 0; i < m->E; i++)
         dE_ds[i * step] += weight * q[i] * (f[i] - mean);
 }
 
-/* dE/ds (E,N) of a run of the gate to delta: 0 for experts that did not run. */
+/* dE/ds (E,N) of a run of the gate to delta, after moei_gate_delta: 0 for
+   experts that did not run. */
 static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
                                  moe_real *delta)
 {
@@ -3438,15 +3420,6 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
         if (balance)
             moei_balance_backward(m, s, delta, step);
     }
-}
-
-/* dE/da of all layers of a run of the gate, after moei_gate_delta. */
-static void moei_gate_run_backward(moe *m, const moei_run *run, int balance)
-{
-    moei_gate_last_delta(m, run, balance, moei_last_delta(run));
-    if (!m->is_one)                         /* whose dE/dp has them already */
-        moei_weigh_cases(m, run, run->first, m->E, moei_last_delta(run));
-    moei_net_backward(m, run, NULL);
 }
 #endif
 
@@ -3903,34 +3876,23 @@ static void moei_add_gradient(moe *m, const moei_run *run)
             moei_input_backward(m, run, i);
 }
 
-/* How much the cases of a run count. */
-static moe_real moei_run_weight(const moe *m, const moei_run *run)
-{
-    moe_real sum = 0;
-    int c;
-
-    for (c = 0; c < run->n && m->case_weights != NULL; c++)
-        sum += moei_weight(m, moei_row(run, c));
-    return m->case_weights ? sum : (moe_real)run->n;
-}
-
 /* All runs of the expert whose first run is r.  In a sparse mixture grads also
-   count, in the place of gate.balance, the cases for which the gate chose it.
-   */
+   count the cases that chose it, in the place of gate.balance. */
 static void moei_expert_backward(moe *m, int r, int thread, int path)
 {
     moei_run run = moei_run_of(m, r, thread);
     const int copy = run.copy;
     moe_real *chosen = moei_balance_count(m) == 0 || !m->sparse ? NULL
                      : m->grads + m->grad_count - m->E + copy;
+    int c;
 
     if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
         return;
     for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
         moei_run_backward(m, &run, (moei_path)path, 0);
         moei_add_gradient(m, &run);
-        if (chosen != NULL && !m->p_is_given)
-            *chosen += moei_run_weight(m, &run);
+        for (c = 0; c < run.n && chosen != NULL && !m->p_is_given; c++)
+            *chosen += moei_weight(m, moei_row(&run, c));
         if (++r == m->runs)
             break;
     }
@@ -3949,7 +3911,12 @@ MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
     moei_gate_delta(m, path);
     for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL) {
         const moei_run run = moei_gate_run(m, c);
-        moei_gate_run_backward(m, &run, balance);
+        moe_real *delta = moei_last_delta(&run);
+
+        moei_gate_last_delta(m, &run, balance, delta);
+        if (!m->is_one)                     /* whose dE/dp has them already */
+            moei_weigh_cases(m, &run, run.first, m->E, delta);
+        moei_net_backward(m, &run, NULL);
         if (use == MOEI_TO_GRADS)
             moei_add_gradient(m, &run);
         else
@@ -4382,7 +4349,7 @@ static const char *moei_step_fault(moe *m, const moe_training *t,
     moe_real v, step;
 
     if (!moei_is_finite(g)
-        || !moei_all_finite(m->grads + n, m->grad_count - n))
+        || !moei_are_finite(m, m->grads + n, m->grad_count - n))
         return MOEI_TEXT("the gradient is not finite");
     if (t->clip > 0 && g > t->clip) {
         rule->scale *= t->clip / g;
@@ -6813,13 +6780,6 @@ static int moei_is_nan(moe_real x)
     return (moei_to_bits(x) & ~MOEI_SIGN_BIT) > MOEI_INFINITY_BITS;
 }
 
-static MOEI_UNUSED int moei_all_finite(const moe_real *x, size_t count)
-{
-    while (count > 0 && moei_is_finite(*x))
-        x++, count--;
-    return count == 0;
-}
-
 /* 64 bits well mixed: the finalizer of SplitMix (Steele, Lea & Flood 2014). */
 static uint64_t moei_mix(uint64_t z)
 {
@@ -7693,9 +7653,9 @@ static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
     }
 }
 
-/* p = softmax of s over the rows, after the largest s is taken out; with log_p
-   also its logarithm, and lse (N), the logarithm of the sum.  s may be p or
-   log_p.   s, p, log_p (rows,N) */
+/* p = softmax of s over the rows, after the largest s is taken out; its
+   logarithm log_p and lse (N), the logarithm of the sum, where they are not
+   NULL, lse with log_p alone.  s may be p or log_p.   s, p, log_p (rows,N) */
 static MOEI_TARGET void MOEI_(softmax_one)(
     int rows, const moe_real *s, moe_real *p, moe_real *log_p, moe_real *lse)
 {
@@ -7723,7 +7683,8 @@ static MOEI_TARGET void MOEI_(softmax_one)(
     sum = moei_log(sum);
     for (i = 0; i < rows; i++)
         log_p[i] -= sum;
-    *lse = top + sum;
+    if (lse != NULL)
+        *lse = top + sum;
 }
 
 #if MOEI_LANES > 1
@@ -7748,7 +7709,7 @@ static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
                 MOEI_(store)(log_p + i, a);
             MOEI_(store)(p + i, a);
         }
-        if (log_p != NULL)
+        if (lse != NULL)
             MOEI_(store)(lse + c, top);
     }
     MOEI_(apply)(MOEI_EXP, all, p);
@@ -7764,7 +7725,8 @@ static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
     MOEI_(apply)(MOEI_LOG, N, sums);
     for (c = 0; c < N; c += MOEI_LANES) {
         sum = MOEI_(load)(sums + c);
-        MOEI_(store)(lse + c, MOEI_(add)(MOEI_(load)(lse + c), sum));
+        if (lse != NULL)
+            MOEI_(store)(lse + c, MOEI_(add)(MOEI_(load)(lse + c), sum));
         for (i = c; i < all; i += N)
             MOEI_(store)(log_p + i, MOEI_(sub)(MOEI_(load)(log_p + i), sum));
     }
@@ -7780,9 +7742,10 @@ static MOEI_TARGET void MOEI_(softmax)(int n, int width, int rows,
         MOEI_(softmax_panel)(width, rows, s, p, log_p, lse);
     else
 #endif
-        for (; n > 0; n--, s += rows, p += rows, lse++) {
+        for (; n > 0; n--, s += rows, p += rows) {
             MOEI_(softmax_one)(rows, s, p, log_p, lse);
             log_p = log_p ? log_p + rows : NULL;
+            lse = lse ? lse + 1 : NULL;
         }
     (void)width;
 }

@@ -1,5 +1,6 @@
 # common.sh - what the scripts of this folder share: flags, compilers, counted
-# checks, two jobs at a time.  Source it with tests/ as the current folder.
+# checks, three jobs at a time, for some of them wait.  Source it with tests/ as
+# the current folder.
 
 strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 -Wdouble-promotion -Wcast-qual -Wundef -Werror"
@@ -7,7 +8,7 @@ strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 # With one instruction set moe.h compiles in a third of the time: for what has
 # nothing to do with sets.
 one_set='-DMOE_FILE="no_file"'
-: "${JOBS:=2}"
+: "${JOBS:=3}"
 long=$MOE_LONG             # not empty: look at all that there is
 unset MOE_LONG MOE_BRIEF
 
@@ -86,6 +87,20 @@ thin() {
 # is_linked TEST: its program has no code of moe.h, and links with moe.c.
 is_linked() {
     ! grep -q '^#define MOE_IMPLEMENTATION' "$1.c"
+}
+
+# moe_object float|double: moe.h alone as $objects/NAME.o, compiled once for all
+# scripts of a run.  A program for which MOE_IMPLEMENTED is defined believes
+# that it has the code already, and is linked with that.
+objects=${MOE_OBJECTS:-$work}
+moe_object() {
+    [ ! -f "$objects/$1.o" ] || return 0
+    case $1 in
+    float) width= ;;
+    double) width=-DMOE_DOUBLE ;;
+    esac
+    cc -std=c99 -O1 $width -DMOE_IMPLEMENTATION -x c -c ../moe.h \
+        -o "$work/$1.made" && mv "$work/$1.made" "$objects/$1.o"
 }
 
 # holds WHAT COMMAND...: one check, that the command succeeds.

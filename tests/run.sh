@@ -77,6 +77,7 @@ sanitized() {
 # have no code of it; most of the time of a test is to compile that.  Programs
 # of doubles have an object of their own.
 one_object() {
+    case $1 in script) moe_object "$2"; return ;; esac
     object=$work/$1.o how=$2
     shift 2
     "$@" $strict -c moe.c -o "$object" >"$object.log" 2>&1
@@ -235,13 +236,18 @@ fi
 : >"$work/sums"
 [ "$which" != all ] || missing_compilers
 builds "$which" >"$work/builds"
-objects "$work/builds" >"$work/objects"
+{
+    objects "$work/builds"
+    [ -z "$scripts" ] || printf 'script float\nscript double\n'
+} >"$work/objects"
 share one_object "$work/objects"
 {
     printf '%s\n' $scripts
     all_programs "$work/builds"
 } | grep . >"$work/tests"
 due=$(wc -l <"$work/tests")
+MOE_OBJECTS=$work
+export MOE_OBJECTS
 share one_test "$work/tests"
 
 # What has left no sum was lost on the way.

@@ -12,13 +12,6 @@ examples=../examples
 # Those with a test of their own are only built here.
 elsewhere="collapse export_c lockstep model_file"
 
-# moe.h is compiled once for each width: a program for which MOE_IMPLEMENTED is
-# defined believes that it has the code already, and is linked with that.
-one_object() {
-    holds "moe.h compiles $1" $compiler $2 -O1 -DMOE_IMPLEMENTATION -x c \
-        -c ../moe.h -o "$work/$1.o"
-}
-
 # The command in the comment at the top; "" for others.
 command_of() {
     sed -n '1,8s/^ *cc \(-O2 examples\/[^&]*\).*/\1/p' "$1"
@@ -34,7 +27,7 @@ build() {
     fi
     set -- $words
     holds "$2 builds" $compiler $strict -O1 -DMOE_IMPLEMENTED "$root/$2" \
-        -x none "$work/$object.o" -o "$dir/$4" $5 || return
+        -x none "$objects/$object.o" -o "$dir/$4" $5 || return
     while read -r other; do
         holds "$2 compiles: $other" $other $strict -DMOE_IMPLEMENTED \
             -fsyntax-only "$root/$2"
@@ -187,10 +180,20 @@ of_own_loop() {
     holds "own_loop.c: its own error falls" is 'v < 0.2' 'step 1000: |d - y|'
 }
 
+# In 25 runs, which take half a minute, in long tests, else in four.
 of_vowels() {
+    [ "$long" ] || holds "vowels.c builds for four runs" four_runs || return
     holds "vowels.c runs" run vowels $vowels
     holds "vowels.c: four experts" says '^4 experts .* 90 '
     holds "vowels.c: twelve hidden units" says '^BP 12 .* 90 '
+}
+
+four_runs() {
+    sed "s/RUNS = 25/RUNS = 4/; s,\"\.\./moe,\"$root/moe," \
+        $examples/vowels.c >"$dir/four.c"
+    grep -q 'RUNS = 4,' "$dir/four.c" &&
+        $compiler -O1 -DMOE_IMPLEMENTED -I$examples "$dir/four.c" \
+            -x none "$objects/float.o" -o "$dir/vowels" -lm
 }
 
 # Tables in several forms, of two laws: |u| of the first column, and its sign.
@@ -395,7 +398,10 @@ languages c99 '' | sed 1d >"$work/others"
 read -r compiler <"$work/first"
 vowels=${MOE_DATA:+$MOE_DATA/peterson_barney.csv}
 make_junk
-printf 'one_object float\none_object double -DMOE_DOUBLE\n' >"$work/long"
+: >"$work/long"
+for width in float double; do
+    echo "holds moe.h_compiles_$width moe_object $width" >>"$work/long"
+done
 if have cc && have c++; then
     echo walk >>"$work/long"
 else

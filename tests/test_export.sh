@@ -19,16 +19,12 @@ exported() {
     "$work/export_c" "$@" >"$file"
 }
 
+holds "moe.h compiles" moe_object float
+moe=$objects/float.o
 holds "what makes the models compiles" cc -std=c99 $strict -O1 $one_set \
     export_models.c -o "$work/models"
-cat >"$work/moe.c" <<'END_C'
-#define MOE_IMPLEMENTATION
-#include "moe.h"
-END_C
-holds "moe.h compiles" cc -std=c99 -O1 -I.. -c "$work/moe.c" -o "$work/moe.o"
-# A program for which MOE_IMPLEMENTED is defined believes that it has the code.
 holds "export_c compiles" cc -std=c99 $strict -O1 -DMOE_IMPLEMENTED \
-    ../examples/export_c.c "$work/moe.o" -o "$work/export_c"
+    ../examples/export_c.c "$moe" -o "$work/export_c"
 for model in $all_models; do
     holds "model $model is made" "$work/models" $model "$work/$model.moe" \
         "$work/$model.csv"
@@ -46,7 +42,7 @@ code() {
     none "$what: needs nothing" needed "$dir/net.o"
     holds "$what: compiles beside moe.h" "$@" $strict "-DNET=\"$dir/net.c\"" \
         -c export_code.c -o "$dir/net.o" &&
-        holds "$what: links" "$1" "$dir/net.o" "$work/moe.o" -o "$dir/code" &&
+        holds "$what: links" "$1" "$dir/net.o" "$moe" -o "$dir/code" &&
         holds "$what: is moe.h to 1e-6" "$dir/code" "$work/$model.moe" \
             "$work/$model.csv"
 }
@@ -100,7 +96,7 @@ END_C
 attached() {
     exported "$work/bytes_of.c" "$work/$1.moe" net &&
         cc -std=c99 $strict -I.. "-DNET=\"$work/bytes_of.c\"" \
-            "$work/bytes.c" "$work/moe.o" -o "$work/bytes" && "$work/bytes"
+            "$work/bytes.c" "$moe" -o "$work/bytes" && "$work/bytes"
 }
 
 holds "a checkpoint with frozen layers is made" "$work/models" frozen \

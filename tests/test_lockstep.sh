@@ -7,7 +7,7 @@ cd "$(dirname "$0")" || exit 1
 source=../examples/lockstep.c
 
 builds() {
-    languages c99 '' | sed 's/^gcc.*/& -O2/; s/^clang.*/& -O1/'
+    languages c99 '' | sed 's/$/ -O1/'
     echo "gcc -std=c99 -O0"
     [ -z "$long" ] ||
         echo "gcc -std=gnu99 -O3 -march=native -ffp-contract=fast"

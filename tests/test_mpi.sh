@@ -62,12 +62,14 @@ build() {
     source=../examples/$program.c
     [ -f "$source" ] || source=../benchmarks/$program.c
     [ -f "$source" ] || source=$program.c
-    level=-O0
-    [ "$compiler" != gcc ] || level=-O1
+    case $*,$compiler in
+    *DOUBLE*) code="-O1 -DMOE_IMPLEMENTED $source $objects/double.o" ;;
+    *,gcc) code="-O1 $one_set $source" ;;
+    *) code="-O0 $one_set $source" ;;
+    esac
     holds "$compiler $*: $program compiles" \
         env OMPI_CC="$compiler" MPICH_CC="$compiler" \
-        mpicc -std=c99 $level $strict $one_set "$source" \
-        -o "$work/$program.$compiler" "$@" -lm
+        mpicc -std=c99 $strict $code -o "$work/$program.$compiler" "$@" -lm
 }
 
 builds() {
@@ -310,6 +312,7 @@ if ! have mpicc || ! have mpirun; then
     exit
 fi
 builds >"$work/builds"
+holds "moe.h compiles" moe_object double
 share build "$work/builds"
 log=$work/log
 train=$work/mpi_train.gcc

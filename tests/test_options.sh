@@ -530,9 +530,10 @@ sed 1q "$work/c" | cross "$work/benchmarks" >"$work/benchmark_builds"
 first=$(sed 1q "$work/languages")
 
 share combination "$work/combinations"
-share inclusion "$work/languages"
-share mixture "$work/pairs"
 sed -n '1p; $p' "$work/languages" >"$work/ends"
+share inclusion "$work/ends"
+thin 2 <"$work/pairs" >"$work/some_pairs"
+share mixture "$work/some_pairs"
 share objects "$work/ends"
 share benchmark "$work/benchmark_builds"
 check_done

@@ -159,6 +159,6 @@ works() {
 }
 
 compilers >"$work/compilers"
-builds | thin 2 >"$work/builds"
+builds | thin 4 >"$work/builds"
 share one_build "$work/builds"
 check_done

@@ -27,7 +27,7 @@ builds() {
 levels() {
     case $long$1 in
     gcc*) echo '-O0 -O3;-march=native;-ffp-contract=fast -O1;-DMOE_DOUBLE' ;;
-    clang\ *) echo '-O1 -O3;-march=native' ;;
+    clang\ *) echo '-O1' ;;
     clang++*) echo '-O0;-DMOE_DOUBLE' ;;
     g++*) echo '-O2' ;;
     *) echo '-O0 -O1 -O2 -O3 -O3;-march=native -O2;-DMOE_DOUBLE' ;;
@@ -93,7 +93,7 @@ refusals() {
     case $long$what in
     clang++*) ;;
     *clang*)                # which tells the text of no part of -ffast-math
-        holds "$what: -ffp-contract=fast compiles" $what -O1 \
+        holds "$what: -ffp-contract=fast compiles" $what -O1 $one_set \
             -ffp-contract=fast same_bits.c -o "$dir/fused" &&
             holds "$what: and moe_open refuses it" within 60 "$dir/fused" fused
         ;;
