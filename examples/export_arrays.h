@@ -1,5 +1,25 @@
 /* export_arrays.h - a model as const arrays for a program with moe.h in it: the
-   weights and the configuration. */
+   weights and the configuration.  There
+
+     #define MOE_STATIC
+     #define MOE_PREDICT_ONLY
+     #define MOE_IMPLEMENTATION
+     #include "moe.h"
+     #include "net.c"
+
+     static float memory[NET_BYTES / sizeof(float)];
+     ...
+     moe_attach(&m, &net_config, net_weights, memory, sizeof memory);
+
+   and nothing that reads or writes files is left in the program. */
+
+/* A number from 1 on, or 0: it is none. */
+static int block_of_word(const char *word)
+{
+    const size_t length = strlen(word);
+
+    return strspn(word, "0123456789") == length && length < 6 ? atoi(word) : 0;
+}
 
 /* A list of columns, which consists of digits, commas and hyphens. */
 static void print_columns(const char *columns)

@@ -6,28 +6,15 @@
 
    The first is for a program with moe.h in it: the weights as a const array,
    the configuration, and how many bytes of memory they need for one case at a
-   time, or for a block of 1..32767, which is a third word.  There
-
-     #define MOE_STATIC
-     #define MOE_PREDICT_ONLY
-     #define MOE_IMPLEMENTATION
-     #include "moe.h"
-     #include "net.c"
-
-     static float memory[NET_BYTES / sizeof(float)];
-     ...
-     moe_attach(&m, &net_config, net_weights, memory, sizeof memory);
-
-   and nothing that reads or writes files is left in the program.
+   time, or for a block of 1..32767, which is a third word; see export_arrays.h.
 
    The others need no library: a program compiles net.c and calls net_predict.
    --code is the model in floats, in loops of constant sizes.  --int8 is for a
    processor without floats: weights of 8 bits, activations of 16, sums of 32.
    It must know how large the numbers get, and reads typical inputs from a CSV:
    a row for each case, a number for each input, in the units of training; what
-   follows in a row is not read, nor is a heading, a first line that begins with
-   no number.  Its NET_X_SCALES and NET_Y_SCALES lead from these units to whole
-   numbers and back, where a program has no floats, too. */
+   follows in a row is not read, nor is a first line that begins with no number.
+   NET_X_SCALES, NET_Y_SCALES lead from these units to whole ones and back. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,19 +26,6 @@
 #include "export_code.h"
 #include "export_int8.h"
 #include "export_int8_text.h"
-
-/* What only programs with moe.h in them can do, or NULL. */
-static const char *code_fault(const moe_config *c)
-{
-    return c->top_p > 0 && c->top_p < 1
-            ? "top_p is for programs with moe.h: loops here have constant sizes"
-        : c->experts > 1 && c->blend == MOE_BLEND_WEIGHTS
-            ? "blended weights are for programs with moe.h"
-        : c->experts > 1 && c->gate == MOE_GATE_NONE
-            ? "p of the caller's is for programs with moe.h"
-        : c->expert_columns != NULL || c->gate_columns != NULL
-            ? "listed columns are for programs with moe.h" : NULL;
-}
 
 /* The words of the command line. */
 typedef struct command {
@@ -93,14 +67,6 @@ static int read_command(int count, char **word, command *c)
     c->name = word[i + 1];
     c->block = i + 2 < count ? word[i + 2] : "1";
     return i + 2 + (!c->code && !c->int8) >= count;
-}
-
-/* A number from 1 on, or 0: it is none. */
-static int block_of_word(const char *word)
-{
-    const size_t length = strlen(word);
-
-    return strspn(word, "0123456789") == length && length < 6 ? atoi(word) : 0;
 }
 
 /* Outputs of Bernoulli are logistic ones that learn otherwise. */

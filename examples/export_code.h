@@ -5,6 +5,19 @@
    zeros where that is faster than a smaller one.  Two blocks of 16 are worked
    at once where there are vectors: each input is read once for both. */
 
+/* What only programs with moe.h in them can do, or NULL. */
+static const char *code_fault(const moe_config *c)
+{
+    return c->top_p > 0 && c->top_p < 1
+            ? "top_p is for programs with moe.h: loops here have constant sizes"
+        : c->experts > 1 && c->blend == MOE_BLEND_WEIGHTS
+            ? "blended weights are for programs with moe.h"
+        : c->experts > 1 && c->gate == MOE_GATE_NONE
+            ? "p of the caller's is for programs with moe.h"
+        : c->expert_columns != NULL || c->gate_columns != NULL
+            ? "listed columns are for programs with moe.h" : NULL;
+}
+
 /* The first block of so many outputs. */
 static int block_of(int outputs)
 {

@@ -1,12 +1,10 @@
-/* two_lines.c - two straight lines in one cloud of points, with and without a
-   gate, and the likelihood of each
+/* two_lines.c - two lines in one cloud of points, with and without a gate
      cc -O2 examples/two_lines.c -o two_lines && ./two_lines [FILE]
 
    FILE has rows of x,d; without it points are made up.  Without a gate the
-   proportions are the same for all x: a mixture of linear regressions, whose
-   gate is given a column of ones.  With a gate they depend on x.  Sigma is
-   learnt, and then each line gets a deviation of its own.  What is published
-   are log-likelihoods that R's mixtools finds in its data sets by
+   proportions are the same for all x: the gate is given a column of ones.  With
+   a gate they depend on x.  Sigma is learnt, then a deviation of each line.
+   What is published are log-likelihoods that R's mixtools finds in its data by
    expectation-maximisation (Benaglia et al. 2009).  Draws two_lines.svg. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
@@ -86,12 +84,10 @@ static void show(plot *p, int gate, const char *title)
         for (n = -2; n <= 2; n += 2)
             plot_segment(p, wide[0], from + n * s, wide[1], to + n * s,
                          plot_colour[i], n == 0 ? 2 : 0.7);
-        plot_key(p, i == 0 ? "line 1 and 2 deviations" : name[1],
-                 plot_colour[i]);
+        plot_key(p, i == 0 ? "line 1, 2 deviations" : name[1], plot_colour[i]);
     }
-    plot_panel(p, gate ? "Whom the gate trusts"
-                       : "Proportions, the same for all x", "x", "p", wide[0],
-               wide[1], 0, 1);
+    plot_panel(p, gate ? "Whom the gate trusts" : "The same p for all x", "x",
+               "p", wide[0], wide[1], 0, 1);
     plot_gate(p, GRID, grid, m.p, 2);
     for (i = 0; i < 2; i++)
         plot_key(p, name[i], plot_colour[i]);

@@ -272,8 +272,9 @@ missing_compilers
 languages 'c99 c11 c2x' 'c++11 c++14 c++17 c++20' >"$work/languages"
 languages '' 'c++11 c++20' >"$work/ends"
 share zeros "$work/languages"
-share header "$work/ends"
-languages '' c++11 >"$work/one_of_each"
+thin 3 <"$work/ends" >"$work/some_ends"
+share header "$work/some_ends"
+languages '' c++11 | thin 2 >"$work/one_of_each"
 share copies "$work/one_of_each"
 if have objdump && [ "$(uname -m)" = x86_64 ]; then
     for compiler in gcc clang; do

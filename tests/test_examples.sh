@@ -89,6 +89,29 @@ of_by_hand() {
     holds "by_hand.c: forward, posterior and gradient are moe.h's" run by_hand
 }
 
+# Of the test's cases of a class, which share is called it: the second table's.
+of_classes() {
+    holds "classes.c runs" run classes
+    holds "classes.c: alike, the rare class is missed" rare 1 0 25
+    holds "classes.c: weighed, it is found" rare 2 80 100
+}
+
+rare() {
+    cat "$dir/said"
+    awk -v table="$1" -v least="$2" -v most="$3" '
+        $2 == 2 && ++seen == table { ok = $6 >= least && $6 <= most }
+        END { exit !ok }' "$dir/said"
+}
+
+of_how_sure() {
+    holds "how_sure.c runs" run how_sure
+    holds "how_sure.c: one deviation" \
+        is 'v > 66 && v < 73' 'within one deviation'
+    holds "how_sure.c: two" is 'v > 94 && v < 98' 'two'
+    holds "how_sure.c: little is new" is 'v < 2' 'as it was *new:'
+    holds "how_sure.c: what drifts is" is 'v > 80' 'drifts by .8 *new:'
+}
+
 of_em() {
     holds "em.c runs" run em $vowels
     holds "em.c: the likelihood never falls" is 'v == 0' 'fell in'

@@ -54,13 +54,13 @@ needed() {
 }
 
 languages c99 c++11 >"$work/languages"
-# Every other one, which the empty line makes others for the next model.
+# Every fourth one, which the empty line makes others for the next model.
 for model in $all_models; do
     sed "s/^/$model /; s/$/ -O1/" "$work/languages"
     echo "$model gcc -std=c99 -O3 -march=native"
     echo "$model gcc -std=c99 -O2 -DNET_PLAIN"
     echo "$model"
-done | thin 2 | grep ' ' >"$work/codes"
+done | thin 4 | grep ' ' >"$work/codes"
 share code "$work/codes"
 log=$work/log
 dir=$work

@@ -796,8 +796,10 @@ int main(void)
 {
     RUN(check_kernels());
     RUN(check_copy(kernels_double));
+#ifndef WITHOUT_SAME_BITS
     RUN(check_copy(kernels_same));
     RUN(check_copy(kernels_same_double));
+#endif
     return check_done();
 }
 

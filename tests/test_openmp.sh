@@ -33,6 +33,6 @@ languages c99 '' | while read -r language; do
         "-O1 $one_set -DMOE_DOUBLE"; do
         echo "$language $option"
     done
-done | thin 2 >"$work/builds"
+done | thin 4 >"$work/builds"
 share one_build "$work/builds"
 check_done

@@ -513,11 +513,13 @@ list() {
 languages c99 c++11 >"$work/languages"
 languages c99 '' >"$work/c"
 combinations >"$work/options"
-# Among every seventh, which is run in C, any two options meet; long tests read
-# every one, in C++ if that is here.
-awk 'NR % 7 == 3' "$work/options" >"$work/some"
-sed '1!d; s/^/run /' "$work/languages" | cross "$work/some" \
-    >"$work/combinations"
+# Among every seventh, which is run by two compilers of C in turn, any two
+# options meet; long tests read every one, in C++ if that is here.
+awk 'NR % 7 == 3' "$work/options" |
+    awk -v names="$work/c" '
+        BEGIN { while ((getline line <names) > 0) language[n++] = line }
+        { print $0 " run " language[NR % (n < 2 ? n : 2)] }' \
+        >"$work/combinations"
 [ -z "$long" ] || {
     grep -e '++' "$work/languages" || cat "$work/languages"
 } | sed '$!d; s/^/text /' | cross "$work/options" >>"$work/combinations"

@@ -204,9 +204,7 @@ short() {
         /^\| `--(int8|code)`, M/ && !/code`, M0/ {
             row("exported in " ($2 ~ /int8/ ? "integers" : "floats") \
                 ($2 ~ /M0/ ? ", Cortex-M0" : ""), $3 + $4, 0, $5, $6)
-        }
-        /^\| CMSIS/ && !/M0/ { row($2, "", "", "", $6) }' "$work/table" |
-        sed 's/, M4F//'
+        }' "$work/table"
 }
 
 # between FILE TABLE: puts the table between the markers in the file.
