@@ -232,8 +232,8 @@ code() {
 # unity COMPILER LANGUAGE: what comes after the header is compiled as without it
 unity() {
     what=$*
-    for flags in '-O2 -ffast-math' '-O1 -mfma -ffp-contract=off' \
-        '-O1 -mfma -ffp-contract=fast -DMOE_SAME_BITS'; do
+    for flags in '-O2 -ffast-math' "-O1 -mfma -ffp-contract=off $one_set" \
+        "-O1 -mfma -ffp-contract=fast -DMOE_SAME_BITS $one_set"; do
         set -- $what $flags -DMOE_PREDICT_ONLY -I"$root" -c -fno-ident \
             -ffunction-sections
         holds "$what $flags: compiles" "$@" "$src/without.c" \
