@@ -3396,8 +3396,7 @@ static void moei_balance_backward(moe *m, const moe_real *s, moe_real *dE_ds,
         dE_ds[i * step] += weight * q[i] * (f[i] - mean);
 }
 
-/* dE/ds (E,N) of a run of the gate to delta, after moei_gate_delta: 0 for
-   experts that did not run. */
+/* dE/ds (E,N) of a run of the gate to delta: 0 for experts that did not run. */
 static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
                                  moe_real *delta)
 {
@@ -7550,20 +7549,22 @@ static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
 static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
                                         const moe_real *x)
 {
-    const moei_bits add = (moei_bits)(MOEI_BIAS + 2 - exponent)
-                        << MOEI_FRACTION;
-    moei_bits any[MOEI_STRIP] = {0}, all = 0;
-    size_t i = 0;
+    enum { S = MOEI_STRIP };
+    const moei_bits mask = MOEI_INFINITY_BITS, add
+        = (moei_bits)(MOEI_BIAS + 2 - exponent) << MOEI_FRACTION;
+    moei_bits any[S] = {0}, all = 0;
     int l;
 
-    for (; i + MOEI_STRIP <= count && !(any[0] & MOEI_SIGN_BIT);
-         i += MOEI_STRIP)
-        for (l = 0; l < MOEI_STRIP; l++)
-            any[l] |= (moei_to_bits(x[i + (size_t)l]) & MOEI_INFINITY_BITS)
-                    + add;
-    for (; i < count; i++)
-        all |= (moei_to_bits(x[i]) & MOEI_INFINITY_BITS) + add;
-    for (l = 0; l < MOEI_STRIP; l++)
+    for (; count >= 4 * S && !(any[0] & MOEI_SIGN_BIT);
+         count -= 4 * S, x += 4 * S)
+        for (l = 0; l < S; l++)
+            any[l] |= ((moei_to_bits(x[l]) & mask) + add)
+                    | ((moei_to_bits(x[l + S]) & mask) + add)
+                    | ((moei_to_bits(x[l + 2 * S]) & mask) + add)
+                    | ((moei_to_bits(x[l + 3 * S]) & mask) + add);
+    for (; count > 0; count--)
+        all |= (moei_to_bits(*x++) & mask) + add;
+    for (l = 0; l < S; l++)
         all |= any[l];
     return (all & MOEI_SIGN_BIT) == 0;
 }
@@ -7653,9 +7654,8 @@ static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
     }
 }
 
-/* p = softmax of s over the rows, after the largest s is taken out; its
-   logarithm log_p and lse (N), the logarithm of the sum, where they are not
-   NULL, lse with log_p alone.  s may be p or log_p.   s, p, log_p (rows,N) */
+/* p = softmax of s over the rows, after the largest s is taken out; if asked
+   log p, and then lse (N), log of the sum.  s may be p or log_p (rows,N). */
 static MOEI_TARGET void MOEI_(softmax_one)(
     int rows, const moe_real *s, moe_real *p, moe_real *log_p, moe_real *lse)
 {
@@ -7899,7 +7899,7 @@ MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
 #endif /* MOE_IMPLEMENTATION */
 
 /* Revision history
-     0.2  2026-11-29  The inside rebuilt: arrays are (features, cases), vectors
+     0.2  2026-11-30  The inside rebuilt: arrays are (features, cases), vectors
                       over intrinsics.  Modes, moe_learn, frozen layers; weights
                       of cases, held-out cases, restarts, sigma, densities;
                       blended weights, lists of columns; only finite weights are
