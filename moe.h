@@ -1032,7 +1032,7 @@ enum { MOEI_PANEL = 1 };
 #else
 enum { MOEI_PANEL = 64, MOEI_DEEP = 128, MOEI_PIECE = 32, MOEI_FAR = 1 << 15 };
 #endif
-enum { MOEI_STREAMS = 8 };      /* arrays that are read at once */
+enum { MOEI_STREAMS = MOEI_PANEL > 1 ? 8 : 1 };     /* arrays read at once */
 /* What is 1 where one case after the other is worked, which saves code. */
 #define MOEI_IF_WIDE(number) (MOEI_PANEL > 1 ? (number) : 1)
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
@@ -2767,7 +2767,7 @@ static void moei_gate_logits(moe *m, int first)
     if (MOEI_PANEL > 1 && run.N > m->N)
         run.out = moei_room(m, &run, m->widest + m->X + m->O);
     moei_net_forward(m, &run, moei_inputs_of(m, &run));
-    if (run.out != s)
+    if (MOEI_PANEL > 1 && run.out != s)
         moei_transpose(m->E, run.n, run.out, run.N, NULL, s, m->E);
 }
 
@@ -7668,7 +7668,7 @@ static MOEI_TARGET void MOEI_(softmax_one)(
     for (i = 0; i < rows; i++) {
         const moe_real cut = MOEI_LARGEST < s[i] ? MOEI_LARGEST : s[i];
         const moe_real a = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
-        if (log_p != NULL)
+        if (MOEI_LEARNS && log_p != NULL)
             log_p[i] = a;
         p[i] = rows <= 8 ? moei_exp(a) : a;
     }
@@ -7678,7 +7678,7 @@ static MOEI_TARGET void MOEI_(softmax_one)(
         sum += p[i];
     for (i = 0; i < rows; i++)
         p[i] /= sum;
-    if (log_p == NULL)
+    if (!MOEI_LEARNS || log_p == NULL)
         return;
     sum = moei_log(sum);
     for (i = 0; i < rows; i++)
