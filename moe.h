@@ -2411,13 +2411,13 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 static moei_run moei_run_of(const moe *m, int r, int thread)
 {
     const ptrdiff_t first = m->first, O = m->O;
-    const int N = MOEI_IF_WIDE(m->N);
+    const int N = MOEI_IF_WIDE(m->N), n = MOEI_IF_WIDE(m->n);
     moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
-    moei_run run = {&m->expert, r, m->n, N, 0, r * N, N > 1 ? 1 : m->K, NULL,
+    moei_run run = {&m->expert, r, n, N, 0, r * N, N > 1 ? 1 : m->K, NULL,
                     NULL, NULL, scratch, scratch, NULL, scratch};
     ptrdiff_t column = m->is_one ? first : first * m->K;
 
-    if (MOEI_PANEL > 1 && m->sparse && m->n > 1) {
+    if (MOEI_PANEL > 1 && m->sparse && n > 1) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
@@ -2436,7 +2436,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
     if (MOEI_LEARNS && m->acts != NULL) {
         const ptrdiff_t hidden = (ptrdiff_t)m->expert.hidden;
         run.act = m->acts + column * hidden * (ptrdiff_t)moei_kept(m);
-        if (m->n == 1)
+        if (n == 1)
             run.delta = m->scratch + r * (hidden + O);
     }
     return run;
