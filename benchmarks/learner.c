@@ -318,7 +318,7 @@ static const Task tasks[] = {
      6, "regimes, squared error, ten seeds"},
     {"regimes", "regimes.csv", 4, 0, 8, 2, 0, MOE_LOSS_MIXTURE, .2, 8, 10, 0,
      NONE, "regimes, squared error, fresh splits"},
-    {"rare", "mammography.csv", 8, 8, 0, 1, 2, MOE_LOSS_MIXTURE, 0, 0, 3, 0,
+    {"rare", "mammography.csv", 8, 8, 0, 1, 2, MOE_LOSS_MIXTURE, 0, 0, 10, 0,
      NONE, "mammography, % wrong, weights 10"}
 };
 
