@@ -2689,7 +2689,7 @@ static void moei_drop_experts(moe *m, moe_real *p)
     moei_copy(log_p, p, (size_t)all);
     moei_loops_of(m)->apply(MOEI_LOG, all, log_p);
     for (k = 0; k < all; k++)
-        log_p[k] = log_p[k] > -MOEI_LARGEST ? log_p[k] : -MOEI_LARGEST;
+        log_p[k] = log_p[k] < -MOEI_LARGEST ? -MOEI_LARGEST : log_p[k];
 }
 
 /* p of the caller's; of top_k and top_p the largest |p| run. */
@@ -3397,10 +3397,10 @@ static void moei_balance_backward(moe *m, const moe_real *s, moe_real *dE_ds,
 }
 
 /* dE/ds (E,N) of a run of the gate to delta: 0 for experts that did not run. */
-static void moei_gate_last_delta(moe *m, const moei_run *run, int balance,
-                                 moe_real *delta)
+static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
 {
     const int E = m->E, K = m->K, step = run->N > 1 ? run->N : 1;
+    moe_real *delta = moei_last_delta(run);
     const moe_real *ds = moei_table(m, m->error_of), *s;
     const int32_t *chosen = moei_selected(m);
     int c, k;
@@ -3881,8 +3881,8 @@ static void moei_expert_backward(moe *m, int r, int thread, int path)
 {
     moei_run run = moei_run_of(m, r, thread);
     const int copy = run.copy;
-    moe_real *chosen = moei_balance_count(m) == 0 || !m->sparse ? NULL
-                     : m->grads + m->grad_count - m->E + copy;
+    const int counts = m->sparse && !m->p_is_given && moei_balance_count(m) > 0;
+    moe_real cases;
     int c;
 
     if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
@@ -3890,8 +3890,10 @@ static void moei_expert_backward(moe *m, int r, int thread, int path)
     for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
         moei_run_backward(m, &run, (moei_path)path, 0);
         moei_add_gradient(m, &run);
-        for (c = 0; c < run.n && chosen != NULL && !m->p_is_given; c++)
-            *chosen += moei_weight(m, moei_row(&run, c));
+        for (cases = 0, c = 0; c < run.n && counts; c++)
+            cases += moei_weight(m, moei_row(&run, c));
+        if (counts)
+            m->grads[m->grad_count - moei_count(m->E - copy)] += cases;
         if (++r == m->runs)
             break;
     }
@@ -3910,11 +3912,9 @@ MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
     moei_gate_delta(m, path);
     for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL) {
         const moei_run run = moei_gate_run(m, c);
-        moe_real *delta = moei_last_delta(&run);
-
-        moei_gate_last_delta(m, &run, balance, delta);
+        moei_gate_last_delta(m, &run, balance);
         if (!m->is_one)                     /* whose dE/dp has them already */
-            moei_weigh_cases(m, &run, run.first, m->E, delta);
+            moei_weigh_cases(m, &run, run.first, m->E, moei_last_delta(&run));
         moei_net_backward(m, &run, NULL);
         if (use == MOEI_TO_GRADS)
             moei_add_gradient(m, &run);

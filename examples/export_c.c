@@ -14,7 +14,7 @@
    It must know how large the numbers get, and reads typical inputs from a CSV:
    a row for each case, a number for each input, in the units of training; what
    follows in a row is not read, nor is a first line that begins with no number.
-   NET_X_SCALES, NET_Y_SCALES lead from these units to whole ones and back. */
+   NET_X_SCALES, NET_Y_SCALES lead from these to whole numbers and back. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,9 @@
    A sensor whose noise depends on its regime.  Each expert has a deviation of
    its own, which moe_train fits where it validates: moe_predict_deviation tells
    y and how far d may be from it, moe_density log p(d|x).  Far below what is
-   usual means that something is new, here a sensor that drifts: as far as the
-   noise of one regime, which is nothing in the other.  Made-up data. */
+   usual means that something is new, here a sensor that drifts as far as one
+   regime is noisy: there it is hardly seen, in the calm one it is plain.  Made-up
+   data. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include <math.h>

@@ -99,8 +99,8 @@ moe_object() {
     float) width= ;;
     double) width=-DMOE_DOUBLE ;;
     esac
-    cc -std=c99 -O1 $width -DMOE_IMPLEMENTATION -x c -c ../moe.h \
-        -o "$work/$1.made" && mv "$work/$1.made" "$objects/$1.o"
+    $(languages c99 '' | sed 1q) -O1 $width -DMOE_IMPLEMENTATION \
+        -c ../moe.h -o "$work/$1.made" && mv "$work/$1.made" "$objects/$1.o"
 }
 
 # holds WHAT COMMAND...: one check, that the command succeeds.

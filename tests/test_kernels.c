@@ -796,8 +796,8 @@ int main(void)
 {
     RUN(check_kernels());
     RUN(check_copy(kernels_double));
-#ifndef WITHOUT_SAME_BITS
     RUN(check_copy(kernels_same));
+#ifndef FEWER_COPIES
     RUN(check_copy(kernels_same_double));
 #endif
     return check_done();

@@ -347,7 +347,8 @@ contradictions() {
 }
 
 # mixture IMPLEMENTING USING: each a language, with ";" for blanks; the pairs
-# go round, from gcc and clang to g++, clang++ and back.
+# go round, from gcc and clang to g++, clang++ and back; every other one mixes C
+# and C++.
 mixture() {
     one=$(echo "$1" | tr ';' ' ')
     other=$(echo "$2" | tr ';' ' ')
@@ -534,7 +535,8 @@ first=$(sed 1q "$work/languages")
 share combination "$work/combinations"
 sed -n '1p; $p' "$work/languages" >"$work/ends"
 share inclusion "$work/ends"
-thin 2 <"$work/pairs" >"$work/some_pairs"
+sed 1d "$work/pairs" | thin 2 >"$work/some_pairs"
+[ -z "$long" ] || cp "$work/pairs" "$work/some_pairs"
 share mixture "$work/some_pairs"
 share objects "$work/ends"
 share benchmark "$work/benchmark_builds"

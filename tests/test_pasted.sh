@@ -159,6 +159,6 @@ works() {
 }
 
 compilers >"$work/compilers"
-builds | thin 4 >"$work/builds"
+builds | thin 5 >"$work/builds"
 share one_build "$work/builds"
 check_done

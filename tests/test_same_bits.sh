@@ -29,7 +29,7 @@ levels() {
     gcc*) echo '-O0 -O3;-march=native;-ffp-contract=fast -O1;-DMOE_DOUBLE' ;;
     clang\ *) echo '-O1' ;;
     clang++*) echo '-O0;-DMOE_DOUBLE' ;;
-    g++*) ;;
+    g++*) echo '-O1' ;;
     *) echo '-O0 -O1 -O2 -O3 -O3;-march=native -O2;-DMOE_DOUBLE' ;;
     esac
 }

@@ -267,6 +267,28 @@ static void check_given(int blend)
     moe_close(&q.m);
 }
 
+/* ---- a gate that is not finite ------------------------------------------- */
+
+/* It is frozen, so that only the experts' part tells. */
+static void check_nan(int block)
+{
+    model_case c = case_of("inputs=3 outputs=2 experts=5 n=4");
+    static problem q;
+    moe_layer gate;
+
+    c.config.block = block;
+    c.config.top_p = (moe_real)0.7;
+    c.config.gate_frozen = MOE_ALL;
+    if (!open_problem(&q, &c, uniform))
+        return;
+    gate = moe_layer_at(&q.m.config, 5, 0);
+    q.m.weights[gate.bias + 1] = make_nan();
+    CHECK(!is_finite(moe_gradient(&q.m, &q.data)));
+    CHECK(moe_step(&q.m, NULL, 1) == MOE_ERR_DIVERGED);
+    CHECK(moe_learn(&q.m, &q.data, NULL) == q.data.n);
+    moe_close(&q.m);
+}
+
 /* ---- settings, files, what is refused ------------------------------------ */
 
 /* Changed between calls; 1 is all of them, from the first call on. */
@@ -348,6 +370,8 @@ int main(void)
     RUN(check_all_like_top_k());
     RUN(check_given(0));
     RUN(check_given(1));
+    RUN(check_nan(1));
+    RUN(check_nan(64));
     RUN(check_settings());
     RUN(check_files());
     RUN(check_refusals());
