@@ -5,8 +5,7 @@
    its own, which moe_train fits where it validates: moe_predict_deviation tells
    y and how far d may be from it, moe_density log p(d|x).  Far below what is
    usual means that something is new, here a sensor that drifts as far as one
-   regime is noisy: there it is hardly seen, in the calm one it is plain.  Made-up
-   data. */
+   regime is noisy: hardly seen there, plain in the calm one.  Made-up data. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include <math.h>
