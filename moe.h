@@ -1066,7 +1066,7 @@ struct moei_loops {
        N = 1: of one case */
     void (*scale)(moei_scaling how, int N, int rows, const moe_real *x,
                   const moe_real *shift, const moe_real *factor, moe_real *y);
-    /* p (rows,N) = softmax of s over the rows; its logarithm, or NULL */
+    /* p (rows,N) = softmax of s over the rows; NULL: no log_p, no lse */
     void (*softmax)(int n, int N, int rows, const moe_real *s, moe_real *p,
                     moe_real *log_p, moe_real *lse);
     /* y (out) += sum of p_c W_c' x over at most MOEI_STREAMS copies */
@@ -2649,7 +2649,7 @@ static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
             if (chosen[k] >= 0 && (best < 0 || size[k] > size[best]))
                 best = k;
         sum += size[best];
-        chosen[best] = ~chosen[best];
+        chosen[best] = ~chosen[best];       /* below 0: it runs */
     } while (++ran < K && !(sum >= m->config.top_p * all));
     for (k = 0; k < K; k++)
         if (chosen[k] < 0) {

@@ -5,12 +5,13 @@
 
      quality FOLDER [SET [SEED]]
 
-   FOLDER holds the data; SET is one of the names below, or all, or sparse:
-   mixtures in which two of 16 experts run, beside dense ones and a network as
-   small as what runs.  SEED moves every split and every initial weight.  The
-   exit status is 1 when a target
-   is missed, a mixture collapsed onto one expert, or one that balance_rate
-   balances has a dead expert or an imbalance of 1.5 in some run.            */
+   FOLDER holds the data; SET is one of the names below, or all; or alone: all,
+   but moe_train is given no validation data, and holds out some by itself; or
+   sparse: mixtures in which two of 16 experts run, beside dense ones and a
+   network as small as what runs.  SEED moves every split and every initial
+   weight.  The exit status is 1 when a target is missed, a mixture collapsed
+   onto one expert, or a balanced one has a dead expert or an imbalance of 1.5
+   in some run.                                                              */
 
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
@@ -258,12 +259,14 @@ static void read_table(Table *t, const Set *set, const char *folder,
    published one. */
 typedef struct Split { Table train, validation, test; } Split;
 
+static int alone;           /* no validation part: moe_train finds one itself */
+
 static void split_make(Split *s, const Set *set, const Table *all,
                        const Table *test, uint64_t seed)
 {
     int *order = shuffled(all->rows, seed);
     int tested = set->test_file ? 0 : all->rows / 10;
-    int kept = (all->rows - tested) * set->validation / 100;
+    int kept = alone ? 0 : (all->rows - tested) * set->validation / 100;
 
     if (set->test_file)
         table_copy(&s->test, test);
@@ -811,13 +814,15 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
     int every = strcmp(only, "all") == 0, counting = every, bad = 0, i;
 
+    alone = strcmp(only, "alone") == 0;
+    every |= alone;
     if (argc > 1 && argc < 5 && strcmp(only, "sparse") == 0)
         return try_sparse(argv[1], seed) != 0;
     if (argc > 1 && strcmp(only, "collapse") == 0)
         counting = 1;
     else if (argc < 2 || argc > 4 || (!every && !find_set(only))) {
         printf("usage: quality FOLDER [concrete|kin8nm|mcycle|optdigits|"
-               "deterding|collapse|sparse|all [SEED]]\n");
+               "deterding|collapse|sparse|alone|all [SEED]]\n");
         return 2;
     }
     printf("Library defaults throughout.  se: standard error; differ: mixture "

@@ -4,7 +4,7 @@
    Labels go in, probabilities come out: softmax experts.  Class 2 hides among
    class 0, in one case of eighty, so that "never 2" is nearly always right, and
    is what is learnt.  data.weights makes the classes count alike: class 2 is
-   found, for the price of false alarms.  Made-up data, in some seconds. */
+   found, for the price of false alarms.  Made-up data, in a second. */
 #define MOE_IMPLEMENTATION
 #include "../moe.h"
 #include <stdio.h>

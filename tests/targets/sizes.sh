@@ -186,25 +186,34 @@ END
 # The rows that one asks for first, of the whole table.
 short() {
     awk -F ' *[|] *' '
-        function row(what, code, ram, stack, instructions) {
-            printf "| %s | %s | %s | %s | %s |\n", what, code, ram, stack,
-                   instructions
+        function row(what, code, ram, stack, instructions, cmsis) {
+            printf "| %s | %s | %s | %s | %s | %s |\n", what, code, ram, stack,
+                   instructions, cmsis
         }
         BEGIN {
-            print "| Cortex-M4F | code | RAM | stack | instructions |"
-            print "|---|--:|--:|--:|--:|"
+            print "| Cortex-M4F | code | RAM | stack | instructions | CMSIS |"
+            print "|---|--:|--:|--:|--:|--:|"
+        }
+        FNR == NR {
+            if (/^\| CMSIS/)
+                cmsis[/NN/ ? (/M0/ ? "int8 M0" : "int8 M4F") : "floats"] = $6
+            next
         }
         $2 == "M4F" { split($0, of) }
         /^\| a sensor/ { split($0, ram) }
-        /^\| predict, 4 x 16-32-4/ { row("predict", of[3], ram[3], of[8], $3) }
+        /^\| predict, 4 x 16-32-4/ {
+            row("predict", of[3], ram[3], of[8], $3, cmsis["floats"])
+        }
         /^\| learn a case/ {
             row("learn a case, too", of[4], ram[5], of[9], $3)
             row("`moe_train`, too", of[5], ram[7], of[10], "")
         }
         /^\| `--(int8|code)`, M/ && !/code`, M0/ {
             row("exported in " ($2 ~ /int8/ ? "integers" : "floats") \
-                ($2 ~ /M0/ ? ", Cortex-M0" : ""), $3 + $4, 0, $5, $6)
-        }' "$work/table"
+                ($2 ~ /M0/ ? ", Cortex-M0" : ""), $3 + $4, 0, $5, $6,
+                cmsis[$2 ~ /int8/ ? $2 ~ /M0/ ? "int8 M0" : "int8 M4F" \
+                                  : "floats"])
+        }' "$work/table" "$work/table"
 }
 
 # between FILE TABLE: puts the table between the markers in the file.
