@@ -167,11 +167,10 @@
    error of your own.  moe_learn learns cases one by one, on the device too:
 
     ```c
-    static float memory[64], seen_x[128], seen_d[64];
+    static float memory[64], x[2], d[1];
     moe_config config = {0};
     moe_training how = {0};
-    moe_data one = {1, NULL, NULL, NULL, NULL};
-    moe_data seen = {64, seen_x, seen_d, NULL, NULL};
+    moe_data one = {1, x, d, NULL, NULL};
     moe m;
     int t;
     config.inputs = config.experts = 2;
@@ -180,15 +179,10 @@
     how.rate = 0.05f;
     if (moe_open(&m, &config, memory, sizeof memory) == MOE_OK)
         for (t = 0; t < 1000; t++) {
-            float *x = seen_x + t % 64 * 2, *d = seen_d + t % 64;
-            x[0] = (float)(t % 7) - 3;
-            x[1] = (float)(t % 5) - 2;
-            d[0] = x[0] > 0 ? x[1] : -x[1];
-            one.x = x;
-            one.d = d;
+            x[0] = (float)(t % 7) - 3;   // a sensor's; now and then measure
+            x[1] = (float)(t % 5) - 2;   // many: moe_fit_scales keeps what
+            d[0] = x[0] > 0 ? x[1] : -x[1];         // was learnt
             moe_learn(&m, &one, &how);   // says how many cases it left out
-            if (t % 256 == 63)           // measured again: what was learnt
-                moe_fit_scales(&m, &seen);          // stays, and goes on
         }
     ```
 
@@ -330,10 +324,8 @@ typedef enum moe_status {         /* the usual cause; what to do about it  */
     MOE_ERR_DATA,      /* a number is out of range; the report says where    */
     MOE_ERR_DIVERGED,  /* no longer finite; a smaller rate, or clip          */
     MOE_ERR_FORMAT,    /* no model file, or one that was damaged; save anew  */
-    MOE_ERR_IO,        /* a file could not be opened, read, written or
-                          renamed; m.error says what: see path and rights    */
-    MOE_ERR_STATE      /* this moe cannot do that; m.error says why: another
-                          mode, or flags that MOE_SAME_BITS forbids          */
+    MOE_ERR_IO,        /* of a file; m.error says which: see path and rights */
+    MOE_ERR_STATE      /* this moe cannot do that; m.error says why          */
 } moe_status;
 
 typedef enum moe_activation {
@@ -407,8 +399,7 @@ typedef struct moe_config {
     moe_loss loss;               /* may be changed later, as sigma, balance  */
     moe_real sigma;              /* standard deviation in (1.3), standardised
                                     units.  0: moe_train estimates it, from 1
-                                    on and not below .01; logistic experts: 1.
-                                    Softmax and Bernoulli experts have none  */
+                                    on, not below .01; logistic experts: 1   */
     moe_real balance_loss;       /* its weight; 0: none; top_k is in 1..E-1  */
     moe_blend blend;             /* outputs, which balance_loss and _rate
                                     need, or weights                         */
@@ -462,11 +453,10 @@ typedef struct moei_state {
 
 typedef struct moei_loops moei_loops;        /* of an instruction set        */
 
-/* A moe belongs to one thread at a time.  What it points to is its own
-   memory, or the weights it was attached to.  The arrays are (rows, ...), row
-   by row: moe_forward shows s, p, selected, o and y of its rows, moe_gradient h
-   of its last cases, moe_evaluate the last cases; other calls may change what
-   they hold. */
+/* A moe belongs to one thread at a time.  What it points to is its own memory,
+   or the weights it was attached to.  The arrays are (rows, ...), row by row:
+   moe_forward shows s, p, selected, o and y of its rows, moe_gradient h of its
+   last cases, moe_evaluate the last cases; other calls may change them. */
 typedef struct moe {
     moe_config config;           /* as opened, defaults filled in; yours are
                                     loss, sigma, balance_loss, seed, frozen-
@@ -492,15 +482,12 @@ typedef struct moe {
                                     NULL where weights are blended           */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
     const moe_real *sigma;       /* (1+E) standard deviations, standardised
-                                    units: that of (1.3), estimated or as
-                                    config says, then each expert's, which
+                                    units: of (1.3), then each expert's, which
                                     moe_fit_variance sets.  After moe_attach
-                                    NULL, which counts as ones: it may point
-                                    at a copy                                */
-    const moe_real *h;           /* (rows,E)   posteriors, after
-                                    moe_gradient; NULL for prediction and
-                                    where weights are blended.  p and h are 0
-                                    for experts that did not run             */
+                                    NULL, as ones; may point at a copy       */
+    const moe_real *h;           /* (rows,E)   posteriors, of moe_gradient; NULL
+                                    for prediction and blended weights.  p and h
+                                    are 0 for experts that did not run       */
     /* Private from here on.  What memory depends on is kept apart. */
     int16_t I, O, E, K, B;       /* of the configuration; K is E if weights
                                     are blended, `chosen` is top_k           */
@@ -513,6 +500,7 @@ typedef struct moe {
     int8_t set;                  /* of loops, by instruction set             */
     int8_t tunes;                /* weights are those alone that learn       */
     int8_t ordered;              /* `order` has the cases of the data at hand*/
+    int16_t group;               /* cases that arrays hold at once           */
     int16_t thread_count, widest;            /* the widest layer             */
     moei_net expert, gate;
     int16_t n, N, first;         /* cases at hand, the width of their arrays,
@@ -643,9 +631,9 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
                 + ((E) * ((hidden) + 1) * (O) + MOE_GATE_REALS(I, E) + 15)   \
                 / 16 * 16 + 1 + (E)) * sizeof(moe_real))
 #define MOE_LEARN_REALS(O, E, K, hidden)                                     \
-    ((K) * ((hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)                 \
+    ((K) * (2 * (hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)             \
      + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)                       \
-     + (K) * (hidden) + ((K) < (E) ? 3 * (E) : 0))
+     + ((K) < (E) ? 3 * (E) : 0))
 #define MOE_GATE_REALS(I, E) ((E) > 1 ? ((I) + 2) * (E) : 0)
 #ifdef __cplusplus
 #define MOE_SIZE(n) static_cast<size_t>(n)
@@ -765,8 +753,7 @@ MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
 
 /* Train.  validation (if NULL see holdout), t and report may be NULL.  MOE_OK,
-   MOE_STOPPED, or MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes),
-   _STATE, _DIVERGED. */
+   MOE_STOPPED; MOE_ERR_NULL, _CONFIG, _DATA, _STATE: unchanged; _DIVERGED. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
                              const moe_data *validation,
                              const moe_training *t, moe_report *report);
@@ -870,8 +857,7 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #pragma float_control(precise, on, push)
 #endif
 
-/* Vectors that the compiler can make code for; with -Os plain loops, but in
-   WebAssembly. */
+/* Vectors that the compiler knows; with -Os plain loops, but in WebAssembly. */
 #if defined(__OPTIMIZE_SIZE__) && !defined(__wasm_simd128__)
 #define MOEI_PLAIN
 #elif defined(_M_X64) || (defined(__SSE2_MATH__) \
@@ -942,14 +928,14 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_THREAD omp_get_thread_num()
 #ifdef _MSC_VER                 /* whose old preprocessor knows no _Pragma */
 #define MOEI_SHARE(threads) \
-    __pragma(omp parallel for schedule(static) num_threads(threads))
+    __pragma(omp parallel for if(threads > 1) num_threads(threads))
 #else
 #define MOEI_SHARE(threads) \
-    _Pragma("omp parallel for schedule(static) num_threads(threads)")
+    _Pragma("omp parallel for if(threads > 1) num_threads(threads)")
 #endif
 #else
 enum { MOEI_THREADS = 1, MOEI_THREAD = 0 };
-#define MOEI_SHARE(threads)
+#define MOEI_SHARE(threads) (void)(threads);
 #endif
 
 /* What only learning needs: under MOE_PREDICT_ONLY public functions are static
@@ -1063,9 +1049,9 @@ struct moei_loops {
     /* y (count) = f(y) */
     void (*apply)(int f, int count, moe_real *y);
     /* y (rows,N) = (x - shift) factor, shift + factor x, (x - shift) / factor;
-       N = 1: of one case */
+       shift, then factor (rows); N = 1: of one case */
     void (*scale)(moei_scaling how, int N, int rows, const moe_real *x,
-                  const moe_real *shift, const moe_real *factor, moe_real *y);
+                  const moe_real *shift, moe_real *y);
     /* p (rows,N) = softmax of s over the rows; NULL: no log_p, no lse */
     void (*softmax)(int n, int N, int rows, const moe_real *s, moe_real *p,
                     moe_real *log_p, moe_real *lse);
@@ -1096,9 +1082,9 @@ struct moei_loops {
     /* e (N) = sum of a b over the rows */
     void (*dot)(int n, int N, int rows, const moe_real *a, const moe_real *b,
                 moe_real *e);
-    /* one step of w (n) along g, with moments v and u, or NULL */
-    void (*update)(const moei_rule *rule, size_t n, moe_real *w,
-                   const moe_real *g, moe_real *v, moe_real *u);
+    /* one step of w (n) along g, with moments v and u, or NULL; then g = 0 */
+    void (*update)(const moei_rule *rule, size_t n, moe_real *w, moe_real *g,
+                   moe_real *v, moe_real *u);
 #endif
 };
 static int moei_find_set(int bits);
@@ -1170,7 +1156,6 @@ MOEI_INLINE void moei_copy(moe_real *to, const moe_real *from, size_t count)
 }
 
 /* ------------------------------------------------------ configuration */
-/* A number that a setting may be: not negative, NaN or absurd. */
 static int moei_is_amount(moe_real x)
 {
     return moei_is_finite(x) && x >= 0 && x <= MOEI_LARGEST;
@@ -1265,8 +1250,7 @@ static const char *moei_loss_fault(const moe_config *c, int sparse, int is_one)
             ? MOEI_TEXT("sigma is too small: 1 / sigma^2 is not finite") : NULL;
 }
 
-/* The layers of a net that learn, as bits, or -1 if it has not all of those
-   that are frozen. */
+/* A net's layers that learn, as bits; -1: one that is frozen does not exist. */
 static int moei_learning(int frozen, const int *hidden)
 {
     int l = 0, all;
@@ -1419,8 +1403,7 @@ static moe_layer moei_layer_of(const moe *m, const moei_net *net, int copy,
     return layer;
 }
 
-/* What a net is given.  Listed columns are repeated behind all of x, so that
-   they stand together there. */
+/* What a net is given.  Listed columns stand once more, together, behind x. */
 static MOEI_APART void moei_shape_inputs(moe *m, moei_net *net,
                                          const char *columns, moe_span *part)
 {
@@ -1502,6 +1485,8 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     m->activation = (int8_t)c->activation;
     m->output = (int8_t)c->output;
     m->set = (int8_t)moei_find_set(c->simd);
+    m->group = (int16_t)(moei_loops_of(m)->bits == 1 ? 1
+             : m->sparse ? m->B : moei_min(m->B, MOEI_PANEL));
     m->tunes = MOEI_LEARNS && !weights && c->mode < MOE_MODE_PREDICT
             && (c->frozen != 0 || c->frozen_experts != 0
                 || (m->E > 1 && c->gate_frozen != 0));
@@ -1538,16 +1523,14 @@ MOEI_INLINE int moei_outs(const moe *m)
     return m->is_one ? 1 : m->K;
 }
 
-/* A moment or the best weights, by name. */
 static moe_real *moei_stored(const moe *m, int which)
 {
     return m->grads == NULL || m->mode != MOE_MODE_TRAIN ? NULL
          : m->grads + (size_t)(1 + which) * (size_t)moei_lines(m->grad_count);
 }
 
-/* Where layer l of all copies begins, to be read and, if it learns, to be
-   written: in params, but in weights if these are only what learns, and it
-   does. */
+/* Where layer l of all copies begins, to be read and, if it learns, written: in
+   params, but in weights if it learns and these are only what does. */
 MOEI_INLINE const moe_real *moei_source(const moe *m, const moei_net *net,
                                         int l)
 {
@@ -1886,9 +1869,9 @@ static int moei_fp_is_reproducible(const moe *m)
     volatile moe_real half = least / 2;
     moe_real a = 1 + moei_from_bits((moei_bits)(MOEI_BIAS - MOEI_FRACTION / 2
                                                 - 2) << MOEI_FRACTION);
-    moe_real b = 2 - a, c = -1, r = 1;
+    moe_real by[2] = {-1, 2 - a}, r = 1;
 
-    moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, 1, &a, &c, &b, &r);
+    moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, 1, &a, by, &r);
     return half > 0 && half * 2 == least && r == 0;
 }
 
@@ -1912,7 +1895,6 @@ static int moei_is_within(const char *text, const void *memory, size_t bytes)
     return text != NULL && (uintptr_t)text - (uintptr_t)memory < bytes;
 }
 
-/* No step has led to the weights. */
 static void moei_forget_steps(moei_state *s)
 {
     s->largest_moment = 0;
@@ -1980,7 +1962,6 @@ MOEI_COLD static void moei_initial(moe *m, const moei_net *net, int layers,
     }
 }
 
-/* All standard deviations: that of (1.3), and the experts'. */
 static void moei_set_sigma(moe *m, moe_real sigma)
 {
     int i;
@@ -2000,8 +1981,7 @@ static void moei_unit_scales(moe *m)
         x[m->I + i] = 1;
 }
 
-/* What learns, from an array of all parameters to one of these alone, or back
-   again. */
+/* What learns, from all parameters to an array of these alone, or back. */
 static MOEI_UNUSED void moei_sift(const moe *m, moe_real *all, moe_real *learnt,
                                   int back)
 {
@@ -2023,7 +2003,6 @@ static MOEI_UNUSED void moei_sift(const moe *m, moe_real *all, moe_real *learnt,
     moei_copy(back ? all : learnt, back ? learnt : all, balance);
 }
 
-/* Parameters that stay where they are; those that learn are copied. */
 static void moei_attach_to(moe *m, const moe_real *params)
 {
     m->params = params;
@@ -2376,12 +2355,9 @@ static moe_real moei_net_learn(const moe *m, const moei_run *run,
    in a sparse one they stand case by case, N = 1. */
 static void moei_begin(moe *m, int first, int most)
 {
-    const int plain = moei_loops_of(m)->bits == 1, dense = !m->sparse;
-    const int wide = plain ? 1 : dense ? moei_min(m->B, MOEI_PANEL) : m->B;
-
     m->first = (int16_t)first;
-    m->n = (int16_t)(most < wide ? most : wide);
-    m->N = (int16_t)(plain || !dense ? 1 : moei_width(m->n));
+    m->n = (int16_t)MOEI_IF_WIDE(moei_min(most, m->group));
+    m->N = (int16_t)MOEI_IF_WIDE(m->sparse ? 1 : moei_width(m->n));
 }
 
 /* A block array of F features where the cases at hand begin. */
@@ -2406,18 +2382,47 @@ static int32_t *moei_rows_of(const moe *m, int slots)
          + (slots ? pairs : 0);
 }
 
-/* Run r of the cases at hand: of expert r, if all have all cases; of choice r
-   of one case; of an expert and its cases, sorted; or of blended weights. */
+/* The run of one case through the first expert that runs for it, or through
+   all of them, blended; and from there through the next. */
+MOEI_NUMBER moei_run moei_one_run(const moe *m)
+{
+    const ptrdiff_t first = m->first, of = first * (m->is_one ? 1 : m->K);
+    moei_run run = {&m->expert, 0, 1, 1, 0, 0, 1, NULL, NULL, NULL, m->scratch,
+                    m->scratch, m->out + of * m->O, m->scratch};
+
+    if (m->sparse)
+        run.copy = (int)moei_selected(m)[0];
+    if (m->is_one)
+        run.mix = m->prop + first * m->E;
+    if (MOEI_LEARNS && m->acts != NULL)
+        run.act = m->acts + of * m->expert.hidden * (ptrdiff_t)moei_kept(m);
+    return run;
+}
+
+MOEI_NUMBER void moei_next_run(const moe *m, moei_run *run)
+{
+    const int hidden = (int)m->expert.hidden, r = ++run->slot;
+
+    run->copy = m->sparse ? (int)moei_selected(m)[r] : r;
+    run->out += m->O;
+    if (MOEI_LEARNS && m->acts != NULL) {
+        run->act += hidden * (ptrdiff_t)moei_kept(m);
+        run->delta += hidden + m->O;
+    }
+}
+
+/* Run r of the cases at hand: of expert r, if all have all cases; of an expert
+   and its cases, sorted; or of blended weights. */
 static moei_run moei_run_of(const moe *m, int r, int thread)
 {
     const ptrdiff_t first = m->first, O = m->O;
-    const int N = MOEI_IF_WIDE(m->N), n = MOEI_IF_WIDE(m->n);
+    const int N = m->N;
     moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
-    moei_run run = {&m->expert, r, n, N, 0, r * N, N > 1 ? 1 : m->K, NULL,
+    moei_run run = {&m->expert, r, m->n, N, 0, r * N, N > 1 ? 1 : m->K, NULL,
                     NULL, NULL, scratch, scratch, NULL, scratch};
     ptrdiff_t column = m->is_one ? first : first * m->K;
 
-    if (MOEI_PANEL > 1 && m->sparse && n > 1) {
+    if (m->sparse) {
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
@@ -2426,24 +2431,18 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
         run.slots = moei_rows_of(m, 1) + at[1];
         column += (ptrdiff_t)at[2];
     } else {
-        if (m->sparse)
-            run.copy = (int)m->selected[column + r];
         column += moei_size(&run, r);
     }
     if (m->is_one)
         run.mix = m->prop + first * m->E;
     run.out = m->out + column * O;
-    if (MOEI_LEARNS && m->acts != NULL) {
-        const ptrdiff_t hidden = (ptrdiff_t)m->expert.hidden;
-        run.act = m->acts + column * hidden * (ptrdiff_t)moei_kept(m);
-        if (n == 1)
-            run.delta = m->scratch + r * (hidden + O);
-    }
+    if (MOEI_LEARNS && m->acts != NULL)
+        run.act = m->acts + column * (ptrdiff_t)m->expert.hidden
+                * (ptrdiff_t)moei_kept(m);
     return run;
 }
 
-/* The gate's run from case `first` of those at hand on: a panel of them, which
-   is all of a dense mixture. */
+/* The gate's run of a panel from case `first` on: all, unless it is sparse. */
 static moei_run moei_gate_run(const moe *m, int first)
 {
     const ptrdiff_t at = (ptrdiff_t)(m->first + first);
@@ -2483,8 +2482,7 @@ static moe_real *moei_room(const moe *m, const moei_run *run, int features)
 }
 
 /* `count` of the F features of a block array, from `from` on, for the cases of
-   a run; where they do not stand so, they are gathered, after `before` features
-   of others. */
+   a run: where they do not stand so, gathered behind `before` features. */
 static const moe_real *moei_gather(const moe *m, const moei_run *run,
                                    moe_real *array, int F, int from, int count,
                                    int before)
@@ -2532,32 +2530,54 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
     return row;
 }
 
-/* So many threads as have work for longer than waking them takes. */
-static MOEI_UNUSED int moei_threads_of(const moe *m)
+typedef void moei_work(moe *m, const moei_run *run, int how);
+
+/* work(m, run, how) for each expert of one case. */
+MOEI_NUMBER void moei_each_expert(moe *m, moei_work *work, int how)
+{
+    moei_run run = moei_one_run(m);
+    int r;
+
+    for (r = 0; r < m->runs; r++) {
+        if (r > 0)
+            moei_next_run(m, &run);
+        work(m, &run, how);
+    }
+}
+
+/* The same for all runs of the expert whose first run is r, in their order. */
+static void moei_runs_of_expert(moe *m, int r, int thread, moei_work *work,
+                                int how)
+{
+    const int32_t *at = m->sparse ? moei_whole(m->run_list) : NULL;
+    int next = r;
+
+    if (at != NULL && r > 0 && at[3 * r] == at[3 * r - 3])
+        return;
+    do {
+        const moei_run run = moei_run_of(m, next, thread);
+        work(m, &run, how);
+        next++;
+    } while (at != NULL && next < m->runs && at[3 * next] == at[3 * r]);
+}
+
+/* The same for all runs.  Threads share experts, as many as have work for more
+   time than waking them takes; no bit depends on that. */
+static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 {
     const uint64_t all = (uint64_t)m->trained_count * (uint64_t)m->n
                        * (uint64_t)m->K;
-
-    return all >> 19 < (uint64_t)m->E ? 1
-         : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
-}
-
-/* work(m, r, thread, how) for each run, which threads share.  No bit depends on
-   how many. */
-typedef void moei_work(moe *m, int r, int thread, int how);
-
-static void moei_each_run(moe *m, moei_work *work, int how, int alone)
-{
-    const int threads = MOEI_THREADS < 2 || alone ? 1 : moei_threads_of(m);
+    const int threads = alone || all >> 19 < (uint64_t)m->E ? 1
+        : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
     int r;
 
-    if (threads < 2)
-        for (r = 0; r < m->runs; r++)
-            work(m, r, 0, how);
-    else
-        MOEI_SHARE(threads)
-        for (r = 0; r < m->runs; r++)
-            work(m, r, MOEI_THREAD, how);
+    if (MOEI_IF_WIDE(m->n) == 1) {
+        moei_each_expert(m, work, how);
+        return;
+    }
+    MOEI_SHARE(threads)
+    for (r = 0; r < m->runs; r++)
+        moei_runs_of_expert(m, r, MOEI_THREAD, work, how);
 }
 
 /* ======================================================================== */
@@ -2757,8 +2777,7 @@ static void moei_sort(moe *m)
     run[1] = pairs;
 }
 
-/* s of a panel; what lanes of cases have made is transposed, where s stands
-   case by case. */
+/* s of a panel, transposed where s stands case by case and lanes made it. */
 static void moei_gate_logits(moe *m, int first)
 {
     moei_run run = moei_gate_run(m, first);
@@ -2842,29 +2861,27 @@ static moe_real moei_cut(moe_real x)
     return x > MOEI_LARGEST ? MOEI_LARGEST : x;
 }
 
-/* Of softmax experts learning also keeps log o_i, of Bernoulli experts a, the
-   logit of o_i; else NULL. */
+/* Learning keeps log o_i of softmax experts, their logit of Bernoulli ones. */
 static moe_real *moei_log_out(const moe *m, const moei_run *run)
 {
     return MOEI_LEARNS && m->log_o ? m->log_o + (run->out - m->out) : NULL;
 }
 
 /* o_i = expert i's network */
-static void moei_run_forward(moe *m, int r, int thread, int how)
+static void moei_run_forward(moe *m, const moei_run *run, int how)
 {
-    const moei_run run = moei_run_of(m, r, thread);
+    const moei_loops *loops = moei_loops_of(m);
 
     (void)how;
-    moei_net_forward(m, &run, moei_inputs_of(m, &run));
+    moei_net_forward(m, run, moei_inputs_of(m, run));
     if (m->output == MOE_OUT_SOFTMAX)
-        moei_loops_of(m)->softmax(run.n, run.N, m->O, run.out, run.out,
-                                  moei_log_out(m, &run), NULL);
+        loops->softmax(run->n, run->N, m->O, run->out, run->out,
+                       moei_log_out(m, run), NULL);
     else if (m->output != MOE_OUT_LINEAR) {
-        if (moei_log_out(m, &run) != NULL)
-            moei_copy(moei_log_out(m, &run), run.out,
-                      (size_t)moei_size(&run, m->O));
-        moei_loops_of(m)->apply(MOE_ACT_LOGISTIC, moei_size(&run, m->O),
-                                run.out);
+        if (moei_log_out(m, run) != NULL)
+            moei_copy(moei_log_out(m, run), run->out,
+                      (size_t)moei_size(run, m->O));
+        loops->apply(MOE_ACT_LOGISTIC, moei_size(run, m->O), run->out);
     }
 }
 
@@ -2916,14 +2933,16 @@ static void moei_blend(moe *m)
 static void moei_block_forward(moe *m, const moe_real *given)
 {
     moei_gate_forward(m, given);
-    moei_each_run(m, moei_run_forward, 0, 0);
+    if (MOEI_IF_WIDE(m->n) == 1)
+        moei_each_expert(m, moei_run_forward, 0);
+    else
+        moei_each_run(m, moei_run_forward, 0, 0);
     if (m->E > 1 && !m->is_one)
         moei_blend(m);
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* A table of the cases at hand, and how many numbers a row of it is times the
-   features. */
+/* A table of the cases at hand; so many features of all of them, in numbers. */
 static moe_real *moei_table(const moe *m, moe_real *table)
 {
     return moei_from(m, table, moei_count(m->K));
@@ -3045,26 +3064,25 @@ static void moei_bernoulli_error(moe *m, const moei_run *run,
 }
 
 /* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik;  cut, to error_of */
-static void moei_run_error(moe *m, int r, int thread, int how)
+static void moei_run_error(moe *m, const moei_run *run, int how)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const moei_run run = moei_run_of(m, r, thread);
-    const moe_real *d = moei_targets_of(m, &run);
+    const moe_real *d = moei_targets_of(m, run);
     const int softmax = m->output == MOE_OUT_SOFTMAX;
-    moe_real *off = run.delta, e[MOEI_PANEL];
+    moe_real *off = run->delta, e[MOEI_PANEL];
     int c;
 
     (void)how;
     if (!moei_is_entropy(m))
-        loops->subtract(moei_size(&run, m->O), run.out, d, off);
+        loops->subtract(moei_size(run, m->O), run->out, d, off);
     if (m->output == MOE_OUT_BERNOULLI)
-        moei_bernoulli_error(m, &run, d, e);
+        moei_bernoulli_error(m, run, d, e);
     else
-        loops->dot(run.n, run.N, m->O, softmax ? d : off,
-                   softmax ? moei_log_out(m, &run) : off, e);
-    for (c = 0; c < run.n; c++)
+        loops->dot(run->n, run->N, m->O, softmax ? d : off,
+                   softmax ? moei_log_out(m, run) : off, e);
+    for (c = 0; c < run->n; c++)
         e[c] = moei_cut(softmax ? -e[c] : e[c]);
-    moei_to_table(&run, e, moei_table(m, m->error_of));
+    moei_to_table(run, e, moei_table(m, m->error_of));
 }
 
 /* (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
@@ -3185,9 +3203,8 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
         }
 }
 
-/* u_ik = log (p_i o_ik) - top_k = log p_i + log o_ik - top_k   (O,N);  of
-   blended weights y is o, and log y alone is there.   top (O,N) of the cases at
-   hand, or NULL */
+/* u_ik = log (p_i o_ik) - top_k = log p_i + log o_ik - top_k   (O,N), but log y
+   of blended weights, whose y is o;  top (O,N) of the cases at hand, or NULL */
 static void moei_log_share(moe *m, const moei_run *run, const moe_real *top,
                            moe_real *u)
 {
@@ -3204,21 +3221,22 @@ static void moei_log_share(moe *m, const moei_run *run, const moe_real *top,
         }
 }
 
-/* top = max(top, u), or sum += exp(u - top), over the cases of a run */
-static void moei_log_sum_run(moe *m, const moei_run *run, moe_real *top,
-                             moe_real *sum)
+/* top = max(top, u), then sum += exp(u - top) over the cases of a run; both are
+   (O,N), in log_y of the cases at hand */
+static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
 {
-    moe_real *u = run->scratch;
+    moe_real *top = moei_from(m, m->log_y, 2 * moei_count(m->O));
+    moe_real *sum = top + moei_all(m, m->O), *u = run->scratch;
     int c, k;
 
-    moei_log_share(m, run, sum ? top : NULL, u);
-    if (sum != NULL)
+    moei_log_share(m, run, summing ? top : NULL, u);
+    if (summing)
         moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), u);
     for (k = 0; k < m->O; k++)
         for (c = 0; c < run->n; c++) {
             const moe_real x = u[moei_at(run->N, m->O, k, c)];
             const size_t of = moei_at(m->N, m->O, k, moei_row(run, c));
-            if (sum != NULL)
+            if (summing)
                 sum[of] += x;
             else if (top[of] < x)
                 top[of] = x;
@@ -3233,16 +3251,13 @@ static void moei_log_blend_forward(moe *m)
     const int all = moei_all(m, m->O);
     moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
     moe_real *sum = log_y + all, *loss = moei_from(m, m->loss, 1);
-    int i, r, pass;
+    int i;
 
     moei_zero(sum, (size_t)all);
     for (i = 0; i < all; i++)
         log_y[i] = -2 * MOEI_LARGEST;
-    for (pass = 0; pass < 2; pass++)
-        for (r = 0; r < m->runs; r++) {
-            const moei_run run = moei_run_of(m, r, 0);
-            moei_log_sum_run(m, &run, log_y, pass ? sum : NULL);
-        }
+    moei_each_run(m, moei_log_sum_run, 0, 1);
+    moei_each_run(m, moei_log_sum_run, 1, 1);
     loops->apply(MOEI_LOG, all, sum);
     for (i = 0; i < all; i++)
         log_y[i] += sum[i];
@@ -3306,8 +3321,7 @@ static void moei_loss_forward(moe *m)
     }
 }
 
-/* Whether a net has a use for dE/da: some layer of this copy learns, or dE/dx
-   is asked. */
+/* Whether dE/da of a net is used: some layer learns, or dE/dx is asked. */
 static int moei_wants_delta(const moe *m, const moei_net *net, int copy)
 {
     return m->back_to_x != NULL
@@ -3432,17 +3446,17 @@ static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
                       moe_real *array, int A)
 {
     const moei_loops *loops = moei_loops_of(m);
-    moe_real *to = array + (size_t)m->first * (size_t)A;
+    moe_real *to = array + m->first * (ptrdiff_t)A;
     int c;
 
-    if (MOEI_PANEL > 1 && m->N > 1) {
+    if (MOEI_IF_WIDE(m->N) > 1) {
         moei_transpose(m->n, F, rows, F, list, to, m->N);
-        loops->scale(how, m->N, F, to, scale, scale + F, to);
+        loops->scale(how, m->N, F, to, scale, to);
         return;
     }
     for (c = 0; c < MOEI_IF_WIDE(m->n); c++, to += A)
         loops->scale(how, 1, F, rows + (ptrdiff_t)(list ? list[c] : c) * F,
-                     scale, scale + F, to);
+                     scale, to);
 }
 
 /* Columns i of x that are listed once more, behind all of it. */
@@ -3465,8 +3479,7 @@ static void moei_load_x(const moe *m, const moe_real *rows, const int32_t *list)
         moei_repeat_columns(m);
 }
 
-/* y of the cases at hand to rows of the user's, in user's units:
-   shift + factor y */
+/* y of the cases at hand to rows in user's units:  shift + factor y */
 static void moei_store_y(const moe *m, moe_real *rows)
 {
     const moei_loops *loops = moei_loops_of(m);
@@ -3476,13 +3489,13 @@ static void moei_store_y(const moe *m, moe_real *rows)
     moe_real *room = m->scratch + m->act_size;
     int c;
 
-    if (MOEI_PANEL > 1 && m->N > 1) {
-        loops->scale(MOEI_SCALE_OUT, m->N, O, y, scale, scale + O, room);
+    if (MOEI_IF_WIDE(m->N) > 1) {
+        loops->scale(MOEI_SCALE_OUT, m->N, O, y, scale, room);
         moei_transpose(O, m->n, room, m->N, NULL, rows, O);
         return;
     }
     for (c = 0; c < MOEI_IF_WIDE(m->n); c++, y += O, rows += O)
-        loops->scale(MOEI_SCALE_OUT, 1, O, y, scale, scale + O, rows);
+        loops->scale(MOEI_SCALE_OUT, 1, O, y, scale, rows);
 }
 
 /* An open moe that has a gate, if need be, or is given p for it. */
@@ -3498,18 +3511,18 @@ MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
                               int n, moe_real *y)
 {
     const int ready = moei_is_ready(m, p) && (n < 1 || (x && y));
-    int done, at;
+    ptrdiff_t done, at;
 
     MOE_ASSERT(ready);
     if (!ready)
         return;
     m->shown_count = -1;
     for (done = 0; done < n; done += m->n) {
-        moei_begin(m, 0, n - done);
+        moei_begin(m, 0, n - (int)done);
         at = m->O > m->I ? n - done - m->n : done;
-        moei_load_x(m, x + (ptrdiff_t)at * m->I, NULL);
-        moei_block_forward(m, p ? p + (ptrdiff_t)at * m->E : NULL);
-        moei_store_y(m, y + (ptrdiff_t)at * m->O);
+        moei_load_x(m, x + at * m->I, NULL);
+        moei_block_forward(m, p ? p + at * m->E : NULL);
+        moei_store_y(m, y + at * m->O);
     }
 }
 
@@ -3534,42 +3547,41 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
             rows[chosen[k]] = from[moei_choice_at(m, chosen, k, c)];
 }
 
-/* o of run r to (rows,K,O), which may be where it is. */
-static void moei_show_out(moe *m, int r)
+/* o of a run to (rows,K,O), which may be where it is. */
+static void moei_show_out(moe *m, const moei_run *run, int how)
 {
-    const moei_run run = moei_run_of(m, r, 0);
-    const moe_real *scale = moei_scale_d(m), *o = run.out;
+    const moe_real *scale = moei_scale_d(m), *o = run->out;
     const int O = m->O;
     moe_real *to = moei_shown(m->o) + (ptrdiff_t)m->first * m->K * O;
     moe_real *room = m->scratch + m->act_size;
     int c;
 
-    for (c = 0; c < MOEI_IF_WIDE(run.n); c++, o += run.N > 1 ? 1 : O) {
-        const int slot = MOEI_PANEL > 1 && run.slots ? (int)run.slots[c]
-                                                     : c * m->K + r;
-        if (MOEI_PANEL > 1 && run.N > 1)
-            moei_transpose(O, 1, o, run.N, NULL, room, O);
-        moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, O,
-                                MOEI_IF_WIDE(run.N) > 1 ? room : o, scale,
-                                scale + O, to + (ptrdiff_t)slot * O);
+    (void)how;
+    for (c = 0; c < MOEI_IF_WIDE(run->n); c++, o += run->N > 1 ? 1 : O) {
+        const size_t slot = run->slots || run->N == 1 ? moei_slot(run, c)
+                          : moei_count(c * m->K + run->copy);
+
+        if (MOEI_PANEL > 1 && run->N > 1)
+            moei_transpose(O, 1, o, run->N, NULL, room, O);
+        moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, O, MOEI_IF_WIDE(run->N) > 1
+                                ? room : o, scale, to + slot * moei_count(O));
     }
 }
 
-/* The public arrays show the cases at hand: y before o, which may be where they
-   were computed. */
+/* The public arrays show the cases at hand: y before o, which may be there. */
 static void moei_show(moe *m)
 {
     const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
     moe_real *to = moei_from(m, moei_shown(m->s), moei_count(m->E));
-    int c, k, r;
+    int c, k;
 
     for (c = 0; c < m->n && m->s != m->logits; c++)
         for (k = 0; k < m->E; k++)
             *to++ = s[moei_at(m->N, m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
     moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
-    for (r = 0; r < m->runs && !m->is_one; r++)
-        moei_show_out(m, r);
+    if (!m->is_one)
+        moei_each_run(m, moei_show_out, 0, 1);
 }
 
 MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
@@ -3610,8 +3622,7 @@ static int moei_is_around_y(const moe *m)
     return m->is_one || m->config.loss == MOE_LOSS_BLEND;
 }
 
-/* e_i of a row and the k-th expert that ran, in standardised units: around o_i,
-   or around y for (1.1). */
+/* e_i of a row and the k-th expert that ran: around o_i, or y for (1.1). */
 static moe_real moei_shown_error(const moe *m, int row, int k,
                                  const moe_real *d)
 {
@@ -3875,28 +3886,20 @@ static void moei_add_gradient(moe *m, const moei_run *run)
             moei_input_backward(m, run, i);
 }
 
-/* All runs of the expert whose first run is r.  In a sparse mixture grads also
-   count the cases that chose it, in the place of gate.balance. */
-static void moei_expert_backward(moe *m, int r, int thread, int path)
+/* The way back of a run.  In a sparse mixture grads also count the cases that
+   chose its expert, in the place of gate.balance. */
+static void moei_run_gradient(moe *m, const moei_run *run, int path)
 {
-    moei_run run = moei_run_of(m, r, thread);
-    const int copy = run.copy;
     const int counts = m->sparse && !m->p_is_given && moei_balance_count(m) > 0;
-    moe_real cases;
+    moe_real cases = 0;
     int c;
 
-    if (r > 0 && moei_run_of(m, r - 1, thread).copy == copy)
-        return;
-    for (; run.copy == copy; run = moei_run_of(m, r, thread)) {
-        moei_run_backward(m, &run, (moei_path)path, 0);
-        moei_add_gradient(m, &run);
-        for (cases = 0, c = 0; c < run.n && counts; c++)
-            cases += moei_weight(m, moei_row(&run, c));
-        if (counts)
-            m->grads[m->grad_count - moei_count(m->E - copy)] += cases;
-        if (++r == m->runs)
-            break;
-    }
+    moei_run_backward(m, run, (moei_path)path, 0);
+    moei_add_gradient(m, run);
+    for (c = 0; c < run->n && counts; c++)
+        cases += moei_weight(m, moei_row(run, c));
+    if (counts)
+        m->grads[m->grad_count - moei_count(m->E - run->copy)] += cases;
 }
 
 /* The gate's part of the way back, after the experts': adds to grads, or
@@ -3927,7 +3930,7 @@ MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
 static void moei_block_backward(moe *m, moei_path path, int balance,
                                 moe_real *dE_dp)
 {
-    moei_each_run(m, moei_expert_backward, (int)path, m->back_to_x != NULL);
+    moei_each_run(m, moei_run_gradient, (int)path, m->back_to_x != NULL);
     if (dE_dp != NULL)
         moei_show_table(m, m->error_of, dE_dp);
     (void)moei_gate_backward(m, path, balance, MOEI_TO_GRADS);
@@ -4036,12 +4039,6 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
         && (data->d != NULL || m->output == MOE_OUT_SOFTMAX);
 }
 
-/* A gradient that moe_step refuses. */
-static moe_real moei_no_gradient(moe *m)
-{
-    return m->grads[0] = MOEI_NAN;
-}
-
 /* h of the cases at hand to (rows,E); of losses without posteriors, too. */
 static void moei_show_posteriors(moe *m)
 {
@@ -4068,13 +4065,13 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
         return MOEI_NAN;
     m->shown_count = -1;
     if (!given || !moei_targets_fit(m, data) || !moei_is_ready(m, NULL))
-        return moei_no_gradient(m);
+        return m->grads[0] = MOEI_NAN;      /* which moe_step refuses */
     part = moei_all_of(data);
     moei_count_shares(m, &part, 0, data->n);
     for (first = 0; first < data->n; first += m->n) {
         moei_load_data(m, &part, first, data->n);
         if (!moei_block_is_finite(m))
-            return moei_no_gradient(m);
+            return m->grads[0] = MOEI_NAN;
         moei_block_forward(m, NULL);
         moei_loss_forward(m);
         moei_total_add(&loss, m, first);
@@ -4090,16 +4087,18 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
 static moe_real moei_one_backward(moe *m)
 {
     const moei_path path = moei_path_of(m);
+    moei_run run = moei_one_run(m);
+    const moe_real *x = moei_inputs_of(m, &run);
     moe_real square = 0;
     int r;
 
     if (path == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
     for (r = 0; r < m->runs; r++) {
-        const moei_run run = moei_run_of(m, r, 0);
+        if (r > 0)
+            moei_next_run(m, &run);
         moei_run_backward(m, &run, path, 1);
-        square += moei_net_learn(m, &run, moei_inputs_of(m, &run),
-                                 MOEI_TO_SQUARE, 1);
+        square += moei_net_learn(m, &run, x, MOEI_TO_SQUARE, 1);
     }
     return square + moei_gate_backward(m, path, moei_has_balance_loss(m),
                                        MOEI_TO_SQUARE);
@@ -4108,11 +4107,14 @@ static moe_real moei_one_backward(moe *m)
 /* w += step dE/dw of the case at hand. */
 static void moei_one_step(moe *m, moe_real step)
 {
+    moei_run run = moei_one_run(m);
     int r;
 
     for (r = 0; r < m->runs + (m->E > 1); r++) {
-        const moei_run run = r < m->runs ? moei_run_of(m, r, 0)
-                                         : moei_gate_run(m, 0);
+        if (r == m->runs)
+            run = moei_gate_run(m, 0);
+        else if (r > 0)
+            moei_next_run(m, &run);
         (void)moei_net_learn(m, &run, moei_inputs_of(m, &run), MOEI_TO_WEIGHTS,
                              step);
     }
@@ -4248,7 +4250,7 @@ static size_t moei_descending(const moe *m)
     return m->grad_count - moei_balance_count(m);
 }
 
-/* |x|; where squares overflow, on a small scale.  Not finite if x is not. */
+/* |x|, not finite if x is not; where squares overflow, on a small scale. */
 static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
 {
     const moe_real small = (moe_real)1e-25;
@@ -4267,26 +4269,17 @@ static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
     return moei_sqrt(sum) / small;
 }
 
-/* Parameters w by a rule, with derivatives in grads from `from` on, which then
-   are 0: some at a time, so that these are near. */
+/* Parameters w by a rule, and grads from `from` on, which then are 0. */
 static void moei_update_part(moe *m, moe_real *w, size_t from, size_t count,
                              const moei_rule *rule)
 {
-    moe_real *g = m->grads + from, *v, *u;
-    size_t at, n;
+    moe_real *v = rule->moments > 0 ? moei_stored(m, MOEI_FIRST) + from : NULL;
+    moe_real *u = rule->moments > 1 ? moei_stored(m, MOEI_SECOND) + from : NULL;
 
-    v = rule->moments > 0 ? moei_stored(m, MOEI_FIRST) + from : NULL;
-    u = rule->moments > 1 ? moei_stored(m, MOEI_SECOND) + from : NULL;
-    for (at = 0; at < count; at += n) {
-        n = count - at < 2048 ? count - at : 2048;
-        moei_loops_of(m)->update(rule, n, w + at, g + at, v ? v + at : NULL,
-                                 u ? u + at : NULL);
-        moei_zero(g + at, n);
-    }
+    moei_loops_of(m)->update(rule, count, w, m->grads + from, v, u);
 }
 
-/* The layers of a net that learn; copy by copy, if some copies do not.  Biases
-   do not decay. */
+/* A net's layers that learn, by copies if some do not; biases do not decay. */
 static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
 {
     const int step = m->config.frozen_experts != 0 ? 1 : net->copies;
@@ -4385,8 +4378,7 @@ static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
         balance[e] -= all / (moe_real)m->E;
 }
 
-/* One step at a given rate, of settings that were checked; grads then count as
-   0. */
+/* One step at a given rate, of checked settings; grads then count as 0. */
 static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
                             moe_real scale)
 {
@@ -4493,8 +4485,7 @@ MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
 /* ======================================================================== */
 /* 10  DATA                                                                 */
 /* ======================================================================== */
-/* Column of the first value of a row that is not finite or outside of low..
-   high, or -1. */
+/* Column of the first value that is not finite, or not in low..high, or -1. */
 static int moei_bad_column(const moe_real *x, int count, moe_real low,
                            moe_real high)
 {
@@ -4639,20 +4630,20 @@ static int moei_fold(moe_real *w, moe_real value, int write)
     return fits;
 }
 
-/* Rows of a net's first layer, W (out), that see z = (x - shift) factor; after
-   new scales z' they have to be
+/* Rows of the first layers, W (out), see z = (x - shift) factor of a column;
+   after new scales z' they have to be
      W' = W factor / factor',   b' = b + (shift' - shift) factor W */
-static int moei_fold_rows(moe *m, const moei_net *net, int column,
-                          moe_real ratio, moe_real offset, int write)
+static int moei_fold_x(moe *m, int column, moe_real ratio, moe_real offset,
+                       int write)
 {
     int c, i, k, fits = 1;
 
-    for (i = 0; i < net->width[0]; i++)
-        for (c = 0; c < net->copies; c++) {
-            const moe_layer at = moei_layer_of(m, net, c, 0);
-            moe_real *b = m->weights + at.bias;
-            moe_real *W = m->weights + at.weight + (ptrdiff_t)i * at.out;
+    for (c = 0; c <= m->E; c++) {
+        const moei_net *net = c < m->E ? &m->expert : &m->gate;
+        const moe_layer at = moei_layer_of(m, net, c < m->E ? c : 0, 0);
+        moe_real *b = m->weights + at.bias, *W = m->weights + at.weight;
 
+        for (i = 0; i < net->width[0]; i++, W += at.out) {
             if (moei_column_of(m, net, i) != column
                 || !moei_copy_learns(m, net, c, 0))
                 continue;
@@ -4661,14 +4652,8 @@ static int moei_fold_rows(moe *m, const moei_net *net, int column,
                 fits &= moei_fold(&W[k], ratio > 0 ? W[k] * ratio : 0, write);
             }
         }
+    }
     return fits;
-}
-
-static int moei_fold_x(moe *m, int column, moe_real ratio, moe_real offset,
-                       int write)
-{
-    return moei_fold_rows(m, &m->expert, column, ratio, offset, write)
-         & moei_fold_rows(m, &m->gate, column, ratio, offset, write);
 }
 
 /* Column k of the experts' last layers:  y = shift + factor o  stays as it is
@@ -4719,8 +4704,7 @@ static void moei_fit_x(moe *m, const moe_data *data, int learnt)
     }
 }
 
-/* Linear d: factor deviation; sigma, in units of deviations, goes with their
-   mean square. */
+/* Linear d: factor deviation; sigma, in its units, goes as its mean square. */
 static void moei_fit_d(moe *m, const moe_data *data, int learnt)
 {
     const int O = m->O;
@@ -4868,8 +4852,8 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
 }
 
 /* Add the cases at hand to the totals: after moei_loss_forward, before the way
-   back.  |d - y|^2 is in the user's units, cut.  The first case whose y, in the
-   user's units, or E is not finite, where it ends, or -1. */
+   back.  |d - y|^2 is in the user's units, cut.  Ends at the first case whose y
+   in these units or E is not finite; or -1. */
 static int moei_accumulate_metrics(moe *m)
 {
     const int O = m->O, step = MOEI_IF_WIDE(m->N), next = step > 1 ? 1 : O;
@@ -4906,9 +4890,8 @@ static int moei_accumulate_metrics(moe *m)
     return -1;
 }
 
-/* Cases first .. first+count-1 of a part: forward, loss, totals, which start
-   with case 0; learning: grads +=.  The first one whose y or E is not finite,
-   where it ends, or -1. */
+/* Cases first .. first+count-1 of a part: forward, loss, totals from case 0 on;
+   learning: grads +=.  Ends at the first whose y or E is not finite; or -1. */
 static int moei_pass(moe *m, const moei_part *part, int first, int count,
                      int learning)
 {
@@ -5129,8 +5112,7 @@ typedef struct moei_plan {
     moe_report *report;
 } moei_plan;
 
-/* The best weights of what learns, and their sigma, are those at hand, or the
-   other way round. */
+/* The best of what learns, and its sigma, are those at hand, or the reverse. */
 static void moei_copy_best(moe *m, int back)
 {
     moe_real *best = moei_stored(m, MOEI_BEST);
@@ -5237,8 +5219,7 @@ static void moei_estimate_sigma(moe *m, int steps)
             moei_sqrt(old + share * (variance - old))));
 }
 
-/* A rate that was not given falls to 0 in the second half of a training that
-   nothing validates. */
+/* Without validation a rate that was not given falls to 0, from half way on. */
 static void moei_cool(moe *m, const moei_plan *plan)
 {
     moei_state *const s = m->state;
@@ -5477,8 +5458,7 @@ static void moei_join(moe *m, const moei_plan *plan)
     m->epoch = plan->report->epoch = last;
 }
 
-/* The best weights by validation; deviations of the experts, wider than cases
-   that were learnt ask. */
+/* The best weights by validation; deviations wider than learnt cases ask. */
 static void moei_end_validated(moe *m, const moei_plan *plan, int joins)
 {
     const moei_part all = moei_all_of(plan->train.data), *held = &plan->valid;
@@ -5767,8 +5747,7 @@ static int moei_least_byte(int size)
     return one.byte[0] ? 0 : size - 1;
 }
 
-/* Number i of a setting, of a real the bits of its float32, of a list where it
-   is. */
+/* Number i of a setting: a real's float32 bits; of a list where it stands. */
 static uint64_t moei_get(const moei_setting *s, const moei_file *t, int i)
 {
     const unsigned char *at = (const unsigned char *)t + s->at + i * s->size;
@@ -7139,12 +7118,36 @@ MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
     return R;
 }
 
-/* y (out) = b + W' x of one case, or its positive part */
-static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
-                                   const moe_real *b, const moe_real *w,
-                                   int relu, moe_real *y)
+/* y (n) = b + W' x of one case, or its positive part, n at most a vector;
+   W (in,row) */
+static MOEI_TARGET void MOEI_(narrow)(int in, int n, ptrdiff_t row,
+                                      const moe_real *x, const moe_real *b,
+                                      const moe_real *w, int relu, moe_real *y)
 {
-    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
+#if MOEI_LANES == 1
+    moe_real sum = *b;
+    int i;
+
+    for (i = 0; i < in; i++, w += row)
+        sum = x[i] * *w + sum;
+    *y = relu && sum < 0 ? 0 : sum;
+    (void)n;
+#else
+    enum { U = MOEI_IN_ORDER ? 1 : 4, L = MOEI_LANES };
+    const moei_product p = {1, n, in, x, 0, 1, w, row, b, 0, 1, relu, y, 0};
+
+    if (n == L)
+        MOEI_(tile)(&p, 1, U, 1, L, 0, 0);
+    else
+        MOEI_(tile)(&p, 1, U, 1, n, 0, 0);
+#endif
+}
+
+static MOEI_APART MOEI_TARGET void MOEI_(broad)(
+    int in, int out, const moe_real *x, const moe_real *b, const moe_real *w,
+    int relu, moe_real *y)
+{
+    enum { U = MOEI_LANES == 1 || MOEI_IN_ORDER ? 1 : 2, L = MOEI_LANES };
     const moei_product p = {1, out, in, x, 0, 1, w, out, b, 0, 1, relu, y, 0};
     int j = 0;
 
@@ -7153,23 +7156,22 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
         MOEI_(tile)(&p, 1, 1, 8, L, 0, j);
 #endif
     for (; out - j >= 4 * L; j += 4 * L)
-        MOEI_(tile)(&p, 1, U > 1 ? 2 : 1, 4, L, 0, j);
-#if MOEI_LANES > 1
-    for (; out - j >= 2 * L; j += 2 * L)
-        MOEI_(tile)(&p, 1, U, 2, L, 0, j);
+        MOEI_(tile)(&p, 1, U, 4, L, 0, j);
+    for (; L > 1 && out - j >= 2 * L; j += 2 * L)
+        MOEI_(tile)(&p, 1, U > 1 ? 4 : 1, 2, L, 0, j);
     for (; j < out; j += L)
-        MOEI_(tile)(&p, 1, U, 1, moei_min(out - j, L), 0, j);
-#else
-    for (; j < out; j++) {
-        const moe_real *at = w + j;
-        moe_real sum = b[j];
-        int i;
+        MOEI_(narrow)(in, moei_min(out - j, L), out, x, b + j, w + j, relu,
+                      y + j);
+}
 
-        for (i = 0; i < in; i++, at += out)
-            sum = x[i] * *at + sum;
-        y[j] = relu && sum < 0 ? 0 : sum;
-    }
-#endif
+static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
+                                   const moe_real *b, const moe_real *w,
+                                   int relu, moe_real *y)
+{
+    if (out <= MOEI_LANES)
+        MOEI_(narrow)(in, out, out, x, b, w, relu, y);
+    else
+        MOEI_(broad)(in, out, x, b, w, relu, y);
 }
 
 /* y (out) += sum over c and j of p_c x_j W_cj:  row j of all copies at once, so
@@ -7244,7 +7246,6 @@ MOEI_PUT MOEI_(deep_product)(moei_product *p, int depth, int piece, int relu)
 }
 #endif
 
-/* y (out,N) = b + W' x, or its positive part;  x (in,N)  W (in,out) */
 static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
                                        const moe_real *x, const moe_real *b,
                                        const moe_real *w, int relu, moe_real *y)
@@ -7343,7 +7344,6 @@ static MOEI_APART MOEI_TARGET void MOEI_(dots)(
         }
 }
 
-/* dx (in,N) = W dy */
 static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
                                       const moe_real *dy, const moe_real *w,
                                       moe_real *dx)
@@ -7361,46 +7361,45 @@ static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
     (void)width;
 }
 
-/* dw (n) += a dy */
-MOEI_PUT MOEI_(add_row)(int n, moe_real a, const moe_real *dy, moe_real *dw)
+/* R rows of dW (.,n) += scale x dy'; returns R */
+MOEI_INLINE MOEI_TARGET int MOEI_(add_rows)(
+    const int R, int n, const moe_real *x, moe_real scale, const moe_real *dy,
+    moe_real *dw)
 {
-    const MOEI_V all = MOEI_(splat)(a);
-    int j;
+    MOEI_V a[4], y;
+    int j, r;
 
-    for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES)
-        MOEI_(store)(dw + j, MOEI_(madd)(all, MOEI_(load)(dy + j),
-                                         MOEI_(load)(dw + j)));
+    MOEI_UNROLL for (r = 0; r < R; r++)
+        a[r] = MOEI_(splat)(scale * x[r]);
+    for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES) {
+        y = MOEI_(load)(dy + j);
+        MOEI_UNROLL for (r = 0; r < R; r++) {
+            moe_real *at = dw + r * (ptrdiff_t)n + j;
+            MOEI_(store)(at, MOEI_(madd)(a[r], y, MOEI_(load)(at)));
+        }
+    }
     for (; j < n; j++)
-        dw[j] = a * dy[j] + dw[j];
+        MOEI_UNROLL for (r = 0; r < R; r++) {
+            moe_real *at = dw + r * (ptrdiff_t)n + j;
+            *at = scale * x[r] * dy[j] + *at;
+        }
+    return R;
 }
 
-/* dW (in,out) += scale x dy',  db (out) += scale dy.  In plain C four dy stay
-   in registers. */
 static MOEI_TARGET void MOEI_(outer)(int in, int out, const moe_real *x,
                                      const moe_real *dy, moe_real scale,
                                      moe_real *db, moe_real *dw)
 {
-    int i, j;
+    const moe_real one = 1;
+    int i, rows;
 
-    MOEI_(add_row)(out, scale, dy, db);
-    for (j = 0; MOEI_LANES == 1 && j + 4 <= out; j += 4, dy += 4, dw += 4) {
-        const moe_real y0 = dy[0], y1 = dy[1], y2 = dy[2], y3 = dy[3];
-        moe_real *w = dw;
-
-        for (i = 0; i < in; i++, w += out) {
-            const moe_real a = scale * x[i];
-            w[0] = a * y0 + w[0];
-            w[1] = a * y1 + w[1];
-            w[2] = a * y2 + w[2];
-            w[3] = a * y3 + w[3];
-        }
-    }
-    for (i = 0; i < in && j < out; i++, dw += out)
-        MOEI_(add_row)(out - j, scale * x[i], dy, dw);
+    (void)MOEI_(add_rows)(1, out, &one, scale, dy, db);
+    for (i = 0; i < in; i += rows, dw += rows * (ptrdiff_t)out)
+        rows = in - i >= 4 ? MOEI_(add_rows)(4, out, x + i, scale, dy, dw)
+                           : MOEI_(add_rows)(1, out, x + i, scale, dy, dw);
 }
 
-/* dW (in,out) += x dy',  db (out) += sums of dy.  Every sum goes over the cases
-   in their order. */
+/* Every sum goes over the cases in their order. */
 static MOEI_TARGET void MOEI_(weights)(
     int n, int width, int in, int out, const moe_real *x, const moe_real *dy,
     moe_real *db, moe_real *dw, moe_real *room)
@@ -7433,9 +7432,8 @@ static MOEI_TARGET void MOEI_(weights)(
 #endif
 
 /* ---------------------------------------------------- number by number */
-/* In strips of a constant length, which compilers make vectors of. */
-/* y = f(y): all but log by way of e^a - 1 = q and 2^k = power rest, where a is
-   y, -y or -2|y|. */
+/* In strips of a constant length, which compilers make vectors of.
+   y = f(y): all but log by e^a - 1 = q, 2^k = power rest;  a: y, -y or -2|y| */
 static MOEI_TARGET void MOEI_(apply_strip)(int f, moe_real *y)
 {
     const moei_bits keep = f == MOE_ACT_TANH ? ~MOEI_SIGN_BIT : ~(moei_bits)0;
@@ -7483,7 +7481,6 @@ static MOEI_APART MOEI_TARGET void MOEI_(copy_some)(
     }
 }
 
-/* y (count) = f(y) */
 static MOEI_TARGET void MOEI_(apply)(int f, int count, moe_real *y)
 {
     moe_real last[MOEI_STRIP] = {0};
@@ -7569,14 +7566,15 @@ static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
     return (all & MOEI_SIGN_BIT) == 0;
 }
 
-/* w (n) after one step along the scaled gradient g, with moments v and u:
+/* w (n) after one step along the scaled gradient g, with moments v and u, and
+   g = 0:
      SGD       w -= rate (g + decay w)
      momentum  v = momentum v + g + decay w;   w -= rate v
      Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
                w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
 MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
     const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
-    const moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
+    moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
     moe_real *MOEI_RESTRICT u)
 {
     const moe_real scale = r->scale, rate = r->rate, decay = r->decay;
@@ -7596,22 +7594,28 @@ MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
             w[l] -= rate * v[l] / (moei_sqrt(u[l] * second) + MOEI_EPSILON)
                   + decay * w[l];
         }
+    for (l = 0; l < count; l++)
+        g[l] = 0;
 }
 
 static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
-                                      moe_real *w, const moe_real *g,
-                                      moe_real *v, moe_real *u)
+                                      moe_real *w, moe_real *g, moe_real *v,
+                                      moe_real *u)
 {
     const moe_real step = -rule->rate * rule->scale;
     const moe_real keep = 1 - rule->rate * rule->decay;
     const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
+    const MOEI_V zero = MOEI_(splat)((moe_real)0);
     size_t i = 0;
-    int k;
 
-    for (; v == NULL && i < n; i += MOEI_LANES) {
-        k = n - i < MOEI_LANES ? (int)(n - i) : MOEI_LANES;
-        MOEI_(store_n)(w + i, k, MOEI_(madd)(steps, MOEI_(load_n)(g + i, k),
-            MOEI_(mul)(keeps, MOEI_(load_n)(w + i, k))));
+    for (; v == NULL && i + MOEI_LANES <= n; i += MOEI_LANES) {
+        MOEI_(store)(w + i, MOEI_(madd)(steps, MOEI_(load)(g + i),
+            MOEI_(mul)(keeps, MOEI_(load)(w + i))));
+        MOEI_(store)(g + i, zero);
+    }
+    for (; v == NULL && i < n; i++) {
+        w[i] = step * g[i] + keep * w[i];
+        g[i] = 0;
     }
     for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
         MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
@@ -7624,34 +7628,31 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
 /* ------------------------------------------------- features and cases */
 /* y (rows,N) = (x - shift) factor, shift + factor x, or (x - shift) / factor,
    where shift and factor have a number for each row */
-MOEI_OP MOEI_(scaled)(moei_scaling how, MOEI_V x, MOEI_V shift, MOEI_V factor)
-{
-    return how == MOEI_SCALE_OUT ? MOEI_(madd)(factor, x, shift)
-         : how == MOEI_SCALE_IN ? MOEI_(mul)(MOEI_(sub)(x, shift), factor)
-                                : MOEI_(div)(MOEI_(sub)(x, shift), factor);
-}
-
 static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
                                      const moe_real *x, const moe_real *shift,
-                                     const moe_real *factor, moe_real *y)
+                                     moe_real *y)
 {
-    const int N = MOEI_LANES == 1 ? 1 : width;
-    MOEI_V s, f;
-    int i, c, k;
+    const moe_real *factor = shift + rows;
+    int i;
 
-    for (i = 0; i < rows && N == 1; i += MOEI_LANES) {
-        k = moei_min(rows - i, MOEI_LANES);
-        s = MOEI_(load_n)(shift + i, k);
-        f = MOEI_(load_n)(factor + i, k);
-        MOEI_(store_n)(y + i, k, MOEI_(scaled)(how, MOEI_(load_n)(x + i, k), s,
-                                               f));
+    for (i = 0; i < rows && (MOEI_LANES == 1 || width == 1); i++)
+        y[i] = how == MOEI_SCALE_OUT ? shift[i] + factor[i] * x[i]
+             : how == MOEI_SCALE_IN ? (x[i] - shift[i]) * factor[i]
+                                    : (x[i] - shift[i]) / factor[i];
+#if MOEI_LANES > 1
+    for (; i < rows; i++) {
+        const MOEI_V s = MOEI_(splat)(shift[i]), f = MOEI_(splat)(factor[i]);
+        int c;
+
+        for (c = 0; c < width; c += MOEI_LANES, x += MOEI_LANES) {
+            const MOEI_V v = MOEI_(load)(x), off = MOEI_(sub)(v, s);
+            MOEI_(store)(y + i * width + c, how == MOEI_SCALE_OUT
+                ? MOEI_(madd)(f, v, s) : how == MOEI_SCALE_IN
+                ? MOEI_(mul)(off, f) : MOEI_(div)(off, f));
+        }
     }
-    for (i = 0; i < rows && N > 1; i++) {
-        s = MOEI_(splat)(shift[i]);
-        f = MOEI_(splat)(factor[i]);
-        for (c = i * N; c < (i + 1) * N; c += MOEI_LANES)
-            MOEI_(store)(y + c, MOEI_(scaled)(how, MOEI_(load)(x + c), s, f));
-    }
+#endif
+    (void)width;
 }
 
 /* p = softmax of s over the rows, after the largest s is taken out; if asked
@@ -7776,7 +7777,6 @@ static MOEI_TARGET void MOEI_(blend)(int n, int width, int rows, int add,
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* y (count) = a - b */
 static MOEI_TARGET void MOEI_(subtract)(int count, const moe_real *a,
                                         const moe_real *b, moe_real *y)
 {

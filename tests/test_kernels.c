@@ -415,12 +415,14 @@ static void check_scale(int n, int rows)
         a.n = 0;
         for (is_first = 1; next(&a, n);) {
             moe_real *y = arranged(0, &a, rows, x);
-            const moe_real *shift = copied(1, b, rows);
-            const moe_real *factor = copied(2, w, rows);
+            moe_real *shift = array(1, 2 * rows);
+
+            memcpy(shift, b, (size_t)rows * sizeof *b);
+            memcpy(shift + rows, w, (size_t)rows * sizeof *w);
 
             for (c = 0; c < (a.N == 1 ? n : 1); c++)
                 loops_of(&a)->scale((moei_scaling)how, a.N, rows, y + c * rows,
-                                    shift, factor, y + c * rows);
+                                    shift, y + c * rows);
             judge_rows("scale", y, &a, rows, rows, how);
         }
     }

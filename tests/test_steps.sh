@@ -6,8 +6,8 @@ cd "$(dirname "$0")" || exit 1
 . ./common.sh
 log=$work/log
 
-most_steps=480
-most_functions=43
+most_steps=440
+most_functions=40
 
 # walk WHAT SIMD: the two numbers, with plain loops (1) or the widest vectors.
 walk() {
