@@ -3441,9 +3441,9 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
 /* ======================================================================== */
 /* Rows of F numbers, listed or the first, to a block array of A >= F features,
    scaled:  z = (x - shift) factor,   d' = (d - shift) / factor */
-static void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
-                      const int32_t *list, int F, const moe_real *scale,
-                      moe_real *array, int A)
+MOEI_NUMBER void moei_load(
+    const moe *m, moei_scaling how, const moe_real *rows, const int32_t *list,
+    int F, const moe_real *scale, moe_real *array, int A)
 {
     const moei_loops *loops = moei_loops_of(m);
     moe_real *to = array + m->first * (ptrdiff_t)A;
