@@ -911,9 +911,9 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_COLD
 #endif
 #ifdef __OPTIMIZE_SIZE__
-#define MOEI_NUMBER static MOEI_UNUSED
+#define MOEI_HOT static MOEI_UNUSED             /* inline for speed alone */
 #else
-#define MOEI_NUMBER MOEI_INLINE
+#define MOEI_HOT MOEI_INLINE
 #endif
 #if defined(__OPTIMIZE_SIZE__) && defined(__GNUC__) && __GNUC__ > 10
 #define MOEI_OPAQUE __attribute__((noipa))
@@ -999,10 +999,10 @@ enum {
 #define MOEI_BETA_2 ((moe_real)0.999)
 #define MOEI_EPSILON ((moe_real)1e-8)
 
-MOEI_NUMBER moe_real moei_from_bits(moei_bits bits);
-MOEI_NUMBER moe_real moei_sqrt(moe_real x);
-MOEI_NUMBER moe_real moei_exp(moe_real x);
-MOEI_NUMBER moe_real moei_log(moe_real x);
+MOEI_HOT moe_real moei_from_bits(moei_bits bits);
+MOEI_HOT moe_real moei_sqrt(moe_real x);
+MOEI_HOT moe_real moei_exp(moe_real x);
+MOEI_HOT moe_real moei_log(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
 static uint64_t moei_mix(uint64_t z);
@@ -2384,7 +2384,7 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 
 /* The run of one case through the first expert that runs for it, or through
    all of them, blended; and from there through the next. */
-MOEI_NUMBER moei_run moei_one_run(const moe *m)
+MOEI_HOT moei_run moei_one_run(const moe *m)
 {
     const ptrdiff_t first = m->first, of = first * (m->is_one ? 1 : m->K);
     moei_run run = {&m->expert, 0, 1, 1, 0, 0, 1, NULL, NULL, NULL, m->scratch,
@@ -2399,7 +2399,7 @@ MOEI_NUMBER moei_run moei_one_run(const moe *m)
     return run;
 }
 
-MOEI_NUMBER void moei_next_run(const moe *m, moei_run *run)
+MOEI_HOT void moei_next_run(const moe *m, moei_run *run)
 {
     const int hidden = (int)m->expert.hidden, r = ++run->slot;
 
@@ -2533,7 +2533,7 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
 typedef void moei_work(moe *m, const moei_run *run, int how);
 
 /* work(m, run, how) for each expert of one case. */
-MOEI_NUMBER void moei_each_expert(moe *m, moei_work *work, int how)
+MOEI_HOT void moei_each_expert(moe *m, moei_work *work, int how)
 {
     moei_run run = moei_one_run(m);
     int r;
@@ -3441,9 +3441,9 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
 /* ======================================================================== */
 /* Rows of F numbers, listed or the first, to a block array of A >= F features,
    scaled:  z = (x - shift) factor,   d' = (d - shift) / factor */
-MOEI_NUMBER void moei_load(
-    const moe *m, moei_scaling how, const moe_real *rows, const int32_t *list,
-    int F, const moe_real *scale, moe_real *array, int A)
+MOEI_HOT void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
+                        const int32_t *list, int F, const moe_real *scale,
+                        moe_real *array, int A)
 {
     const moei_loops *loops = moei_loops_of(m);
     moe_real *to = array + m->first * (ptrdiff_t)A;
@@ -6631,7 +6631,7 @@ static const moe_real moei_factorial[] = {      /* 1/n! */
     (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
 };
 
-MOEI_NUMBER moe_real moei_from_bits(moei_bits bits)
+MOEI_HOT moe_real moei_from_bits(moei_bits bits)
 {
     union { moe_real real; moei_bits bits; } word;
     word.bits = bits;
@@ -6639,12 +6639,12 @@ MOEI_NUMBER moe_real moei_from_bits(moei_bits bits)
 }
 
 /* 2^exponent */
-MOEI_NUMBER moe_real moei_power(int exponent)
+MOEI_HOT moe_real moei_power(int exponent)
 {
     return moei_from_bits((moei_bits)(MOEI_BIAS + exponent) << MOEI_FRACTION);
 }
 
-MOEI_NUMBER moei_bits moei_to_bits(moe_real x)
+MOEI_HOT moei_bits moei_to_bits(moe_real x)
 {
     MOEI_ROUNDED union { moe_real real; moei_bits bits; } word;
     word.real = x;
@@ -6655,7 +6655,7 @@ MOEI_NUMBER moei_bits moei_to_bits(moe_real x)
    2^k as a product of two powers, for 2^k alone may leave the range; far
    below it 0, without the slow products of subnormal numbers.  k is read as an
    integer off the bits, where no compiler can take the rounding back. */
-MOEI_NUMBER moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
+MOEI_HOT moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 {
     const moe_real least = MOEI_EITHER(-104, -746), log2_e
         = (moe_real)1.44269504088896340736;
@@ -6679,7 +6679,7 @@ MOEI_NUMBER moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 }
 
 /* e^x = 2^k (1 + q) */
-MOEI_NUMBER moe_real moei_exp(moe_real x)
+MOEI_HOT moe_real moei_exp(moe_real x)
 {
     moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
     return (1 + q) * power * rest;
@@ -6689,7 +6689,7 @@ MOEI_NUMBER moe_real moei_exp(moe_real x)
    1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
    and from 2 + u is put back by the derivatives of the quotient.
    q and power: e^(-2|x|) = power (1 + q) */
-MOEI_NUMBER moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
+MOEI_HOT moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 {
     const moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
     const int small = moei_from_bits(moei_to_bits(x) ^ sign) < 1;
@@ -6705,7 +6705,7 @@ MOEI_NUMBER moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 /* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
    log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
    where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
-MOEI_NUMBER moe_real moei_log(moe_real x)
+MOEI_HOT moe_real moei_log(moe_real x)
 {
     const moei_bits sqrt_half = MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu);
     const int tiny = x < moei_power(1 - MOEI_BIAS);
@@ -6730,7 +6730,7 @@ MOEI_NUMBER moe_real moei_log(moe_real x)
 
 /* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
    that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
-MOEI_NUMBER moe_real moei_sqrt(moe_real x)
+MOEI_HOT moe_real moei_sqrt(moe_real x)
 {
     const int tiny = x < moei_power(4 * MOEI_FRACTION - MOEI_BIAS);
     const moe_real u = tiny ? x * moei_power(4 * MOEI_FRACTION) : x;
