@@ -7213,7 +7213,8 @@ MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
 }
 
 /* In strips of columns, so narrow that theirs of b stay near; of far weights
-   the next piece, so deep, comes nearer meanwhile. */
+   the next piece comes nearer meanwhile.  The last two of eight rows would wait
+   for themselves: four and four. */
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
@@ -7224,7 +7225,7 @@ static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
         for (i = 0; (left = p->m - i) > 0;) {
             for (k = 0; k < far * moei_min(left, 6); k += 64 / MOEI_REAL_SIZE)
                 MOEI_(fetch)(p->a + p->k * (p->a_col + i) + k);
-            i += left >= 6 ? MOEI_(rows)(p, 6, i, j, end)
+            i += left >= 6 && left != 8 ? MOEI_(rows)(p, 6, i, j, end)
                : left >= 4 ? MOEI_(rows)(p, 4, i, j, end)
                : left >= 2 ? MOEI_(rows)(p, 2, i, j, end)
                            : MOEI_(rows)(p, 1, i, j, end);
@@ -7848,7 +7849,6 @@ static const moei_loops MOEI_(loops) = {
 #endif
 #endif
 
-/* Narrow to wide. */
 static const moei_loops *const moei_sets[] = {
 #ifdef MOEI_ONE_SET
     &MOEI_(loops)
