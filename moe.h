@@ -324,8 +324,10 @@ typedef enum moe_status {         /* the usual cause; what to do about it  */
     MOE_ERR_DATA,      /* a number is out of range; the report says where    */
     MOE_ERR_DIVERGED,  /* no longer finite; a smaller rate, or clip          */
     MOE_ERR_FORMAT,    /* no model file, or one that was damaged; save anew  */
-    MOE_ERR_IO,        /* of a file; m.error says which: see path and rights */
-    MOE_ERR_STATE      /* this moe cannot do that; m.error says why          */
+    MOE_ERR_IO,        /* a file could not be opened, read, written or
+                          renamed; m.error says what: see path and rights    */
+    MOE_ERR_STATE      /* this moe cannot do that; m.error says why: another
+                          mode, or flags that MOE_SAME_BITS forbids          */
 } moe_status;
 
 typedef enum moe_activation {
@@ -928,14 +930,14 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_THREAD omp_get_thread_num()
 #ifdef _MSC_VER                 /* whose old preprocessor knows no _Pragma */
 #define MOEI_SHARE(threads) \
-    __pragma(omp parallel for if(threads > 1) num_threads(threads))
+    __pragma(omp parallel for schedule(static) num_threads(threads))
 #else
 #define MOEI_SHARE(threads) \
-    _Pragma("omp parallel for if(threads > 1) num_threads(threads)")
+    _Pragma("omp parallel for schedule(static) num_threads(threads)")
 #endif
 #else
 enum { MOEI_THREADS = 1, MOEI_THREAD = 0 };
-#define MOEI_SHARE(threads) (void)(threads);
+#define MOEI_SHARE(threads)
 #endif
 
 /* What only learning needs: under MOE_PREDICT_ONLY public functions are static
@@ -1867,9 +1869,9 @@ static int moei_fp_is_reproducible(const moe *m)
 {
     volatile moe_real least = moei_from_bits((moei_bits)1 << MOEI_FRACTION);
     volatile moe_real half = least / 2;
-    moe_real a = 1 + moei_from_bits((moei_bits)(MOEI_BIAS - MOEI_FRACTION / 2
-                                                - 2) << MOEI_FRACTION);
-    moe_real by[2] = {-1, 2 - a}, r = 1;
+    const moei_bits e = (moei_bits)1 << (MOEI_FRACTION - MOEI_FRACTION / 2 - 2);
+    volatile moe_real one = moei_from_bits(MOEI_ONE_BITS + e);
+    moe_real a = one, by[2] = {-1, 2 - a}, r = 1;
 
     moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, 1, &a, by, &r);
     return half > 0 && half * 2 == least && r == 0;
@@ -2545,7 +2547,7 @@ MOEI_HOT void moei_each_expert(moe *m, moei_work *work, int how)
     }
 }
 
-/* The same for all runs of the expert whose first run is r, in their order. */
+/* The same for all runs of the expert whose first run is r, if r is a first. */
 static void moei_runs_of_expert(moe *m, int r, int thread, moei_work *work,
                                 int how)
 {
@@ -2561,8 +2563,8 @@ static void moei_runs_of_expert(moe *m, int r, int thread, moei_work *work,
     } while (at != NULL && next < m->runs && at[3 * next] == at[3 * r]);
 }
 
-/* The same for all runs.  Threads share experts, as many as have work for more
-   time than waking them takes; no bit depends on that. */
+/* The same for all runs.  Threads share the experts, if there is more work than
+   waking them takes; no bit depends on that. */
 static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 {
     const uint64_t all = (uint64_t)m->trained_count * (uint64_t)m->n
@@ -2571,13 +2573,15 @@ static void moei_each_run(moe *m, moei_work *work, int how, int alone)
         : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
     int r;
 
-    if (MOEI_IF_WIDE(m->n) == 1) {
+    if (MOEI_IF_WIDE(m->n) == 1)
         moei_each_expert(m, work, how);
-        return;
-    }
-    MOEI_SHARE(threads)
-    for (r = 0; r < m->runs; r++)
-        moei_runs_of_expert(m, r, MOEI_THREAD, work, how);
+    else if (threads < 2)
+        for (r = 0; r < m->runs; r++)
+            moei_runs_of_expert(m, r, 0, work, how);
+    else
+        MOEI_SHARE(threads)
+        for (r = 0; r < m->runs; r++)
+            moei_runs_of_expert(m, r, MOEI_THREAD, work, how);
 }
 
 /* ======================================================================== */
@@ -2850,7 +2854,6 @@ static moe_real moei_sigma(const moe *m, int i)
     return fixed ? m->config.sigma : m->sigma ? m->sigma[i + 1] : 1;
 }
 
-/* e^x or log x of one number. */
 static moe_real moei_value(int f, moe_real x)
 {
     return f == MOEI_EXP ? moei_exp(x) : moei_log(x);
@@ -3826,7 +3829,6 @@ static void moei_load_data(moe *m, const moei_part *part, int first, int end)
     moei_load_rows(m, part->data, listed ? 0 : (size_t)first, order);
 }
 
-/* Whether all of a long array are finite. */
 static int moei_are_finite(const moe *m, const moe_real *x, size_t count)
 {
     return moei_loops_of(m)->are_below(MOEI_BIAS + 1, count, x);
@@ -4563,7 +4565,6 @@ MOEI_COLD static moe_status moei_check_data(moe *m, const moe_data *data,
     return MOE_OK;
 }
 
-/* The sum of the weights of all cases of a part. */
 static moe_real moei_total_weight(const moei_part *part)
 {
     const moe_real *weights = part->data->weights;
@@ -4704,7 +4705,7 @@ static void moei_fit_x(moe *m, const moe_data *data, int learnt)
     }
 }
 
-/* Linear d: factor deviation; sigma, in its units, goes as its mean square. */
+/* Linear d: factor deviation, in units of which sigma is. */
 static void moei_fit_d(moe *m, const moe_data *data, int learnt)
 {
     const int O = m->O;
@@ -4852,8 +4853,8 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
 }
 
 /* Add the cases at hand to the totals: after moei_loss_forward, before the way
-   back.  |d - y|^2 is in the user's units, cut.  Ends at the first case whose y
-   in these units or E is not finite; or -1. */
+   back.  |d - y|^2 is in the user's units, cut.  Returns the first case whose y
+   in these units or E is not finite, where it ends, or -1. */
 static int moei_accumulate_metrics(moe *m)
 {
     const int O = m->O, step = MOEI_IF_WIDE(m->N), next = step > 1 ? 1 : O;
@@ -4891,7 +4892,7 @@ static int moei_accumulate_metrics(moe *m)
 }
 
 /* Cases first .. first+count-1 of a part: forward, loss, totals from case 0 on;
-   learning: grads +=.  Ends at the first whose y or E is not finite; or -1. */
+   learning: grads +=.  Returns the first whose y or E is not finite, or -1. */
 static int moei_pass(moe *m, const moei_part *part, int first, int count,
                      int learning)
 {
@@ -5112,7 +5113,7 @@ typedef struct moei_plan {
     moe_report *report;
 } moei_plan;
 
-/* The best of what learns, and its sigma, are those at hand, or the reverse. */
+/* What learns, and sigma, to the best that is kept, or back from there. */
 static void moei_copy_best(moe *m, int back)
 {
     moe_real *best = moei_stored(m, MOEI_BEST);
@@ -5458,7 +5459,7 @@ static void moei_join(moe *m, const moei_plan *plan)
     m->epoch = plan->report->epoch = last;
 }
 
-/* The best weights by validation; deviations wider than learnt cases ask. */
+/* The best weights by validation; deviations that cases not learnt ask for. */
 static void moei_end_validated(moe *m, const moei_plan *plan, int joins)
 {
     const moei_part all = moei_all_of(plan->train.data), *held = &plan->valid;
@@ -6638,7 +6639,6 @@ MOEI_HOT moe_real moei_from_bits(moei_bits bits)
     return word.real;
 }
 
-/* 2^exponent */
 MOEI_HOT moe_real moei_power(int exponent)
 {
     return moei_from_bits((moei_bits)(MOEI_BIAS + exponent) << MOEI_FRACTION);
