@@ -93,9 +93,14 @@ refusals() {
     case $long$what in
     clang++*) ;;
     *clang*)                # which tells the text of no part of -ffast-math
-        holds "$what: -ffp-contract=fast compiles" $what -O1 $one_set \
-            -ffp-contract=fast same_bits.c -o "$dir/fused" &&
-            holds "$what: and moe_open refuses it" within 60 "$dir/fused" fused
+        fma=
+        grep -q ' fma .*avx2' /proc/cpuinfo 2>/dev/null && fma='-mavx2 -mfma'
+        for level in -O1 -Os; do
+            holds "$what $level: -ffp-contract=fast compiles" $what $level \
+                $fma $one_set -ffp-contract=fast same_bits.c -o "$dir/fused" &&
+                holds "$what $level: and moe_open refuses it" \
+                    within 60 "$dir/fused" fused
+        done
         ;;
     *)
         refuses "$what: -freciprocal-math" "$due" "$@" -E \
