@@ -167,10 +167,11 @@
    error of your own.  moe_learn learns cases one by one, on the device too:
 
     ```c
-    static float memory[64], x[2], d[1];
+    static float memory[64], seen_x[128], seen_d[64];
     moe_config config = {0};
     moe_training how = {0};
-    moe_data one = {1, x, d, NULL, NULL};
+    moe_data one = {1, NULL, NULL, NULL, NULL};
+    moe_data seen = {64, seen_x, seen_d, NULL, NULL};
     moe m;
     int t;
     config.inputs = config.experts = 2;
@@ -179,10 +180,15 @@
     how.rate = 0.05f;
     if (moe_open(&m, &config, memory, sizeof memory) == MOE_OK)
         for (t = 0; t < 1000; t++) {
-            x[0] = (float)(t % 7) - 3;   // a sensor's; now and then measure
-            x[1] = (float)(t % 5) - 2;   // many: moe_fit_scales keeps what
-            d[0] = x[0] > 0 ? x[1] : -x[1];         // was learnt
+            float *x = seen_x + t % 64 * 2, *d = seen_d + t % 64;
+            x[0] = (float)(t % 7) - 3;
+            x[1] = (float)(t % 5) - 2;
+            d[0] = x[0] > 0 ? x[1] : -x[1];
+            one.x = x;
+            one.d = d;
             moe_learn(&m, &one, &how);   // says how many cases it left out
+            if (t % 256 == 63)           // measured again: what was learnt
+                moe_fit_scales(&m, &seen);          // stays, and goes on
         }
     ```
 
@@ -401,7 +407,8 @@ typedef struct moe_config {
     moe_loss loss;               /* may be changed later, as sigma, balance  */
     moe_real sigma;              /* standard deviation in (1.3), standardised
                                     units.  0: moe_train estimates it, from 1
-                                    on, not below .01; logistic experts: 1   */
+                                    on and not below .01; logistic experts: 1.
+                                    Softmax and Bernoulli experts have none  */
     moe_real balance_loss;       /* its weight; 0: none; top_k is in 1..E-1  */
     moe_blend blend;             /* outputs, which balance_loss and _rate
                                     need, or weights                         */
@@ -455,10 +462,10 @@ typedef struct moei_state {
 
 typedef struct moei_loops moei_loops;        /* of an instruction set        */
 
-/* A moe belongs to one thread at a time.  What it points to is its own memory,
-   or the weights it was attached to.  The arrays are (rows, ...), row by row:
-   moe_forward shows s, p, selected, o and y of its rows, moe_gradient h of its
-   last cases, moe_evaluate the last cases; other calls may change them. */
+/* A moe belongs to one thread at a time.  It points to its own memory, or to
+   weights it was attached to.  Arrays are (rows, ...): moe_forward shows s, p,
+   selected, o and y of its rows, moe_gradient h of its last cases, moe_evaluate
+   the last cases; other calls may change them. */
 typedef struct moe {
     moe_config config;           /* as opened, defaults filled in; yours are
                                     loss, sigma, balance_loss, seed, frozen-
@@ -486,7 +493,7 @@ typedef struct moe {
     const moe_real *sigma;       /* (1+E) standard deviations, standardised
                                     units: of (1.3), then each expert's, which
                                     moe_fit_variance sets.  After moe_attach
-                                    NULL, as ones; may point at a copy       */
+                                    NULL, read as ones: may point at a copy  */
     const moe_real *h;           /* (rows,E)   posteriors, of moe_gradient; NULL
                                     for prediction and blended weights.  p and h
                                     are 0 for experts that did not run       */
@@ -755,7 +762,8 @@ MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
 
 /* Train.  validation (if NULL see holdout), t and report may be NULL.  MOE_OK,
-   MOE_STOPPED; MOE_ERR_NULL, _CONFIG, _DATA, _STATE: unchanged; _DIVERGED. */
+   MOE_STOPPED, or MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes),
+   _STATE, _DIVERGED. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
                              const moe_data *validation,
                              const moe_training *t, moe_report *report);
@@ -1525,6 +1533,7 @@ MOEI_INLINE int moei_outs(const moe *m)
     return m->is_one ? 1 : m->K;
 }
 
+/* A moment or the best weights, by name. */
 static moe_real *moei_stored(const moe *m, int which)
 {
     return m->grads == NULL || m->mode != MOE_MODE_TRAIN ? NULL
@@ -1964,6 +1973,7 @@ MOEI_COLD static void moei_initial(moe *m, const moei_net *net, int layers,
     }
 }
 
+/* All standard deviations: that of (1.3), and the experts'. */
 static void moei_set_sigma(moe *m, moe_real sigma)
 {
     int i;
@@ -2358,7 +2368,7 @@ static moe_real moei_net_learn(const moe *m, const moei_run *run,
 static void moei_begin(moe *m, int first, int most)
 {
     m->first = (int16_t)first;
-    m->n = (int16_t)MOEI_IF_WIDE(moei_min(most, m->group));
+    m->n = (int16_t)MOEI_IF_WIDE(most < m->group ? most : m->group);
     m->N = (int16_t)MOEI_IF_WIDE(m->sparse ? 1 : moei_width(m->n));
 }
 
@@ -2384,18 +2394,16 @@ static int32_t *moei_rows_of(const moe *m, int slots)
          + (slots ? pairs : 0);
 }
 
-/* The run of one case through the first expert that runs for it, or through
-   all of them, blended; and from there through the next. */
+/* The run of one case through the first expert that runs for it, or through all
+   of them, blended; and from there through the next, while slot < m->runs. */
 MOEI_HOT moei_run moei_one_run(const moe *m)
 {
     const ptrdiff_t first = m->first, of = first * (m->is_one ? 1 : m->K);
     moei_run run = {&m->expert, 0, 1, 1, 0, 0, 1, NULL, NULL, NULL, m->scratch,
                     m->scratch, m->out + of * m->O, m->scratch};
 
-    if (m->sparse)
-        run.copy = (int)moei_selected(m)[0];
-    if (m->is_one)
-        run.mix = m->prop + first * m->E;
+    run.copy = m->sparse ? (int)moei_selected(m)[0] : 0;
+    run.mix = m->is_one ? m->prop + first * m->E : NULL;
     if (MOEI_LEARNS && m->acts != NULL)
         run.act = m->acts + of * m->expert.hidden * (ptrdiff_t)moei_kept(m);
     return run;
@@ -2405,7 +2413,7 @@ MOEI_HOT void moei_next_run(const moe *m, moei_run *run)
 {
     const int hidden = (int)m->expert.hidden, r = ++run->slot;
 
-    run->copy = m->sparse ? (int)moei_selected(m)[r] : r;
+    run->copy = m->sparse && r < m->runs ? (int)moei_selected(m)[r] : r;
     run->out += m->O;
     if (MOEI_LEARNS && m->acts != NULL) {
         run->act += hidden * (ptrdiff_t)moei_kept(m);
@@ -2537,14 +2545,10 @@ typedef void moei_work(moe *m, const moei_run *run, int how);
 /* work(m, run, how) for each expert of one case. */
 MOEI_HOT void moei_each_expert(moe *m, moei_work *work, int how)
 {
-    moei_run run = moei_one_run(m);
-    int r;
+    moei_run run;
 
-    for (r = 0; r < m->runs; r++) {
-        if (r > 0)
-            moei_next_run(m, &run);
+    for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
         work(m, &run, how);
-    }
 }
 
 /* The same for all runs of the expert whose first run is r, if r is a first. */
@@ -3505,7 +3509,7 @@ static void moei_store_y(const moe *m, moe_real *rows)
 static int moei_is_ready(const moe *m, const moe_real *p)
 {
     return m != NULL && m->params != NULL
-        && (p != NULL ? m->E > 1 : m->E == 1 || moei_has_gate(m));
+        && (p != NULL ? m->E > 1 : m->E == 1 || m->gate.layers > 0);
 }
 
 /* Cases go from first to last, but backwards when a row of y is longer than one
@@ -4092,13 +4096,10 @@ static moe_real moei_one_backward(moe *m)
     moei_run run = moei_one_run(m);
     const moe_real *x = moei_inputs_of(m, &run);
     moe_real square = 0;
-    int r;
 
     if (path == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
-    for (r = 0; r < m->runs; r++) {
-        if (r > 0)
-            moei_next_run(m, &run);
+    for (; run.slot < m->runs; moei_next_run(m, &run)) {
         moei_run_backward(m, &run, path, 1);
         square += moei_net_learn(m, &run, x, MOEI_TO_SQUARE, 1);
     }
@@ -4109,17 +4110,14 @@ static moe_real moei_one_backward(moe *m)
 /* w += step dE/dw of the case at hand. */
 static void moei_one_step(moe *m, moe_real step)
 {
-    moei_run run = moei_one_run(m);
-    int r;
+    moei_run run = moei_one_run(m), gate = moei_gate_run(m, 0);
+    const moe_real *x = moei_inputs_of(m, &run);
 
-    for (r = 0; r < m->runs + (m->E > 1); r++) {
-        if (r == m->runs)
-            run = moei_gate_run(m, 0);
-        else if (r > 0)
-            moei_next_run(m, &run);
-        (void)moei_net_learn(m, &run, moei_inputs_of(m, &run), MOEI_TO_WEIGHTS,
-                             step);
-    }
+    for (; run.slot < m->runs; moei_next_run(m, &run))
+        (void)moei_net_learn(m, &run, x, MOEI_TO_WEIGHTS, step);
+    x = moei_inputs_of(m, &gate);
+    if (m->E > 1)
+        (void)moei_net_learn(m, &gate, x, MOEI_TO_WEIGHTS, step);
 }
 
 /* ======================================================================== */
@@ -6639,6 +6637,7 @@ MOEI_HOT moe_real moei_from_bits(moei_bits bits)
     return word.real;
 }
 
+/* 2^exponent */
 MOEI_HOT moe_real moei_power(int exponent)
 {
     return moei_from_bits((moei_bits)(MOEI_BIAS + exponent) << MOEI_FRACTION);
@@ -6814,7 +6813,8 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
    instruction set: the header includes itself.  MOEI_V is a vector of
    MOEI_LANES reals and MOEI_(x) is x of this set; the plain set, where a vector
    is one real, is the reference.  Arrays are (features, N).  N is 1, and lanes
-   run over features; or it is a multiple of 16, and lanes run over cases. */
+   run over features; or it is a multiple of 16, and lanes run over cases.  What
+   each of them makes is told with moei_loops, in room 4. */
 
 /* One set where there are no vectors, or where the file cannot be read again:
    pasted into another, or renamed. */
@@ -7633,27 +7633,27 @@ static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
                                      const moe_real *x, const moe_real *shift,
                                      moe_real *y)
 {
+    enum { L = MOEI_LANES };
     const moe_real *factor = shift + rows;
     int i;
 
-    for (i = 0; i < rows && (MOEI_LANES == 1 || width == 1); i++)
-        y[i] = how == MOEI_SCALE_OUT ? shift[i] + factor[i] * x[i]
-             : how == MOEI_SCALE_IN ? (x[i] - shift[i]) * factor[i]
-                                    : (x[i] - shift[i]) / factor[i];
+    if (L == 1 || width == 1)
+        for (i = 0; i < rows; i++)
+            y[i] = how == MOEI_SCALE_OUT ? shift[i] + factor[i] * x[i]
+                 : how == MOEI_SCALE_IN ? (x[i] - shift[i]) * factor[i]
+                                        : (x[i] - shift[i]) / factor[i];
 #if MOEI_LANES > 1
-    for (; i < rows; i++) {
-        const MOEI_V s = MOEI_(splat)(shift[i]), f = MOEI_(splat)(factor[i]);
-        int c;
+    else
+        for (; rows > 0; rows--, shift++, factor++)
+            for (i = 0; i < width; i += L, x += L, y += L) {
+                MOEI_V s = MOEI_(splat)(*shift), f = MOEI_(splat)(*factor);
+                MOEI_V v = MOEI_(load)(x), off = MOEI_(sub)(v, s);
 
-        for (c = 0; c < width; c += MOEI_LANES, x += MOEI_LANES) {
-            const MOEI_V v = MOEI_(load)(x), off = MOEI_(sub)(v, s);
-            MOEI_(store)(y + i * width + c, how == MOEI_SCALE_OUT
-                ? MOEI_(madd)(f, v, s) : how == MOEI_SCALE_IN
-                ? MOEI_(mul)(off, f) : MOEI_(div)(off, f));
-        }
-    }
+                MOEI_(store)(y, how == MOEI_SCALE_OUT ? MOEI_(madd)(f, v, s)
+                             : how == MOEI_SCALE_IN ? MOEI_(mul)(off, f)
+                                                    : MOEI_(div)(off, f));
+            }
 #endif
-    (void)width;
 }
 
 /* p = softmax of s over the rows, after the largest s is taken out; if asked
