@@ -1029,8 +1029,9 @@ enum { MOEI_PANEL = 1 };
 enum { MOEI_PANEL = 64, MOEI_DEEP = 128, MOEI_PIECE = 32, MOEI_FAR = 1 << 15 };
 #endif
 enum { MOEI_STREAMS = MOEI_PANEL > 1 ? 8 : 1 };     /* arrays read at once */
-/* What is 1 where one case after the other is worked, which saves code. */
-#define MOEI_IF_WIDE(number) (MOEI_PANEL > 1 ? (number) : 1)
+/* n and N of a moe or a run: 1 where one case after the other is worked. */
+#define MOEI_n(of) (MOEI_PANEL > 1 ? (of)->n : 1)
+#define MOEI_N(of) (MOEI_PANEL > 1 ? (of)->N : 1)
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
 /* Functions of a strip of numbers, beside those of moe_activation. */
 enum { MOEI_EXP = MOE_ACT_SILU + 1, MOEI_LOG };
@@ -2098,7 +2099,7 @@ typedef struct moei_run {
 /* Numbers in an array of a run. */
 MOEI_INLINE int moei_size(const moei_run *run, int features)
 {
-    return features * MOEI_IF_WIDE(run->N > 1 ? run->N : run->n);
+    return features * (MOEI_N(run) > 1 ? MOEI_N(run) : MOEI_n(run));
 }
 
 /* -------------------------------------------- weights blended by p: W' z */
@@ -2123,13 +2124,13 @@ static moe_real *moei_stack_zeros(const moe *m, int out)
 static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
                             const moe_real *x)
 {
-    const int N = run->N, n = N > 1 ? run->n : 1, E = m->E;
+    const int N = MOEI_N(run), n = N > 1 ? MOEI_n(run) : 1, E = m->E;
     const size_t size = moei_count(N) * moei_count(in);
     moe_real *z = moei_stack_room(m);
     const moe_real *p = run->mix;
     int i, c;
 
-    for (c = 0; c < run->n; c += n, x += size) {
+    for (c = 0; c < MOEI_n(run); c += n, x += size) {
         moei_copy(z, p, moei_count(N) * moei_count(E));
         z += moei_count(N) * moei_count(E);
         for (i = 0; i < E; i++, p += N, z += size)
@@ -2175,12 +2176,12 @@ static void moei_stack_forward(const moe *m, const moei_run *run, int in,
 {
     int c;
 
-    if (MOEI_PANEL > 1 && run->N > 1)
-        moei_loops_of(m)->forward(run->n, run->N, m->E * (in + 1), out,
-                                  moei_stack(m, run, in, x),
+    if (MOEI_N(run) > 1)
+        moei_loops_of(m)->forward(MOEI_n(run), MOEI_N(run), m->E * (in + 1),
+                                  out, moei_stack(m, run, in, x),
                                   moei_stack_zeros(m, out), at, relu, a);
     else
-        for (c = 0; c < MOEI_IF_WIDE(run->n); c++, x += in, a += out)
+        for (c = 0; c < MOEI_n(run); c++, x += in, a += out)
             moei_stack_forward_one(m, run->mix + c * m->E, in, out, x, at, relu,
                                    a);
 }
@@ -2197,10 +2198,11 @@ MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
 
     if (run->mix != NULL)
         moei_stack_forward(m, run, in, out, x, at, relu, a);
-    else if (MOEI_IF_WIDE(run->n) == 1)
+    else if (MOEI_n(run) == 1)
         moei_loops_of(m)->one(in, out, x, b, W, relu, a);
     else
-        moei_loops_of(m)->forward(run->n, run->N, in, out, x, b, W, relu, a);
+        moei_loops_of(m)->forward(MOEI_n(run), MOEI_N(run), in, out, x, b, W,
+                                  relu, a);
 }
 
 /* a = b + W' x,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
@@ -2247,15 +2249,16 @@ static void moei_stack_backward(const moe *m, const moei_run *run, int l,
 {
     const moei_loops *loops = moei_loops_of(m);
     const moei_net *net = run->net;
-    const int N = run->N, n = N > 1 ? run->n : 1, E = m->E, in = net->width[l];
+    const int N = MOEI_N(run), n = N > 1 ? MOEI_n(run) : 1;
+    const int E = m->E, in = net->width[l];
     const size_t size = moei_count(N) * moei_count(in);
     const moe_real *dz = moei_stack_room(m), *p = run->mix;
     moe_real *dE_dp = m->error_of + m->first * (ptrdiff_t)E, row[MOEI_PANEL];
     int i, c, k;
 
-    loops->inputs(run->n, N, E * (in + 1), net->width[l + 1], delta,
+    loops->inputs(MOEI_n(run), N, E * (in + 1), net->width[l + 1], delta,
                   moei_source(m, net, l), moei_stack_room(m));
-    for (c = 0; c < run->n; c += n, x += size) {
+    for (c = 0; c < MOEI_n(run); c += n, x += size) {
         const moe_real *of_p = dz;
 
         dz += moei_count(N) * moei_count(E);
@@ -2295,8 +2298,8 @@ static void moei_net_backward(const moe *m, const moei_run *run,
             moei_stack_backward(m, run, l, l > 0 ? seen + (kept - 1)
                                 * (size_t)size : x, delta, before);
         else
-            loops->inputs(run->n, run->N, net->width[l], net->width[l + 1],
-                          delta, moei_source(m, net, l)
+            loops->inputs(MOEI_n(run), MOEI_N(run), net->width[l],
+                          net->width[l + 1], delta, moei_source(m, net, l)
                           + moei_weight_at(net, run->copy, l), before);
         if (l > 0)
             loops->slope(m->activation, size, seen, before);
@@ -2328,7 +2331,7 @@ static moe_real moei_layer_learn(const moe *m, const moei_run *run, int l,
     moe_real of_x = 0, of_delta = 0;
 
     if (use == MOEI_TO_GRADS) {
-        loops->weights(run->n, run->N, in, out, z, delta, b, W,
+        loops->weights(MOEI_n(run), MOEI_N(run), in, out, z, delta, b, W,
                        run->scratch + m->act_size);
     } else if (use == MOEI_TO_WEIGHTS) {
         loops->outer(in, out, z, delta, step, b, W);
@@ -2368,8 +2371,8 @@ static moe_real moei_net_learn(const moe *m, const moei_run *run,
 static void moei_begin(moe *m, int first, int most)
 {
     m->first = (int16_t)first;
-    m->n = (int16_t)MOEI_IF_WIDE(most < m->group ? most : m->group);
-    m->N = (int16_t)MOEI_IF_WIDE(m->sparse ? 1 : moei_width(m->n));
+    m->n = (int16_t)(MOEI_PANEL > 1 ? moei_min(most, m->group) : 1);
+    m->N = (int16_t)(m->sparse ? 1 : moei_width(MOEI_n(m)));
 }
 
 /* A block array of F features where the cases at hand begin. */
@@ -2378,11 +2381,17 @@ MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
     return array + (size_t)m->first * F;
 }
 
+/* Numbers in an array of the cases at hand. */
+MOEI_INLINE int moei_all(const moe *m, int features)
+{
+    return features * (MOEI_N(m) > 1 ? MOEI_N(m) : MOEI_n(m));
+}
+
 /* Where feature k of case c is in an array of F features. */
 MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
 {
-    return MOEI_IF_WIDE(N) > 1 ? (size_t)k * (size_t)N + (size_t)c
-                               : (size_t)c * (size_t)F + (size_t)k;
+    return N > 1 ? (size_t)k * (size_t)N + (size_t)c
+                 : (size_t)c * (size_t)F + (size_t)k;
 }
 
 /* Behind the runs: the cases of all pairs, sorted by expert; their slots. */
@@ -2426,10 +2435,10 @@ MOEI_HOT void moei_next_run(const moe *m, moei_run *run)
 static moei_run moei_run_of(const moe *m, int r, int thread)
 {
     const ptrdiff_t first = m->first, O = m->O;
-    const int N = m->N;
+    const int N = MOEI_N(m);
     moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
-    moei_run run = {&m->expert, r, m->n, N, 0, r * N, N > 1 ? 1 : m->K, NULL,
-                    NULL, NULL, scratch, scratch, NULL, scratch};
+    moei_run run = {&m->expert, r, MOEI_n(m), N, 0, r * N, N > 1 ? 1 : m->K,
+                    NULL, NULL, NULL, scratch, scratch, NULL, scratch};
     ptrdiff_t column = m->is_one ? first : first * m->K;
 
     if (m->sparse) {
@@ -2456,7 +2465,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
 static moei_run moei_gate_run(const moe *m, int first)
 {
     const ptrdiff_t at = (ptrdiff_t)(m->first + first);
-    const int rest = m->n - first, n = rest < MOEI_PANEL ? rest : MOEI_PANEL;
+    const int n = moei_min(MOEI_n(m) - first, MOEI_PANEL);
     moei_run run = {&m->gate, 0, n, n < 12 ? 1 : moei_width(n), first, 0, 0,
                     NULL, NULL, NULL, m->scratch, m->scratch,
                     m->logits + at * m->E, m->scratch};
@@ -2464,7 +2473,7 @@ static moei_run moei_gate_run(const moe *m, int first)
     if (MOEI_LEARNS && m->gate_acts != NULL) {
         run.act = m->gate_acts
                 + at * (ptrdiff_t)m->gate.hidden * (ptrdiff_t)moei_kept(m);
-        if (m->n == 1)                      /* behind those of the experts */
+        if (MOEI_n(m) == 1)                 /* behind those of the experts */
             run.delta += moei_outs(m) * (ptrdiff_t)(m->expert.hidden + m->O);
     }
     return run;
@@ -2501,26 +2510,26 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
     moe_real *room;
     int c;
 
-    if (MOEI_PANEL > 1 && m->N > 1)
-        return at + from * m->N;
-    if (MOEI_PANEL == 1 || run->n == 1
-        || (run->N == 1 && run->rows == NULL && count == F))
+    if (MOEI_N(m) > 1)
+        return at + from * MOEI_N(m);
+    if (MOEI_PANEL == 1 || MOEI_n(run) == 1
+        || (MOEI_N(run) == 1 && run->rows == NULL && count == F))
         return at + moei_row(run, 0) * (ptrdiff_t)F + from;
     room = moei_room(m, run, m->widest + before);
-    if (run->N > 1)
-        moei_transpose(run->n, count, at + from
+    if (MOEI_N(run) > 1)
+        moei_transpose(MOEI_n(run), count, at + from
                        + (run->rows ? 0 : run->first * (ptrdiff_t)F), F,
-                       run->rows, room, run->N);
-    for (c = 0; c < run->n && run->N == 1; c++)
+                       run->rows, room, MOEI_N(run));
+    for (c = 0; c < MOEI_n(run) && MOEI_N(run) == 1; c++)
         moei_copy(room + (size_t)c * (size_t)count,
                   at + moei_row(run, c) * (ptrdiff_t)F + from, (size_t)count);
     return room;
 }
 
 /* What a run's net is given; one case stands as a run needs it. */
-static const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
+MOEI_HOT const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 {
-    if (MOEI_PANEL == 1 || m->n == 1)
+    if (MOEI_PANEL == 1 || MOEI_n(m) == 1)
         return m->x + m->first * (ptrdiff_t)m->X + run->net->first;
     return moei_gather(m, run, m->x, m->X, run->net->first, run->net->width[0],
                        0);
@@ -2533,10 +2542,11 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
     const moe_real *at = moei_from(m, table, moei_count(m->K));
     int c;
 
-    if (run->slots == NULL && (run->step == 1 || run->n == 1))
+    if ((MOEI_PANEL == 1 || run->slots == NULL)
+        && (run->step == 1 || MOEI_n(run) == 1))
         return at + run->slot;
-    for (c = 0; c < (run->N > 1 ? run->N : run->n); c++)
-        row[c] = c < run->n ? at[moei_slot(run, c)] : 0;
+    for (c = 0; c < moei_size(run, 1); c++)
+        row[c] = c < MOEI_n(run) ? at[moei_slot(run, c)] : 0;
     return row;
 }
 
@@ -2571,13 +2581,13 @@ static void moei_runs_of_expert(moe *m, int r, int thread, moei_work *work,
    waking them takes; no bit depends on that. */
 static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 {
-    const uint64_t all = (uint64_t)m->trained_count * (uint64_t)m->n
+    const uint64_t all = (uint64_t)m->trained_count * (uint64_t)MOEI_n(m)
                        * (uint64_t)m->K;
     const int threads = alone || all >> 19 < (uint64_t)m->E ? 1
         : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
     int r;
 
-    if (MOEI_IF_WIDE(m->n) == 1)
+    if (MOEI_n(m) == 1)
         moei_each_expert(m, work, how);
     else if (threads < 2)
         for (r = 0; r < m->runs; r++)
@@ -2637,7 +2647,7 @@ MOEI_INLINE int moei_ran(const moe *m, const int32_t *chosen)
 MOEI_INLINE size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
                                   int c)
 {
-    return moei_at(m->N, m->K, m->sparse ? k : (int)chosen[k], c);
+    return moei_at(MOEI_N(m), m->K, m->sparse ? k : (int)chosen[k], c);
 }
 
 /* Each case's top_k experts; their logits to p, and out of sight all others. */
@@ -2648,16 +2658,16 @@ static void moei_choose_experts(moe *m, moe_real *p)
     int32_t *chosen = moei_selected(m);
     int c, i;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, row += m->E, chosen += m->chosen) {
-        for (i = 0; i < m->E && m->N > 1; i++)
-            room[i] = s[moei_at(m->N, m->E, i, c)];
-        moei_choose(m->N > 1 ? room : row, moei_balance(m), m->E, m->chosen,
-                    chosen, m->is_one ? room + m->E : p + c * m->K);
+    for (c = 0; c < MOEI_n(m); c++, row += m->E, chosen += m->chosen) {
+        for (i = 0; i < m->E && MOEI_N(m) > 1; i++)
+            room[i] = s[moei_at(MOEI_N(m), m->E, i, c)];
+        moei_choose(MOEI_N(m) > 1 ? room : row, moei_balance(m), m->E,
+                    m->chosen, chosen, m->is_one ? room + m->E : p + c * m->K);
         for (i = 0; i < m->E && m->is_one; i++)
-            p[moei_at(m->N, m->E, i, c)] = -MOEI_LARGEST;
+            p[moei_at(MOEI_N(m), m->E, i, c)] = -MOEI_LARGEST;
         for (i = 0; i < m->chosen; i++)
             p[moei_choice_at(m, chosen, i, c)]
-                = s[moei_at(m->N, m->E, (int)chosen[i], c)];
+                = s[moei_at(MOEI_N(m), m->E, (int)chosen[i], c)];
     }
 }
 
@@ -2695,11 +2705,11 @@ static void moei_drop_experts(moe *m, moe_real *p)
 {
     int32_t *chosen = moei_selected(m);
     moe_real *log_p = MOEI_LEARNS && m->log_p ? m->log_p + (p - m->prop) : NULL;
-    const int all = m->K * MOEI_IF_WIDE(m->N > 1 ? m->N : m->n);
+    const int all = moei_all(m, m->K);
     moe_real *size;
     int c, k;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, chosen += m->chosen) {
+    for (c = 0; c < MOEI_n(m); c++, chosen += m->chosen) {
         size = m->is_one ? moei_stack_room(m) : p + c * m->K;
         for (k = 0; k < m->E && m->chosen == m->E; k++)
             chosen[k] = (int32_t)k;
@@ -2707,7 +2717,7 @@ static void moei_drop_experts(moe *m, moe_real *p)
             size[k] = p[moei_choice_at(m, chosen, k, c)];
         moei_drop(m, size, chosen);
         for (k = 0; k < m->E && m->is_one; k++)
-            p[moei_at(m->N, m->E, k, c)] = 0;
+            p[moei_at(MOEI_N(m), m->E, k, c)] = 0;
         for (k = 0; k < m->chosen && m->is_one && chosen[k] >= 0; k++)
             p[moei_choice_at(m, chosen, k, c)] = size[k];
     }
@@ -2728,8 +2738,8 @@ static void moei_take_given(moe *m, const moe_real *given)
     int32_t *chosen = moei_selected(m);
     int c, i;
 
-    moei_zero(p, moei_count(m->K) * moei_count(m->N > 1 ? m->N : m->n));
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, given += m->E) {
+    moei_zero(p, (size_t)moei_all(m, m->K));
+    for (c = 0; c < MOEI_n(m); c++, given += m->E) {
         for (i = 0; i < m->E; i++)
             size[i] = given[i] < 0 ? -given[i] : given[i];
         for (i = 0; i < m->chosen; i++)
@@ -2745,7 +2755,7 @@ static void moei_take_given(moe *m, const moe_real *given)
             p[moei_choice_at(m, chosen, i, c)] = given[chosen[i]];
         chosen += m->chosen;
     }
-    moei_zero(size, moei_count(m->E) * moei_count(m->N > 1 ? m->N : m->n));
+    moei_zero(size, (size_t)moei_all(m, m->E));
 }
 
 /* The cases sorted by expert, in their order, as runs of at most a panel. */
@@ -2759,13 +2769,13 @@ static void moei_sort(moe *m)
     int i;
 
     moei_zero_bytes(start, (moei_count(m->E) + 1) * sizeof *start);
-    for (i = 0; i < m->n * K; i++)
+    for (i = 0; i < MOEI_n(m) * K; i++)
         if (chosen[i] >= 0)
             start[chosen[i] + 1]++;
     for (i = 0; i < m->E; i++)
         start[i + 1] += start[i];
     pairs = start[m->E];
-    for (i = 0; i < m->n * K; i++) {
+    for (i = 0; i < MOEI_n(m) * K; i++) {
         if (chosen[i] < 0)
             continue;
         at = start[chosen[i]]++;
@@ -2791,7 +2801,7 @@ static void moei_gate_logits(moe *m, int first)
     moei_run run = moei_gate_run(m, first);
     moe_real *s = run.out;
 
-    if (MOEI_PANEL > 1 && run.N > m->N)
+    if (MOEI_PANEL > 1 && run.N > MOEI_N(m))
         run.out = moei_room(m, &run, m->widest + m->X + m->O);
     moei_net_forward(m, &run, moei_inputs_of(m, &run));
     if (MOEI_PANEL > 1 && run.out != s)
@@ -2805,11 +2815,11 @@ static void moei_gate_proportions(moe *m)
     moe_real *p = m->prop + at, *s = m->logits + at;
     int c;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL)
+    for (c = 0; c < MOEI_n(m); c += MOEI_PANEL)
         moei_gate_logits(m, c);
     if (m->chosen < m->E)
         moei_choose_experts(m, s = p);
-    moei_loops_of(m)->softmax(MOEI_IF_WIDE(m->n), MOEI_IF_WIDE(m->N), m->K, s,
+    moei_loops_of(m)->softmax(MOEI_n(m), MOEI_N(m), m->K, s,
                               p, MOEI_LEARNS && m->log_p ? m->log_p + at : NULL,
                               NULL);
     if (m->drops)
@@ -2820,7 +2830,7 @@ static void moei_gate_proportions(moe *m)
 static void moei_find_runs(moe *m)
 {
     m->runs = moei_outs(m);
-    if (m->sparse && m->n == 1)
+    if (m->sparse && MOEI_n(m) == 1)
         m->runs = moei_ran(m, moei_selected(m));
     else if (MOEI_PANEL > 1 && m->sparse)
         moei_sort(m);
@@ -2882,7 +2892,7 @@ static void moei_run_forward(moe *m, const moei_run *run, int how)
     (void)how;
     moei_net_forward(m, run, moei_inputs_of(m, run));
     if (m->output == MOE_OUT_SOFTMAX)
-        loops->softmax(run->n, run->N, m->O, run->out, run->out,
+        loops->softmax(MOEI_n(run), MOEI_N(run), m->O, run->out, run->out,
                        moei_log_out(m, run), NULL);
     else if (m->output != MOE_OUT_LINEAR) {
         if (moei_log_out(m, run) != NULL)
@@ -2899,7 +2909,7 @@ static void moei_blend_sorted(moe *m, moe_real *y)
     const moe_real *p;
     int r, c;
 
-    moei_zero(y, (size_t)m->n * moei_count(m->O));
+    moei_zero(y, (size_t)MOEI_n(m) * moei_count(m->O));
     for (r = 0; r < m->runs; r++) {
         const moei_run run = moei_run_of(m, r, 0);
 
@@ -2918,13 +2928,14 @@ static void moei_blend_sorted(moe *m, moe_real *y)
 static void moei_blend(moe *m)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const int O = m->O, K = m->K, N = m->N, n = m->n, few = N > 1 ? 1 : n;
+    const int N = MOEI_N(m), n = MOEI_n(m), few = N > 1 ? 1 : n;
+    const int O = m->O, K = m->K;
     const ptrdiff_t first = m->first;
     const moe_real *p = m->prop + first * K, *o = m->out + first * K * O;
     moe_real *y = m->blend + first * O;
     int r, c;
 
-    if (MOEI_IF_WIDE(n) == 1) {
+    if (n == 1) {
         moei_zero(y, moei_count(O));
         loops->one(m->runs, O, p, y, o, 0, y);
     } else if (m->sparse)
@@ -2940,7 +2951,7 @@ static void moei_blend(moe *m)
 static void moei_block_forward(moe *m, const moe_real *given)
 {
     moei_gate_forward(m, given);
-    if (MOEI_IF_WIDE(m->n) == 1)
+    if (MOEI_n(m) == 1)
         moei_each_expert(m, moei_run_forward, 0);
     else
         moei_each_run(m, moei_run_forward, 0, 0);
@@ -2949,15 +2960,10 @@ static void moei_block_forward(moe *m, const moe_real *given)
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* A table of the cases at hand; so many features of all of them, in numbers. */
+/* A table of the cases at hand. */
 static moe_real *moei_table(const moe *m, moe_real *table)
 {
     return moei_from(m, table, moei_count(m->K));
-}
-
-static int moei_all(const moe *m, int features)
-{
-    return features * (m->N > 1 ? m->N : m->n);
 }
 
 static const moe_real *moei_targets_of(const moe *m, const moei_run *run)
@@ -2971,7 +2977,7 @@ static void moei_to_table(const moei_run *run, const moe_real *number,
 {
     int c;
 
-    for (c = 0; c < run->n; c++)
+    for (c = 0; c < MOEI_n(run); c++)
         table[moei_slot(run, c)] = number[c];
 }
 
@@ -2989,10 +2995,10 @@ static void moei_weigh_cases(const moe *m, const moei_run *run, int first,
 {
     int c, k;
 
-    for (c = 0; c < run->n && m->case_weights != NULL; c++) {
+    for (c = 0; c < MOEI_n(run) && m->case_weights != NULL; c++) {
         const moe_real weight = moei_weight(m, first + moei_row(run, c));
         for (k = 0; k < F; k++)
-            array[moei_at(run->N, F, k, c)] *= weight;
+            array[moei_at(MOEI_N(run), F, k, c)] *= weight;
     }
 }
 
@@ -3006,9 +3012,9 @@ static void moei_weigh(moe *m, const moei_run *run, moe_real *w,
 
     row[0] = 0;                             /* gcc cannot see that n > 0 */
     of = moei_numbers(m, run, w, row);
-    for (c = 0; c < (run->N > 1 ? run->N : run->n); c++)
+    for (c = 0; c < moei_size(run, 1); c++)
         row[c] = factor * of[c];
-    moei_loops_of(m)->blend(run->n, run->N, m->O, 0, row, from, to);
+    moei_loops_of(m)->blend(MOEI_n(run), MOEI_N(run), m->O, 0, row, from, to);
 }
 
 /* Whether sigma is estimated: of (1.3) with linear experts. */
@@ -3065,9 +3071,9 @@ static void moei_bernoulli_error(moe *m, const moei_run *run,
     moei_loops_of(m)->apply(MOEI_LOG, size, u);
     for (i = 0; i < size; i++)
         u[i] += (a[i] > 0 ? a[i] : 0) - d[i] * a[i];
-    for (c = 0; c < run->n; c++)
+    for (c = 0; c < MOEI_n(run); c++)
         for (e[c] = 0, k = 0; k < m->O; k++)
-            e[c] += u[moei_at(run->N, m->O, k, c)];
+            e[c] += u[moei_at(MOEI_N(run), m->O, k, c)];
 }
 
 /* e_i = |d - o_i|^2;  softmax: e_i = -sum_k d_k log o_ik;  cut, to error_of */
@@ -3085,9 +3091,9 @@ static void moei_run_error(moe *m, const moei_run *run, int how)
     if (m->output == MOE_OUT_BERNOULLI)
         moei_bernoulli_error(m, run, d, e);
     else
-        loops->dot(run->n, run->N, m->O, softmax ? d : off,
+        loops->dot(MOEI_n(run), MOEI_N(run), m->O, softmax ? d : off,
                    softmax ? moei_log_out(m, run) : off, e);
-    for (c = 0; c < run->n; c++)
+    for (c = 0; c < MOEI_n(run); c++)
         e[c] = moei_cut(softmax ? -e[c] : e[c]);
     moei_to_table(run, e, moei_table(m, m->error_of));
 }
@@ -3104,21 +3110,21 @@ static void moei_mixture_forward(moe *m)
     moe_real *loss = moei_from(m, m->loss, 1);
     int i;
 
-    for (i = 0; i < m->n && m->E == 1; i++)
+    for (i = 0; i < MOEI_n(m) && m->E == 1; i++)
         loss[i] = by * e[i] + volume;       /* h is 1 */
     if (m->E == 1)
         return;
     for (i = 0; i < moei_all(m, m->K); i++)
         h[i] = log_p[i] - by * e[i];
-    moei_loops_of(m)->softmax(m->n, m->N, m->K, h, h, e, loss);
-    for (i = 0; i < m->n; i++)
+    moei_loops_of(m)->softmax(MOEI_n(m), MOEI_N(m), m->K, h, h, e, loss);
+    for (i = 0; i < MOEI_n(m); i++)
         loss[i] = volume - loss[i];
 }
 
 /* (1.2)  E = sum_i p_i e_i */
 static void moei_expected_forward(moe *m)
 {
-    moei_loops_of(m)->dot(m->n, m->N, m->K, moei_table(m, m->prop),
+    moei_loops_of(m)->dot(MOEI_n(m), MOEI_N(m), m->K, moei_table(m, m->prop),
                           moei_table(m, m->error_of), moei_from(m, m->loss, 1));
 }
 
@@ -3155,14 +3161,14 @@ static void moei_blend_loss_forward(moe *m)
 
     if (m->output != MOE_OUT_BERNOULLI) {
         moei_loops_of(m)->subtract(moei_all(m, m->O), y, d, off);
-        moei_loops_of(m)->dot(m->n, m->N, m->O, off, off, loss);
-        for (c = 0; c < m->n; c++)
+        moei_loops_of(m)->dot(MOEI_n(m), MOEI_N(m), m->O, off, off, loss);
+        for (c = 0; c < MOEI_n(m); c++)
             loss[c] = moei_cut(loss[c]);
         return;
     }
-    for (c = 0; c < m->n; c++)
+    for (c = 0; c < MOEI_n(m); c++)
         for (loss[c] = 0, k = 0; k < m->O; k++) {
-            const size_t at = moei_at(m->N, m->O, k, c);
+            const size_t at = moei_at(MOEI_N(m), m->O, k, c);
             const moe_real near = moei_inside(y[at]);
             loss[c] -= d[at] * moei_value(MOEI_LOG, near)
                      + (1 - d[at]) * moei_value(MOEI_LOG, 1 - near);
@@ -3196,16 +3202,16 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
     if (m->is_one)
         moei_copy(delta, dE_dy, (size_t)moei_size(run, m->O));
     else {
-        loops->dot(run->n, run->N, m->O, dE_dy, o, row);
+        loops->dot(MOEI_n(run), MOEI_N(run), m->O, dE_dy, o, row);
         moei_to_table(run, row, moei_table(m, m->error_of));
         moei_weigh(m, run, m->prop, 1, dE_dy, delta);
     }
     if (m->output != MOE_OUT_SOFTMAX)
         return;
-    loops->dot(run->n, run->N, m->O, o, delta, row);
+    loops->dot(MOEI_n(run), MOEI_N(run), m->O, o, delta, row);
     for (k = 0; k < m->O; k++)
-        for (c = 0; c < run->n; c++) {
-            const size_t at = moei_at(run->N, m->O, k, c);
+        for (c = 0; c < MOEI_n(run); c++) {
+            const size_t at = moei_at(MOEI_N(run), m->O, k, c);
             delta[at] = o[at] * (delta[at] - row[c]);
         }
 }
@@ -3220,11 +3226,11 @@ static void moei_log_share(moe *m, const moei_run *run, const moe_real *top,
     int c, k;
 
     for (k = 0; k < m->O; k++)
-        for (c = 0; c < run->n; c++) {
-            const size_t at = moei_at(run->N, m->O, k, c);
+        for (c = 0; c < MOEI_n(run); c++) {
+            const size_t at = moei_at(MOEI_N(run), m->O, k, c);
             u[at] = log_o[at] + (m->is_one ? 0 : log_p[moei_slot(run, c)]);
             if (top != NULL)
-                u[at] -= top[moei_at(m->N, m->O, k, moei_row(run, c))];
+                u[at] -= top[moei_at(MOEI_N(m), m->O, k, moei_row(run, c))];
         }
 }
 
@@ -3240,9 +3246,9 @@ static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
     if (summing)
         moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), u);
     for (k = 0; k < m->O; k++)
-        for (c = 0; c < run->n; c++) {
-            const moe_real x = u[moei_at(run->N, m->O, k, c)];
-            const size_t of = moei_at(m->N, m->O, k, moei_row(run, c));
+        for (c = 0; c < MOEI_n(run); c++) {
+            const moe_real x = u[moei_at(MOEI_N(run), m->O, k, c)];
+            const size_t of = moei_at(MOEI_N(m), m->O, k, moei_row(run, c));
             if (summing)
                 sum[of] += x;
             else if (top[of] < x)
@@ -3268,9 +3274,9 @@ static void moei_log_blend_forward(moe *m)
     loops->apply(MOEI_LOG, all, sum);
     for (i = 0; i < all; i++)
         log_y[i] += sum[i];
-    loops->dot(m->n, m->N, m->O, log_y, moei_from(m, m->d, moei_count(m->O)),
-               loss);
-    for (i = 0; i < m->n; i++)
+    loops->dot(MOEI_n(m), MOEI_N(m), m->O, log_y,
+               moei_from(m, m->d, moei_count(m->O)), loss);
+    for (i = 0; i < MOEI_n(m); i++)
         loss[i] = -loss[i];
 }
 
@@ -3284,12 +3290,12 @@ static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
 
     moei_log_share(m, run, moei_from(m, m->log_y, 2 * moei_count(m->O)), r);
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
-    moei_loops_of(m)->dot(run->n, run->N, m->O, d, r, g);
+    moei_loops_of(m)->dot(MOEI_n(run), MOEI_N(run), m->O, d, r, g);
     if (!m->is_one)
         moei_to_table(run, g, moei_table(m, m->error_of));
     for (k = 0; k < m->O; k++)
-        for (c = 0; c < run->n; c++) {
-            const size_t at = moei_at(run->N, m->O, k, c);
+        for (c = 0; c < MOEI_n(run); c++) {
+            const size_t at = moei_at(MOEI_N(run), m->O, k, c);
             r[at] = o[at] * g[c] - d[at] * r[at];
         }
 }
@@ -3387,10 +3393,10 @@ static void moei_gate_delta(moe *m, moei_path path)
             == MOEI_BY_POSTERIOR ? moei_table(m, m->post) : g, g);
         return;
     }
-    moei_loops_of(m)->dot(m->n, m->N, m->K, p, g, mean);
+    moei_loops_of(m)->dot(MOEI_n(m), MOEI_N(m), m->K, p, g, mean);
     for (i = 0; i < m->K; i++)
-        for (c = 0; c < m->n; c++) {
-            const size_t at = moei_at(m->N, m->K, i, c);
+        for (c = 0; c < MOEI_n(m); c++) {
+            const size_t at = moei_at(MOEI_N(m), m->K, i, c);
             g[at] = p[at] * (g[at] - mean[c]);
         }
 }
@@ -3420,7 +3426,7 @@ static void moei_balance_backward(moe *m, const moe_real *s, moe_real *dE_ds,
 /* dE/ds (E,N) of a run of the gate to delta: 0 for experts that did not run. */
 static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
 {
-    const int E = m->E, K = m->K, step = run->N > 1 ? run->N : 1;
+    const int E = m->E, K = m->K, step = MOEI_N(run);
     moe_real *delta = moei_last_delta(run);
     const moe_real *ds = moei_table(m, m->error_of), *s;
     const int32_t *chosen = moei_selected(m);
@@ -3433,7 +3439,7 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
     moei_zero(delta, (size_t)moei_size(run, E));
     ds += run->first * (ptrdiff_t)K, chosen += run->first * (ptrdiff_t)K;
     s = moei_from(m, m->logits, (size_t)E) + run->first * (ptrdiff_t)E;
-    for (c = 0; c < run->n; c++, s += E, delta += run->N > 1 ? 1 : E) {
+    for (c = 0; c < MOEI_n(run); c++, s += E, delta += step > 1 ? 1 : E) {
         for (k = 0; k < K; k++, chosen++, ds++)
             if (*chosen >= 0)
                 delta[(ptrdiff_t)*chosen * step] = *ds;
@@ -3456,12 +3462,12 @@ MOEI_HOT void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
     moe_real *to = array + m->first * (ptrdiff_t)A;
     int c;
 
-    if (MOEI_IF_WIDE(m->N) > 1) {
-        moei_transpose(m->n, F, rows, F, list, to, m->N);
-        loops->scale(how, m->N, F, to, scale, to);
+    if (MOEI_N(m) > 1) {
+        moei_transpose(MOEI_n(m), F, rows, F, list, to, MOEI_N(m));
+        loops->scale(how, MOEI_N(m), F, to, scale, to);
         return;
     }
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, to += A)
+    for (c = 0; c < MOEI_n(m); c++, to += A)
         loops->scale(how, 1, F, rows + (ptrdiff_t)(list ? list[c] : c) * F,
                      scale, to);
 }
@@ -3469,12 +3475,12 @@ MOEI_HOT void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
 /* Columns i of x that are listed once more, behind all of it. */
 static void moei_repeat_columns(const moe *m)
 {
-    const size_t N = (size_t)m->N, I = (size_t)m->I, X = (size_t)m->X;
+    const size_t N = (size_t)MOEI_N(m), I = (size_t)m->I, X = (size_t)m->X;
     moe_real *x = m->x + (size_t)m->first * X;
     size_t i;
     int c;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->N > 1 ? 1 : m->n); c++, x += X)
+    for (c = 0; c < (MOEI_N(m) > 1 ? 1 : MOEI_n(m)); c++, x += X)
         for (i = 0; i < X - I; i++)
             moei_copy(x + (I + i) * N, x + (size_t)m->columns[i] * N, N);
 }
@@ -3496,12 +3502,12 @@ static void moei_store_y(const moe *m, moe_real *rows)
     moe_real *room = m->scratch + m->act_size;
     int c;
 
-    if (MOEI_IF_WIDE(m->N) > 1) {
-        loops->scale(MOEI_SCALE_OUT, m->N, O, y, scale, room);
-        moei_transpose(O, m->n, room, m->N, NULL, rows, O);
+    if (MOEI_N(m) > 1) {
+        loops->scale(MOEI_SCALE_OUT, MOEI_N(m), O, y, scale, room);
+        moei_transpose(O, MOEI_n(m), room, MOEI_N(m), NULL, rows, O);
         return;
     }
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, y += O, rows += O)
+    for (c = 0; c < MOEI_n(m); c++, y += O, rows += O)
         loops->scale(MOEI_SCALE_OUT, 1, O, y, scale, rows);
 }
 
@@ -3524,9 +3530,9 @@ MOE_DEF void moe_predict_with(moe *m, const moe_real *x, const moe_real *p,
     if (!ready)
         return;
     m->shown_count = -1;
-    for (done = 0; done < n; done += m->n) {
+    for (done = 0; done < n; done += MOEI_n(m)) {
         moei_begin(m, 0, n - (int)done);
-        at = m->O > m->I ? n - done - m->n : done;
+        at = m->O > m->I ? n - done - MOEI_n(m) : done;
         moei_load_x(m, x + at * m->I, NULL);
         moei_block_forward(m, p ? p + at * m->E : NULL);
         moei_store_y(m, y + at * m->O);
@@ -3548,8 +3554,8 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
     if (rows == table)
         return;
     rows = moei_from(m, rows, moei_count(m->E));
-    moei_zero(rows, (size_t)m->n * moei_count(m->E));
-    for (c = 0; c < m->n; c++, rows += m->E, chosen += m->chosen)
+    moei_zero(rows, (size_t)MOEI_n(m) * moei_count(m->E));
+    for (c = 0; c < MOEI_n(m); c++, rows += m->E, chosen += m->chosen)
         for (k = 0; k < m->chosen && chosen[k] >= 0; k++)
             rows[chosen[k]] = from[moei_choice_at(m, chosen, k, c)];
 }
@@ -3564,13 +3570,13 @@ static void moei_show_out(moe *m, const moei_run *run, int how)
     int c;
 
     (void)how;
-    for (c = 0; c < MOEI_IF_WIDE(run->n); c++, o += run->N > 1 ? 1 : O) {
-        const size_t slot = run->slots || run->N == 1 ? moei_slot(run, c)
+    for (c = 0; c < MOEI_n(run); c++, o += MOEI_N(run) > 1 ? 1 : O) {
+        const size_t slot = run->slots || MOEI_N(run) == 1 ? moei_slot(run, c)
                           : moei_count(c * m->K + run->copy);
 
-        if (MOEI_PANEL > 1 && run->N > 1)
-            moei_transpose(O, 1, o, run->N, NULL, room, O);
-        moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, O, MOEI_IF_WIDE(run->N) > 1
+        if (MOEI_N(run) > 1)
+            moei_transpose(O, 1, o, MOEI_N(run), NULL, room, O);
+        moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, O, MOEI_N(run) > 1
                                 ? room : o, scale, to + slot * moei_count(O));
     }
 }
@@ -3582,9 +3588,9 @@ static void moei_show(moe *m)
     moe_real *to = moei_from(m, moei_shown(m->s), moei_count(m->E));
     int c, k;
 
-    for (c = 0; c < m->n && m->s != m->logits; c++)
+    for (c = 0; c < MOEI_n(m) && m->s != m->logits; c++)
         for (k = 0; k < m->E; k++)
-            *to++ = s[moei_at(m->N, m->E, k, c)];
+            *to++ = s[moei_at(MOEI_N(m), m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
     moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
     if (!m->is_one)
@@ -3600,7 +3606,7 @@ MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
     if (!moei_is_ready(m, p))
         return 0;
     n = n < 0 || x == NULL ? 0 : moei_min(n, m->B);
-    for (first = 0; first < n; first += m->n) {
+    for (first = 0; first < n; first += MOEI_n(m)) {
         moei_begin(m, first, n - first);
         moei_load_x(m, x + (ptrdiff_t)first * m->I, NULL);
         moei_block_forward(m, p ? p + (ptrdiff_t)first * m->E : NULL);
@@ -3771,12 +3777,12 @@ static void moei_load_labels(moe *m, const int *labels, const int32_t *list)
     int c, label;
 
     moei_zero(d, (size_t)moei_all(m, m->O));
-    for (c = 0; c < m->n; c++) {
+    for (c = 0; c < MOEI_n(m); c++) {
         label = labels[list ? list[c] : c];
         if (moei_outside(label, 0, m->O - 1))
-            d[moei_at(m->N, m->O, 0, c)] = MOEI_NAN;
+            d[moei_at(MOEI_N(m), m->O, 0, c)] = MOEI_NAN;
         else
-            d[moei_at(m->N, m->O, label, c)] = 1;
+            d[moei_at(MOEI_N(m), m->O, label, c)] = 1;
     }
 }
 
@@ -3828,7 +3834,7 @@ static void moei_load_data(moe *m, const moei_part *part, int first, int end)
     int i;
 
     moei_begin(m, 0, end - first);
-    for (i = 0; i < m->n && listed; i++)
+    for (i = 0; i < MOEI_n(m) && listed; i++)
         order[i] = (int32_t)moei_row_of_part(part, first + i);
     moei_load_rows(m, part->data, listed ? 0 : (size_t)first, order);
 }
@@ -3844,7 +3850,7 @@ static int moei_block_is_finite(const moe *m)
     const size_t n = (size_t)moei_all(m, 1);    /* from case 0 on */
     int c;
 
-    for (c = 0; c < m->n; c++)
+    for (c = 0; c < MOEI_n(m); c++)
         if (!moei_is_amount(moei_weight(m, c)))
             return 0;
     return moei_are_finite(m, m->x, n * moei_count(m->X))
@@ -3870,11 +3876,12 @@ static void moei_input_backward(const moe *m, const moei_run *run, int copy)
     int i, c, column;
 
     for (i = 0; i < net->width[0]; i++, W += out) {
-        moei_loops_of(m)->inputs(run->n, run->N, 1, out, run->delta, W, row);
+        moei_loops_of(m)->inputs(MOEI_n(run), MOEI_N(run), 1, out, run->delta,
+                                 W, row);
         column = moei_column_of(m, net, i);
-        for (c = 0; c < run->n; c++) {
+        for (c = 0; c < MOEI_n(run); c++) {
             if (run->mix != NULL)
-                row[c] *= run->mix[moei_at(run->N, m->E, copy, c)];
+                row[c] *= run->mix[moei_at(MOEI_N(run), m->E, copy, c)];
             m->back_to_x[moei_row(run, c) * (ptrdiff_t)m->I + column]
                 += factor[column] * row[c];
         }
@@ -3902,7 +3909,7 @@ static void moei_run_gradient(moe *m, const moei_run *run, int path)
 
     moei_run_backward(m, run, (moei_path)path, 0);
     moei_add_gradient(m, run);
-    for (c = 0; c < run->n && counts; c++)
+    for (c = 0; c < MOEI_n(run) && counts; c++)
         cases += moei_weight(m, moei_row(run, c));
     if (counts)
         m->grads[m->grad_count - moei_count(m->E - run->copy)] += cases;
@@ -3919,7 +3926,7 @@ MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
     if (m->E == 1 || m->p_is_given || !moei_wants_delta(m, &m->gate, 0))
         return 0;
     moei_gate_delta(m, path);
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c += MOEI_PANEL) {
+    for (c = 0; c < MOEI_n(m); c += MOEI_PANEL) {
         const moei_run run = moei_gate_run(m, c);
         moei_gate_last_delta(m, &run, balance);
         if (!m->is_one)                     /* whose dE/dp has them already */
@@ -3957,9 +3964,9 @@ static void moei_load_error(moe *m, const moe_real *dE_dy)
     moe_real *d = moei_from(m, m->d, moei_count(m->O));
     int c, k;
 
-    for (c = 0; c < m->n; c++)
+    for (c = 0; c < MOEI_n(m); c++)
         for (k = 0; k < m->O; k++)
-            d[moei_at(m->N, m->O, k, c)] = factor[k] * *dE_dy++;
+            d[moei_at(MOEI_N(m), m->O, k, c)] = factor[k] * *dE_dy++;
 }
 
 /* y = shift + factor y', so dE/dy' = factor dE/dy;
@@ -3973,14 +3980,14 @@ MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
     MOE_ASSERT(ready);
     if (!ready)
         return;
-    for (first = 0; first < m->rows; first += m->n) {
+    for (first = 0; first < m->rows; first += MOEI_n(m)) {
         moei_begin(m, first, m->rows - first);
         moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
-        if (m->n == 1)
+        if (MOEI_n(m) == 1)
             moei_find_runs(m);
         m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
         if (dE_dx != NULL)
-            moei_zero(m->back_to_x, (size_t)m->n * moei_count(m->I));
+            moei_zero(m->back_to_x, (size_t)MOEI_n(m) * moei_count(m->I));
         moei_block_backward(m, MOEI_BY_BLEND, 0, dE_dp);
     }
     m->back_to_x = NULL;
@@ -4001,7 +4008,7 @@ static void moei_total_add(moei_total *t, const moe *m, int before)
     const moe_real *loss = moei_from(m, m->loss, 1);
     int c;
 
-    for (c = 0; c < m->n; c++) {
+    for (c = 0; c < MOEI_n(m); c++) {
         t->group += moei_weight(m, c) * loss[c];
         if ((before + c + 1) % 64 == 0) {
             moei_add(&t->sum, &t->carry, t->group);
@@ -4025,10 +4032,10 @@ static void moei_count_shares(moe *m, const moei_part *part, int first,
     if (!moei_has_balance_loss(m))
         return;
     moei_zero(m->share, moei_count(m->E));
-    for (at = first; at < first + count; at += m->n) {
+    for (at = first; at < first + count; at += MOEI_n(m)) {
         moei_load_data(m, part, at, first + count);
         moei_gate_forward(m, NULL);
-        for (i = 0; i < m->n * m->K; i++)
+        for (i = 0; i < MOEI_n(m) * m->K; i++)
             if (moei_selected(m)[i] >= 0)
                 m->share[moei_selected(m)[i]] += moei_weight(m, i / m->K);
     }
@@ -4048,7 +4055,7 @@ static int moei_targets_fit(const moe *m, const moe_data *data)
 /* h of the cases at hand to (rows,E); of losses without posteriors, too. */
 static void moei_show_posteriors(moe *m)
 {
-    m->rows = m->n;
+    m->rows = MOEI_n(m);
     if (m->is_one)
         return;
     if (moei_path_of(m) != MOEI_BY_POSTERIOR && m->E > 1) {
@@ -4074,14 +4081,14 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
         return m->grads[0] = MOEI_NAN;      /* which moe_step refuses */
     part = moei_all_of(data);
     moei_count_shares(m, &part, 0, data->n);
-    for (first = 0; first < data->n; first += m->n) {
+    for (first = 0; first < data->n; first += MOEI_n(m)) {
         moei_load_data(m, &part, first, data->n);
         if (!moei_block_is_finite(m))
             return m->grads[0] = MOEI_NAN;
         moei_block_forward(m, NULL);
         moei_loss_forward(m);
         moei_total_add(&loss, m, first);
-        if (first + m->n >= data->n)
+        if (first + MOEI_n(m) >= data->n)
             moei_show_posteriors(m);
         moei_loss_backward(m);
     }
@@ -4796,7 +4803,7 @@ static moe_real moei_mean(const moe *m, int of)
    largest d is; else each y and its d are on the same side of 0.5. */
 static int moei_is_right(const moe *m, const moe_real *y, const moe_real *d)
 {
-    const int step = MOEI_IF_WIDE(m->N), end = m->O * step;
+    const int step = MOEI_N(m), end = m->O * step;
     int k, y_top = 0, d_top = 0, right = 1;
 
     for (k = 0; k < end; k += step) {
@@ -4830,7 +4837,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
     int i, top = 0;
 
     for (i = 0; i < m->K; i++) {
-        const size_t at = moei_at(m->N, m->K, i, c);
+        const size_t at = moei_at(MOEI_N(m), m->K, i, c);
         const int e = m->sparse ? (int)moei_selected(m)[at] : i;
 
         if (e < 0)
@@ -4839,7 +4846,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
         entropy += p[at] * log_p[at];
         if (estimated && m->E > 1)
             off -= h[at] * (log_h[at] - log_p[at]);
-        top = p[at] > p[moei_at(m->N, m->K, top, c)] ? i : top;
+        top = p[at] > p[moei_at(MOEI_N(m), m->K, top, c)] ? i : top;
     }
     for (i = 0; i < moei_ran(m, chosen) && moei_chooses(m); i++)
         load[chosen[i]].group += weight;
@@ -4855,7 +4862,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
    in these units or E is not finite, where it ends, or -1. */
 static int moei_accumulate_metrics(moe *m)
 {
-    const int O = m->O, step = MOEI_IF_WIDE(m->N), next = step > 1 ? 1 : O;
+    const int O = m->O, step = MOEI_N(m), next = step > 1 ? 1 : O;
     const moe_real *shift = moei_scale_d(m), *factor = shift + O;
     const moe_real *y = moei_from(m, m->blend, moei_count(O));
     const moe_real *d = moei_from(m, m->d, moei_count(O));
@@ -4864,7 +4871,7 @@ static int moei_accumulate_metrics(moe *m)
     moei_total *total = moei_totals(m);
     int c, k;
 
-    for (c = 0; c < MOEI_IF_WIDE(m->n); c++, y += next, d += next) {
+    for (c = 0; c < MOEI_n(m); c++, y += next, d += next) {
         const moe_real weight = moei_weight(m, c);
         int finite = moei_is_finite(loss[c]);
         moe_real square = 0;
@@ -4901,7 +4908,7 @@ static int moei_pass(moe *m, const moei_part *part, int first, int count,
         moei_clear_totals(m);
     if (learning)
         moei_count_shares(m, part, first, count);
-    for (; first < end; first += m->n) {
+    for (; first < end; first += MOEI_n(m)) {
         moei_load_data(m, part, first, end);
         moei_block_forward(m, NULL);
         moei_loss_forward(m);
@@ -4978,7 +4985,7 @@ MOEI_LEARN moe_status moe_evaluate(moe *m, const moe_data *data,
     all = moei_all_of(data);
     bad = moei_pass(m, &all, 0, all.n, 0);
     moei_show(m);
-    m->rows = m->n;
+    m->rows = MOEI_n(m);
     m->shown_count = -1;
     if (bad >= 0)
         return moei_refuse_case(m, bad, report);
@@ -4994,11 +5001,11 @@ static void moei_accumulate_variance(moe *m, const moei_part *part)
     moei_total *h = moei_totals(m) + MOEI_USAGE, *he = h + m->E;
     int at, row, k;
 
-    for (at = 0; at < part->n; at += m->n) {
+    for (at = 0; at < part->n; at += MOEI_n(m)) {
         moei_load_data(m, part, at, part->n);
         moei_block_forward(m, NULL);
         moei_show(m);
-        for (row = 0; row < m->n; row++, moei_end_case(m)) {
+        for (row = 0; row < MOEI_n(m); row++, moei_end_case(m)) {
             const moe_real *d = part->data->d
                 + (ptrdiff_t)moei_row_of_part(part, at + row) * m->O;
             const moe_real total = moei_log_total(m, row, d);
@@ -5092,7 +5099,7 @@ MOEI_LEARN moe_status moe_fit_variance(moe *m, const moe_data *data)
     if (status != MOE_OK)
         return status;
     moei_fit_variance(m, moei_all_of(data), NULL);
-    m->rows = m->n;
+    m->rows = MOEI_n(m);
     m->shown_count = -1;
     return moei_ok(m);
 }
@@ -6836,6 +6843,17 @@ MOEI_UNUSED static const MOEI_EITHER(int32_t, int64_t) moei_first_lanes[16] = {
     MOEI_EITHER(-1, 0), MOEI_EITHER(-1, 0)
 };
 
+#ifndef MOE_DOUBLE
+/* One to three numbers.  Masks are slow, and what they wrote slow to read. */
+MOEI_INLINE void moei_store_few(float *p, int n, __m128 x)
+{
+    if (n > 1)
+        _mm_storel_pi((__m64 *)(void *)p, x);
+    if (n != 2)
+        _mm_store_ss(p + n - 1, n == 3 ? _mm_movehl_ps(x, x) : x);
+}
+#endif
+
 #ifndef MOEI_ONE_SET
 /* Whether the processor and the system have vectors of so many bits. */
 static int moei_has(int bits)
@@ -6970,7 +6988,19 @@ MOEI_INLINE MOEI_TARGET __m256i MOEI_(first)(int n)
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
 { return MOEI_DO(maskload)(p, MOEI_(first)(n)); }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
+#ifdef MOE_DOUBLE
 { MOEI_DO(maskstore)(p, MOEI_(first)(n), x); }
+#else
+{
+    __m128 half = _mm256_castps256_ps128(x);
+    if (n >= 4) {
+        _mm_storeu_ps(p, half);
+        half = _mm256_extractf128_ps(x, 1);
+    }
+    if ((n & 3) != 0)
+        moei_store_few(p + (n & 4), n & 3, half);
+}
+#endif
 #else
 #define MOEI_(name) moei_128_##name
 #define MOEI_TARGET
@@ -7045,12 +7075,7 @@ MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
     return n == 3 ? _mm_movelh_ps(two, _mm_load_ss(p + 2)) : two;
 }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-{
-    if (n > 1)
-        _mm_storel_pi((__m64 *)(void *)p, x);
-    if (n != 2)
-        _mm_store_ss(p + n - 1, n == 3 ? _mm_movehl_ps(x, x) : x);
-}
+{ moei_store_few(p, n, x); }
 #endif
 
 /* The first n lanes, side by side; no byte beyond them is read or written. */
@@ -7120,9 +7145,9 @@ MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
 
 /* y (n) = b + W' x of one case, or its positive part, n at most a vector;
    W (in,row) */
-static MOEI_TARGET void MOEI_(narrow)(int in, int n, ptrdiff_t row,
-                                      const moe_real *x, const moe_real *b,
-                                      const moe_real *w, int relu, moe_real *y)
+MOEI_HOT MOEI_TARGET void MOEI_(narrow)(
+    int in, int n, ptrdiff_t row, const moe_real *x, const moe_real *b,
+    const moe_real *w, int relu, moe_real *y)
 {
 #if MOEI_LANES == 1
     moe_real sum = *b;
@@ -7168,10 +7193,10 @@ static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
                                    const moe_real *b, const moe_real *w,
                                    int relu, moe_real *y)
 {
-    if (out <= MOEI_LANES)
-        MOEI_(narrow)(in, out, out, x, b, w, relu, y);
-    else
+    if (out > MOEI_LANES)
         MOEI_(broad)(in, out, x, b, w, relu, y);
+    else
+        MOEI_(narrow)(in, out, out, x, b, w, relu, y);
 }
 
 /* y (out) += sum over c and j of p_c x_j W_cj:  row j of all copies at once, so
@@ -7629,31 +7654,45 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
 /* ------------------------------------------------- features and cases */
 /* y (rows,N) = (x - shift) factor, shift + factor x, or (x - shift) / factor,
    where shift and factor have a number for each row */
+static MOEI_TARGET void MOEI_(scale_one)(moei_scaling how, int rows,
+                                         const moe_real *x,
+                                         const moe_real *shift, moe_real *y)
+{
+    const moe_real *factor = shift + rows;
+    int i;
+
+    if (how == MOEI_SCALE_IN)
+        for (i = 0; i < rows; i++)
+            y[i] = (x[i] - shift[i]) * factor[i];
+    else if (how == MOEI_SCALE_OUT)
+        for (i = 0; i < rows; i++)
+            y[i] = shift[i] + factor[i] * x[i];
+    else
+        for (i = 0; i < rows; i++)
+            y[i] = (x[i] - shift[i]) / factor[i];
+}
+
 static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
                                      const moe_real *x, const moe_real *shift,
                                      moe_real *y)
 {
-    enum { L = MOEI_LANES };
+#if MOEI_LANES > 1
     const moe_real *factor = shift + rows;
     int i;
 
-    if (L == 1 || width == 1)
-        for (i = 0; i < rows; i++)
-            y[i] = how == MOEI_SCALE_OUT ? shift[i] + factor[i] * x[i]
-                 : how == MOEI_SCALE_IN ? (x[i] - shift[i]) * factor[i]
-                                        : (x[i] - shift[i]) / factor[i];
-#if MOEI_LANES > 1
-    else
-        for (; rows > 0; rows--, shift++, factor++)
-            for (i = 0; i < width; i += L, x += L, y += L) {
-                MOEI_V s = MOEI_(splat)(*shift), f = MOEI_(splat)(*factor);
-                MOEI_V v = MOEI_(load)(x), off = MOEI_(sub)(v, s);
+    for (; width > 1 && rows > 0; rows--, shift++, factor++)
+        for (i = 0; i < width; i += MOEI_LANES) {
+            MOEI_V s = MOEI_(splat)(*shift), f = MOEI_(splat)(*factor);
+            MOEI_V v = MOEI_(load)(x), off = MOEI_(sub)(v, s);
 
-                MOEI_(store)(y, how == MOEI_SCALE_OUT ? MOEI_(madd)(f, v, s)
-                             : how == MOEI_SCALE_IN ? MOEI_(mul)(off, f)
-                                                    : MOEI_(div)(off, f));
-            }
+            MOEI_(store)(y, how == MOEI_SCALE_OUT ? MOEI_(madd)(f, v, s)
+                         : how == MOEI_SCALE_IN ? MOEI_(mul)(off, f)
+                                                : MOEI_(div)(off, f));
+            x += MOEI_LANES, y += MOEI_LANES;
+        }
 #endif
+    (void)width;
+    MOEI_(scale_one)(how, rows, x, shift, y);
 }
 
 /* p = softmax of s over the rows, after the largest s is taken out; if asked
