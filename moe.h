@@ -903,7 +903,11 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_UNROLL
 #endif
 #if defined(__GNUC__) || defined(__clang__)
+#if defined(MOEI_PLAIN) && defined(__OPTIMIZE_SIZE__)
+#define MOEI_INLINE static inline __attribute__((unused))
+#else
 #define MOEI_INLINE static inline __attribute__((always_inline, unused))
+#endif
 #define MOEI_RESTRICT __restrict
 #define MOEI_FOR(set) __attribute__((target(set)))
 #define MOEI_APART __attribute__((noinline))
@@ -1573,7 +1577,7 @@ static const moe_real *moei_scale_x(const moe *m)
 /* The columns of arrays for n cases, and N: few stand one after the other. */
 static int moei_padded(int n)
 {
-    return n < 12 ? n : (n + 15) & ~15;
+    return MOEI_PANEL == 1 || n < 12 ? n : (n + 15) & ~15;
 }
 
 static int moei_width(int n)
@@ -1701,7 +1705,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const uint32_t X = (uint32_t)m->X, O = (uint32_t)m->O, E = (uint32_t)m->E;
     const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = m->sparse != 0;
-    const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
+    const uint32_t sorted = MOEI_PANEL > 1 && sparse && P > 1;
+    const uint32_t apart = sparse || P > 1 ? B : 0;
     const uint32_t outs = m->is_one ? 0 : K;
     const uint32_t runs = (uint32_t)moei_outs(m) * P
                         + sorted * 15 * (E < K * P ? E : K * P);
@@ -1713,7 +1718,8 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
         m->mode = m->config.mode = MOE_MODE_PREDICT;
     moei_lay_out_params(m, from, weights ? params : m->tunes ? m->grad_count
                         : 0, grads, train);
-    m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
+    m->scratch = moei_take_all(from, moei_scratch_count(
+        m, MOEI_PANEL > 1 ? P : 1, learn));
     m->x = moei_take(from, X, P);
     m->logits = moei_take(from, E, P);
     m->prop = moei_take(from, K, P);
@@ -2209,8 +2215,8 @@ MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
    layers y stays in act, silu's a before it.
    x (in,N)   W (in,out)   b (out)   a, y (out,N)
    Opaque, or gcc 12 leaves zeros of *run unwritten (its -fipa-modref). */
-static MOEI_OPAQUE void moei_net_forward(const moe *m, const moei_run *run,
-                             const moe_real *x)
+MOEI_HOT MOEI_OPAQUE void moei_net_forward(
+    const moe *m, const moei_run *run, const moe_real *x)
 {
     const moei_net *net = run->net;
     const int last = net->layers - 1, f = m->activation;
@@ -2466,7 +2472,7 @@ static moei_run moei_gate_run(const moe *m, int first)
 {
     const ptrdiff_t at = (ptrdiff_t)(m->first + first);
     const int n = moei_min(MOEI_n(m) - first, MOEI_PANEL);
-    moei_run run = {&m->gate, 0, n, n < 12 ? 1 : moei_width(n), first, 0, 0,
+    moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0,
                     NULL, NULL, NULL, m->scratch, m->scratch,
                     m->logits + at * m->E, m->scratch};
 
@@ -2830,10 +2836,10 @@ static void moei_gate_proportions(moe *m)
 static void moei_find_runs(moe *m)
 {
     m->runs = moei_outs(m);
-    if (m->sparse && MOEI_n(m) == 1)
-        m->runs = moei_ran(m, moei_selected(m));
-    else if (MOEI_PANEL > 1 && m->sparse)
+    if (MOEI_n(m) > 1 && m->sparse)
         moei_sort(m);
+    else if (m->sparse && m->drops)
+        m->runs = moei_ran(m, moei_selected(m));
 }
 
 /* s, p and the runs of the cases at hand.  One expert alone has p = 1; `given`
@@ -7335,38 +7341,53 @@ MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
 }
 #endif
 
+/* s (R) += products of k columns of R rows of a by those of b */
+MOEI_PUT MOEI_(dot_columns)(const int R, int k, const moe_real *a,
+                            ptrdiff_t a_row, const moe_real *b, MOEI_V *s)
+{
+    const MOEI_V y = MOEI_(load_n)(b, k);
+    int r;
+
+    MOEI_UNROLL for (r = 0; r < R; r++, a += a_row)
+        s[r] = MOEI_(madd)(MOEI_(load_n)(a, k), y, s[r]);
+}
+
+/* sum (4) = a_r . b of R rows of k numbers, 1 or 4; returns R */
+MOEI_INLINE MOEI_TARGET int MOEI_(dot_rows)(
+    const int R, int k, const moe_real *a, ptrdiff_t a_row, const moe_real *b,
+    moe_real *sum)
+{
+    enum { L = MOEI_IN_ORDER ? 1 : MOEI_LANES };
+    const MOEI_V zero = MOEI_(splat)((moe_real)0);
+    MOEI_V s[4] = {zero, zero, zero, zero};
+    int l;
+
+    for (l = 0; k - l >= L; l += L)
+        MOEI_(dot_columns)(R, L, a + l, a_row, b + l, s);
+    if (L > 1 && l < k)
+        MOEI_(dot_columns)(R, k - l, a + l, a_row, b + l, s);
+    MOEI_(sum4)(sum, s[0], s[1], s[2], s[3]);
+    return R;
+}
+
 /* c(i,j) += a_i . b_j, or without += ; rows of k numbers */
 static MOEI_APART MOEI_TARGET void MOEI_(dots)(
     int m, int n, int k, const moe_real *a, ptrdiff_t a_row, const moe_real *b,
     ptrdiff_t b_row, int add, moe_real *c, ptrdiff_t c_row, ptrdiff_t c_col)
 {
-    enum { L = MOEI_IN_ORDER ? 1 : MOEI_LANES };
-    MOEI_V s0, s1, s2, s3, y;
-    moe_real sum[4];
-    int i, j, l, some, rows;
+    moe_real sums[4];
+    int i, j, r, rows = 0;
 
-    for (i = 0; i < m; i += rows)
-        for (rows = m - i < 4 ? 1 : 4, j = 0; j < n; j++) {
-            const moe_real *p = a + i * a_row, *q = b + j * b_row;
+    for (i = 0; i < m; i += rows, a += rows * a_row)
+        for (j = 0; j < n; j++) {
+            const moe_real *at = b + j * b_row;
+            moe_real *to = c + i * c_row + j * c_col;
+            moe_real *sum = add || c_row > 1 || m - i < 4 ? sums : to;
 
-            s0 = s1 = s2 = s3 = MOEI_(splat)((moe_real)0);
-            for (l = 0; l < k; l += L) {
-                some = moei_min(k - l, L);
-                y = MOEI_(load_n)(q + l, some);
-                s0 = MOEI_(madd)(MOEI_(load_n)(p + l, some), y, s0);
-                if (rows < 4)
-                    continue;
-                s1 = MOEI_(madd)(MOEI_(load_n)(p + a_row + l, some), y, s1);
-                s2 = MOEI_(madd)(MOEI_(load_n)(p + 2 * a_row + l, some), y,
-                                 s2);
-                s3 = MOEI_(madd)(MOEI_(load_n)(p + 3 * a_row + l, some), y,
-                                 s3);
-            }
-            MOEI_(sum4)(sum, s0, s1, s2, s3);
-            for (l = 0; l < rows; l++) {
-                moe_real *to = c + (i + l) * c_row + j * c_col;
-                *to = add ? *to + sum[l] : sum[l];
-            }
+            rows = m - i < 4 ? MOEI_(dot_rows)(1, k, a, a_row, at, sum)
+                             : MOEI_(dot_rows)(4, k, a, a_row, at, sum);
+            for (r = 0; r < rows && sum == sums; r++, to += c_row)
+                *to = add ? *to + sum[r] : sum[r];
         }
 }
 
@@ -7387,28 +7408,32 @@ static MOEI_TARGET void MOEI_(inputs)(int n, int width, int in, int out,
     (void)width;
 }
 
+/* k columns of R rows of dW (.,n) += a dy' */
+MOEI_PUT MOEI_(add_columns)(const int R, int k, ptrdiff_t n, const MOEI_V *a,
+                            const moe_real *dy, moe_real *dw)
+{
+    const MOEI_V y = MOEI_(load_n)(dy, k);
+    int r;
+
+    MOEI_UNROLL for (r = 0; r < R; r++, dw += n)
+        MOEI_(store_n)(dw, k, MOEI_(madd)(a[r], y, MOEI_(load_n)(dw, k)));
+}
+
 /* R rows of dW (.,n) += scale x dy'; returns R */
 MOEI_INLINE MOEI_TARGET int MOEI_(add_rows)(
     const int R, int n, const moe_real *x, moe_real scale, const moe_real *dy,
     moe_real *dw)
 {
-    MOEI_V a[4], y;
+    enum { L = MOEI_LANES };
+    MOEI_V a[4];
     int j, r;
 
     MOEI_UNROLL for (r = 0; r < R; r++)
         a[r] = MOEI_(splat)(scale * x[r]);
-    for (j = 0; j + MOEI_LANES <= n; j += MOEI_LANES) {
-        y = MOEI_(load)(dy + j);
-        MOEI_UNROLL for (r = 0; r < R; r++) {
-            moe_real *at = dw + r * (ptrdiff_t)n + j;
-            MOEI_(store)(at, MOEI_(madd)(a[r], y, MOEI_(load)(at)));
-        }
-    }
-    for (; j < n; j++)
-        MOEI_UNROLL for (r = 0; r < R; r++) {
-            moe_real *at = dw + r * (ptrdiff_t)n + j;
-            *at = scale * x[r] * dy[j] + *at;
-        }
+    for (j = 0; n - j >= L; j += L)
+        MOEI_(add_columns)(R, L, n, a, dy + j, dw + j);
+    if (L > 1 && j < n)
+        MOEI_(add_columns)(R, n - j, n, a, dy + j, dw + j);
     return R;
 }
 
