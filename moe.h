@@ -924,15 +924,10 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_APART
 #define MOEI_COLD
 #endif
-#ifdef __OPTIMIZE_SIZE__
-#define MOEI_HOT static MOEI_UNUSED             /* inline for speed alone */
-#else
-#define MOEI_HOT MOEI_INLINE
-#endif
 #if defined(__OPTIMIZE_SIZE__) && defined(__GNUC__) && __GNUC__ > 10
-#define MOEI_OPAQUE __attribute__((noipa))
+#define MOEI_OPAQUE static __attribute__((noipa))
 #else
-#define MOEI_OPAQUE
+#define MOEI_OPAQUE MOEI_INLINE
 #endif
 
 /* OpenMP's threads share the turns of a loop. */
@@ -1013,10 +1008,10 @@ enum {
 #define MOEI_BETA_2 ((moe_real)0.999)
 #define MOEI_EPSILON ((moe_real)1e-8)
 
-MOEI_HOT moe_real moei_from_bits(moei_bits bits);
-MOEI_HOT moe_real moei_sqrt(moe_real x);
-MOEI_HOT moe_real moei_exp(moe_real x);
-MOEI_HOT moe_real moei_log(moe_real x);
+MOEI_INLINE moe_real moei_from_bits(moei_bits bits);
+MOEI_INLINE moe_real moei_sqrt(moe_real x);
+MOEI_INLINE moe_real moei_exp(moe_real x);
+MOEI_INLINE moe_real moei_log(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
 static uint64_t moei_mix(uint64_t z);
@@ -1306,16 +1301,6 @@ static const char *moei_frozen_fault(const moe_config *c)
             : NULL;
 }
 
-/* What may be changed after opening. */
-static MOEI_UNUSED const char *moei_settings_fault(const moe *m)
-{
-    const char *fault = moei_frozen_fault(&m->config);
-
-    return fault ? fault
-         : moei_loss_fault(&m->config, m->K < m->E && m->gate.layers > 0,
-                           m->is_one);
-}
-
 MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 {
     const int is_one = c->blend == MOE_BLEND_WEIGHTS;
@@ -1577,7 +1562,7 @@ static const moe_real *moei_scale_x(const moe *m)
 /* The columns of arrays for n cases, and N: few stand one after the other. */
 static int moei_padded(int n)
 {
-    return MOEI_PANEL == 1 || n < 12 ? n : (n + 15) & ~15;
+    return n < 12 ? n : (n + 15) & ~15;
 }
 
 static int moei_width(int n)
@@ -1620,8 +1605,7 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     const size_t kept = learn ? 1 : moei_kept(m);
     const size_t last = learn ? (size_t)m->O : 0, last_s = learn ? E : 0;
     const size_t expert = kept * (size_t)m->expert.hidden + last;
-    const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s
-                                 : 0;
+    const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s : 0;
     const uint64_t one = learn ? (uint64_t)moei_outs(m) * expert + gate : 0;
     const uint64_t widest = (uint64_t)m->widest;
     uint64_t all;
@@ -1705,8 +1689,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const uint32_t X = (uint32_t)m->X, O = (uint32_t)m->O, E = (uint32_t)m->E;
     const uint32_t K = (uint32_t)m->K, B = (uint32_t)m->B;
     const uint32_t P = (uint32_t)moei_padded(m->B), sparse = m->sparse != 0;
-    const uint32_t sorted = MOEI_PANEL > 1 && sparse && P > 1;
-    const uint32_t apart = sparse || P > 1 ? B : 0;
+    const uint32_t sorted = sparse && P > 1, apart = sparse || P > 1 ? B : 0;
     const uint32_t outs = m->is_one ? 0 : K;
     const uint32_t runs = (uint32_t)moei_outs(m) * P
                         + sorted * 15 * (E < K * P ? E : K * P);
@@ -1718,8 +1701,7 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
         m->mode = m->config.mode = MOE_MODE_PREDICT;
     moei_lay_out_params(m, from, weights ? params : m->tunes ? m->grad_count
                         : 0, grads, train);
-    m->scratch = moei_take_all(from, moei_scratch_count(
-        m, MOEI_PANEL > 1 ? P : 1, learn));
+    m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
     m->x = moei_take(from, X, P);
     m->logits = moei_take(from, E, P);
     m->prop = moei_take(from, K, P);
@@ -2214,9 +2196,9 @@ MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
 /* a = b + W' x,  y = f(a),  layer by layer;  the last a goes to out.  Of hidden
    layers y stays in act, silu's a before it.
    x (in,N)   W (in,out)   b (out)   a, y (out,N)
-   Opaque, or gcc 12 leaves zeros of *run unwritten (its -fipa-modref). */
-MOEI_HOT MOEI_OPAQUE void moei_net_forward(
-    const moe *m, const moei_run *run, const moe_real *x)
+   Opaque with -Os, or gcc 12 leaves zeros of *run unwritten (-fipa-modref). */
+MOEI_OPAQUE void moei_net_forward(const moe *m, const moei_run *run,
+                                  const moe_real *x)
 {
     const moei_net *net = run->net;
     const int last = net->layers - 1, f = m->activation;
@@ -2377,7 +2359,7 @@ static moe_real moei_net_learn(const moe *m, const moei_run *run,
 static void moei_begin(moe *m, int first, int most)
 {
     m->first = (int16_t)first;
-    m->n = (int16_t)(MOEI_PANEL > 1 ? moei_min(most, m->group) : 1);
+    m->n = (int16_t)(MOEI_PANEL == 1 ? 1 : most < m->group ? most : m->group);
     m->N = (int16_t)(m->sparse ? 1 : moei_width(MOEI_n(m)));
 }
 
@@ -2411,7 +2393,7 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 
 /* The run of one case through the first expert that runs for it, or through all
    of them, blended; and from there through the next, while slot < m->runs. */
-MOEI_HOT moei_run moei_one_run(const moe *m)
+MOEI_INLINE moei_run moei_one_run(const moe *m)
 {
     const ptrdiff_t first = m->first, of = first * (m->is_one ? 1 : m->K);
     moei_run run = {&m->expert, 0, 1, 1, 0, 0, 1, NULL, NULL, NULL, m->scratch,
@@ -2424,7 +2406,7 @@ MOEI_HOT moei_run moei_one_run(const moe *m)
     return run;
 }
 
-MOEI_HOT void moei_next_run(const moe *m, moei_run *run)
+MOEI_INLINE void moei_next_run(const moe *m, moei_run *run)
 {
     const int hidden = (int)m->expert.hidden, r = ++run->slot;
 
@@ -2471,7 +2453,8 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
 static moei_run moei_gate_run(const moe *m, int first)
 {
     const ptrdiff_t at = (ptrdiff_t)(m->first + first);
-    const int n = moei_min(MOEI_n(m) - first, MOEI_PANEL);
+    const int rest = MOEI_n(m) - first;
+    const int n = rest < MOEI_PANEL ? rest : MOEI_PANEL;
     moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0,
                     NULL, NULL, NULL, m->scratch, m->scratch,
                     m->logits + at * m->E, m->scratch};
@@ -2533,7 +2516,7 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
 }
 
 /* What a run's net is given; one case stands as a run needs it. */
-MOEI_HOT const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
+MOEI_INLINE const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 {
     if (MOEI_PANEL == 1 || MOEI_n(m) == 1)
         return m->x + m->first * (ptrdiff_t)m->X + run->net->first;
@@ -2559,7 +2542,7 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
 typedef void moei_work(moe *m, const moei_run *run, int how);
 
 /* work(m, run, how) for each expert of one case. */
-MOEI_HOT void moei_each_expert(moe *m, moei_work *work, int how)
+MOEI_INLINE void moei_each_expert(moe *m, moei_work *work, int how)
 {
     moei_run run;
 
@@ -2656,27 +2639,6 @@ MOEI_INLINE size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
     return moei_at(MOEI_N(m), m->K, m->sparse ? k : (int)chosen[k], c);
 }
 
-/* Each case's top_k experts; their logits to p, and out of sight all others. */
-static void moei_choose_experts(moe *m, moe_real *p)
-{
-    const moe_real *s = moei_from(m, m->logits, moei_count(m->E)), *row = s;
-    moe_real *room = m->is_one ? moei_stack_room(m) : p;
-    int32_t *chosen = moei_selected(m);
-    int c, i;
-
-    for (c = 0; c < MOEI_n(m); c++, row += m->E, chosen += m->chosen) {
-        for (i = 0; i < m->E && MOEI_N(m) > 1; i++)
-            room[i] = s[moei_at(MOEI_N(m), m->E, i, c)];
-        moei_choose(MOEI_N(m) > 1 ? room : row, moei_balance(m), m->E,
-                    m->chosen, chosen, m->is_one ? room + m->E : p + c * m->K);
-        for (i = 0; i < m->E && m->is_one; i++)
-            p[moei_at(MOEI_N(m), m->E, i, c)] = -MOEI_LARGEST;
-        for (i = 0; i < m->chosen; i++)
-            p[moei_choice_at(m, chosen, i, c)]
-                = s[moei_at(MOEI_N(m), m->E, (int)chosen[i], c)];
-    }
-}
-
 /* As few of a case's choices as have the share top_p of all their sizes, the
    largest first; -1 behind them.  The sizes become shares of their sum, 0 where
    there is -1.  All, where there is NaN. */
@@ -2706,62 +2668,53 @@ static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
     }
 }
 
-/* The same of all cases, by p; to learn, what is dropped has no error. */
-static void moei_drop_experts(moe *m, moe_real *p)
+/* The experts that run for case c, and their p, which is 0 for all others: the
+   K largest by their logits, or by |p| of the caller's, and with top_p fewer.
+   p is the softmax of their logits, or given.   size (K), row (E) */
+static void moei_select(moe *m, int c, const moe_real *given)
 {
-    int32_t *chosen = moei_selected(m);
-    moe_real *log_p = MOEI_LEARNS && m->log_p ? m->log_p + (p - m->prop) : NULL;
-    const int all = moei_all(m, m->K);
-    moe_real *size;
-    int c, k;
+    const int E = m->E, K = m->chosen, N = MOEI_N(m);
+    int32_t *chosen = moei_selected(m) + c * K;
+    moe_real *s = moei_from(m, m->logits, (size_t)E);
+    moe_real *p = moei_from(m, m->prop, moei_count(m->K));
+    moe_real *size = m->is_one ? moei_stack_room(m) : p + c * K;
+    moe_real *row = given ? s : N > 1 ? size + K : s + c * E;
+    int i;
 
-    for (c = 0; c < MOEI_n(m); c++, chosen += m->chosen) {
-        size = m->is_one ? moei_stack_room(m) : p + c * m->K;
-        for (k = 0; k < m->E && m->chosen == m->E; k++)
-            chosen[k] = (int32_t)k;
-        for (k = 0; k < m->chosen && m->is_one; k++)
-            size[k] = p[moei_choice_at(m, chosen, k, c)];
+    for (i = 0; i < E && (given || N > 1); i++)
+        row[i] = !given ? s[moei_at(N, E, i, c)]
+               : given[i] < 0 ? -given[i] : given[i];
+    for (i = 0; i < K && K == E; i++)
+        chosen[i] = (int32_t)i;
+    if (K < E)                              /* given: by row + row, the same */
+        moei_choose(row, given ? row : moei_balance(m), E, K, chosen, size);
+    for (i = 0; i < K && (!given || m->drops); i++)
+        size[i] = row[chosen[i]];
+    if (given == NULL)
+        moei_loops_of(m)->softmax(1, 1, K, size, size,
+                                  MOEI_LEARNS && m->log_p && !m->is_one
+                                  ? m->log_p + (size - m->prop) : NULL, NULL);
+    if (m->drops)
         moei_drop(m, size, chosen);
-        for (k = 0; k < m->E && m->is_one; k++)
-            p[moei_at(MOEI_N(m), m->E, k, c)] = 0;
-        for (k = 0; k < m->chosen && m->is_one && chosen[k] >= 0; k++)
-            p[moei_choice_at(m, chosen, k, c)] = size[k];
-    }
-    if (log_p == NULL)
-        return;
-    moei_zero(m->error_of + (p - m->prop), (size_t)all);
-    moei_copy(log_p, p, (size_t)all);
-    moei_loops_of(m)->apply(MOEI_LOG, all, log_p);
-    for (k = 0; k < all; k++)
-        log_p[k] = log_p[k] < -MOEI_LARGEST ? -MOEI_LARGEST : log_p[k];
+    for (i = 0; i < E && m->is_one; i++)
+        p[moei_at(N, E, i, c)] = 0;
+    for (i = 0; i < K && chosen[i] >= 0 && (given || m->is_one); i++)
+        p[moei_choice_at(m, chosen, i, c)] = given ? given[chosen[i]] : size[i];
 }
 
-/* p of the caller's; of top_k and top_p the largest |p| run. */
-static void moei_take_given(moe *m, const moe_real *given)
+/* log p where p may be 0; what does not run has no error to learn from. */
+static MOEI_UNUSED void moei_log_selected(moe *m)
 {
-    moe_real *p = moei_from(m, m->prop, moei_count(m->K));
-    moe_real *size = moei_from(m, m->logits, moei_count(m->E)), *room;
-    int32_t *chosen = moei_selected(m);
-    int c, i;
+    const size_t at = moei_count(m->first) * moei_count(m->K);
+    moe_real *log_p = m->log_p + at;
+    const int all = moei_all(m, m->K);
+    int i;
 
-    moei_zero(p, (size_t)moei_all(m, m->K));
-    for (c = 0; c < MOEI_n(m); c++, given += m->E) {
-        for (i = 0; i < m->E; i++)
-            size[i] = given[i] < 0 ? -given[i] : given[i];
-        for (i = 0; i < m->chosen; i++)
-            chosen[i] = (int32_t)i;
-        room = m->is_one ? moei_stack_room(m) : p + c * m->K;
-        if (m->chosen < m->E)               /* by size + size, the same */
-            moei_choose(size, size, m->E, m->chosen, chosen, room);
-        for (i = 0; i < m->chosen && m->drops; i++)
-            room[i] = size[chosen[i]];
-        if (m->drops)
-            moei_drop(m, room, chosen);
-        for (i = 0; i < m->chosen && chosen[i] >= 0; i++)
-            p[moei_choice_at(m, chosen, i, c)] = given[chosen[i]];
-        chosen += m->chosen;
-    }
-    moei_zero(size, (size_t)moei_all(m, m->E));
+    moei_zero(m->error_of + at, (size_t)all);
+    moei_copy(log_p, m->prop + at, (size_t)all);
+    moei_loops_of(m)->apply(MOEI_LOG, all, log_p);
+    for (i = 0; i < all; i++)
+        log_p[i] = log_p[i] < -MOEI_LARGEST ? -MOEI_LARGEST : log_p[i];
 }
 
 /* The cases sorted by expert, in their order, as runs of at most a panel. */
@@ -2817,19 +2770,20 @@ static void moei_gate_logits(moe *m, int first)
 /* s and p of the cases at hand, and log p where that is kept. */
 static void moei_gate_proportions(moe *m)
 {
-    const size_t at = moei_count(m->first) * moei_count(m->K);
-    moe_real *p = m->prop + at, *s = m->logits + at;
+    const ptrdiff_t at = m->first * (ptrdiff_t)m->K;
     int c;
 
     for (c = 0; c < MOEI_n(m); c += MOEI_PANEL)
         moei_gate_logits(m, c);
-    if (m->chosen < m->E)
-        moei_choose_experts(m, s = p);
-    moei_loops_of(m)->softmax(MOEI_n(m), MOEI_N(m), m->K, s,
-                              p, MOEI_LEARNS && m->log_p ? m->log_p + at : NULL,
-                              NULL);
-    if (m->drops)
-        moei_drop_experts(m, p);
+    if (m->chosen < m->E || m->drops)
+        for (c = 0; c < MOEI_n(m); c++)
+            moei_select(m, c, NULL);
+    else
+        moei_loops_of(m)->softmax(MOEI_n(m), MOEI_N(m), m->K, m->logits + at,
+                                  m->prop + at, MOEI_LEARNS && m->log_p
+                                  ? m->log_p + at : NULL, NULL);
+    if (MOEI_LEARNS && m->log_p && (m->drops || m->chosen < m->K))
+        moei_log_selected(m);
 }
 
 /* The runs of the cases at hand. */
@@ -2846,10 +2800,15 @@ static void moei_find_runs(moe *m)
    is p (n,E) of the caller's, or NULL. */
 static void moei_gate_forward(moe *m, const moe_real *given)
 {
+    int c;
+
     m->p_is_given = given != NULL;
-    if (given != NULL && m->E > 1)
-        moei_take_given(m, given);
-    else if (m->E > 1)
+    if (m->E > 1 && given != NULL) {
+        for (c = 0; c < MOEI_n(m); c++, given += m->E)
+            moei_select(m, c, given);
+        moei_zero(moei_from(m, m->logits, moei_count(m->E)),
+                  (size_t)moei_all(m, m->E));
+    } else if (m->E > 1)
         moei_gate_proportions(m);
     moei_find_runs(m);
 }
@@ -2942,7 +2901,7 @@ static void moei_blend(moe *m)
     int r, c;
 
     if (n == 1) {
-        moei_zero(y, moei_count(O));
+        moei_zero(y, (size_t)O);
         loops->one(m->runs, O, p, y, o, 0, y);
     } else if (m->sparse)
         moei_blend_sorted(m, y);
@@ -3460,7 +3419,7 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
 /* ======================================================================== */
 /* Rows of F numbers, listed or the first, to a block array of A >= F features,
    scaled:  z = (x - shift) factor,   d' = (d - shift) / factor */
-MOEI_HOT void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
+MOEI_INLINE void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
                         const int32_t *list, int F, const moe_real *scale,
                         moe_real *array, int A)
 {
@@ -4228,7 +4187,10 @@ static moe_status moei_check_use(moe *m, moe_mode mode, int gate,
         : t->restarts > 1 && moei_is_frozen(m)
             ? MOEI_TEXT("restarts would begin what is frozen anew") : NULL;
 
-    fault = status || fault ? fault : moei_settings_fault(m);
+    fault = status || fault ? fault : moei_frozen_fault(&m->config);
+    fault = status || fault ? fault
+          : moei_loss_fault(&m->config, m->K < m->E && moei_has_gate(m),
+                            m->is_one);
     return fault ? moei_refuse(m, MOE_ERR_CONFIG, fault) : status;
 }
 
@@ -6643,7 +6605,7 @@ static const moe_real moei_factorial[] = {      /* 1/n! */
     (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
 };
 
-MOEI_HOT moe_real moei_from_bits(moei_bits bits)
+MOEI_INLINE moe_real moei_from_bits(moei_bits bits)
 {
     union { moe_real real; moei_bits bits; } word;
     word.bits = bits;
@@ -6651,12 +6613,12 @@ MOEI_HOT moe_real moei_from_bits(moei_bits bits)
 }
 
 /* 2^exponent */
-MOEI_HOT moe_real moei_power(int exponent)
+MOEI_INLINE moe_real moei_power(int exponent)
 {
     return moei_from_bits((moei_bits)(MOEI_BIAS + exponent) << MOEI_FRACTION);
 }
 
-MOEI_HOT moei_bits moei_to_bits(moe_real x)
+MOEI_INLINE moei_bits moei_to_bits(moe_real x)
 {
     MOEI_ROUNDED union { moe_real real; moei_bits bits; } word;
     word.real = x;
@@ -6667,7 +6629,7 @@ MOEI_HOT moei_bits moei_to_bits(moe_real x)
    2^k as a product of two powers, for 2^k alone may leave the range; far
    below it 0, without the slow products of subnormal numbers.  k is read as an
    integer off the bits, where no compiler can take the rounding back. */
-MOEI_HOT moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
+MOEI_INLINE moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 {
     const moe_real least = MOEI_EITHER(-104, -746), log2_e
         = (moe_real)1.44269504088896340736;
@@ -6691,7 +6653,7 @@ MOEI_HOT moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 }
 
 /* e^x = 2^k (1 + q) */
-MOEI_HOT moe_real moei_exp(moe_real x)
+MOEI_INLINE moe_real moei_exp(moe_real x)
 {
     moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
     return (1 + q) * power * rest;
@@ -6701,7 +6663,7 @@ MOEI_HOT moe_real moei_exp(moe_real x)
    1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
    and from 2 + u is put back by the derivatives of the quotient.
    q and power: e^(-2|x|) = power (1 + q) */
-MOEI_HOT moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
+MOEI_INLINE moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 {
     const moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
     const int small = moei_from_bits(moei_to_bits(x) ^ sign) < 1;
@@ -6717,7 +6679,7 @@ MOEI_HOT moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 /* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
    log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
    where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
-MOEI_HOT moe_real moei_log(moe_real x)
+MOEI_INLINE moe_real moei_log(moe_real x)
 {
     const moei_bits sqrt_half = MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu);
     const int tiny = x < moei_power(1 - MOEI_BIAS);
@@ -6742,7 +6704,7 @@ MOEI_HOT moe_real moei_log(moe_real x)
 
 /* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
    that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
-MOEI_HOT moe_real moei_sqrt(moe_real x)
+MOEI_INLINE moe_real moei_sqrt(moe_real x)
 {
     const int tiny = x < moei_power(4 * MOEI_FRACTION - MOEI_BIAS);
     const moe_real u = tiny ? x * moei_power(4 * MOEI_FRACTION) : x;
@@ -6843,22 +6805,18 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
 #endif
 
 #ifdef MOEI_X86
-/* From its middle minus n on: n lanes that are in use. */
-MOEI_UNUSED static const MOEI_EITHER(int32_t, int64_t) moei_first_lanes[16] = {
-    MOEI_EITHER(-1, -1), -1, -1, -1, MOEI_EITHER(-1, 0), MOEI_EITHER(-1, 0),
-    MOEI_EITHER(-1, 0), MOEI_EITHER(-1, 0)
-};
-
-#ifndef MOE_DOUBLE
-/* One to three numbers.  Masks are slow, and what they wrote slow to read. */
-MOEI_INLINE void moei_store_few(float *p, int n, __m128 x)
+/* At most four floats.  Masks are slow, and what they wrote slow to read. */
+MOEI_INLINE void moei_store_few(void *at, int n, __m128 x)
 {
-    if (n > 1)
-        _mm_storel_pi((__m64 *)(void *)p, x);
-    if (n != 2)
+    float *p = (float *)at;
+
+    if (n > 3)
+        _mm_storeu_ps(p, x);
+    else if (n > 1)
+        _mm_storel_pi((__m64 *)at, x);
+    if (n == 1 || n == 3)
         _mm_store_ss(p + n - 1, n == 3 ? _mm_movehl_ps(x, x) : x);
 }
-#endif
 
 #ifndef MOEI_ONE_SET
 /* Whether the processor and the system have vectors of so many bits. */
@@ -6989,24 +6947,19 @@ MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b)
 #define MOEI_DO(name) MOEI_REALS(_mm256_##name)
 typedef MOEI_EITHER(__m256, __m256d) MOEI_V;
 MOEI_INLINE MOEI_TARGET __m256i MOEI_(first)(int n)
-{ return _mm256_loadu_si256((const __m256i *)(const void *)
-                            (moei_first_lanes + MOEI_LANES - n)); }
+{ return _mm256_cmpgt_epi32(_mm256_set1_epi32(n * (MOEI_REAL_SIZE / 4)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
 { return MOEI_DO(maskload)(p, MOEI_(first)(n)); }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-#ifdef MOE_DOUBLE
-{ MOEI_DO(maskstore)(p, MOEI_(first)(n), x); }
-#else
 {
-    __m128 half = _mm256_castps256_ps128(x);
-    if (n >= 4) {
-        _mm_storeu_ps(p, half);
-        half = _mm256_extractf128_ps(x, 1);
-    }
-    if ((n & 3) != 0)
-        moei_store_few(p + (n & 4), n & 3, half);
+    const __m256 y = MOEI_EITHER(x, _mm256_castpd_ps(x));
+    const int floats = n * (MOEI_REAL_SIZE / 4);
+
+    moei_store_few(p, floats, _mm256_castps256_ps128(y));
+    if (floats > 4)
+        moei_store_few((char *)p + 16, floats - 4, _mm256_extractf128_ps(y, 1));
 }
-#endif
 #else
 #define MOEI_(name) moei_128_##name
 #define MOEI_TARGET
@@ -7060,7 +7013,7 @@ MOEI_OP MOEI_(madd)(MOEI_V a, MOEI_V b, MOEI_V c)
 #else
 { return MOEI_DO(add)(MOEI_DO(mul)(a, b), c); }
 #endif
-#if MOEI_BYTES == 16 && (!defined(MOEI_X86) || defined(MOE_DOUBLE))
+#if !defined(MOEI_X86)
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
 {
     moe_real part[MOEI_LANES] = {0};
@@ -7076,12 +7029,15 @@ MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
 #elif MOEI_BYTES == 16
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
 {
-    const __m128 two = n == 1 ? _mm_load_ss(p)
+    const __m128 two = n * MOEI_REAL_SIZE == 4 ? _mm_load_ss((const float *)p)
         : _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(const void *)p);
-    return n == 3 ? _mm_movelh_ps(two, _mm_load_ss(p + 2)) : two;
+    const __m128 x = n == 3 ? _mm_movelh_ps(two, _mm_load_ss((const float *)p
+                                                             + 2)) : two;
+    return MOEI_EITHER(x, _mm_castps_pd(x));
 }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
-{ moei_store_few(p, n, x); }
+{ moei_store_few(p, n * (MOEI_REAL_SIZE / 4),
+                 MOEI_EITHER(x, _mm_castpd_ps(x))); }
 #endif
 
 /* The first n lanes, side by side; no byte beyond them is read or written. */
@@ -7151,7 +7107,7 @@ MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
 
 /* y (n) = b + W' x of one case, or its positive part, n at most a vector;
    W (in,row) */
-MOEI_HOT MOEI_TARGET void MOEI_(narrow)(
+MOEI_INLINE MOEI_TARGET void MOEI_(narrow)(
     int in, int n, ptrdiff_t row, const moe_real *x, const moe_real *b,
     const moe_real *w, int relu, moe_real *y)
 {
@@ -7519,30 +7475,17 @@ static MOEI_TARGET void MOEI_(apply_strip)(int f, moe_real *y)
         }
 }
 
-/* From one array to a strip, n numbers, fewer than it has, or back. */
-static MOEI_APART MOEI_TARGET void MOEI_(copy_some)(
-    int back, int n, const moe_real *from, moe_real *to)
-{
-    enum { L = MOEI_LANES };
-    int k;
-
-    for (; n > 0; n -= L, from += L, to += L) {
-        k = moei_min(n, L);
-        MOEI_(store_n)(to, back ? k : L, MOEI_(load_n)(from, back ? L : k));
-    }
-}
-
 static MOEI_TARGET void MOEI_(apply)(int f, int count, moe_real *y)
 {
     moe_real last[MOEI_STRIP] = {0};
 
     for (; count >= MOEI_STRIP; count -= MOEI_STRIP, y += MOEI_STRIP)
         MOEI_(apply_strip)(f, y);
-    if (count == 0)
+    if (count <= 0)
         return;
-    MOEI_(copy_some)(0, count, y, last);
+    moei_copy(last, y, (size_t)count);
     MOEI_(apply_strip)(f, last);
-    MOEI_(copy_some)(1, count, last, y);
+    moei_copy(y, last, (size_t)count);
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -7574,7 +7517,6 @@ static MOEI_TARGET void MOEI_(slope_strip)(int f, const moe_real *y,
     }
 }
 
-/* dy (count) *= f'(a), by y = f(a), but silu by a itself */
 static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
                                      moe_real *dy)
 {
@@ -7584,12 +7526,12 @@ static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
         MOEI_(slope_strip)(f, y, dy);
         y += MOEI_STRIP, dy += MOEI_STRIP;
     }
-    if (count == 0)
+    if (count <= 0)
         return;
-    MOEI_(copy_some)(0, count, y, last[0]);
-    MOEI_(copy_some)(0, count, dy, last[1]);
+    moei_copy(last[0], y, (size_t)count);
+    moei_copy(last[1], dy, (size_t)count);
     MOEI_(slope_strip)(f, last[0], last[1]);
-    MOEI_(copy_some)(1, count, last[1], dy);
+    moei_copy(dy, last[1], (size_t)count);
 }
 
 /* Whether all |x| < 2^exponent, read off the bits: what is as large as that or
@@ -7677,16 +7619,27 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
 #endif
 
 /* ------------------------------------------------- features and cases */
-/* y (rows,N) = (x - shift) factor, shift + factor x, or (x - shift) / factor,
-   where shift and factor have a number for each row */
-static MOEI_TARGET void MOEI_(scale_one)(moei_scaling how, int rows,
-                                         const moe_real *x,
-                                         const moe_real *shift, moe_real *y)
+static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
+                                     const moe_real *x, const moe_real *shift,
+                                     moe_real *y)
 {
+    enum { L = MOEI_LANES };
     const moe_real *factor = shift + rows;
     int i;
 
-    if (how == MOEI_SCALE_IN)
+#if MOEI_LANES > 1
+    for (; width > 1 && rows > 0; rows--, shift++, factor++)
+        for (i = 0; i < width; i += L, x += L, y += L) {
+            MOEI_V s = MOEI_(splat)(*shift), f = MOEI_(splat)(*factor);
+            MOEI_V v = MOEI_(load)(x), off = MOEI_(sub)(v, s);
+
+            MOEI_(store)(y, how == MOEI_SCALE_OUT ? MOEI_(madd)(f, v, s)
+                         : how == MOEI_SCALE_IN ? MOEI_(mul)(off, f)
+                                                : MOEI_(div)(off, f));
+        }
+#endif
+    (void)width;
+    if (how == MOEI_SCALE_IN)               /* N = 1, or no rows are left */
         for (i = 0; i < rows; i++)
             y[i] = (x[i] - shift[i]) * factor[i];
     else if (how == MOEI_SCALE_OUT)
@@ -7695,29 +7648,6 @@ static MOEI_TARGET void MOEI_(scale_one)(moei_scaling how, int rows,
     else
         for (i = 0; i < rows; i++)
             y[i] = (x[i] - shift[i]) / factor[i];
-}
-
-static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
-                                     const moe_real *x, const moe_real *shift,
-                                     moe_real *y)
-{
-#if MOEI_LANES > 1
-    const moe_real *factor = shift + rows;
-    int i;
-
-    for (; width > 1 && rows > 0; rows--, shift++, factor++)
-        for (i = 0; i < width; i += MOEI_LANES) {
-            MOEI_V s = MOEI_(splat)(*shift), f = MOEI_(splat)(*factor);
-            MOEI_V v = MOEI_(load)(x), off = MOEI_(sub)(v, s);
-
-            MOEI_(store)(y, how == MOEI_SCALE_OUT ? MOEI_(madd)(f, v, s)
-                         : how == MOEI_SCALE_IN ? MOEI_(mul)(off, f)
-                                                : MOEI_(div)(off, f));
-            x += MOEI_LANES, y += MOEI_LANES;
-        }
-#endif
-    (void)width;
-    MOEI_(scale_one)(how, rows, x, shift, y);
 }
 
 /* p = softmax of s over the rows, after the largest s is taken out; if asked
