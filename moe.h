@@ -2524,19 +2524,36 @@ MOEI_INLINE const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
                        0);
 }
 
-/* The numbers of a run's cases in a table, side by side in row. */
+/* Where a run's cases have their numbers in a table, if that is side by side;
+   else row.  From there to the table, and from the table there. */
+static moe_real *moei_row_in(const moe *m, const moei_run *run, moe_real *table,
+                             moe_real *row)
+{
+    return (MOEI_PANEL == 1 || run->slots == NULL)
+        && (run->step == 1 || MOEI_n(run) == 1)
+         ? moei_from(m, table, moei_count(m->K)) + run->slot : row;
+}
+
+static MOEI_UNUSED void moei_to_table(const moe *m, const moei_run *run,
+                                      const moe_real *number, moe_real *table)
+{
+    moe_real *to = moei_from(m, table, moei_count(m->K));
+    int c;
+
+    for (c = 0; c < MOEI_n(run) && number != to + run->slot; c++)
+        to[moei_slot(run, c)] = number[c];
+}
+
 static const moe_real *moei_numbers(const moe *m, const moei_run *run,
                                     moe_real *table, moe_real *row)
 {
-    const moe_real *at = moei_from(m, table, moei_count(m->K));
+    const moe_real *from = moei_from(m, table, moei_count(m->K));
+    const moe_real *at = moei_row_in(m, run, table, row);
     int c;
 
-    if ((MOEI_PANEL == 1 || run->slots == NULL)
-        && (run->step == 1 || MOEI_n(run) == 1))
-        return at + run->slot;
-    for (c = 0; c < moei_size(run, 1); c++)
-        row[c] = c < MOEI_n(run) ? at[moei_slot(run, c)] : 0;
-    return row;
+    for (c = 0; c < moei_size(run, 1) && at == row; c++)
+        row[c] = c < MOEI_n(run) ? from[moei_slot(run, c)] : 0;
+    return at;
 }
 
 typedef void moei_work(moe *m, const moei_run *run, int how);
@@ -2936,16 +2953,6 @@ static const moe_real *moei_targets_of(const moe *m, const moei_run *run)
     return moei_gather(m, run, m->d, m->O, 0, m->O, m->X);
 }
 
-/* Numbers of a run's cases to their places in a table. */
-static void moei_to_table(const moei_run *run, const moe_real *number,
-                          moe_real *table)
-{
-    int c;
-
-    for (c = 0; c < MOEI_n(run); c++)
-        table[moei_slot(run, c)] = number[c];
-}
-
 /* How much case c of those at hand counts. */
 static moe_real moei_weight(const moe *m, int c)
 {
@@ -2971,15 +2978,15 @@ static void moei_weigh_cases(const moe *m, const moei_run *run, int first,
 static void moei_weigh(moe *m, const moei_run *run, moe_real *w,
                        moe_real factor, const moe_real *from, moe_real *to)
 {
+    const int size = moei_size(run, 1);
     moe_real row[MOEI_PANEL];
-    const moe_real *of;
+    const moe_real *of = moei_numbers(m, run, w, row);
     int c;
 
-    row[0] = 0;                             /* gcc cannot see that n > 0 */
-    of = moei_numbers(m, run, w, row);
-    for (c = 0; c < moei_size(run, 1); c++)
+    for (c = 0; c < size && factor != 1; c++)
         row[c] = factor * of[c];
-    moei_loops_of(m)->blend(MOEI_n(run), MOEI_N(run), m->O, 0, row, from, to);
+    moei_loops_of(m)->blend(MOEI_n(run), MOEI_N(run), m->O, 0,
+                            factor != 1 ? row : of, from, to);
 }
 
 /* Whether sigma is estimated: of (1.3) with linear experts. */
@@ -3046,8 +3053,10 @@ static void moei_run_error(moe *m, const moei_run *run, int how)
 {
     const moei_loops *loops = moei_loops_of(m);
     const moe_real *d = moei_targets_of(m, run);
-    const int softmax = m->output == MOE_OUT_SOFTMAX;
-    moe_real *off = run->delta, e[MOEI_PANEL];
+    const int n = MOEI_n(run), softmax = m->output == MOE_OUT_SOFTMAX;
+    const moe_real sign = softmax ? -1 : 1;
+    moe_real *off = run->delta, row[MOEI_PANEL];
+    moe_real *e = moei_row_in(m, run, m->error_of, row);
     int c;
 
     (void)how;
@@ -3058,9 +3067,9 @@ static void moei_run_error(moe *m, const moei_run *run, int how)
     else
         loops->dot(MOEI_n(run), MOEI_N(run), m->O, softmax ? d : off,
                    softmax ? moei_log_out(m, run) : off, e);
-    for (c = 0; c < MOEI_n(run); c++)
-        e[c] = moei_cut(softmax ? -e[c] : e[c]);
-    moei_to_table(run, e, moei_table(m, m->error_of));
+    for (c = 0; c < n; c++)
+        e[c] = moei_cut(sign * e[c]);
+    moei_to_table(m, run, e, m->error_of);
 }
 
 /* (1.3)  E = -log sum_i p_i exp(-e_i / (2 sigma^2))
@@ -3161,14 +3170,14 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
 {
     const moei_loops *loops = moei_loops_of(m);
     const moe_real *dE_dy = moei_targets_of(m, run), *o = run->out;
-    moe_real row[MOEI_PANEL];
+    moe_real row[MOEI_PANEL], *g = moei_row_in(m, run, m->error_of, row);
     int c, k;
 
     if (m->is_one)
         moei_copy(delta, dE_dy, (size_t)moei_size(run, m->O));
     else {
-        loops->dot(MOEI_n(run), MOEI_N(run), m->O, dE_dy, o, row);
-        moei_to_table(run, row, moei_table(m, m->error_of));
+        loops->dot(MOEI_n(run), MOEI_N(run), m->O, dE_dy, o, g);
+        moei_to_table(m, run, g, m->error_of);
         moei_weigh(m, run, m->prop, 1, dE_dy, delta);
     }
     if (m->output != MOE_OUT_SOFTMAX)
@@ -3250,14 +3259,14 @@ static void moei_log_blend_forward(moe *m)
 static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
 {
     const moe_real *d = moei_targets_of(m, run), *o = run->out;
-    moe_real g[MOEI_PANEL];
+    moe_real row[MOEI_PANEL], *g = moei_row_in(m, run, m->error_of, row);
     int c, k;
 
     moei_log_share(m, run, moei_from(m, m->log_y, 2 * moei_count(m->O)), r);
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(MOEI_n(run), MOEI_N(run), m->O, d, r, g);
     if (!m->is_one)
-        moei_to_table(run, g, moei_table(m, m->error_of));
+        moei_to_table(m, run, g, m->error_of);
     for (k = 0; k < m->O; k++)
         for (c = 0; c < MOEI_n(run); c++) {
             const size_t at = moei_at(MOEI_N(run), m->O, k, c);
@@ -6857,7 +6866,7 @@ static MOEI_APART void moei_transpose(int m, int n, const moe_real *from,
     for (; i + 4 <= m; i += 4) {
         const moe_real *at[4];
 
-        for (j = 0; j < 4; j++)
+        MOEI_UNROLL for (j = 0; j < 4; j++)
             at[j] = from + (list ? list[i + j] : i + j) * row;
         for (j = 0; j + 4 <= n; j += 4) {
             __m128 a = _mm_loadu_ps(at[0] + j), b = _mm_loadu_ps(at[1] + j);
@@ -7545,13 +7554,9 @@ static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
     moei_bits any[S] = {0}, all = 0;
     int l;
 
-    for (; count >= 4 * S && !(any[0] & MOEI_SIGN_BIT);
-         count -= 4 * S, x += 4 * S)
+    for (; count >= S && !(any[0] & MOEI_SIGN_BIT); count -= S, x += S)
         for (l = 0; l < S; l++)
-            any[l] |= ((moei_to_bits(x[l]) & mask) + add)
-                    | ((moei_to_bits(x[l + S]) & mask) + add)
-                    | ((moei_to_bits(x[l + 2 * S]) & mask) + add)
-                    | ((moei_to_bits(x[l + 3 * S]) & mask) + add);
+            any[l] |= (moei_to_bits(x[l]) & mask) + add;
     for (; count > 0; count--)
         all |= (moei_to_bits(*x++) & mask) + add;
     for (l = 0; l < S; l++)
