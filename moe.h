@@ -7209,8 +7209,8 @@ MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
 }
 
 /* In strips of columns, so narrow that theirs of b stay near; of far weights
-   the next piece comes nearer meanwhile.  The last two of eight rows would wait
-   for themselves: four and four. */
+   the next piece comes nearer meanwhile.  Six rows, if registers hold them; the
+   last two of eight would wait for themselves: four and four. */
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
@@ -7221,7 +7221,8 @@ static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
         for (i = 0; (left = p->m - i) > 0;) {
             for (k = 0; k < far * moei_min(left, 6); k += 64 / MOEI_REAL_SIZE)
                 MOEI_(fetch)(p->a + p->k * (p->a_col + i) + k);
-            i += left >= 6 && left != 8 ? MOEI_(rows)(p, 6, i, j, end)
+            i += MOEI_BYTES > 16 && left >= 6 && left != 8
+                   ? MOEI_(rows)(p, 6, i, j, end)
                : left >= 4 ? MOEI_(rows)(p, 4, i, j, end)
                : left >= 2 ? MOEI_(rows)(p, 2, i, j, end)
                            : MOEI_(rows)(p, 1, i, j, end);
@@ -7253,7 +7254,8 @@ static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
 #if MOEI_LANES > 1
     else if (width == 1) {
         moei_product p = {n, out, 0, x, in, 1, w, out, b, 0, 1, 0, y, out};
-        MOEI_(deep_product)(&p, in, in * out > MOEI_FAR ? 16 : in, relu);
+        MOEI_(deep_product)(&p, in, in * out <= MOEI_FAR ? in : n < 4 ? 16 : 48,
+                            relu);
     } else {
         moei_product p = {out, width, 0, w, 1, out, x, width, b, 1, 0, 0, y,
                           width};
@@ -7389,15 +7391,14 @@ MOEI_INLINE MOEI_TARGET int MOEI_(add_rows)(
     const int R, int n, const moe_real *x, moe_real scale, const moe_real *dy,
     moe_real *dw)
 {
-    enum { L = MOEI_LANES };
     MOEI_V a[4];
     int j, r;
 
     MOEI_UNROLL for (r = 0; r < R; r++)
         a[r] = MOEI_(splat)(scale * x[r]);
-    for (j = 0; n - j >= L; j += L)
-        MOEI_(add_columns)(R, L, n, a, dy + j, dw + j);
-    if (L > 1 && j < n)
+    for (j = 0; n - j >= MOEI_LANES; j += MOEI_LANES)
+        MOEI_(add_columns)(R, MOEI_LANES, n, a, dy + j, dw + j);
+    if (MOEI_LANES > 1 && j < n)
         MOEI_(add_columns)(R, n - j, n, a, dy + j, dw + j);
     return R;
 }

@@ -157,7 +157,7 @@ echo "moe.h: $(wc -l <$header) lines, manual $(length_between 0 1), manual to" \
 # top_p, experts whose weights are read side by side, deviations that cases
 # held out widen.
 holds "moe.h" at_most "$(wc -l <$header)" \
-    $((6099 + 857 + 230 + 540 + 9 + 126 + 20 + 25))
+    $((6100 + 857 + 230 + 540 + 9 + 126 + 20 + 25))
 holds "manual" at_most "$(length_between 0 1)" $((185 + 12 + 4 + 9))
 holds "manual, options, interface" at_most "$(length_between 0 3)" \
     $((650 + 60 + 30 + 60 + 5))
