@@ -7254,7 +7254,7 @@ static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
 #if MOEI_LANES > 1
     else if (width == 1) {
         moei_product p = {n, out, 0, x, in, 1, w, out, b, 0, 1, 0, y, out};
-        MOEI_(deep_product)(&p, in, in * out <= MOEI_FAR ? in : n < 4 ? 16 : 48,
+        MOEI_(deep_product)(&p, in, in * out <= MOEI_FAR ? in : n < 6 ? 16 : 24,
                             relu);
     } else {
         moei_product p = {out, width, 0, w, 1, out, x, width, b, 1, 0, 0, y,
