@@ -2478,7 +2478,7 @@ MOEI_INLINE size_t moei_slot(const moei_run *run, int c)
 
 MOEI_INLINE int moei_row(const moei_run *run, int c)
 {
-    return MOEI_PANEL > 1 && run->rows ? (int)run->rows[c] : run->first + c;
+    return MOEI_PANEL == 1 ? 0 : run->rows ? (int)run->rows[c] : run->first + c;
 }
 
 /* A thread's room to transpose in, behind hidden layers or dE/da; behind it
