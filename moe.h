@@ -903,11 +903,7 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_UNROLL
 #endif
 #if defined(__GNUC__) || defined(__clang__)
-#if defined(MOEI_PLAIN) && defined(__OPTIMIZE_SIZE__)
-#define MOEI_INLINE static inline __attribute__((unused))
-#else
 #define MOEI_INLINE static inline __attribute__((always_inline, unused))
-#endif
 #define MOEI_RESTRICT __restrict
 #define MOEI_FOR(set) __attribute__((target(set)))
 #define MOEI_APART __attribute__((noinline))
@@ -924,10 +920,15 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_APART
 #define MOEI_COLD
 #endif
+#if defined(MOEI_PLAIN) && defined(__OPTIMIZE_SIZE__)
+#define MOEI_HOT static MOEI_UNUSED             /* inline for speed alone */
+#else
+#define MOEI_HOT MOEI_INLINE
+#endif
 #if defined(__OPTIMIZE_SIZE__) && defined(__GNUC__) && __GNUC__ > 10
 #define MOEI_OPAQUE static __attribute__((noipa))
 #else
-#define MOEI_OPAQUE MOEI_INLINE
+#define MOEI_OPAQUE MOEI_HOT
 #endif
 
 /* OpenMP's threads share the turns of a loop. */
@@ -1008,10 +1009,10 @@ enum {
 #define MOEI_BETA_2 ((moe_real)0.999)
 #define MOEI_EPSILON ((moe_real)1e-8)
 
-MOEI_INLINE moe_real moei_from_bits(moei_bits bits);
-MOEI_INLINE moe_real moei_sqrt(moe_real x);
-MOEI_INLINE moe_real moei_exp(moe_real x);
-MOEI_INLINE moe_real moei_log(moe_real x);
+MOEI_HOT moe_real moei_from_bits(moei_bits bits);
+MOEI_HOT moe_real moei_sqrt(moe_real x);
+MOEI_HOT moe_real moei_exp(moe_real x);
+MOEI_HOT moe_real moei_log(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
 static uint64_t moei_mix(uint64_t z);
@@ -1028,7 +1029,7 @@ enum { MOEI_PANEL = 1 };
 enum { MOEI_PANEL = 64, MOEI_DEEP = 128, MOEI_PIECE = 32, MOEI_FAR = 1 << 15 };
 #endif
 enum { MOEI_STREAMS = MOEI_PANEL > 1 ? 8 : 1 };     /* arrays read at once */
-/* n and N of a moe or a run: 1 where one case after the other is worked. */
+/* n and N of a moe or a run: constants where one case is all that is worked. */
 #define MOEI_n(of) (MOEI_PANEL > 1 ? (of)->n : 1)
 #define MOEI_N(of) (MOEI_PANEL > 1 ? (of)->N : 1)
 enum { MOEI_FIRST, MOEI_SECOND, MOEI_BEST };    /* moments, best weights */
@@ -1098,16 +1099,16 @@ struct moei_loops {
 #endif
 };
 static int moei_find_set(int bits);
-MOEI_INLINE const moei_loops *moei_loops_of(const moe *m);
+MOEI_HOT const moei_loops *moei_loops_of(const moe *m);
 static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
                            const int32_t *list, moe_real *to, ptrdiff_t N);
 
-MOEI_INLINE int moei_min(int a, int b)
+MOEI_HOT int moei_min(int a, int b)
 {
     return a < b ? a : b;
 }
 
-MOEI_INLINE int moei_max(int a, int b)
+MOEI_HOT int moei_max(int a, int b)
 {
     return a > b ? a : b;
 }
@@ -1117,19 +1118,19 @@ static int moei_outside(int value, int least, int most)
     return value < least || value > most;
 }
 
-MOEI_INLINE size_t moei_count(int n)
+MOEI_HOT size_t moei_count(int n)
 {
     return (size_t)n;
 }
 
 /* Whole numbers in the place of reals. */
-MOEI_INLINE int32_t *moei_whole(moe_real *at)
+MOEI_HOT int32_t *moei_whole(moe_real *at)
 {
     return (int32_t *)(void *)at;
 }
 
 /* What is public to read is the moe's own to write. */
-MOEI_INLINE moe_real *moei_shown(const moe_real *array)
+MOEI_HOT moe_real *moei_shown(const moe_real *array)
 {
     union { const moe_real *read; moe_real *write; } at;
     at.read = array;
@@ -1137,7 +1138,7 @@ MOEI_INLINE moe_real *moei_shown(const moe_real *array)
 }
 
 /* (n,K) experts of the cases at hand, ascending. */
-MOEI_INLINE int32_t *moei_selected(const moe *m)
+MOEI_HOT int32_t *moei_selected(const moe *m)
 {
     const moe_real *at = (const moe_real *)(const void *)m->selected;
     return moei_whole(moei_shown(at)) + m->first * (ptrdiff_t)m->chosen;
@@ -1157,7 +1158,7 @@ static void moei_zero(moe_real *at, size_t count)
         *at++ = 0;
 }
 
-MOEI_INLINE void moei_copy(moe_real *to, const moe_real *from, size_t count)
+MOEI_HOT void moei_copy(moe_real *to, const moe_real *from, size_t count)
 {
     size_t i;
 
@@ -1273,7 +1274,7 @@ static int moei_learning(int frozen, const int *hidden)
 }
 
 /* Whether frozen_experts has expert e. */
-MOEI_INLINE int moei_stays(const moe_config *c, int e)
+MOEI_HOT int moei_stays(const moe_config *c, int e)
 {
     return c->frozen_experts != 0 && e < 64
         && (c->frozen_experts >> e & 1) != 0;
@@ -1346,18 +1347,18 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 
 /* -------------------------------------------------------------- shape */
 /* Parameters of layer l: out biases and (in,out) weights. */
-MOEI_INLINE uint32_t moei_layer_size(const moei_net *net, int l)
+MOEI_HOT uint32_t moei_layer_size(const moei_net *net, int l)
 {
     return (1 + (uint32_t)net->width[l]) * (uint32_t)net->width[l + 1];
 }
 
-MOEI_INLINE int moei_learns(const moei_net *net, int l)
+MOEI_HOT int moei_learns(const moei_net *net, int l)
 {
     return net->learning >> l & 1;
 }
 
 /* Whether layer l of a copy does; frozen experts do not. */
-MOEI_INLINE int moei_copy_learns(const moe *m, const moei_net *net, int copy,
+MOEI_HOT int moei_copy_learns(const moe *m, const moei_net *net, int copy,
                                  int l)
 {
     return moei_learns(net, l)
@@ -1366,7 +1367,7 @@ MOEI_INLINE int moei_copy_learns(const moe *m, const moei_net *net, int copy,
 
 /* A copy's weights, from where layer l of all copies begins: behind the biases
    of all and the weights of those before it. */
-MOEI_INLINE size_t moei_weight_at(const moei_net *net, int copy, int l)
+MOEI_HOT size_t moei_weight_at(const moei_net *net, int copy, int l)
 {
     return (size_t)(net->copies + (ptrdiff_t)copy * net->width[l])
          * (size_t)net->width[l + 1];
@@ -1386,7 +1387,7 @@ static size_t moei_layer_start(const moei_net *net, int l, int learnt)
 }
 
 /* Whether layer l is read from m->weights that are only what learns. */
-MOEI_INLINE int moei_is_tuned(const moe *m, const moei_net *net, int l)
+MOEI_HOT int moei_is_tuned(const moe *m, const moei_net *net, int l)
 {
     return MOEI_LEARNS && m->tunes && moei_learns(net, l);
 }
@@ -1447,7 +1448,7 @@ static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int width,
 }
 
 /* One expert has none, nor have two or more whose p is always the caller's. */
-MOEI_INLINE int moei_has_gate(const moe *m)
+MOEI_HOT int moei_has_gate(const moe *m)
 {
     return m->gate.layers > 0;
 }
@@ -1518,7 +1519,7 @@ static uint64_t moei_lines(uint64_t count)
 }
 
 /* Outputs of the experts of a case: one, where their weights are blended. */
-MOEI_INLINE int moei_outs(const moe *m)
+MOEI_HOT int moei_outs(const moe *m)
 {
     return m->is_one ? 1 : m->K;
 }
@@ -1532,7 +1533,7 @@ static moe_real *moei_stored(const moe *m, int which)
 
 /* Where layer l of all copies begins, to be read and, if it learns, written: in
    params, but in weights if it learns and these are only what does. */
-MOEI_INLINE const moe_real *moei_source(const moe *m, const moei_net *net,
+MOEI_HOT const moe_real *moei_source(const moe *m, const moei_net *net,
                                         int l)
 {
     const int tuned = moei_is_tuned(m, net, l);
@@ -1571,7 +1572,7 @@ static int moei_width(int n)
 }
 
 /* How often a hidden layer's width is kept: silu keeps a and y = f(a). */
-MOEI_INLINE size_t moei_kept(const moe *m)
+MOEI_HOT size_t moei_kept(const moe *m)
 {
     return m->activation == MOE_ACT_SILU ? 2 : 1;
 }
@@ -2085,7 +2086,7 @@ typedef struct moei_run {
 } moei_run;
 
 /* Numbers in an array of a run. */
-MOEI_INLINE int moei_size(const moei_run *run, int features)
+MOEI_HOT int moei_size(const moei_run *run, int features)
 {
     return features * (MOEI_N(run) > 1 ? MOEI_N(run) : MOEI_n(run));
 }
@@ -2177,7 +2178,7 @@ static void moei_stack_forward(const moe *m, const moei_run *run, int in,
 /* ------------------------------------------------------ layer by layer */
 /* a (out,N) = b + W' x, or its positive part, of a run's copy, or blended;  at:
    where the layer of all copies begins, biases before weights */
-MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
+MOEI_HOT void moei_layer_forward(const moe *m, const moei_run *run, int in,
                                     int out, const moe_real *x,
                                     const moe_real *at, int relu, moe_real *a)
 {
@@ -2364,19 +2365,19 @@ static void moei_begin(moe *m, int first, int most)
 }
 
 /* A block array of F features where the cases at hand begin. */
-MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
+MOEI_HOT moe_real *moei_from(const moe *m, moe_real *array, size_t F)
 {
     return array + (size_t)m->first * F;
 }
 
 /* Numbers in an array of the cases at hand. */
-MOEI_INLINE int moei_all(const moe *m, int features)
+MOEI_HOT int moei_all(const moe *m, int features)
 {
     return features * (MOEI_N(m) > 1 ? MOEI_N(m) : MOEI_n(m));
 }
 
 /* Where feature k of case c is in an array of F features. */
-MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
+MOEI_HOT size_t moei_at(int N, int F, int k, int c)
 {
     return N > 1 ? (size_t)k * (size_t)N + (size_t)c
                  : (size_t)c * (size_t)F + (size_t)k;
@@ -2393,7 +2394,7 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 
 /* The run of one case through the first expert that runs for it, or through all
    of them, blended; and from there through the next, while slot < m->runs. */
-MOEI_INLINE moei_run moei_one_run(const moe *m)
+MOEI_HOT moei_run moei_one_run(const moe *m)
 {
     const ptrdiff_t first = m->first, of = first * (m->is_one ? 1 : m->K);
     moei_run run = {&m->expert, 0, 1, 1, 0, 0, 1, NULL, NULL, NULL, m->scratch,
@@ -2406,7 +2407,7 @@ MOEI_INLINE moei_run moei_one_run(const moe *m)
     return run;
 }
 
-MOEI_INLINE void moei_next_run(const moe *m, moei_run *run)
+MOEI_HOT void moei_next_run(const moe *m, moei_run *run)
 {
     const int hidden = (int)m->expert.hidden, r = ++run->slot;
 
@@ -2470,13 +2471,13 @@ static moei_run moei_gate_run(const moe *m, int first)
 
 /* Where case c of a run has its number in tables of K numbers a case, and which
    of the cases at hand it is. */
-MOEI_INLINE size_t moei_slot(const moei_run *run, int c)
+MOEI_HOT size_t moei_slot(const moei_run *run, int c)
 {
     return MOEI_PANEL > 1 && run->slots ? (size_t)run->slots[c]
          : (size_t)run->slot + (size_t)c * (size_t)run->step;
 }
 
-MOEI_INLINE int moei_row(const moei_run *run, int c)
+MOEI_HOT int moei_row(const moei_run *run, int c)
 {
     return MOEI_PANEL == 1 ? 0 : run->rows ? (int)run->rows[c] : run->first + c;
 }
@@ -2516,7 +2517,7 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
 }
 
 /* What a run's net is given; one case stands as a run needs it. */
-MOEI_INLINE const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
+MOEI_HOT const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 {
     if (MOEI_PANEL == 1 || MOEI_n(m) == 1)
         return m->x + m->first * (ptrdiff_t)m->X + run->net->first;
@@ -2525,7 +2526,7 @@ MOEI_INLINE const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 }
 
 /* Where a run's cases have their numbers in a table, if that is side by side;
-   else row.  From there to the table, and from the table there. */
+   else row, from which moei_to_table copies them and moei_numbers to it. */
 static moe_real *moei_row_in(const moe *m, const moei_run *run, moe_real *table,
                              moe_real *row)
 {
@@ -2559,7 +2560,7 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
 typedef void moei_work(moe *m, const moei_run *run, int how);
 
 /* work(m, run, how) for each expert of one case. */
-MOEI_INLINE void moei_each_expert(moe *m, moei_work *work, int how)
+MOEI_HOT void moei_each_expert(moe *m, moei_work *work, int how)
 {
     moei_run run;
 
@@ -2640,7 +2641,7 @@ static void moei_choose(const moe_real *s, const moe_real *bias, int E, int K,
 }
 
 /* How many experts ran for a case. */
-MOEI_INLINE int moei_ran(const moe *m, const int32_t *chosen)
+MOEI_HOT int moei_ran(const moe *m, const int32_t *chosen)
 {
     int k = 0;
 
@@ -2650,7 +2651,7 @@ MOEI_INLINE int moei_ran(const moe *m, const int32_t *chosen)
 }
 
 /* Where the number of a case's choice k is among those of the case. */
-MOEI_INLINE size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
+MOEI_HOT size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
                                   int c)
 {
     return moei_at(MOEI_N(m), m->K, m->sparse ? k : (int)chosen[k], c);
@@ -2685,9 +2686,9 @@ static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
     }
 }
 
-/* The experts that run for case c, and their p, which is 0 for all others: the
-   K largest by their logits, or by |p| of the caller's, and with top_p fewer.
-   p is the softmax of their logits, or given.   size (K), row (E) */
+/* The experts that run for case c, and their p: K of the largest s + bias, or
+   |p| if p is given; with top_p fewer.  p is the softmax of their s, or with
+   top_p shares of what is left.  row (E) is chosen by, size (K) has p. */
 static void moei_select(moe *m, int c, const moe_real *given)
 {
     const int E = m->E, K = m->chosen, N = MOEI_N(m);
@@ -2719,7 +2720,7 @@ static void moei_select(moe *m, int c, const moe_real *given)
         p[moei_choice_at(m, chosen, i, c)] = given ? given[chosen[i]] : size[i];
 }
 
-/* log p where p may be 0; what does not run has no error to learn from. */
+/* log p, -1e30 where p is 0; no errors yet, and none of what does not run. */
 static MOEI_UNUSED void moei_log_selected(moe *m)
 {
     const size_t at = moei_count(m->first) * moei_count(m->K);
@@ -2960,15 +2961,14 @@ static moe_real moei_weight(const moe *m, int c)
          : m->case_weights[m->ordered ? moei_whole(m->order)[c] : c];
 }
 
-/* An array (F,N) of a run's cases, which are those at hand from `first` on,
-   times their weights, if they have any. */
-static void moei_weigh_cases(const moe *m, const moei_run *run, int first,
-                             int F, moe_real *array)
+/* An array (F,N) of a run's cases, times their weights, if they have any. */
+static void moei_weigh_cases(const moe *m, const moei_run *run, int F,
+                             moe_real *array)
 {
     int c, k;
 
     for (c = 0; c < MOEI_n(run) && m->case_weights != NULL; c++) {
-        const moe_real weight = moei_weight(m, first + moei_row(run, c));
+        const moe_real weight = moei_weight(m, moei_row(run, c));
         for (k = 0; k < F; k++)
             array[moei_at(MOEI_N(run), F, k, c)] *= weight;
     }
@@ -3342,7 +3342,7 @@ static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
         || (m->output == MOE_OUT_BERNOULLI && path == MOEI_BY_BLEND))
         moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
                                 run->out, delta);
-    moei_weigh_cases(m, run, 0, m->O, delta);
+    moei_weigh_cases(m, run, m->O, delta);
     if (plain)
         moei_take_sigma_out(m, delta, (size_t)moei_size(run, m->O));
     if (m->is_one)                          /* dE/dp is a sum over layers */
@@ -3428,7 +3428,7 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
 /* ======================================================================== */
 /* Rows of F numbers, listed or the first, to a block array of A >= F features,
    scaled:  z = (x - shift) factor,   d' = (d - shift) / factor */
-MOEI_INLINE void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
+MOEI_HOT void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
                         const int32_t *list, int F, const moe_real *scale,
                         moe_real *array, int A)
 {
@@ -3878,20 +3878,18 @@ static void moei_add_gradient(moe *m, const moei_run *run)
 static void moei_run_gradient(moe *m, const moei_run *run, int path)
 {
     const int counts = m->sparse && !m->p_is_given && moei_balance_count(m) > 0;
-    moe_real cases = 0;
+    const size_t at = m->grad_count - moei_count(m->E - run->copy);
     int c;
 
     moei_run_backward(m, run, (moei_path)path, 0);
     moei_add_gradient(m, run);
     for (c = 0; c < MOEI_n(run) && counts; c++)
-        cases += moei_weight(m, moei_row(run, c));
-    if (counts)
-        m->grads[m->grad_count - moei_count(m->E - run->copy)] += cases;
+        m->grads[at] += moei_weight(m, moei_row(run, c));
 }
 
 /* The gate's part of the way back, after the experts': adds to grads, or
    returns |dE/dparams|^2 of one case. */
-MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
+MOEI_HOT moe_real moei_gate_backward(moe *m, moei_path path, int balance,
                                         const moei_use use)
 {
     moe_real square = 0;
@@ -3904,7 +3902,7 @@ MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
         const moei_run run = moei_gate_run(m, c);
         moei_gate_last_delta(m, &run, balance);
         if (!m->is_one)                     /* whose dE/dp has them already */
-            moei_weigh_cases(m, &run, run.first, m->E, moei_last_delta(&run));
+            moei_weigh_cases(m, &run, m->E, moei_last_delta(&run));
         moei_net_backward(m, &run, NULL);
         if (use == MOEI_TO_GRADS)
             moei_add_gradient(m, &run);
@@ -3954,6 +3952,7 @@ MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
     MOE_ASSERT(ready);
     if (!ready)
         return;
+    m->case_weights = NULL;
     for (first = 0; first < m->rows; first += MOEI_n(m)) {
         moei_begin(m, first, m->rows - first);
         moei_load_error(m, dE_dy + (ptrdiff_t)first * m->O);
@@ -4430,8 +4429,8 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
     moei_block_forward(m, NULL);
     if (moei_has_balance_loss(m)) {
         moei_zero(m->share, moei_count(m->E));
-        for (k = 0; k < m->K; k++)
-            m->share[moei_selected(m)[k]] = 1 / (moe_real)m->K;
+        for (k = 0; k < m->runs; k++)
+            m->share[moei_selected(m)[k]] = 1 / (moe_real)m->runs;
     }
     moei_loss_forward(m);
     norm = moei_sqrt(moei_one_backward(m));
@@ -6614,7 +6613,7 @@ static const moe_real moei_factorial[] = {      /* 1/n! */
     (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
 };
 
-MOEI_INLINE moe_real moei_from_bits(moei_bits bits)
+MOEI_HOT moe_real moei_from_bits(moei_bits bits)
 {
     union { moe_real real; moei_bits bits; } word;
     word.bits = bits;
@@ -6622,12 +6621,12 @@ MOEI_INLINE moe_real moei_from_bits(moei_bits bits)
 }
 
 /* 2^exponent */
-MOEI_INLINE moe_real moei_power(int exponent)
+MOEI_HOT moe_real moei_power(int exponent)
 {
     return moei_from_bits((moei_bits)(MOEI_BIAS + exponent) << MOEI_FRACTION);
 }
 
-MOEI_INLINE moei_bits moei_to_bits(moe_real x)
+MOEI_HOT moei_bits moei_to_bits(moe_real x)
 {
     MOEI_ROUNDED union { moe_real real; moei_bits bits; } word;
     word.real = x;
@@ -6638,7 +6637,7 @@ MOEI_INLINE moei_bits moei_to_bits(moe_real x)
    2^k as a product of two powers, for 2^k alone may leave the range; far
    below it 0, without the slow products of subnormal numbers.  k is read as an
    integer off the bits, where no compiler can take the rounding back. */
-MOEI_INLINE moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
+MOEI_HOT moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 {
     const moe_real least = MOEI_EITHER(-104, -746), log2_e
         = (moe_real)1.44269504088896340736;
@@ -6662,7 +6661,7 @@ MOEI_INLINE moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 }
 
 /* e^x = 2^k (1 + q) */
-MOEI_INLINE moe_real moei_exp(moe_real x)
+MOEI_HOT moe_real moei_exp(moe_real x)
 {
     moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
     return (1 + q) * power * rest;
@@ -6672,7 +6671,7 @@ MOEI_INLINE moe_real moei_exp(moe_real x)
    1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
    and from 2 + u is put back by the derivatives of the quotient.
    q and power: e^(-2|x|) = power (1 + q) */
-MOEI_INLINE moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
+MOEI_HOT moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 {
     const moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
     const int small = moei_from_bits(moei_to_bits(x) ^ sign) < 1;
@@ -6688,7 +6687,7 @@ MOEI_INLINE moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 /* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
    log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
    where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
-MOEI_INLINE moe_real moei_log(moe_real x)
+MOEI_HOT moe_real moei_log(moe_real x)
 {
     const moei_bits sqrt_half = MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu);
     const int tiny = x < moei_power(1 - MOEI_BIAS);
@@ -6713,7 +6712,7 @@ MOEI_INLINE moe_real moei_log(moe_real x)
 
 /* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
    that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
-MOEI_INLINE moe_real moei_sqrt(moe_real x)
+MOEI_HOT moe_real moei_sqrt(moe_real x)
 {
     const int tiny = x < moei_power(4 * MOEI_FRACTION - MOEI_BIAS);
     const moe_real u = tiny ? x * moei_power(4 * MOEI_FRACTION) : x;
@@ -6814,7 +6813,7 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
 #endif
 
 #ifdef MOEI_X86
-/* At most four floats.  Masks are slow, and what they wrote slow to read. */
+/* Masked stores are slow, and so are loads of what they wrote.   n <= 4 */
 MOEI_INLINE void moei_store_few(void *at, int n, __m128 x)
 {
     float *p = (float *)at;
@@ -7116,7 +7115,7 @@ MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
 
 /* y (n) = b + W' x of one case, or its positive part, n at most a vector;
    W (in,row) */
-MOEI_INLINE MOEI_TARGET void MOEI_(narrow)(
+MOEI_HOT MOEI_TARGET void MOEI_(narrow)(
     int in, int n, ptrdiff_t row, const moe_real *x, const moe_real *b,
     const moe_real *w, int relu, moe_real *y)
 {
@@ -7209,8 +7208,8 @@ MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
 }
 
 /* In strips of columns, so narrow that theirs of b stay near; of far weights
-   the next piece comes nearer meanwhile.  Six rows, if registers hold them; the
-   last two of eight would wait for themselves: four and four. */
+   the next piece comes nearer meanwhile.  Six rows, but four where SSE2 needs a
+   register to multiply in; the last two of eight would wait for themselves. */
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
@@ -7231,7 +7230,7 @@ static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
 }
 
 /* The same in pieces: so deep that b stays near, and so flat that rows of far
-   weights are read one after the other. */
+   weights are read one after the other; of few cases flatter than of more. */
 MOEI_PUT MOEI_(deep_product)(moei_product *p, int depth, int piece, int relu)
 {
     for (; depth > 0; depth -= p->k) {
@@ -7308,7 +7307,7 @@ MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
 }
 #endif
 
-/* s (R) += products of k columns of R rows of a by those of b */
+/* s (R) += in each lane, products of k columns of R rows of a by those of b */
 MOEI_PUT MOEI_(dot_columns)(const int R, int k, const moe_real *a,
                             ptrdiff_t a_row, const moe_real *b, MOEI_V *s)
 {
@@ -7882,7 +7881,7 @@ static int moei_find_set(int bits)
 }
 
 /* Where there is but one, the compiler is told which. */
-MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
+MOEI_HOT const moei_loops *moei_loops_of(const moe *m)
 {
     return moei_sets[sizeof moei_sets > sizeof *moei_sets ? m->set : 0];
 }

@@ -1,6 +1,7 @@
 /* test_learner_weights.c - weights of cases: one of weight 2 is the case given
    twice, one of weight 0 is not there, in gradient, training, learning, reports
-   and scales; what no weight can be is refused and changes nothing. */
+   and scales, whatever the block; an error of the user's own has none; what no
+   weight can be is refused and changes nothing. */
 #include "models.h"
 
 #define CASES 40
@@ -299,9 +300,104 @@ static void test_rare(void)
                found[1]);
 }
 
+/* Blocks of more than a panel: neither gradients nor, to the bit, the counts of
+   cases that chose an expert, in the place of gate.balance, depend on them. */
+static void test_blocks(void)
+{
+    enum { MANY = 140 };
+    static moe_real at[MANY * 2], of[MANY * 2], count[MANY];
+    moe_data data = {MANY, at, of, NULL, count};
+    moe_config config = config_of(MOE_OUT_LINEAR, MOE_LOSS_MIXTURE, 2);
+    moe few, all;
+    size_t i, end;
+
+    for (i = 0; i < MANY; i++) {
+        at[2 * i] = (moe_real)uniform();
+        at[2 * i + 1] = of[2 * i] = (moe_real)uniform();
+        of[2 * i + 1] = (moe_real)(uniform() - 1);
+        count[i] = (moe_real)(uniform() + 1.1);
+    }
+    config.mode = MOE_MODE_GRADIENT;
+    config.block = 7;
+    CHECK(moe_open(&few, &config, NULL, 0) == MOE_OK);
+    config.block = MANY;
+    CHECK(moe_open(&all, &config, NULL, 0) == MOE_OK);
+    moe_gradient(&few, &data);
+    moe_gradient(&all, &data);
+    end = few.grad_count - 3;
+    for (i = 0; i < end; i++)
+        CHECK_THAT(fabs((double)(few.grads[i] - all.grads[i])) < 1e-2,
+                   "%u: %g, not %g", (unsigned)i, (double)all.grads[i],
+                   (double)few.grads[i]);
+    CHECK(all.grads[end] > 0);
+    CHECK(memcmp(few.grads + end, all.grads + end, 3 * sizeof at[0]) == 0);
+    moe_close(&all);
+    moe_close(&few);
+}
+
+/* An error of the user's own has no weights, also after cases that had some. */
+static void test_own_error(void)
+{
+    moe_config config = config_of(MOE_OUT_LINEAR, MOE_LOSS_MIXTURE, 0);
+    moe_data data = weighted(0);
+    moe_real own[CASES * 2], before[200];
+    moe m;
+    int i, pass;
+
+    for (i = 0; i < CASES * 2; i++)
+        own[i] = (moe_real)uniform();
+    config.mode = MOE_MODE_GRADIENT;
+    CHECK(moe_open(&m, &config, NULL, 0) == MOE_OK && m.grad_count <= 200);
+    for (pass = 0; pass < 2; pass++) {
+        CHECK(moe_forward(&m, x, CASES) == CASES);
+        moe_backward(&m, own, NULL);
+        if (pass == 0)
+            memcpy(before, m.grads, m.grad_count * sizeof own[0]);
+        else
+            CHECK(memcmp(before, m.grads, m.grad_count * sizeof own[0]) == 0);
+        memset(m.grads, 0, m.grad_count * sizeof own[0]);
+        moe_gradient(&m, &data);
+        memset(m.grads, 0, m.grad_count * sizeof own[0]);
+    }
+    moe_close(&m);
+}
+
+/* The shares of a balance loss are those of the experts that ran: by top_p one
+   of two. */
+static void test_shares_of_one(void)
+{
+    moe_config config = config_of(MOE_OUT_LINEAR, MOE_LOSS_MIXTURE, 2);
+    moe_data one = {1, x, d, NULL, NULL};
+    moe_training t;
+    moe learn, step;
+    size_t i;
+
+    memset(&t, 0, sizeof t);
+    t.optimizer = MOE_SGD;
+    t.rate = (moe_real)0.1;
+    config.top_p = (moe_real)0.4;
+    config.sigma = 1;
+    config.balance_loss = 1;
+    config.mode = MOE_MODE_GRADIENT;
+    CHECK(moe_open(&learn, &config, NULL, 0) == MOE_OK);
+    CHECK(moe_open(&step, &config, NULL, 0) == MOE_OK);
+    CHECK(moe_learn(&learn, &one, &t) == 0);
+    moe_gradient(&step, &one);
+    CHECK(moe_step(&step, &t, 1) == MOE_OK);
+    for (i = 0; i < step.trained_count; i++)
+        CHECK_THAT(fabs((double)(learn.weights[i] - step.weights[i])) < 1e-5,
+                   "%u: %g, not %g", (unsigned)i, (double)learn.weights[i],
+                   (double)step.weights[i]);
+    moe_close(&step);
+    moe_close(&learn);
+}
+
 int main(void)
 {
     fill_data();
+    RUN(test_blocks());
+    RUN(test_own_error());
+    RUN(test_shares_of_one());
     RUN(test_gradients());
     RUN(test_training());
     RUN(test_scale_of_weights());
