@@ -903,17 +903,17 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_UNROLL
 #endif
 #if defined(__GNUC__) || defined(__clang__)
-#define MOEI_INLINE static inline __attribute__((always_inline, unused))
+#define MOEI_ALWAYS static inline __attribute__((always_inline, unused))
 #define MOEI_RESTRICT __restrict
 #define MOEI_FOR(set) __attribute__((target(set)))
 #define MOEI_APART __attribute__((noinline))
 #define MOEI_COLD __attribute__((cold))      /* kept small: seldom called */
 #else
 #ifdef _MSC_VER
-#define MOEI_INLINE static __forceinline
+#define MOEI_ALWAYS static __forceinline
 #define MOEI_RESTRICT __restrict
 #else
-#define MOEI_INLINE static
+#define MOEI_ALWAYS static
 #define MOEI_RESTRICT
 #endif
 #define MOEI_FOR(set)
@@ -921,14 +921,14 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #define MOEI_COLD
 #endif
 #if defined(MOEI_PLAIN) && defined(__OPTIMIZE_SIZE__)
-#define MOEI_HOT static MOEI_UNUSED             /* inline for speed alone */
+#define MOEI_INLINE static MOEI_UNUSED          /* inline for speed alone */
 #else
-#define MOEI_HOT MOEI_INLINE
+#define MOEI_INLINE MOEI_ALWAYS
 #endif
 #if defined(__OPTIMIZE_SIZE__) && defined(__GNUC__) && __GNUC__ > 10
 #define MOEI_OPAQUE static __attribute__((noipa))
 #else
-#define MOEI_OPAQUE MOEI_HOT
+#define MOEI_OPAQUE MOEI_INLINE
 #endif
 
 /* OpenMP's threads share the turns of a loop. */
@@ -1009,10 +1009,10 @@ enum {
 #define MOEI_BETA_2 ((moe_real)0.999)
 #define MOEI_EPSILON ((moe_real)1e-8)
 
-MOEI_HOT moe_real moei_from_bits(moei_bits bits);
-MOEI_HOT moe_real moei_sqrt(moe_real x);
-MOEI_HOT moe_real moei_exp(moe_real x);
-MOEI_HOT moe_real moei_log(moe_real x);
+MOEI_INLINE moe_real moei_from_bits(moei_bits bits);
+MOEI_INLINE moe_real moei_sqrt(moe_real x);
+MOEI_INLINE moe_real moei_exp(moe_real x);
+MOEI_INLINE moe_real moei_log(moe_real x);
 static int moei_is_finite(moe_real x);
 static int moei_is_nan(moe_real x);
 static uint64_t moei_mix(uint64_t z);
@@ -1099,16 +1099,16 @@ struct moei_loops {
 #endif
 };
 static int moei_find_set(int bits);
-MOEI_HOT const moei_loops *moei_loops_of(const moe *m);
+MOEI_INLINE const moei_loops *moei_loops_of(const moe *m);
 static void moei_transpose(int m, int n, const moe_real *from, ptrdiff_t row,
                            const int32_t *list, moe_real *to, ptrdiff_t N);
 
-MOEI_HOT int moei_min(int a, int b)
+MOEI_INLINE int moei_min(int a, int b)
 {
     return a < b ? a : b;
 }
 
-MOEI_HOT int moei_max(int a, int b)
+MOEI_INLINE int moei_max(int a, int b)
 {
     return a > b ? a : b;
 }
@@ -1118,19 +1118,19 @@ static int moei_outside(int value, int least, int most)
     return value < least || value > most;
 }
 
-MOEI_HOT size_t moei_count(int n)
+MOEI_INLINE size_t moei_count(int n)
 {
     return (size_t)n;
 }
 
 /* Whole numbers in the place of reals. */
-MOEI_HOT int32_t *moei_whole(moe_real *at)
+MOEI_INLINE int32_t *moei_whole(moe_real *at)
 {
     return (int32_t *)(void *)at;
 }
 
 /* What is public to read is the moe's own to write. */
-MOEI_HOT moe_real *moei_shown(const moe_real *array)
+MOEI_INLINE moe_real *moei_shown(const moe_real *array)
 {
     union { const moe_real *read; moe_real *write; } at;
     at.read = array;
@@ -1138,7 +1138,7 @@ MOEI_HOT moe_real *moei_shown(const moe_real *array)
 }
 
 /* (n,K) experts of the cases at hand, ascending. */
-MOEI_HOT int32_t *moei_selected(const moe *m)
+MOEI_INLINE int32_t *moei_selected(const moe *m)
 {
     const moe_real *at = (const moe_real *)(const void *)m->selected;
     return moei_whole(moei_shown(at)) + m->first * (ptrdiff_t)m->chosen;
@@ -1158,7 +1158,7 @@ static void moei_zero(moe_real *at, size_t count)
         *at++ = 0;
 }
 
-MOEI_HOT void moei_copy(moe_real *to, const moe_real *from, size_t count)
+MOEI_INLINE void moei_copy(moe_real *to, const moe_real *from, size_t count)
 {
     size_t i;
 
@@ -1274,7 +1274,7 @@ static int moei_learning(int frozen, const int *hidden)
 }
 
 /* Whether frozen_experts has expert e. */
-MOEI_HOT int moei_stays(const moe_config *c, int e)
+MOEI_INLINE int moei_stays(const moe_config *c, int e)
 {
     return c->frozen_experts != 0 && e < 64
         && (c->frozen_experts >> e & 1) != 0;
@@ -1347,18 +1347,18 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 
 /* -------------------------------------------------------------- shape */
 /* Parameters of layer l: out biases and (in,out) weights. */
-MOEI_HOT uint32_t moei_layer_size(const moei_net *net, int l)
+MOEI_INLINE uint32_t moei_layer_size(const moei_net *net, int l)
 {
     return (1 + (uint32_t)net->width[l]) * (uint32_t)net->width[l + 1];
 }
 
-MOEI_HOT int moei_learns(const moei_net *net, int l)
+MOEI_INLINE int moei_learns(const moei_net *net, int l)
 {
     return net->learning >> l & 1;
 }
 
 /* Whether layer l of a copy does; frozen experts do not. */
-MOEI_HOT int moei_copy_learns(const moe *m, const moei_net *net, int copy,
+MOEI_INLINE int moei_copy_learns(const moe *m, const moei_net *net, int copy,
                                  int l)
 {
     return moei_learns(net, l)
@@ -1367,7 +1367,7 @@ MOEI_HOT int moei_copy_learns(const moe *m, const moei_net *net, int copy,
 
 /* A copy's weights, from where layer l of all copies begins: behind the biases
    of all and the weights of those before it. */
-MOEI_HOT size_t moei_weight_at(const moei_net *net, int copy, int l)
+MOEI_INLINE size_t moei_weight_at(const moei_net *net, int copy, int l)
 {
     return (size_t)(net->copies + (ptrdiff_t)copy * net->width[l])
          * (size_t)net->width[l + 1];
@@ -1387,7 +1387,7 @@ static size_t moei_layer_start(const moei_net *net, int l, int learnt)
 }
 
 /* Whether layer l is read from m->weights that are only what learns. */
-MOEI_HOT int moei_is_tuned(const moe *m, const moei_net *net, int l)
+MOEI_INLINE int moei_is_tuned(const moe *m, const moei_net *net, int l)
 {
     return MOEI_LEARNS && m->tunes && moei_learns(net, l);
 }
@@ -1448,7 +1448,7 @@ static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int width,
 }
 
 /* One expert has none, nor have two or more whose p is always the caller's. */
-MOEI_HOT int moei_has_gate(const moe *m)
+MOEI_INLINE int moei_has_gate(const moe *m)
 {
     return m->gate.layers > 0;
 }
@@ -1519,7 +1519,7 @@ static uint64_t moei_lines(uint64_t count)
 }
 
 /* Outputs of the experts of a case: one, where their weights are blended. */
-MOEI_HOT int moei_outs(const moe *m)
+MOEI_INLINE int moei_outs(const moe *m)
 {
     return m->is_one ? 1 : m->K;
 }
@@ -1533,7 +1533,7 @@ static moe_real *moei_stored(const moe *m, int which)
 
 /* Where layer l of all copies begins, to be read and, if it learns, written: in
    params, but in weights if it learns and these are only what does. */
-MOEI_HOT const moe_real *moei_source(const moe *m, const moei_net *net,
+MOEI_INLINE const moe_real *moei_source(const moe *m, const moei_net *net,
                                         int l)
 {
     const int tuned = moei_is_tuned(m, net, l);
@@ -1572,7 +1572,7 @@ static int moei_width(int n)
 }
 
 /* How often a hidden layer's width is kept: silu keeps a and y = f(a). */
-MOEI_HOT size_t moei_kept(const moe *m)
+MOEI_INLINE size_t moei_kept(const moe *m)
 {
     return m->activation == MOE_ACT_SILU ? 2 : 1;
 }
@@ -2086,7 +2086,7 @@ typedef struct moei_run {
 } moei_run;
 
 /* Numbers in an array of a run. */
-MOEI_HOT int moei_size(const moei_run *run, int features)
+MOEI_INLINE int moei_size(const moei_run *run, int features)
 {
     return features * (MOEI_N(run) > 1 ? MOEI_N(run) : MOEI_n(run));
 }
@@ -2178,7 +2178,7 @@ static void moei_stack_forward(const moe *m, const moei_run *run, int in,
 /* ------------------------------------------------------ layer by layer */
 /* a (out,N) = b + W' x, or its positive part, of a run's copy, or blended;  at:
    where the layer of all copies begins, biases before weights */
-MOEI_HOT void moei_layer_forward(const moe *m, const moei_run *run, int in,
+MOEI_INLINE void moei_layer_forward(const moe *m, const moei_run *run, int in,
                                     int out, const moe_real *x,
                                     const moe_real *at, int relu, moe_real *a)
 {
@@ -2365,19 +2365,25 @@ static void moei_begin(moe *m, int first, int most)
 }
 
 /* A block array of F features where the cases at hand begin. */
-MOEI_HOT moe_real *moei_from(const moe *m, moe_real *array, size_t F)
+MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
 {
     return array + (size_t)m->first * F;
 }
 
+/* The same of a table, which has a number for each of a case's K experts. */
+MOEI_INLINE moe_real *moei_table(const moe *m, moe_real *table)
+{
+    return moei_from(m, table, moei_count(m->K));
+}
+
 /* Numbers in an array of the cases at hand. */
-MOEI_HOT int moei_all(const moe *m, int features)
+MOEI_INLINE int moei_all(const moe *m, int features)
 {
     return features * (MOEI_N(m) > 1 ? MOEI_N(m) : MOEI_n(m));
 }
 
 /* Where feature k of case c is in an array of F features. */
-MOEI_HOT size_t moei_at(int N, int F, int k, int c)
+MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
 {
     return N > 1 ? (size_t)k * (size_t)N + (size_t)c
                  : (size_t)c * (size_t)F + (size_t)k;
@@ -2394,7 +2400,7 @@ static int32_t *moei_rows_of(const moe *m, int slots)
 
 /* The run of one case through the first expert that runs for it, or through all
    of them, blended; and from there through the next, while slot < m->runs. */
-MOEI_HOT moei_run moei_one_run(const moe *m)
+MOEI_INLINE moei_run moei_one_run(const moe *m)
 {
     const ptrdiff_t first = m->first, of = first * (m->is_one ? 1 : m->K);
     moei_run run = {&m->expert, 0, 1, 1, 0, 0, 1, NULL, NULL, NULL, m->scratch,
@@ -2407,7 +2413,7 @@ MOEI_HOT moei_run moei_one_run(const moe *m)
     return run;
 }
 
-MOEI_HOT void moei_next_run(const moe *m, moei_run *run)
+MOEI_INLINE void moei_next_run(const moe *m, moei_run *run)
 {
     const int hidden = (int)m->expert.hidden, r = ++run->slot;
 
@@ -2471,13 +2477,13 @@ static moei_run moei_gate_run(const moe *m, int first)
 
 /* Where case c of a run has its number in tables of K numbers a case, and which
    of the cases at hand it is. */
-MOEI_HOT size_t moei_slot(const moei_run *run, int c)
+MOEI_INLINE size_t moei_slot(const moei_run *run, int c)
 {
     return MOEI_PANEL > 1 && run->slots ? (size_t)run->slots[c]
          : (size_t)run->slot + (size_t)c * (size_t)run->step;
 }
 
-MOEI_HOT int moei_row(const moei_run *run, int c)
+MOEI_INLINE int moei_row(const moei_run *run, int c)
 {
     return MOEI_PANEL == 1 ? 0 : run->rows ? (int)run->rows[c] : run->first + c;
 }
@@ -2517,7 +2523,7 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
 }
 
 /* What a run's net is given; one case stands as a run needs it. */
-MOEI_HOT const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
+MOEI_INLINE const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 {
     if (MOEI_PANEL == 1 || MOEI_n(m) == 1)
         return m->x + m->first * (ptrdiff_t)m->X + run->net->first;
@@ -2526,29 +2532,19 @@ MOEI_HOT const moe_real *moei_inputs_of(const moe *m, const moei_run *run)
 }
 
 /* Where a run's cases have their numbers in a table, if that is side by side;
-   else row, from which moei_to_table copies them and moei_numbers to it. */
+   else row, to which moei_numbers copies them. */
 static moe_real *moei_row_in(const moe *m, const moei_run *run, moe_real *table,
                              moe_real *row)
 {
     return (MOEI_PANEL == 1 || run->slots == NULL)
         && (run->step == 1 || MOEI_n(run) == 1)
-         ? moei_from(m, table, moei_count(m->K)) + run->slot : row;
-}
-
-static MOEI_UNUSED void moei_to_table(const moe *m, const moei_run *run,
-                                      const moe_real *number, moe_real *table)
-{
-    moe_real *to = moei_from(m, table, moei_count(m->K));
-    int c;
-
-    for (c = 0; c < MOEI_n(run) && number != to + run->slot; c++)
-        to[moei_slot(run, c)] = number[c];
+         ? moei_table(m, table) + run->slot : row;
 }
 
 static const moe_real *moei_numbers(const moe *m, const moei_run *run,
                                     moe_real *table, moe_real *row)
 {
-    const moe_real *from = moei_from(m, table, moei_count(m->K));
+    const moe_real *from = moei_table(m, table);
     const moe_real *at = moei_row_in(m, run, table, row);
     int c;
 
@@ -2560,7 +2556,7 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
 typedef void moei_work(moe *m, const moei_run *run, int how);
 
 /* work(m, run, how) for each expert of one case. */
-MOEI_HOT void moei_each_expert(moe *m, moei_work *work, int how)
+MOEI_INLINE void moei_each_expert(moe *m, moei_work *work, int how)
 {
     moei_run run;
 
@@ -2641,7 +2637,7 @@ static void moei_choose(const moe_real *s, const moe_real *bias, int E, int K,
 }
 
 /* How many experts ran for a case. */
-MOEI_HOT int moei_ran(const moe *m, const int32_t *chosen)
+MOEI_INLINE int moei_ran(const moe *m, const int32_t *chosen)
 {
     int k = 0;
 
@@ -2651,7 +2647,7 @@ MOEI_HOT int moei_ran(const moe *m, const int32_t *chosen)
 }
 
 /* Where the number of a case's choice k is among those of the case. */
-MOEI_HOT size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
+MOEI_INLINE size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
                                   int c)
 {
     return moei_at(MOEI_N(m), m->K, m->sparse ? k : (int)chosen[k], c);
@@ -2694,7 +2690,7 @@ static void moei_select(moe *m, int c, const moe_real *given)
     const int E = m->E, K = m->chosen, N = MOEI_N(m);
     int32_t *chosen = moei_selected(m) + c * K;
     moe_real *s = moei_from(m, m->logits, (size_t)E);
-    moe_real *p = moei_from(m, m->prop, moei_count(m->K));
+    moe_real *p = moei_table(m, m->prop);
     moe_real *size = m->is_one ? moei_stack_room(m) : p + c * K;
     moe_real *row = given ? s : N > 1 ? size + K : s + c * E;
     int i;
@@ -2723,13 +2719,12 @@ static void moei_select(moe *m, int c, const moe_real *given)
 /* log p, -1e30 where p is 0; no errors yet, and none of what does not run. */
 static MOEI_UNUSED void moei_log_selected(moe *m)
 {
-    const size_t at = moei_count(m->first) * moei_count(m->K);
-    moe_real *log_p = m->log_p + at;
+    moe_real *log_p = moei_table(m, m->log_p);
     const int all = moei_all(m, m->K);
     int i;
 
-    moei_zero(m->error_of + at, (size_t)all);
-    moei_copy(log_p, m->prop + at, (size_t)all);
+    moei_zero(moei_table(m, m->error_of), (size_t)all);
+    moei_copy(log_p, moei_table(m, m->prop), (size_t)all);
     moei_loops_of(m)->apply(MOEI_LOG, all, log_p);
     for (i = 0; i < all; i++)
         log_p[i] = log_p[i] < -MOEI_LARGEST ? -MOEI_LARGEST : log_p[i];
@@ -2943,15 +2938,20 @@ static void moei_block_forward(moe *m, const moe_real *given)
 }
 
 #ifndef MOE_PREDICT_ONLY
-/* A table of the cases at hand. */
-static moe_real *moei_table(const moe *m, moe_real *table)
-{
-    return moei_from(m, table, moei_count(m->K));
-}
-
 static const moe_real *moei_targets_of(const moe *m, const moei_run *run)
 {
     return moei_gather(m, run, m->d, m->O, 0, m->O, m->X);
+}
+
+/* Numbers of a run's cases to a table, if they are not where it has them. */
+static void moei_to_table(const moe *m, const moei_run *run,
+                          const moe_real *number, moe_real *table)
+{
+    moe_real *to = moei_table(m, table);
+    int c;
+
+    for (c = 0; c < MOEI_n(run) && number != to + run->slot; c++)
+        to[moei_slot(run, c)] = number[c];
 }
 
 /* How much case c of those at hand counts. */
@@ -3259,7 +3259,8 @@ static void moei_log_blend_forward(moe *m)
 static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
 {
     const moe_real *d = moei_targets_of(m, run), *o = run->out;
-    moe_real row[MOEI_PANEL], *g = moei_row_in(m, run, m->error_of, row);
+    moe_real row[MOEI_PANEL];
+    moe_real *g = m->is_one ? row : moei_row_in(m, run, m->error_of, row);
     int c, k;
 
     moei_log_share(m, run, moei_from(m, m->log_y, 2 * moei_count(m->O)), r);
@@ -3428,9 +3429,9 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
 /* ======================================================================== */
 /* Rows of F numbers, listed or the first, to a block array of A >= F features,
    scaled:  z = (x - shift) factor,   d' = (d - shift) / factor */
-MOEI_HOT void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
-                        const int32_t *list, int F, const moe_real *scale,
-                        moe_real *array, int A)
+MOEI_INLINE void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
+                           const int32_t *list, int F, const moe_real *scale,
+                           moe_real *array, int A)
 {
     const moei_loops *loops = moei_loops_of(m);
     moe_real *to = array + m->first * (ptrdiff_t)A;
@@ -3522,7 +3523,7 @@ MOE_DEF void moe_predict(moe *m, const moe_real *x, int n, moe_real *y)
 static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
 {
     const int32_t *chosen = moei_selected(m);
-    const moe_real *from = moei_from(m, table, moei_count(m->K));
+    const moe_real *from = moei_table(m, table);
     int c, k;
 
     if (rows == table)
@@ -3889,7 +3890,7 @@ static void moei_run_gradient(moe *m, const moei_run *run, int path)
 
 /* The gate's part of the way back, after the experts': adds to grads, or
    returns |dE/dparams|^2 of one case. */
-MOEI_HOT moe_real moei_gate_backward(moe *m, moei_path path, int balance,
+MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
                                         const moei_use use)
 {
     moe_real square = 0;
@@ -6613,7 +6614,7 @@ static const moe_real moei_factorial[] = {      /* 1/n! */
     (moe_real)(1.0 / 479001600), (moe_real)(1.0 / 6227020800.0)
 };
 
-MOEI_HOT moe_real moei_from_bits(moei_bits bits)
+MOEI_INLINE moe_real moei_from_bits(moei_bits bits)
 {
     union { moe_real real; moei_bits bits; } word;
     word.bits = bits;
@@ -6621,12 +6622,12 @@ MOEI_HOT moe_real moei_from_bits(moei_bits bits)
 }
 
 /* 2^exponent */
-MOEI_HOT moe_real moei_power(int exponent)
+MOEI_INLINE moe_real moei_power(int exponent)
 {
     return moei_from_bits((moei_bits)(MOEI_BIAS + exponent) << MOEI_FRACTION);
 }
 
-MOEI_HOT moei_bits moei_to_bits(moe_real x)
+MOEI_INLINE moei_bits moei_to_bits(moe_real x)
 {
     MOEI_ROUNDED union { moe_real real; moei_bits bits; } word;
     word.real = x;
@@ -6637,7 +6638,7 @@ MOEI_HOT moei_bits moei_to_bits(moe_real x)
    2^k as a product of two powers, for 2^k alone may leave the range; far
    below it 0, without the slow products of subnormal numbers.  k is read as an
    integer off the bits, where no compiler can take the rounding back. */
-MOEI_HOT moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
+MOEI_INLINE moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 {
     const moe_real least = MOEI_EITHER(-104, -746), log2_e
         = (moe_real)1.44269504088896340736;
@@ -6661,7 +6662,7 @@ MOEI_HOT moe_real moei_exp_parts(moe_real x, moe_real *power, moe_real *rest)
 }
 
 /* e^x = 2^k (1 + q) */
-MOEI_HOT moe_real moei_exp(moe_real x)
+MOEI_INLINE moe_real moei_exp(moe_real x)
 {
     moe_real power, rest, q = moei_exp_parts(x, &power, &rest);
     return (1 + q) * power * rest;
@@ -6671,7 +6672,7 @@ MOEI_HOT moe_real moei_exp(moe_real x)
    1 - 2v / (1 + v), for v has digits that u lost.  What rounding took from u
    and from 2 + u is put back by the derivatives of the quotient.
    q and power: e^(-2|x|) = power (1 + q) */
-MOEI_HOT moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
+MOEI_INLINE moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 {
     const moei_bits sign = moei_to_bits(x) & MOEI_SIGN_BIT;
     const int small = moei_from_bits(moei_to_bits(x) ^ sign) < 1;
@@ -6687,7 +6688,7 @@ MOEI_HOT moe_real moei_tanh_of(moe_real x, moe_real q, moe_real power)
 /* x = 2^k m, sqrt(1/2) <= m < sqrt(2); f = m - 1, v = f / (2 + f):
    log m = 2 atanh v = 2v + 2v^3/3 + 2v^5/5 + ... = f - (f^2/2 - v (f^2/2 + R)),
    where R = 2v^2/3 + 2v^4/5 + ...  keeps the rounding of f out of the sum. */
-MOEI_HOT moe_real moei_log(moe_real x)
+MOEI_INLINE moe_real moei_log(moe_real x)
 {
     const moei_bits sqrt_half = MOEI_EITHER(0x3f3504f3u, 0x3fe6a09e667f3bcdu);
     const int tiny = x < moei_power(1 - MOEI_BIAS);
@@ -6712,7 +6713,7 @@ MOEI_HOT moe_real moei_log(moe_real x)
 
 /* sqrt x = x r, r = 1 / sqrt x by Newton's r += r (1 - x r^2) / 2 from a guess
    that halves the exponent.  Tiny x are scaled by 2^(4 fraction). */
-MOEI_HOT moe_real moei_sqrt(moe_real x)
+MOEI_INLINE moe_real moei_sqrt(moe_real x)
 {
     const int tiny = x < moei_power(4 * MOEI_FRACTION - MOEI_BIAS);
     const moe_real u = tiny ? x * moei_power(4 * MOEI_FRACTION) : x;
@@ -6814,7 +6815,7 @@ static void moei_add(moe_real *sum, moe_real *carry, moe_real x)
 
 #ifdef MOEI_X86
 /* Masked stores are slow, and so are loads of what they wrote.   n <= 4 */
-MOEI_INLINE void moei_store_few(void *at, int n, __m128 x)
+MOEI_ALWAYS void moei_store_few(void *at, int n, __m128 x)
 {
     float *p = (float *)at;
 
@@ -6917,8 +6918,8 @@ typedef struct moei_product {
 #ifdef MOEI_LANES
 /* ------------------------------------- vectors: one operation, one line */
 #define MOEI_V MOEI_(vector)
-#define MOEI_OP MOEI_INLINE MOEI_TARGET MOEI_V
-#define MOEI_PUT MOEI_INLINE MOEI_TARGET void
+#define MOEI_OP MOEI_ALWAYS MOEI_TARGET MOEI_V
+#define MOEI_PUT MOEI_ALWAYS MOEI_TARGET void
 #if MOEI_LANES == 1
 #define MOEI_(name) moei_plain_##name
 #define MOEI_TARGET
@@ -6939,7 +6940,7 @@ MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return a > b ? a : b; }
 #define MOEI_TARGET MOEI_FOR("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define MOEI_DO(name) MOEI_REALS(_mm512_##name)
 typedef MOEI_EITHER(__m512, __m512d) MOEI_V;
-MOEI_INLINE MOEI_EITHER(__mmask16, __mmask8) MOEI_(first)(int n)
+MOEI_ALWAYS MOEI_EITHER(__mmask16, __mmask8) MOEI_(first)(int n)
 { return (MOEI_EITHER(__mmask16, __mmask8))((1u << n) - 1); }
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
 { return MOEI_DO(maskz_loadu)(MOEI_(first)(n), p); }
@@ -6954,7 +6955,7 @@ MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b)
 #define MOEI_TARGET MOEI_FOR("avx2,fma")
 #define MOEI_DO(name) MOEI_REALS(_mm256_##name)
 typedef MOEI_EITHER(__m256, __m256d) MOEI_V;
-MOEI_INLINE MOEI_TARGET __m256i MOEI_(first)(int n)
+MOEI_ALWAYS MOEI_TARGET __m256i MOEI_(first)(int n)
 { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n * (MOEI_REAL_SIZE / 4)),
                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
@@ -7067,7 +7068,7 @@ MOEI_PUT MOEI_(store_n)(moe_real *p, int n, MOEI_V x)
 /* From row i and column j of p on: R rows by W vectors, `left` lanes of the
    last.  U > 1, for one row: as many sums side by side, each over every U-th
    term, as one alone waits for itself.  Returns R. */
-MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
+MOEI_ALWAYS MOEI_TARGET int MOEI_(tile)(
     const moei_product *p, const int R, const int U, const int W, int left,
     int i, int j)
 {
@@ -7115,7 +7116,7 @@ MOEI_INLINE MOEI_TARGET int MOEI_(tile)(
 
 /* y (n) = b + W' x of one case, or its positive part, n at most a vector;
    W (in,row) */
-MOEI_HOT MOEI_TARGET void MOEI_(narrow)(
+MOEI_INLINE MOEI_TARGET void MOEI_(narrow)(
     int in, int n, ptrdiff_t row, const moe_real *x, const moe_real *b,
     const moe_real *w, int relu, moe_real *y)
 {
@@ -7193,7 +7194,7 @@ static MOEI_TARGET void MOEI_(mix)(int copies, int in, int out,
 
 #if MOEI_LANES > 1
 /* R rows of columns j .. end-1; returns R. */
-MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
+MOEI_ALWAYS MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
                                         int i, int j, int end)
 {
     enum { L = MOEI_LANES, W = L == 16 ? 4 : 2 };
@@ -7213,15 +7214,15 @@ MOEI_INLINE MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
+    enum { SIX = MOEI_BYTES > 16, R = SIX ? 6 : 4 };
     int i, j, k, end, left;
 
     for (j = 0; j < p->n; j = end) {
         end = moei_min(p->n, j + MOEI_PANEL);
         for (i = 0; (left = p->m - i) > 0;) {
-            for (k = 0; k < far * moei_min(left, 6); k += 64 / MOEI_REAL_SIZE)
+            for (k = 0; k < far * moei_min(left, R); k += 64 / MOEI_REAL_SIZE)
                 MOEI_(fetch)(p->a + p->k * (p->a_col + i) + k);
-            i += MOEI_BYTES > 16 && left >= 6 && left != 8
-                   ? MOEI_(rows)(p, 6, i, j, end)
+            i += SIX && left > 5 && left != 8 ? MOEI_(rows)(p, 6, i, j, end)
                : left >= 4 ? MOEI_(rows)(p, 4, i, j, end)
                : left >= 2 ? MOEI_(rows)(p, 2, i, j, end)
                            : MOEI_(rows)(p, 1, i, j, end);
@@ -7268,7 +7269,7 @@ static MOEI_TARGET void MOEI_(forward)(int n, int width, int in, int out,
 #ifndef MOE_PREDICT_ONLY
 /* p (4) = the sums of the lanes of a, b, c and d */
 #if defined(MOEI_X86) && MOEI_LANES >= 4 && !defined(MOE_DOUBLE)
-MOEI_INLINE MOEI_TARGET __m128 MOEI_(fold)(MOEI_V a)
+MOEI_ALWAYS MOEI_TARGET __m128 MOEI_(fold)(MOEI_V a)
 {
 #if MOEI_BYTES == 16
     return a;
@@ -7319,7 +7320,7 @@ MOEI_PUT MOEI_(dot_columns)(const int R, int k, const moe_real *a,
 }
 
 /* sum (4) = a_r . b of R rows of k numbers, 1 or 4; returns R */
-MOEI_INLINE MOEI_TARGET int MOEI_(dot_rows)(
+MOEI_ALWAYS MOEI_TARGET int MOEI_(dot_rows)(
     const int R, int k, const moe_real *a, ptrdiff_t a_row, const moe_real *b,
     moe_real *sum)
 {
@@ -7386,7 +7387,7 @@ MOEI_PUT MOEI_(add_columns)(const int R, int k, ptrdiff_t n, const MOEI_V *a,
 }
 
 /* R rows of dW (.,n) += scale x dy'; returns R */
-MOEI_INLINE MOEI_TARGET int MOEI_(add_rows)(
+MOEI_ALWAYS MOEI_TARGET int MOEI_(add_rows)(
     const int R, int n, const moe_real *x, moe_real scale, const moe_real *dy,
     moe_real *dw)
 {
@@ -7570,7 +7571,7 @@ static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
      momentum  v = momentum v + g + decay w;   w -= rate v
      Adam      v += (1 - b1) (g - v);   u += (1 - b2) (g^2 - u)
                w -= rate v / (sqrt(u second_scale) + epsilon) + decay w */
-MOEI_INLINE MOEI_TARGET void MOEI_(update_strip)(
+MOEI_ALWAYS MOEI_TARGET void MOEI_(update_strip)(
     const moei_rule *r, const int count, moe_real *MOEI_RESTRICT w,
     moe_real *MOEI_RESTRICT g, moe_real *MOEI_RESTRICT v,
     moe_real *MOEI_RESTRICT u)
@@ -7881,7 +7882,7 @@ static int moei_find_set(int bits)
 }
 
 /* Where there is but one, the compiler is told which. */
-MOEI_HOT const moei_loops *moei_loops_of(const moe *m)
+MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
 {
     return moei_sets[sizeof moei_sets > sizeof *moei_sets ? m->set : 0];
 }
