@@ -414,7 +414,7 @@ typedef struct moe_config {
                                     need, or weights                         */
     moe_gate gate;
     int block;                   /* B: cases worked on at once; 0: 64        */
-    int simd;                    /* bits of vectors; 1: none; 0: the widest  */
+    int simd;                    /* bits of vectors; 1: none; 0: what pays   */
     moe_mode mode;
     int frozen, gate_frozen;     /* layers of the experts, of the gate, that do
                                     not learn: 1 << l of layer l; MOE_ALL    */
@@ -506,11 +506,13 @@ typedef struct moe {
     int8_t drops, sparse;        /* by top_p; experts have some cases each   */
     int8_t p_is_given;           /* for the cases at hand, by the caller     */
     int8_t scale_state;          /* 1: measured, 2: settled by learning      */
-    int8_t set;                  /* of loops, by instruction set             */
+    int8_t set, sets[2];         /* of loops, by instruction set: now, and for
+                                    one case, for more                       */
     int8_t tunes;                /* weights are those alone that learn       */
     int8_t ordered;              /* `order` has the cases of the data at hand*/
+    int8_t thread_count;
     int16_t group;               /* cases that arrays hold at once           */
-    int16_t thread_count, widest;            /* the widest layer             */
+    int16_t widest;              /* the widest layer                         */
     moei_net expert, gate;
     int16_t n, N, first;         /* cases at hand, the width of their arrays,
                                     where they begin in the block            */
@@ -1085,7 +1087,7 @@ struct moei_loops {
                   moe_real scale, moe_real *db, moe_real *dW);
     /* dy (count) *= f'(a), by y = f(a), but silu by a */
     void (*slope)(int f, int count, const moe_real *y, moe_real *dy);
-    /* whether all |x| < 2^exponent, and finite */
+    /* whether all |x| < 2^exponent, 1 or more, and finite */
     int (*are_below)(int exponent, size_t count, const moe_real *x);
     /* y (count) = a - b */
     void (*subtract)(int count, const moe_real *a, const moe_real *b,
@@ -1485,7 +1487,7 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     m->mode = (int8_t)c->mode;
     m->activation = (int8_t)c->activation;
     m->output = (int8_t)c->output;
-    m->set = (int8_t)moei_find_set(c->simd);
+    m->set = m->sets[0] = m->sets[1] = (int8_t)moei_find_set(c->simd);
     m->group = (int16_t)(moei_loops_of(m)->bits == 1 ? 1
              : m->sparse ? m->B : moei_min(m->B, MOEI_PANEL));
     m->tunes = MOEI_LEARNS && !weights && c->mode < MOE_MODE_PREDICT
@@ -1506,6 +1508,8 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
         count += (uint64_t)m->E;            /* gate.balance */
         m->grad_count += moei_balance_count(m);
     }
+    if (c->simd == 0 && m->widest < 128 && moei_find_set(256) >= 0)
+        m->sets[0] = (int8_t)moei_find_set(256);    /* 512 read beyond lines */
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
     m->param_count = (size_t)count;
@@ -1611,7 +1615,7 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     const uint64_t widest = (uint64_t)m->widest;
     uint64_t all;
 
-    m->thread_count = (int16_t)(P == 1 || m->is_one ? 1 : moei_min(m->E, 8));
+    m->thread_count = (int8_t)(P == 1 || m->is_one ? 1 : moei_min(m->E, 8));
     m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
         m->scratch_size += width * moei_count(m->widest);
@@ -1834,32 +1838,49 @@ static moe_status moei_ok(moe *m)
     return moei_refuse(m, MOE_OK, MOEI_TEXT("ok"));
 }
 
-/* After `to`: a text and a number. */
-static char *moei_put(char *to, const char *text, size_t number)
-{
-    size_t power = 1;
+/* What writes texts and files; without `to` it only counts. */
+typedef struct moei_writer {
+    unsigned char *to;
+    size_t at;
+    const char *fault;
+} moei_writer;
 
-    while (*text != 0)
-        *to++ = *text++;
-    while (number / power > 9)
-        power *= 10;
-    for (; power > 0; power /= 10)
-        *to++ = (char)('0' + number / power % 10);
-    *to = 0;
-    return to;
+static void moei_write(moei_writer *w, const char *text)
+{
+    for (; *text != 0 && *text != '|'; w->at++, text++)
+        if (w->to != NULL)
+            w->to[w->at] = (unsigned char)*text;
+}
+
+/* A number after this text. */
+static void moei_write_uint(moei_writer *w, const char *before, uint64_t number,
+                            unsigned base)
+{
+    char text[21];
+    int i = 20;
+
+    text[i] = 0;
+    do
+        text[--i] = "0123456789abcdef"[number % base];
+    while ((number /= base) > 0);
+    moei_write(w, before);
+    moei_write(w, text + i);
 }
 
 /* A sentence with numbers lies in m itself, where a closed moe has nothing. */
 static moe_status moei_too_small(moe *m, int weights, size_t bytes, size_t need)
 {
-    char *text = (char *)m + offsetof(moe, expert);
+    moei_writer w = {(unsigned char *)m + offsetof(moe, expert), 0, NULL};
 
     moei_zero_bytes(m, sizeof *m);
-    if (sizeof MOEI_TEXT("a sentence") > 1)
-        (void)moei_put(moei_put(text, MOEI_TEXT("memory of "), bytes), weights
+    if (sizeof MOEI_TEXT("a sentence") > 1) {
+        moei_write_uint(&w, MOEI_TEXT("memory of "), bytes, 10);
+        moei_write_uint(&w, weights
             ? MOEI_TEXT(" bytes is smaller than moe_bytes says: ")
-            : MOEI_TEXT(" bytes is smaller than moe_work_bytes says: "), need);
-    return moei_refuse(m, MOE_ERR_MEMORY, text);
+            : MOEI_TEXT(" bytes is smaller than moe_work_bytes says: "), need,
+            10);
+    }
+    return moei_refuse(m, MOE_ERR_MEMORY, (const char *)w.to);
 }
 
 /* Whether subnormal numbers stay what they are, and products are rounded before
@@ -2362,6 +2383,8 @@ static void moei_begin(moe *m, int first, int most)
     m->first = (int16_t)first;
     m->n = (int16_t)(MOEI_PANEL == 1 ? 1 : most < m->group ? most : m->group);
     m->N = (int16_t)(m->sparse ? 1 : moei_width(MOEI_n(m)));
+    if (MOEI_PANEL > 1)
+        m->set = m->sets[MOEI_n(m) > 1];
 }
 
 /* A block array of F features where the cases at hand begin. */
@@ -2440,7 +2463,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
-        run.N = moei_width(run.n);
+        run.N = m->O < 16 ? moei_width(run.n) : 1;
         run.rows = moei_rows_of(m, 0) + at[1];
         run.slots = moei_rows_of(m, 1) + at[1];
         column += (ptrdiff_t)at[2];
@@ -3234,7 +3257,6 @@ static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
    log y_k = log sum_i exp u_ik, the largest u taken out first */
 static void moei_log_blend_forward(moe *m)
 {
-    const moei_loops *loops = moei_loops_of(m);
     const int all = moei_all(m, m->O);
     moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
     moe_real *sum = log_y + all, *loss = moei_from(m, m->loss, 1);
@@ -3245,11 +3267,11 @@ static void moei_log_blend_forward(moe *m)
         log_y[i] = -2 * MOEI_LARGEST;
     moei_each_run(m, moei_log_sum_run, 0, 1);
     moei_each_run(m, moei_log_sum_run, 1, 1);
-    loops->apply(MOEI_LOG, all, sum);
+    moei_loops_of(m)->apply(MOEI_LOG, all, sum);
     for (i = 0; i < all; i++)
         log_y[i] += sum[i];
-    loops->dot(MOEI_n(m), MOEI_N(m), m->O, log_y,
-               moei_from(m, m->d, moei_count(m->O)), loss);
+    moei_loops_of(m)->dot(MOEI_n(m), MOEI_N(m), m->O, log_y,
+                          moei_from(m, m->d, moei_count(m->O)), loss);
     for (i = 0; i < MOEI_n(m); i++)
         loss[i] = -loss[i];
 }
@@ -3312,9 +3334,7 @@ static void moei_loss_forward(moe *m)
 /* Whether dE/da of a net is used: some layer learns, or dE/dx is asked. */
 static int moei_wants_delta(const moe *m, const moei_net *net, int copy)
 {
-    return m->back_to_x != NULL
-        || (net->learning != 0 && (net == &m->gate
-                                   || !moei_stays(&m->config, copy)));
+    return m->back_to_x || moei_copy_learns(m, net, copy, net->lowest);
 }
 
 /* dE/da of all layers of a run, or for a plain step with them;
@@ -3474,10 +3494,11 @@ static void moei_store_y(const moe *m, moe_real *rows)
     const moe_real *scale = moei_scale_d(m);
     const int O = m->O;
     const moe_real *y = m->blend + m->first * (ptrdiff_t)O;
-    moe_real *room = m->scratch + m->act_size;
     int c;
 
     if (MOEI_N(m) > 1) {
+        moe_real *room = m->scratch + m->act_size;
+
         loops->scale(MOEI_SCALE_OUT, MOEI_N(m), O, y, scale, room);
         moei_transpose(O, MOEI_n(m), room, MOEI_N(m), NULL, rows, O);
         return;
@@ -3825,7 +3846,7 @@ static int moei_block_is_finite(const moe *m)
     const size_t n = (size_t)moei_all(m, 1);    /* from case 0 on */
     int c;
 
-    for (c = 0; c < MOEI_n(m); c++)
+    for (c = 0; c < MOEI_n(m) && m->case_weights != NULL; c++)
         if (!moei_is_amount(moei_weight(m, c)))
             return 0;
     return moei_are_finite(m, m->x, n * moei_count(m->X))
@@ -3942,8 +3963,7 @@ static void moei_load_error(moe *m, const moe_real *dE_dy)
             d[moei_at(MOEI_N(m), m->O, k, c)] = factor[k] * *dE_dy++;
 }
 
-/* y = shift + factor y', so dE/dy' = factor dE/dy;
-   z = (x - shift) factor, so dE/dx = factor dE/dz */
+/* z = (x - shift) factor, so dE/dx = factor dE/dz */
 MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
                                   moe_real *dE_dx, moe_real *dE_dp)
 {
@@ -4366,6 +4386,7 @@ static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
 static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
                             moe_real scale)
 {
+    const moe_real tiny = (moe_real)1e-20;  /* below it numbers get slow */
     const size_t n = moei_descending(m);
     const int adam = t->optimizer == MOE_ADAM;
     moei_state *const s = m->state;
@@ -4385,8 +4406,8 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
         moei_update(m, &rule);
         if (t->balance_rate > 0)
             moei_step_balance(m, m->grads + n, t->balance_rate);
-        s->beta_power[0] *= MOEI_BETA_1;
-        s->beta_power[1] *= MOEI_BETA_2;
+        s->beta_power[0] *= s->beta_power[0] > tiny ? MOEI_BETA_1 : 0;
+        s->beta_power[1] *= s->beta_power[1] > tiny ? MOEI_BETA_2 : 0;
         s->steps += s->steps < INT32_MAX;
         m->scale_state = 2;
     }
@@ -5781,35 +5802,6 @@ static int moei_which(const char *text, const char *words)
 }
 
 /* -------------------------------------------------------------- writing */
-/* Without `to` it only counts. */
-typedef struct moei_writer {
-    unsigned char *to;
-    size_t at;
-    const char *fault;
-} moei_writer;
-
-static void moei_write(moei_writer *w, const char *text)
-{
-    for (; *text != 0 && *text != '|'; w->at++, text++)
-        if (w->to != NULL)
-            w->to[w->at] = (unsigned char)*text;
-}
-
-/* A number after this text. */
-static void moei_write_uint(moei_writer *w, const char *before, uint64_t number,
-                            unsigned base)
-{
-    char text[21];
-    int i = 20;
-
-    text[i] = 0;
-    do
-        text[--i] = "0123456789abcdef"[number % base];
-    while ((number /= base) > 0);
-    moei_write(w, before);
-    moei_write(w, text + i);
-}
-
 /* Numbers up to the last that is not 0; no top_p of 0. */
 static void moei_write_setting(moei_writer *w, const moei_setting *s,
                                const moei_file *t)
@@ -6862,6 +6854,8 @@ static MOEI_APART void moei_transpose(int m, int n, const moe_real *from,
     const moe_real *r;
     int i = 0, j;
 
+    for (; i < m && n == 1 && row == 1 && list == NULL; i++)
+        to[i] = from[i];
 #if defined(MOEI_X86) && !defined(MOE_DOUBLE)
     for (; i + 4 <= m; i += 4) {
         const moe_real *at[4];
@@ -6939,6 +6933,8 @@ MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return a > b ? a : b; }
 #define MOEI_(name) moei_512_##name
 #define MOEI_TARGET MOEI_FOR("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define MOEI_DO(name) MOEI_REALS(_mm512_##name)
+#define MOEI_ALL(name, ...)                 /* gcc 12 warns of plain ones */ \
+    MOEI_REALS(_mm512_maskz_##name)(MOEI_(first)(MOEI_LANES), __VA_ARGS__)
 typedef MOEI_EITHER(__m512, __m512d) MOEI_V;
 MOEI_ALWAYS MOEI_EITHER(__mmask16, __mmask8) MOEI_(first)(int n)
 { return (MOEI_EITHER(__mmask16, __mmask8))((1u << n) - 1); }
@@ -6946,10 +6942,6 @@ MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
 { return MOEI_DO(maskz_loadu)(MOEI_(first)(n), p); }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
 { MOEI_DO(mask_storeu)(p, MOEI_(first)(n), x); }
-MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b)      /* gcc 12 warns of the plain ones */
-{ return MOEI_DO(maskz_max)(MOEI_(first)(MOEI_LANES), a, b); }
-MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b)
-{ return MOEI_DO(maskz_min)(MOEI_(first)(MOEI_LANES), a, b); }
 #elif MOEI_BYTES == 32
 #define MOEI_(name) moei_256_##name
 #define MOEI_TARGET MOEI_FOR("avx2,fma")
@@ -7005,10 +6997,11 @@ MOEI_PUT MOEI_(fetch)(const moe_real *p)    /* into the second cache */
 MOEI_OP MOEI_(load)(const moe_real *p) { return MOEI_DO(loadu)(p); }
 MOEI_PUT MOEI_(store)(moe_real *p, MOEI_V x) { MOEI_DO(storeu)(p, x); }
 MOEI_OP MOEI_(splat)(moe_real x) { return MOEI_DO(set1)(x); }
-#if MOEI_BYTES < 64
-MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return MOEI_DO(max)(a, b); }
-MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b) { return MOEI_DO(min)(a, b); }
+#ifndef MOEI_ALL
+#define MOEI_ALL(name, ...) MOEI_DO(name)(__VA_ARGS__)
 #endif
+MOEI_OP MOEI_(max)(MOEI_V a, MOEI_V b) { return MOEI_ALL(max, a, b); }
+MOEI_OP MOEI_(min)(MOEI_V a, MOEI_V b) { return MOEI_ALL(min, a, b); }
 #endif
 MOEI_OP MOEI_(add)(MOEI_V a, MOEI_V b) { return MOEI_DO(add)(a, b); }
 MOEI_OP MOEI_(sub)(MOEI_V a, MOEI_V b) { return MOEI_DO(sub)(a, b); }
@@ -7208,20 +7201,24 @@ MOEI_ALWAYS MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
     return R;
 }
 
-/* In strips of columns, so narrow that theirs of b stay near; of far weights
-   the next piece comes nearer meanwhile.  Six rows, but four where SSE2 needs a
-   register to multiply in; the last two of eight would wait for themselves. */
+/* In strips of columns, so narrow that theirs of b stay near.  Of far weights
+   the next piece comes nearer meanwhile, or of a far c (-1) the next rows.  Six
+   rows, but four where SSE2 needs a register to multiply in; the last two of
+   eight would wait for themselves. */
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
-    enum { SIX = MOEI_BYTES > 16, R = SIX ? 6 : 4 };
+    enum { SIX = MOEI_BYTES > 16, R = SIX ? 6 : 4, P = MOEI_PANEL,
+           LINE = 64 / MOEI_REAL_SIZE };
     int i, j, k, end, left;
 
     for (j = 0; j < p->n; j = end) {
-        end = moei_min(p->n, j + MOEI_PANEL);
+        end = moei_min(p->n, j + P);
         for (i = 0; (left = p->m - i) > 0;) {
-            for (k = 0; k < far * moei_min(left, R); k += 64 / MOEI_REAL_SIZE)
+            for (k = 0; k < far * moei_min(left, R); k += LINE)
                 MOEI_(fetch)(p->a + p->k * (p->a_col + i) + k);
+            for (k = 0; far < 0 && k < P * moei_min(left - R, R); k += LINE)
+                MOEI_(fetch)(p->c + (i + R + k / P) * p->c_row + j + k % P);
             i += SIX && left > 5 && left != 8 ? MOEI_(rows)(p, 6, i, j, end)
                : left >= 4 ? MOEI_(rows)(p, 4, i, j, end)
                : left >= 2 ? MOEI_(rows)(p, 2, i, j, end)
@@ -7286,11 +7283,10 @@ MOEI_ALWAYS MOEI_TARGET __m128 MOEI_(fold)(MOEI_V a)
 
 MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
 {
-    __m128 s = MOEI_(fold)(a), t = MOEI_(fold)(b);
-    __m128 u = MOEI_(fold)(c), v = MOEI_(fold)(d);
-
-    _MM_TRANSPOSE4_PS(s, t, u, v);
-    _mm_storeu_ps(p, _mm_add_ps(_mm_add_ps(s, t), _mm_add_ps(u, v)));
+    a = MOEI_(add)(MOEI_ALL(unpacklo, a, b), MOEI_ALL(unpackhi, a, b));
+    c = MOEI_(add)(MOEI_ALL(unpacklo, c, d), MOEI_ALL(unpackhi, c, d));
+    a = MOEI_(add)(MOEI_ALL(shuffle, a, c, 0x44), MOEI_ALL(shuffle, a, c, 238));
+    _mm_storeu_ps(p, MOEI_(fold)(a));
 }
 #else
 MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
@@ -7309,32 +7305,33 @@ MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
 #endif
 
 /* s (R) += in each lane, products of k columns of R rows of a by those of b */
-MOEI_PUT MOEI_(dot_columns)(const int R, int k, const moe_real *a,
-                            ptrdiff_t a_row, const moe_real *b, MOEI_V *s)
+MOEI_PUT MOEI_(dot_columns)(const int R, int k, const moe_real *const *a,
+                            const moe_real *b, int at, MOEI_V *s)
 {
-    const MOEI_V y = MOEI_(load_n)(b, k);
+    const MOEI_V y = MOEI_(load_n)(b + at, k);
     int r;
 
-    MOEI_UNROLL for (r = 0; r < R; r++, a += a_row)
-        s[r] = MOEI_(madd)(MOEI_(load_n)(a, k), y, s[r]);
+    MOEI_UNROLL for (r = 0; r < R; r++)
+        s[r] = MOEI_(madd)(MOEI_(load_n)(a[r] + at, k), y, s[r]);
 }
 
-/* sum (4) = a_r . b of R rows of k numbers, 1 or 4; returns R */
-MOEI_ALWAYS MOEI_TARGET int MOEI_(dot_rows)(
-    const int R, int k, const moe_real *a, ptrdiff_t a_row, const moe_real *b,
-    moe_real *sum)
+/* sum (4) = a_r . b of R rows, 1 or 4; the last again where there are fewer */
+MOEI_PUT MOEI_(dot_rows)(const int R, int rows, int k, const moe_real *a,
+                         ptrdiff_t a_row, const moe_real *b, moe_real *sum)
 {
     enum { L = MOEI_IN_ORDER ? 1 : MOEI_LANES };
     const MOEI_V zero = MOEI_(splat)((moe_real)0);
     MOEI_V s[4] = {zero, zero, zero, zero};
-    int l;
+    const moe_real *at[4];
+    int l, r;
 
+    MOEI_UNROLL for (r = 0; r < R; r++)
+        at[r] = a + moei_min(r, rows - 1) * a_row;
     for (l = 0; k - l >= L; l += L)
-        MOEI_(dot_columns)(R, L, a + l, a_row, b + l, s);
+        MOEI_(dot_columns)(R, L, at, b, l, s);
     if (L > 1 && l < k)
-        MOEI_(dot_columns)(R, k - l, a + l, a_row, b + l, s);
+        MOEI_(dot_columns)(R, k - l, at, b, l, s);
     MOEI_(sum4)(sum, s[0], s[1], s[2], s[3]);
-    return R;
 }
 
 /* c(i,j) += a_i . b_j, or without += ; rows of k numbers */
@@ -7343,18 +7340,16 @@ static MOEI_APART MOEI_TARGET void MOEI_(dots)(
     ptrdiff_t b_row, int add, moe_real *c, ptrdiff_t c_row, ptrdiff_t c_col)
 {
     moe_real sums[4];
-    int i, j, r, rows = 0;
+    int i, j, r;
 
-    for (i = 0; i < m; i += rows, a += rows * a_row)
+    for (i = 0; i < m; i += 4, a += 4 * a_row)
         for (j = 0; j < n; j++) {
-            const moe_real *at = b + j * b_row;
             moe_real *to = c + i * c_row + j * c_col;
             moe_real *sum = add || c_row > 1 || m - i < 4 ? sums : to;
 
-            rows = m - i < 4 ? MOEI_(dot_rows)(1, k, a, a_row, at, sum)
-                             : MOEI_(dot_rows)(4, k, a, a_row, at, sum);
-            for (r = 0; r < rows && sum == sums; r++, to += c_row)
-                *to = add ? *to + sum[r] : sum[r];
+            MOEI_(dot_rows)(4, m - i, k, a, a_row, b + j * b_row, sum);
+            for (r = 0; r < moei_min(m - i, 4) && sum == sums; r++)
+                to[r * c_row] = sums[r] + (add ? to[r * c_row] : 0);
         }
 }
 
@@ -7427,7 +7422,10 @@ static MOEI_TARGET void MOEI_(weights)(
     else if (width > 1 && !MOEI_IN_ORDER && (out < MOEI_LANES || in < 4)) {
         int c;
 
-        MOEI_(dots)(in, out, n, x, width, dy, width, 1, dw, out, 1);
+        if (in < moei_min(out, 4))
+            MOEI_(dots)(out, in, n, dy, width, x, width, 1, dw, 1, out);
+        else
+            MOEI_(dots)(in, out, n, x, width, dy, width, 1, dw, out, 1);
         for (c = 0; c < width; c += MOEI_LANES)
             MOEI_(store)(room + c, MOEI_(splat)((moe_real)1));
         MOEI_(dots)(out, 1, n, dy, width, room, 0, 1, db, 1, 0);
@@ -7441,7 +7439,7 @@ static MOEI_TARGET void MOEI_(weights)(
         if (width > 1)
             moei_transpose(out, n, dy, width, NULL, room, out);
         MOEI_(product)(&p, 0);
-        MOEI_(product)(&q, 0);
+        MOEI_(product)(&q, -(in * out > MOEI_FAR));
     }
 #endif
     (void)width, (void)room;
@@ -7544,25 +7542,30 @@ static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
     moei_copy(dy, last[1], (size_t)count);
 }
 
-/* Whether all |x| < 2^exponent, read off the bits: what is as large as that or
-   not finite carries into the sign bit.  (Without that test clang unrolls.) */
+/* Whether all |x| < 2^exponent: times a power that makes what is as large
+   overflow, then times 0, where infinity becomes NaN, which sums keep. */
 static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
                                         const moe_real *x)
 {
-    enum { S = MOEI_STRIP };
-    const moei_bits mask = MOEI_INFINITY_BITS, add
-        = (moei_bits)(MOEI_BIAS + 2 - exponent) << MOEI_FRACTION;
-    moei_bits any[S] = {0}, all = 0;
-    int l;
+    enum { L = MOEI_LANES, U = 4 };
+    const moe_real power = moei_power(MOEI_BIAS + 1 - exponent);
+    const MOEI_V by = MOEI_(splat)(power), zero = MOEI_(splat)((moe_real)0);
+    MOEI_V t[U] = {zero, zero, zero, zero};
+    moe_real sum[U];
+    int u, n, below = 1;
 
-    for (; count >= S && !(any[0] & MOEI_SIGN_BIT); count -= S, x += S)
-        for (l = 0; l < S; l++)
-            any[l] |= (moei_to_bits(x[l]) & mask) + add;
-    for (; count > 0; count--)
-        all |= (moei_to_bits(*x++) & mask) + add;
-    for (l = 0; l < S; l++)
-        all |= any[l];
-    return (all & MOEI_SIGN_BIT) == 0;
+    for (; L == 1 && count > 0; count--)
+        below &= moei_is_finite(*x++ * power);
+    for (; count >= U * L; count -= U * L, x += U * L)
+        MOEI_UNROLL for (u = 0; u < U; u++)
+            t[u] = MOEI_(madd)(MOEI_(mul)(MOEI_(load)(x + u * L), by), zero,
+                               t[u]);
+    for (; count > 0; count -= (size_t)n, x += n) {
+        n = count < L ? (int)count : L;
+        t[0] = MOEI_(madd)(MOEI_(mul)(MOEI_(load_n)(x, n), by), zero, t[0]);
+    }
+    MOEI_(sum4)(sum, t[0], t[1], t[2], t[3]);
+    return below & moei_is_finite((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 /* w (n) after one step along the scaled gradient g, with moments v and u, and
@@ -7661,7 +7664,7 @@ static MOEI_TARGET void MOEI_(scale)(moei_scaling how, int width, int rows,
 static MOEI_TARGET void MOEI_(softmax_one)(
     int rows, const moe_real *s, moe_real *p, moe_real *log_p, moe_real *lse)
 {
-    moe_real top = -MOEI_LARGEST, sum = 0;
+    moe_real top = -MOEI_LARGEST, sum = 0, part;
     int i;
 
     for (i = 0; i < rows; i++)
@@ -7678,8 +7681,8 @@ static MOEI_TARGET void MOEI_(softmax_one)(
         MOEI_(apply)(MOEI_EXP, rows, p);
     for (i = 0; i < rows; i++)
         sum += p[i];
-    for (i = 0; i < rows; i++)
-        p[i] /= sum;
+    for (part = 1 / sum, i = 0; i < rows; i++)
+        p[i] *= part;
     if (!MOEI_LEARNS || log_p == NULL)
         return;
     sum = moei_log(sum);
@@ -7697,7 +7700,7 @@ static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
     const MOEI_V most = MOEI_(splat)(MOEI_LARGEST);
     const MOEI_V least = MOEI_(splat)(-MOEI_LARGEST);
     moe_real sums[MOEI_PANEL];
-    MOEI_V top, sum, a;
+    MOEI_V top, sum, part, a;
     int i, c, all = rows * N;
 
     for (c = 0; c < N; c += MOEI_LANES) {
@@ -7718,8 +7721,9 @@ static MOEI_TARGET void MOEI_(softmax_panel)(int N, int rows, const moe_real *s,
     for (c = 0; c < N; c += MOEI_LANES) {
         for (sum = MOEI_(splat)((moe_real)0), i = c; i < all; i += N)
             sum = MOEI_(add)(sum, MOEI_(load)(p + i));
+        part = MOEI_(div)(MOEI_(splat)((moe_real)1), sum);
         for (i = c; i < all; i += N)
-            MOEI_(store)(p + i, MOEI_(div)(MOEI_(load)(p + i), sum));
+            MOEI_(store)(p + i, MOEI_(mul)(MOEI_(load)(p + i), part));
         MOEI_(store)(sums + c, sum);
     }
     if (log_p == NULL)
@@ -7796,15 +7800,17 @@ static MOEI_TARGET void MOEI_(dot)(int n, int width, int rows,
                                    moe_real *e)
 {
     const int N = MOEI_LANES == 1 ? 1 : width;
+    moe_real sums[4];
     MOEI_V sum;
-    moe_real one;
     int i, c;
 
-    for (c = 0; c < n && MOEI_LANES == 1; c++, e[c - 1] = one)
-        for (one = 0, i = 0; i < rows; i++)
-            one = *a++ * *b++ + one;
-    for (c = 0; c < n && N == 1 && MOEI_LANES > 1; c++, a += rows, b += rows)
-        MOEI_(dots)(1, 1, rows, a, 0, b, 0, 0, e + c, 0, 0);
+    for (c = 0; c < n && MOEI_LANES == 1; c++, e[c - 1] = sums[0])
+        for (sums[0] = 0, i = 0; i < rows; i++)
+            sums[0] = *a++ * *b++ + sums[0];
+    for (c = 0; c < n && N == 1 && MOEI_LANES > 1; c++, a += rows, b += rows) {
+        MOEI_(dot_rows)(1, 1, rows, a, 0, b, sums);
+        e[c] = sums[0];
+    }
     for (c = 0; c < N && N > 1; c += MOEI_LANES) {
         for (sum = MOEI_(splat)((moe_real)0), i = c; i < rows * N; i += N)
             sum = MOEI_(madd)(MOEI_(load)(a + i), MOEI_(load)(b + i), sum);
@@ -7827,6 +7833,7 @@ static const moei_loops MOEI_(loops) = {
 #undef MOEI_
 #undef MOEI_TARGET
 #undef MOEI_DO
+#undef MOEI_ALL
 #endif
 #undef MOEI_V
 #undef MOEI_OP
@@ -7860,22 +7867,15 @@ static const moei_loops *const moei_sets[] = {
 #endif
 };
 
-/* How many of them this processor has. */
-static int moei_count_sets(void)
-{
-    int all = (int)(sizeof moei_sets / sizeof *moei_sets);
-
-#if defined(MOEI_X86) && !defined(MOEI_ONE_SET)
-    all -= !moei_has(512) + !moei_has(256);
-#endif
-    return all;
-}
-
-/* The set of vectors of so many bits, 0 for the widest; -1: not here. */
+/* The set of vectors of so many bits, 0 for the widest that this processor has;
+   -1: not here. */
 static int moei_find_set(int bits)
 {
-    int i = moei_count_sets() - 1;
+    int i = (int)(sizeof moei_sets / sizeof *moei_sets) - 1;
 
+#if defined(MOEI_X86) && !defined(MOEI_ONE_SET)
+    i -= !moei_has(512) + !moei_has(256);
+#endif
     while (bits != 0 && i >= 0 && moei_sets[i]->bits != bits)
         i--;
     return i;

@@ -22,7 +22,7 @@
 #define COUNT(array) ((int)(sizeof (array) / sizeof (array)[0]))
 
 #define SAMPLE_NS 30000.0       /* a sample is as many calls as fill this    */
-#define LONG_NS 1e6             /* a longer call needs no warming up         */
+#define LONG_NS 2e7             /* a longer call needs no warming up         */
 #define TOLERANCE 1e-3          /* between results, relative                 */
 #define MAX_PEERS 8
 #define MAX_WORKLOADS 100
