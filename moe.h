@@ -414,7 +414,7 @@ typedef struct moe_config {
                                     need, or weights                         */
     moe_gate gate;
     int block;                   /* B: cases worked on at once; 0: 64        */
-    int simd;                    /* bits of vectors; 1: none; 0: what pays   */
+    int simd;                    /* most bits of vectors; 1: none; 0: any    */
     moe_mode mode;
     int frozen, gate_frozen;     /* layers of the experts, of the gate, that do
                                     not learn: 1 << l of layer l; MOE_ALL    */
@@ -1508,8 +1508,8 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
         count += (uint64_t)m->E;            /* gate.balance */
         m->grad_count += moei_balance_count(m);
     }
-    if (c->simd == 0 && m->widest < 128 && moei_find_set(256) >= 0)
-        m->sets[0] = (int8_t)moei_find_set(256);    /* 512 read beyond lines */
+    if (m->widest < 128 && m->set > 0 && moei_loops_of(m)->bits > 256)
+        m->sets[0]--;           /* 512 bits would read beyond cache lines */
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
     m->param_count = (size_t)count;
