@@ -2383,8 +2383,7 @@ static void moei_begin(moe *m, int first, int most)
     m->first = (int16_t)first;
     m->n = (int16_t)(MOEI_PANEL == 1 ? 1 : most < m->group ? most : m->group);
     m->N = (int16_t)(m->sparse ? 1 : moei_width(MOEI_n(m)));
-    if (MOEI_PANEL > 1)
-        m->set = m->sets[MOEI_n(m) > 1];
+    m->set = m->sets[MOEI_n(m) > 1];
 }
 
 /* A block array of F features where the cases at hand begin. */
@@ -7073,7 +7072,7 @@ MOEI_ALWAYS MOEI_TARGET int MOEI_(tile)(
     const moe_real *s = p->s + i * s_row + j * p->s_col;
     moe_real *c = p->c + i * c_row + j;
     const int s_col = p->s_col, relu = p->relu;
-    MOEI_V t[6][8], v[8], x;
+    MOEI_V t[6][16], v[16], x;
     int k, r, u, w;
 
     MOEI_UNROLL for (r = 0; r < R; r++)
@@ -7141,6 +7140,8 @@ static MOEI_APART MOEI_TARGET void MOEI_(broad)(
     int j = 0;
 
 #ifndef __OPTIMIZE_SIZE__
+    for (; MOEI_BYTES == 64 && out - j >= 16 * L; j += 16 * L)
+        MOEI_(tile)(&p, 1, 1, 16, L, 0, j);
     for (; out - j >= 8 * L; j += 8 * L)
         MOEI_(tile)(&p, 1, 1, 8, L, 0, j);
 #endif
@@ -7201,10 +7202,9 @@ MOEI_ALWAYS MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
     return R;
 }
 
-/* In strips of columns, so narrow that theirs of b stay near.  Of far weights
-   the next piece comes nearer meanwhile, or of a far c (-1) the next rows.  Six
-   rows, but four where SSE2 needs a register to multiply in; the last two of
-   eight would wait for themselves. */
+/* In strips of columns, so narrow that theirs of b stay near; meanwhile of far
+   weights the next piece comes nearer, or of a far c (-1) the next rows.  Six
+   rows, or four for SSE2's registers; the last two of eight would wait. */
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
