@@ -2226,10 +2226,10 @@ MOEI_OPAQUE void moei_net_forward(const moe *m, const moei_run *run,
     const int last = net->layers - 1, f = m->activation;
     const int tunes = MOEI_LEARNS && m->tunes;
     const moe_real *at = tunes ? moei_source(m, net, 0) : m->params + net->at;
-    moe_real *y = run->act;
+    moe_real *y;
     int l, in, out, size;
 
-    for (l = 0; l < last; l++, x = y, y += size) {
+    for (l = 0, y = run->act; l < last; l++, x = y, y += size) {
         in = net->width[l], out = net->width[l + 1];
         size = moei_size(run, out);
         moei_layer_forward(m, run, in, out, x, at, f == MOE_ACT_RELU, y);
