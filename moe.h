@@ -1120,11 +1120,6 @@ static int moei_outside(int value, int least, int most)
     return value < least || value > most;
 }
 
-MOEI_INLINE size_t moei_count(int n)
-{
-    return (size_t)n;
-}
-
 /* Whole numbers in the place of reals. */
 MOEI_INLINE int32_t *moei_whole(moe_real *at)
 {
@@ -1459,7 +1454,7 @@ MOEI_INLINE int moei_has_gate(const moe *m)
 static size_t moei_balance_count(const moe *m)
 {
     return moei_has_gate(m) && moei_learns(&m->gate, m->gate.layers - 1)
-         ? moei_count(m->E) : 0;
+         ? (size_t)m->E : 0;
 }
 
 /* The shape of m, with weights of its own or without; config may be its own.
@@ -1548,8 +1543,8 @@ MOEI_INLINE const moe_real *moei_source(const moe *m, const moei_net *net,
 static const moe_real *moei_balance(const moe *m)
 {
     return MOEI_LEARNS && m->tunes && moei_balance_count(m) > 0
-         ? m->weights + m->grad_count - moei_count(m->E)
-         : m->params + m->trained_count - moei_count(m->E);
+         ? m->weights + m->grad_count - (size_t)m->E
+         : m->params + m->trained_count - (size_t)m->E;
 }
 
 /* Scales: row 0 is shift, row 1 factor. */
@@ -1618,7 +1613,7 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     m->thread_count = (int8_t)(P == 1 || m->is_one ? 1 : moei_min(m->E, 8));
     m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
-        m->scratch_size += width * moei_count(m->widest);
+        m->scratch_size += width * (size_t)m->widest;
     if (P > 1 && (m->sparse || m->expert.width[0] < m->X
                   || (moei_has_gate(m) && m->gate.width[0] < m->X)))
         m->scratch_size += width * ((size_t)m->X + (size_t)m->O + E);
@@ -1658,7 +1653,7 @@ static MOEI_APART void moei_keep_columns(moe *m, moei_carver *from,
 
 static void moei_lay_out_columns(moe *m, moei_carver *from)
 {
-    m->columns = (int16_t *)moei_take_bytes(from, 2 * moei_count(m->X - m->I));
+    m->columns = (int16_t *)moei_take_bytes(from, 2 * (size_t)(m->X - m->I));
     moei_keep_columns(m, from, &m->expert, &m->config.expert_columns);
     moei_keep_columns(m, from, &m->gate, &m->config.gate_columns);
 }
@@ -1954,11 +1949,11 @@ MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
     moei_lay_out(m, &m->config, weights, (moe_real *)memory);
     m->heap = heap;
     m->config.simd = moei_loops_of(m)->bits;
-    for (i = 0; i < moei_count(m->B) * moei_count(m->chosen); i++)
-        moei_selected(m)[i] = (int32_t)(i % moei_count(m->chosen));
-    P = m->E == 1 ? moei_count(moei_padded(m->B)) : 0;
+    for (i = 0; i < (size_t)m->B * (size_t)m->chosen; i++)
+        moei_selected(m)[i] = (int32_t)(i % (size_t)m->chosen);
+    P = m->E == 1 ? (size_t)moei_padded(m->B) : 0;
     for (i = 0; i < P; i++) {
-        const size_t shown = i < moei_count(m->B) ? i : 0;
+        const size_t shown = i < (size_t)m->B ? i : 0;
         m->prop[i] = moei_shown(m->p)[shown] = 1;
         if (m->h != NULL)
             m->post[i] = moei_shown(m->h)[shown] = 1;
@@ -1995,7 +1990,7 @@ static void moei_set_sigma(moe *m, moe_real sigma)
 
 static void moei_unit_scales(moe *m)
 {
-    moe_real *d = m->weights + m->trained_count, *x = d + 2 * moei_count(m->O);
+    moe_real *d = m->weights + m->trained_count, *x = d + 2 * (size_t)m->O;
     int i;
 
     for (i = 0; i < m->O; i++)
@@ -2016,7 +2011,7 @@ static MOEI_UNUSED void moei_sift(const moe *m, moe_real *all, moe_real *learnt,
         const moei_net *net = i ? &m->gate : &m->expert;
 
         for (l = 0; l < net->layers; l++, all += size) {
-            size = moei_count(net->copies) * (size_t)moei_layer_size(net, l);
+            size = (size_t)net->copies * (size_t)moei_layer_size(net, l);
             if (!moei_learns(net, l))
                 continue;
             moei_copy(back ? all : learnt, back ? learnt : all, size);
@@ -2126,7 +2121,7 @@ static moe_real *moei_stack_zeros(const moe *m, int out)
 {
     moe_real *zeros = moei_stack_room(m) - m->widest;
 
-    moei_zero(zeros, moei_count(out));
+    moei_zero(zeros, (size_t)out);
     return zeros;
 }
 
@@ -2135,14 +2130,14 @@ static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
                             const moe_real *x)
 {
     const int N = MOEI_N(run), n = N > 1 ? MOEI_n(run) : 1, E = m->E;
-    const size_t size = moei_count(N) * moei_count(in);
+    const size_t size = (size_t)N * (size_t)in;
     moe_real *z = moei_stack_room(m);
     const moe_real *p = run->mix;
     int i, c;
 
     for (c = 0; c < MOEI_n(run); c += n, x += size) {
-        moei_copy(z, p, moei_count(N) * moei_count(E));
-        z += moei_count(N) * moei_count(E);
+        moei_copy(z, p, (size_t)N * (size_t)E);
+        z += (size_t)N * (size_t)E;
         for (i = 0; i < E; i++, p += N, z += size)
             moei_loops_of(m)->blend(n, N, in, 0, p, x, z);
     }
@@ -2159,13 +2154,13 @@ static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
     const moei_loops *loops = moei_loops_of(m);
     const uint32_t size = (uint32_t)in * (uint32_t)out;
     const int most = MOEI_IN_ORDER || size < 8192 ? 1 : MOEI_STREAMS;
-    const moe_real *W = at + moei_count(m->E) * moei_count(out);
+    const moe_real *W = at + (size_t)m->E * (size_t)out;
     moe_real *z = moei_stack_room(m);
     int i, n;
 
-    moei_zero(a, moei_count(out));
+    moei_zero(a, (size_t)out);
     loops->one(m->E, out, p, a, at, 0, a);
-    for (i = 0; i < m->E; i += n, W += moei_count(n) * size) {
+    for (i = 0; i < m->E; i += n, W += (size_t)n * size) {
         for (n = 0; n < most && i + n < m->E && p[i + n] != 0; n++)
             continue;
         if (n > 1) {
@@ -2261,7 +2256,7 @@ static void moei_stack_backward(const moe *m, const moei_run *run, int l,
     const moei_net *net = run->net;
     const int N = MOEI_N(run), n = N > 1 ? MOEI_n(run) : 1;
     const int E = m->E, in = net->width[l];
-    const size_t size = moei_count(N) * moei_count(in);
+    const size_t size = (size_t)N * (size_t)in;
     const moe_real *dz = moei_stack_room(m), *p = run->mix;
     moe_real *dE_dp = m->error_of + m->first * (ptrdiff_t)E, row[MOEI_PANEL];
     int i, c, k;
@@ -2271,15 +2266,14 @@ static void moei_stack_backward(const moe *m, const moei_run *run, int l,
     for (c = 0; c < MOEI_n(run); c += n, x += size) {
         const moe_real *of_p = dz;
 
-        dz += moei_count(N) * moei_count(E);
+        dz += (size_t)N * (size_t)E;
         for (i = 0; i < E; i++, p += N, dz += size) {
             loops->dot(n, N, in, x, dz, row);
             for (k = 0; k < n; k++)
                 *dE_dp++ += *of_p++ + row[k];
             dE_dp += N - n, of_p += N - n;
             if (dE_dx != NULL)
-                loops->blend(n, N, in, i > 0, p, dz,
-                             dE_dx + moei_count(c) * size);
+                loops->blend(n, N, in, i > 0, p, dz, dE_dx + (size_t)c * size);
         }
     }
 }
@@ -2395,7 +2389,7 @@ MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
 /* The same of a table, which has a number for each of a case's K experts. */
 MOEI_INLINE moe_real *moei_table(const moe *m, moe_real *table)
 {
-    return moei_from(m, table, moei_count(m->K));
+    return moei_from(m, table, (size_t)m->K);
 }
 
 /* Numbers in an array of the cases at hand. */
@@ -2414,9 +2408,9 @@ MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
 /* Behind the runs: the cases of all pairs, sorted by expert; their slots. */
 static int32_t *moei_rows_of(const moe *m, int slots)
 {
-    const size_t pairs = moei_count(m->B) * moei_count(m->K);
+    const size_t pairs = (size_t)m->B * (size_t)m->K;
 
-    return moei_whole(m->run_list) + 3 * (moei_count(m->E) + pairs / 64 + 2)
+    return moei_whole(m->run_list) + 3 * ((size_t)m->E + pairs / 64 + 2)
          + (slots ? pairs : 0);
 }
 
@@ -2629,20 +2623,29 @@ static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 /* s = gate(x),  p = softmax of s;  with top_k of the chosen s alone. */
 
 /* The K of E experts with the largest s + bias, in ascending order; of equal
-   ones the first, and NaN as -inf.   largest (K): room for their sums */
+   ones the first, and NaN as -inf.   largest (K): room for their sums
+   Two of many are not below the largest of each half: few come so far. */
 static void moei_choose(const moe_real *s, const moe_real *bias, int E, int K,
                         int32_t *chosen, moe_real *largest)
 {
+    const int half = MOEI_PANEL > 1 && K < 3 && E > 31 ? E / 2 : 0;
+    moe_real top[2] = {-MOEI_INFINITY, -MOEI_INFINITY}, least;
     int32_t moved;
-    int i, k;
+    int i, k, n = 0;
 
+    for (i = 0; i < half; i++)
+        MOEI_UNROLL for (k = 0; k < 2; k++) {
+            const int at = i + k * half;
+            top[k] = s[at] + bias[at] > top[k] ? s[at] + bias[at] : top[k];
+        }
+    least = top[0] < top[1] ? top[0] : top[1];
     for (i = 0; i < E; i++) {
         MOEI_ROUNDED moe_real x = s[i] + bias[i];
 
-        if (i >= K && !(x > largest[K - 1]))
+        if (x < least || (n >= K && !(x > largest[K - 1])))
             continue;
         x = moei_is_nan(x) ? -MOEI_INFINITY : x;
-        k = moei_min(i, K - 1);
+        k = moei_min(n++, K - 1);
         for (; k > 0 && largest[k - 1] < x; k--) {
             largest[k] = largest[k - 1];
             chosen[k] = chosen[k - 1];
@@ -2762,7 +2765,7 @@ static void moei_sort(moe *m)
     int32_t first = 0, pairs;
     int i;
 
-    moei_zero_bytes(start, (moei_count(m->E) + 1) * sizeof *start);
+    moei_zero_bytes(start, ((size_t)m->E + 1) * sizeof *start);
     for (i = 0; i < MOEI_n(m) * K; i++)
         if (chosen[i] >= 0)
             start[chosen[i] + 1]++;
@@ -2841,7 +2844,7 @@ static void moei_gate_forward(moe *m, const moe_real *given)
     if (m->E > 1 && given != NULL) {
         for (c = 0; c < MOEI_n(m); c++, given += m->E)
             moei_select(m, c, given);
-        moei_zero(moei_from(m, m->logits, moei_count(m->E)),
+        moei_zero(moei_from(m, m->logits, (size_t)m->E),
                   (size_t)moei_all(m, m->E));
     } else if (m->E > 1)
         moei_gate_proportions(m);
@@ -2909,7 +2912,7 @@ static void moei_blend_sorted(moe *m, moe_real *y)
     const moe_real *p;
     int r, c;
 
-    moei_zero(y, (size_t)MOEI_n(m) * moei_count(m->O));
+    moei_zero(y, (size_t)MOEI_n(m) * (size_t)m->O);
     for (r = 0; r < m->runs; r++) {
         const moei_run run = moei_run_of(m, r, 0);
 
@@ -3150,7 +3153,7 @@ static moe_real moei_inside(moe_real y)
                                              dE/dy = (y - d) / (y (1 - y)) */
 static void moei_blend_loss_forward(moe *m)
 {
-    const size_t O = moei_count(m->O);
+    const size_t O = (size_t)m->O;
     const moe_real *y = moei_from(m, m->blend, O), *d = moei_from(m, m->d, O);
     moe_real *off = moei_from(m, m->log_y, O), *loss = moei_from(m, m->loss, 1);
     int c, k;
@@ -3174,8 +3177,8 @@ static void moei_blend_loss_forward(moe *m)
 /* dE/dy in place of d */
 static void moei_blend_loss_backward(moe *m)
 {
-    const moe_real *y = moei_from(m, m->blend, moei_count(m->O));
-    moe_real *d = moei_from(m, m->d, moei_count(m->O));
+    const moe_real *y = moei_from(m, m->blend, (size_t)m->O);
+    moe_real *d = moei_from(m, m->d, (size_t)m->O);
     int i;
 
     for (i = 0; i < moei_all(m, m->O); i++) {
@@ -3234,7 +3237,7 @@ static void moei_log_share(moe *m, const moei_run *run, const moe_real *top,
    (O,N), in log_y of the cases at hand */
 static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
 {
-    moe_real *top = moei_from(m, m->log_y, 2 * moei_count(m->O));
+    moe_real *top = moei_from(m, m->log_y, 2 * (size_t)m->O);
     moe_real *sum = top + moei_all(m, m->O), *u = run->scratch;
     int c, k;
 
@@ -3257,7 +3260,7 @@ static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
 static void moei_log_blend_forward(moe *m)
 {
     const int all = moei_all(m, m->O);
-    moe_real *log_y = moei_from(m, m->log_y, 2 * moei_count(m->O));
+    moe_real *log_y = moei_from(m, m->log_y, 2 * (size_t)m->O);
     moe_real *sum = log_y + all, *loss = moei_from(m, m->loss, 1);
     int i;
 
@@ -3270,7 +3273,7 @@ static void moei_log_blend_forward(moe *m)
     for (i = 0; i < all; i++)
         log_y[i] += sum[i];
     moei_loops_of(m)->dot(MOEI_n(m), MOEI_N(m), m->O, log_y,
-                          moei_from(m, m->d, moei_count(m->O)), loss);
+                          moei_from(m, m->d, (size_t)m->O), loss);
     for (i = 0; i < MOEI_n(m); i++)
         loss[i] = -loss[i];
 }
@@ -3284,7 +3287,7 @@ static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
     moe_real *g = m->is_one ? row : moei_row_in(m, run, m->error_of, row);
     int c, k;
 
-    moei_log_share(m, run, moei_from(m, m->log_y, 2 * moei_count(m->O)), r);
+    moei_log_share(m, run, moei_from(m, m->log_y, 2 * (size_t)m->O), r);
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(MOEI_n(run), MOEI_N(run), m->O, d, r, g);
     if (!m->is_one)
@@ -3548,8 +3551,8 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
 
     if (rows == table)
         return;
-    rows = moei_from(m, rows, moei_count(m->E));
-    moei_zero(rows, (size_t)MOEI_n(m) * moei_count(m->E));
+    rows = moei_from(m, rows, (size_t)m->E);
+    moei_zero(rows, (size_t)MOEI_n(m) * (size_t)m->E);
     for (c = 0; c < MOEI_n(m); c++, rows += m->E, chosen += m->chosen)
         for (k = 0; k < m->chosen && chosen[k] >= 0; k++)
             rows[chosen[k]] = from[moei_choice_at(m, chosen, k, c)];
@@ -3567,27 +3570,27 @@ static void moei_show_out(moe *m, const moei_run *run, int how)
     (void)how;
     for (c = 0; c < MOEI_n(run); c++, o += MOEI_N(run) > 1 ? 1 : O) {
         const size_t slot = run->slots || MOEI_N(run) == 1 ? moei_slot(run, c)
-                          : moei_count(c * m->K + run->copy);
+                          : (size_t)(c * m->K + run->copy);
 
         if (MOEI_N(run) > 1)
             moei_transpose(O, 1, o, MOEI_N(run), NULL, room, O);
         moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, O, MOEI_N(run) > 1
-                                ? room : o, scale, to + slot * moei_count(O));
+                                ? room : o, scale, to + slot * (size_t)O);
     }
 }
 
 /* The public arrays show the cases at hand: y before o, which may be there. */
 static void moei_show(moe *m)
 {
-    const moe_real *s = moei_from(m, m->logits, moei_count(m->E));
-    moe_real *to = moei_from(m, moei_shown(m->s), moei_count(m->E));
+    const moe_real *s = moei_from(m, m->logits, (size_t)m->E);
+    moe_real *to = moei_from(m, moei_shown(m->s), (size_t)m->E);
     int c, k;
 
     for (c = 0; c < MOEI_n(m) && m->s != m->logits; c++)
         for (k = 0; k < m->E; k++)
             *to++ = s[moei_at(MOEI_N(m), m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
-    moei_store_y(m, moei_from(m, moei_shown(m->y), moei_count(m->O)));
+    moei_store_y(m, moei_from(m, moei_shown(m->y), (size_t)m->O));
     if (!m->is_one)
         moei_each_run(m, moei_show_out, 0, 1);
 }
@@ -3634,10 +3637,10 @@ static int moei_is_around_y(const moe *m)
 static moe_real moei_shown_error(const moe *m, int row, int k,
                                  const moe_real *d)
 {
-    const size_t O = moei_count(m->O), r = (size_t)row;
+    const size_t O = (size_t)m->O, r = (size_t)row;
     const moe_real *factor = moei_scale_d(m) + O;
     const moe_real *o = moei_is_around_y(m) ? m->y + r * O
-                      : m->o + (r * moei_count(m->K) + (size_t)k) * O;
+                      : m->o + (r * (size_t)m->K + (size_t)k) * O;
     moe_real sum = 0;
     size_t j;
 
@@ -3658,9 +3661,9 @@ static moe_real moei_shown_error(const moe *m, int row, int k,
    s_i - e_i / (2 s_i^2) - O log s_i */
 static moe_real moei_log_joint(const moe *m, int row, int k, moe_real e)
 {
-    const int32_t *ran = m->selected + (size_t)row * moei_count(m->chosen);
+    const int32_t *ran = m->selected + (size_t)row * (size_t)m->chosen;
     const int i = (int)ran[k];
-    const moe_real s = m->s[(size_t)row * moei_count(m->E) + (size_t)i];
+    const moe_real s = m->s[(size_t)row * (size_t)m->E + (size_t)i];
     const moe_real sigma = moei_sigma(m, i);
 
     return moei_is_entropy(m) ? s - e
@@ -3672,8 +3675,8 @@ static moe_real moei_log_joint(const moe *m, int row, int k, moe_real e)
    largest so far is taken out. */
 static moe_real moei_log_total(const moe *m, int row, const moe_real *d)
 {
-    const int32_t *ran = m->selected + (size_t)row * moei_count(m->chosen);
-    const moe_real *s = m->s + (size_t)row * moei_count(m->E);
+    const int32_t *ran = m->selected + (size_t)row * (size_t)m->chosen;
+    const moe_real *s = m->s + (size_t)row * (size_t)m->E;
     moe_real most = -MOEI_INFINITY, sum = 0, a;
     int k;
 
@@ -3698,8 +3701,7 @@ static moe_real moei_log_unit(const moe *m)
     int j;
 
     for (j = 0; j < m->O && !moei_is_entropy(m); j++)
-        sum -= half_log_2_pi
-             + moei_value(MOEI_LOG, moei_scale_d(m)[m->O + j]);
+        sum -= half_log_2_pi + moei_value(MOEI_LOG, moei_scale_d(m)[m->O + j]);
     return sum;
 }
 
@@ -3725,7 +3727,7 @@ MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
 /* The variance of output j of a row, in user's units. */
 static moe_real moei_variance_of(const moe *m, int row, int j)
 {
-    const size_t O = moei_count(m->O), K = moei_count(m->chosen);
+    const size_t O = (size_t)m->O, K = (size_t)m->chosen;
     const size_t r = (size_t)row;
     const moe_real y = m->y[r * O + (size_t)j];
     const moe_real factor = moei_scale_d(m)[O + (size_t)j];
@@ -3739,7 +3741,7 @@ static moe_real moei_variance_of(const moe *m, int row, int j)
         const moe_real deviation = moei_sigma(m, i) * factor;
         const moe_real off = moei_is_around_y(m) ? 0
                            : m->o[(r * K + k) * O + (size_t)j] - y;
-        sum += m->p[r * moei_count(m->E) + (size_t)i]
+        sum += m->p[r * (size_t)m->E + (size_t)i]
              * (deviation * deviation + off * off);
     }
     return sum;
@@ -3768,7 +3770,7 @@ MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
 /* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
 static void moei_load_labels(moe *m, const int *labels, const int32_t *list)
 {
-    moe_real *d = moei_from(m, m->d, moei_count(m->O));
+    moe_real *d = moei_from(m, m->d, (size_t)m->O);
     int c, label;
 
     moei_zero(d, (size_t)moei_all(m, m->O));
@@ -3813,9 +3815,9 @@ static void moei_load_rows(moe *m, const moe_data *data, size_t first,
 {
     m->case_weights = data->weights ? data->weights + first : NULL;
     m->ordered = list != NULL;
-    moei_load_x(m, data->x + first * moei_count(m->I), list);
+    moei_load_x(m, data->x + first * (size_t)m->I, list);
     if (data->d != NULL)
-        moei_load(m, MOEI_DIVIDE_IN, data->d + first * moei_count(m->O), list,
+        moei_load(m, MOEI_DIVIDE_IN, data->d + first * (size_t)m->O, list,
                   m->O, moei_scale_d(m), m->d, m->O);
     else if (data->labels != NULL)
         moei_load_labels(m, data->labels + first, list);
@@ -3848,8 +3850,8 @@ static int moei_block_is_finite(const moe *m)
     for (c = 0; c < MOEI_n(m) && m->case_weights != NULL; c++)
         if (!moei_is_amount(moei_weight(m, c)))
             return 0;
-    return moei_are_finite(m, m->x, n * moei_count(m->X))
-        && moei_are_finite(m, m->d, n * moei_count(m->O));
+    return moei_are_finite(m, m->x, n * (size_t)m->X)
+        && moei_are_finite(m, m->d, n * (size_t)m->O);
 }
 
 /* Which column of x input i of a net is. */
@@ -3899,7 +3901,7 @@ static void moei_add_gradient(moe *m, const moei_run *run)
 static void moei_run_gradient(moe *m, const moei_run *run, int path)
 {
     const int counts = m->sparse && !m->p_is_given && moei_balance_count(m) > 0;
-    const size_t at = m->grad_count - moei_count(m->E - run->copy);
+    const size_t at = m->grad_count - (size_t)(m->E - run->copy);
     int c;
 
     moei_run_backward(m, run, (moei_path)path, 0);
@@ -3954,7 +3956,7 @@ static void moei_loss_backward(moe *m)
 static void moei_load_error(moe *m, const moe_real *dE_dy)
 {
     const moe_real *factor = moei_scale_d(m) + m->O;
-    moe_real *d = moei_from(m, m->d, moei_count(m->O));
+    moe_real *d = moei_from(m, m->d, (size_t)m->O);
     int c, k;
 
     for (c = 0; c < MOEI_n(m); c++)
@@ -3980,7 +3982,7 @@ MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
             moei_find_runs(m);
         m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
         if (dE_dx != NULL)
-            moei_zero(m->back_to_x, (size_t)MOEI_n(m) * moei_count(m->I));
+            moei_zero(m->back_to_x, (size_t)MOEI_n(m) * (size_t)m->I);
         moei_block_backward(m, MOEI_BY_BLEND, 0, dE_dp);
     }
     m->back_to_x = NULL;
@@ -4024,7 +4026,7 @@ static void moei_count_shares(moe *m, const moei_part *part, int first,
 
     if (!moei_has_balance_loss(m))
         return;
-    moei_zero(m->share, moei_count(m->E));
+    moei_zero(m->share, (size_t)m->E);
     for (at = first; at < first + count; at += MOEI_n(m)) {
         moei_load_data(m, part, at, first + count);
         moei_gate_forward(m, NULL);
@@ -4292,7 +4294,7 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
     of_bias.decay = 0;
     for (l = 0; l < net->layers; l++) {
         const size_t out = (size_t)net->width[l + 1] * (size_t)step;
-        const size_t weights = out * moei_count(net->width[l]);
+        const size_t weights = out * (size_t)(net->width[l]);
         const size_t from = moei_layer_start(net, l, 1);
         const size_t first = moei_layer_of(m, net, 0, l).bias;
 
@@ -4449,7 +4451,7 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
         return 0;
     moei_block_forward(m, NULL);
     if (moei_has_balance_loss(m)) {
-        moei_zero(m->share, moei_count(m->E));
+        moei_zero(m->share, (size_t)m->E);
         for (k = 0; k < m->runs; k++)
             m->share[moei_selected(m)[k]] = 1 / (moe_real)m->runs;
     }
@@ -4775,7 +4777,7 @@ static moei_total *moei_totals(const moe *m)
 
 static void moei_clear_totals(moe *m)
 {
-    moei_zero(&moei_totals(m)->sum, 3 * moei_count(MOEI_USAGE + 2 * m->E));
+    moei_zero(&moei_totals(m)->sum, 3 * (size_t)(MOEI_USAGE + 2 * m->E));
     m->state->counted = 0;
 }
 
@@ -4861,8 +4863,8 @@ static int moei_accumulate_metrics(moe *m)
 {
     const int O = m->O, step = MOEI_N(m), next = step > 1 ? 1 : O;
     const moe_real *shift = moei_scale_d(m), *factor = shift + O;
-    const moe_real *y = moei_from(m, m->blend, moei_count(O));
-    const moe_real *d = moei_from(m, m->d, moei_count(O));
+    const moe_real *y = moei_from(m, m->blend, (size_t)O);
+    const moe_real *d = moei_from(m, m->d, (size_t)O);
     const moe_real *loss = moei_from(m, m->loss, 1);
     const moe_real volume = moei_log_volume(m);
     moei_total *total = moei_totals(m);
@@ -5678,8 +5680,8 @@ static void moei_list_net(moei_file *t, int i, const moe *m,
     for (l = 0; l < net->layers; l++) {
         const moe_real *array = m->params ? moei_source(m, net, l) : NULL;
         const size_t weight = moei_weight_at(net, 0, l);
-        const size_t in = moei_count(net->width[l]);
-        const size_t out = moei_count(net->width[l + 1]);
+        const size_t in = (size_t)(net->width[l]);
+        const size_t out = (size_t)(net->width[l + 1]);
 
         moei_list(t, i++, array, 0, copies, out, 0);
         moei_list(t, i++, array, weight, copies, in, out);
@@ -5699,8 +5701,8 @@ static void moei_list_training(moei_file *t, const moe *m)
 
 MOEI_COLD static void moei_list_all(moei_file *t, const moe *m)
 {
-    const size_t E = moei_count(m->E), O = moei_count(m->O);
-    const size_t I = moei_count(m->I), scales = m->trained_count;
+    const size_t E = (size_t)m->E, O = (size_t)m->O;
+    const size_t I = (size_t)m->I, scales = m->trained_count;
 
     moei_list_net(t, 0, m, &m->expert, E);
     moei_list_net(t, MOEI_T_GATE, m, &m->gate, 0);
@@ -6316,7 +6318,7 @@ static void moei_read_sigma(moei_file *t, moe *m)
     if (m->sigma == NULL)
         m->sigma = behind;
     else if (m->params != m->weights)
-        moei_copy(moei_shown(m->sigma), behind, 1 + moei_count(m->E));
+        moei_copy(moei_shown(m->sigma), behind, 1 + (size_t)m->E);
     for (i = 0; i <= m->E; i++)
         moei_reject(t, !(m->sigma[i] > 0)
                     || !moei_is_finite(1 / (m->sigma[i] * m->sigma[i])),
@@ -6853,8 +6855,6 @@ static MOEI_APART void moei_transpose(int m, int n, const moe_real *from,
     const moe_real *r;
     int i = 0, j;
 
-    for (; i < m && n == 1 && row == 1 && list == NULL; i++)
-        to[i] = from[i];
 #if defined(MOEI_X86) && !defined(MOE_DOUBLE)
     for (; i + 4 <= m; i += 4) {
         const moe_real *at[4];
