@@ -1087,7 +1087,7 @@ struct moei_loops {
                   moe_real scale, moe_real *db, moe_real *dW);
     /* dy (count) *= f'(a), by y = f(a), but silu by a */
     void (*slope)(int f, int count, const moe_real *y, moe_real *dy);
-    /* whether all |x| < 2^exponent, 1 or more, and finite */
+    /* whether all |x| < 2^exponent, and finite */
     int (*are_below)(int exponent, size_t count, const moe_real *x);
     /* y (count) = a - b */
     void (*subtract)(int count, const moe_real *a, const moe_real *b,
@@ -1504,7 +1504,7 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
         m->grad_count += moei_balance_count(m);
     }
     if (m->widest < 128 && m->set > 0 && moei_loops_of(m)->bits > 256)
-        m->sets[0]--;           /* 512 bits would read beyond cache lines */
+        m->sets[0]--;           /* 512 bits of narrow rows cross cache lines */
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
     m->param_count = (size_t)count;
@@ -2084,9 +2084,9 @@ MOE_DEF void moe_close(moe *m)
 /* 5  NETWORK                                                               */
 /* ======================================================================== */
 /* A run: n cases of one copy of a net, in arrays (features, N).  N is 1 for a
-   few cases, which stand one after the other; else n rounded up to 16, and
-   lanes run over cases.  Experts and gate, all cases or sorted ones, there and
-   back: all that is computed is computed of runs. */
+   few cases, or sorted ones of wide experts, which stand one after the other;
+   else n rounded up to 16, and lanes run over cases.  Experts and gate, all
+   cases or sorted ones, there and back: all that is computed is of runs. */
 typedef struct moei_run {
     const moei_net *net;
     int copy, n, N;
@@ -2456,7 +2456,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
         const int32_t *at = moei_whole(m->run_list) + 3 * r;
         run.copy = (int)at[0];
         run.n = (int)(at[4] - at[1]);
-        run.N = m->O < 16 ? moei_width(run.n) : 1;
+        run.N = m->O < 16 ? moei_width(run.n) : 1;  /* wide rows fill lanes */
         run.rows = moei_rows_of(m, 0) + at[1];
         run.slots = moei_rows_of(m, 1) + at[1];
         column += (ptrdiff_t)at[2];
@@ -2624,7 +2624,7 @@ static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 
 /* The K of E experts with the largest s + bias, in ascending order; of equal
    ones the first, and NaN as -inf.   largest (K): room for their sums
-   Two of many are not below the largest of each half: few come so far. */
+   Two of many are not below the largest of each half, as few others are. */
 static void moei_choose(const moe_real *s, const moe_real *bias, int E, int K,
                         int32_t *chosen, moe_real *largest)
 {
@@ -2642,7 +2642,7 @@ static void moei_choose(const moe_real *s, const moe_real *bias, int E, int K,
     for (i = 0; i < E; i++) {
         MOEI_ROUNDED moe_real x = s[i] + bias[i];
 
-        if (x < least || (n >= K && !(x > largest[K - 1])))
+        if ((half > 0 && x < least) || (n >= K && !(x > largest[K - 1])))
             continue;
         x = moei_is_nan(x) ? -MOEI_INFINITY : x;
         k = moei_min(n++, K - 1);
@@ -7542,30 +7542,27 @@ static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
     moei_copy(dy, last[1], (size_t)count);
 }
 
-/* Whether all |x| < 2^exponent: times a power that makes what is as large
-   overflow, then times 0, where infinity becomes NaN, which sums keep. */
+/* Whether all |x| < 2^exponent, read off the bits: what is as large as that or
+   not finite carries into the sign bit.  (Without that test clang unrolls.) */
 static MOEI_TARGET int MOEI_(are_below)(int exponent, size_t count,
                                         const moe_real *x)
 {
-    enum { L = MOEI_LANES, U = 4 };
-    const moe_real power = moei_power(MOEI_BIAS + 1 - exponent);
-    const MOEI_V by = MOEI_(splat)(power), zero = MOEI_(splat)((moe_real)0);
-    MOEI_V t[U] = {zero, zero, zero, zero};
-    moe_real sum[U];
-    int u, n, below = 1;
+    enum { S = MOEI_STRIP };
+    const moei_bits mask = MOEI_INFINITY_BITS, add
+        = (moei_bits)(MOEI_BIAS + 2 - exponent) << MOEI_FRACTION;
+    moei_bits any[S] = {0}, all = 0;
+    int l;
 
-    for (; L == 1 && count > 0; count--)
-        below &= moei_is_finite(*x++ * power);
-    for (; count >= U * L; count -= U * L, x += U * L)
-        MOEI_UNROLL for (u = 0; u < U; u++)
-            t[u] = MOEI_(madd)(MOEI_(mul)(MOEI_(load)(x + u * L), by), zero,
-                               t[u]);
-    for (; count > 0; count -= (size_t)n, x += n) {
-        n = count < L ? (int)count : L;
-        t[0] = MOEI_(madd)(MOEI_(mul)(MOEI_(load_n)(x, n), by), zero, t[0]);
-    }
-    MOEI_(sum4)(sum, t[0], t[1], t[2], t[3]);
-    return below & moei_is_finite((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    for (; count % S > 0; count--)
+        all |= (moei_to_bits(*x++) & mask) + add;
+    if (count == 0)
+        return (all & MOEI_SIGN_BIT) == 0;
+    for (; count > 0 && !(any[0] & MOEI_SIGN_BIT); count -= S, x += S)
+        for (l = 0; l < S; l++)
+            any[l] |= (moei_to_bits(x[l]) & mask) + add;
+    for (l = 0; l < S; l++)
+        all |= any[l];
+    return (all & MOEI_SIGN_BIT) == 0;
 }
 
 /* w (n) after one step along the scaled gradient g, with moments v and u, and

@@ -8,15 +8,17 @@ programs="faults_numbers extremes scales training sparse_choice sparse_gradient
 sparse_balance sparse_odd sparse_memory reference refusals files"
 
 # A line each: NUMBER PROGRAMS COMPILER FLAGS..., with ";" between programs.
-# The first has all instruction sets.
+# The first of each compiler has all instruction sets.
 builds() {
     all=$(echo $programs | tr ' ' ';')
-    languages c99 '' | while read -r compiler; do
-        echo "$all $compiler -Ofast -ffast-math"      # which is one of it
-        echo "faults_numbers;files $compiler -O1 -ffinite-math-only $one_set"
-        echo "faults_numbers;refusals $compiler -Os -ffast-math"
-        echo "faults_numbers $compiler -O1 -ffast-math $one_set -DMOE_DOUBLE"
-    done | thin 3 | awk '{ print NR, $0 }'
+    {
+        languages c99 '' | sed "s/^/$all /; s/$/ -Ofast -ffast-math/"
+        languages c99 '' | while read -r compiler; do
+            echo "faults_numbers;files $compiler -O1 -ffinite-math-only $one_set"
+            echo "faults_numbers;refusals $compiler -Os -ffast-math"
+            echo "faults_numbers $compiler -O1 -ffast-math $one_set -DMOE_DOUBLE"
+        done | thin 3
+    } | awk '{ print NR, $0 }'
 }
 
 # one_object NUMBER PROGRAMS COMPILER FLAGS...: what its programs link with.

@@ -395,16 +395,14 @@ static void test_large_gradient(void)
     moe_close(&m);
 }
 
-/* NaN and infinity in any place of the gradient are found. */
-static void test_bad_gradient(void)
+/* NaN and infinity in any place of the gradient are found, by all vectors. */
+static void check_bad_gradient(const moe_config *config)
 {
-    moe_config config = config_of(3, 2, 3);
     static moe_real before[MAX_VALUES];
     size_t i, at;
     moe m;
 
-    config.hidden[0] = 5;
-    open_small(&m, &config);
+    open_small(&m, config);
     memcpy(before, m.params, m.param_count * sizeof(moe_real));
     for (at = 0; at < m.trained_count; at++) {
         for (i = 0; i < m.trained_count; i++)
@@ -412,10 +410,24 @@ static void test_bad_gradient(void)
         m.grads[at] = at % 3 == 0 ? make_nan() : at % 3 == 1 ? make_infinity()
                                                              : -make_infinity();
         CHECK_THAT(moe_step(&m, NULL, 1) == MOE_ERR_DIVERGED,
-                   "number %d of the gradient", (int)at);
+                   "number %d of the gradient, simd %d", (int)at, config->simd);
         CHECK(!memcmp(before, m.params, m.param_count * sizeof(moe_real)));
     }
     moe_close(&m);
+}
+
+static void test_bad_gradient(void)
+{
+    static const int vectors[] = {0, 1, 128, 256, 512};
+    moe_config config = config_of(3, 2, 3);
+    int i;
+
+    config.hidden[0] = 5;
+    for (i = 0; i < 5; i++) {
+        config.simd = vectors[i];
+        if (moe_check_config(&config, NULL) == MOE_OK)
+            check_bad_gradient(&config);
+    }
 }
 
 /* ---- checkpoints ------------------------------------------------------- */
