@@ -1503,8 +1503,10 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
         count += (uint64_t)m->E;            /* gate.balance */
         m->grad_count += moei_balance_count(m);
     }
-    if (m->widest < 128 && m->set > 0 && moei_loops_of(m)->bits > 256)
+    if (m->widest < 128 && m->set > 0 && moei_loops_of(m)->bits > 256) {
         m->sets[0]--;           /* 512 bits of narrow rows cross cache lines */
+        m->sets[1] = (int8_t)(m->set - (m->sparse && m->O < 16));
+    }
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
     m->param_count = (size_t)count;
