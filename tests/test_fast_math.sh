@@ -10,13 +10,13 @@ sparse_balance sparse_odd sparse_memory reference refusals files"
 # A line each: NUMBER PROGRAMS COMPILER FLAGS..., with ";" between programs.
 # The first of each compiler has all instruction sets.
 builds() {
-    all=$(echo $programs | tr ' ' ';')
+    all=$(echo $programs | tr ' ' ';') some=faults_numbers
     {
         languages c99 '' | sed "s/^/$all /; s/$/ -Ofast -ffast-math/"
         languages c99 '' | while read -r compiler; do
-            echo "faults_numbers;files $compiler -O1 -ffinite-math-only $one_set"
-            echo "faults_numbers;refusals $compiler -Os -ffast-math"
-            echo "faults_numbers $compiler -O1 -ffast-math $one_set -DMOE_DOUBLE"
+            echo "$some;files $compiler -O1 -ffinite-math-only $one_set"
+            echo "$some;refusals $compiler -Os -ffast-math"
+            echo "$some $compiler -O1 -ffast-math $one_set -DMOE_DOUBLE"
         done | thin 3
     } | awk '{ print NR, $0 }'
 }
