@@ -3737,7 +3737,7 @@ static moe_real moei_variance_of(const moe *m, int row, int j)
     size_t k;
 
     if (moei_is_entropy(m))
-        return y * (1 - y);
+        return y < 1 ? y * (1 - y) : 0;
     for (k = 0; k < K && m->selected[r * K + k] >= 0; k++) {
         const int i = (int)m->selected[r * K + k];
         const moe_real deviation = moei_sigma(m, i) * factor;
@@ -4401,6 +4401,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     };
     const char *fault;
 
+    m->set = m->sets[0];                    /* whatever was done before it */
     if (!adam)
         moei_take_sigma_out(m, m->grads,
                             moei_has_gate(m) ? m->gate.grad_at : n);

@@ -49,6 +49,62 @@ static moe_real last_weight(const moe *m)
     return m->weights[m->grad_count - (size_t)m->config.experts - 1];
 }
 
+/* ---- rounding ----------------------------------------------------------- */
+
+/* A probability may come out above 1 by a rounding. */
+static void certain_cases_have_a_deviation(void)
+{
+    moe_config c = config_of(3, 0, 64);
+    moe_real at[64 * I], deviation[64 * O];
+    int i, k, above = 0;
+    moe m;
+
+    c.mode = MOE_MODE_PREDICT;
+    for (k = 0; k < 400; k++) {
+        c.output = k % 2 ? MOE_OUT_SOFTMAX : MOE_OUT_BERNOULLI;
+        c.experts = 2 + k % 5;
+        open_or_exit(&m, &c);
+        for (i = 0; i < (int)m.trained_count; i++)
+            m.weights[i] = (moe_real)(3 * uniform());
+        for (i = 0; i < 64 * I; i++)
+            at[i] = (moe_real)(16 * uniform());
+        moe_predict_deviation(&m, at, 64, y, deviation);
+        for (i = 0; i < 64 * O; i++) {
+            above += y[i] > 1;
+            CHECK(deviation[i] >= 0 && deviation[i] <= (moe_real)0.5001);
+        }
+        moe_close(&m);
+    }
+    CHECK_THAT(above > 0, "no y was above 1");
+}
+
+/* A step has the same bits, whatever was predicted before it. */
+static void a_step_after_a_prediction(void)
+{
+    moe_config c = config_of(3, 0, 64);
+    const moe_data data = data_of(CASES);
+    moe_training t;
+    moe m[2];
+    int k;
+
+    c.hidden[0] = 17;
+    c.gate_hidden[0] = 9;
+    memset(&t, 0, sizeof t);
+    t.optimizer = MOE_SGD;
+    t.clip = (moe_real)0.01;
+    for (k = 0; k < 2; k++) {
+        open_or_exit(&m[k], &c);
+        moe_gradient(&m[k], &data);
+        if (k == 1)
+            moe_predict(&m[k], x, 1, y);
+        CHECK(moe_step(&m[k], &t, 1) == MOE_OK);
+    }
+    CHECK(memcmp(m[0].weights, m[1].weights,
+                 m[0].trained_count * sizeof *m[0].weights) == 0);
+    moe_close(&m[0]);
+    moe_close(&m[1]);
+}
+
 /* ---- blocks ------------------------------------------------------------- */
 
 static void one_expert_in_an_odd_block(void)
@@ -404,6 +460,8 @@ int main(void)
     RUN(validation_without_training_data());
     RUN(training_with_all_defaults());
     RUN(characters_that_are_none());
+    RUN(certain_cases_have_a_deviation());
+    RUN(a_step_after_a_prediction());
 #ifndef MOE_NO_STDIO
     RUN(memory_that_ends());
 #endif

@@ -13,6 +13,8 @@ builds() {
     all=$(echo $programs | tr ' ' ';') some=faults_numbers
     {
         languages c99 '' | sed "s/^/$all /; s/$/ -Ofast -ffast-math/"
+        languages c99 '' | sed -n "/^clang/s/^/$some /p" |
+            sed 's/$/ -O2 -ffast-math -include immintrin.h/'
         languages c99 '' | while read -r compiler; do
             echo "$some;files $compiler -O1 -ffinite-math-only $one_set"
             echo "$some;refusals $compiler -Os -ffast-math"
