@@ -216,8 +216,9 @@
    -ffast-math, too.  The same seed, binary and kind of processor give the same
    bits; another instruction set (config.simd) agrees to rounding.  With
    MOE_SAME_BITS every compiler, optimisation, instruction set and block gives
-   the same bits, for games in lockstep; it is refused with -ffast-math, on x87
-   and, by moe_open, where subnormals are flushed or products fused.
+   the same bits, of finite numbers, for games in lockstep; it is refused with
+   -ffast-math, on x87 and, by moe_open, where subnormals are flushed or
+   products fused.
 */
 
 /* ======================================================================== */
@@ -3625,8 +3626,7 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 /* Of the rows that moe_forward shows: -d log o, 0 if d is; log 0 is -1e30. */
 static moe_real moei_surprise(moe_real d, moe_real o)
 {
-    return d == 0 ? 0
-         : o > 0 ? -d * moei_value(MOEI_LOG, o) : d * MOEI_LARGEST;
+    return d == 0 ? 0 : o > 0 ? -d * moei_value(MOEI_LOG, o) : d * MOEI_LARGEST;
 }
 
 /* Whether d lies around y, not around each o_i. */
