@@ -216,9 +216,8 @@
    -ffast-math, too.  The same seed, binary and kind of processor give the same
    bits; another instruction set (config.simd) agrees to rounding.  With
    MOE_SAME_BITS every compiler, optimisation, instruction set and block gives
-   the same bits, of finite numbers, for games in lockstep; it is refused with
-   -ffast-math, on x87 and, by moe_open, where subnormals are flushed or
-   products fused.
+   the same finite numbers, bit by bit, for games in lockstep; -ffast-math and
+   x87 are refused, and by moe_open flushed subnormals and fused products.
 */
 
 /* ======================================================================== */
