@@ -1615,7 +1615,7 @@ static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
     m->thread_count = (int8_t)(P == 1 || m->is_one ? 1 : moei_min(m->E, 8));
     m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
     if (P > 1)
-        m->scratch_size += width * (size_t)m->widest;
+        m->scratch_size += (size_t)m->widest * width;
     if (P > 1 && (m->sparse || m->expert.width[0] < m->X
                   || (moei_has_gate(m) && m->gate.width[0] < m->X)))
         m->scratch_size += width * ((size_t)m->X + (size_t)m->O + E);
@@ -1952,7 +1952,7 @@ MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
     m->heap = heap;
     m->config.simd = moei_loops_of(m)->bits;
     for (i = 0; i < (size_t)m->B * (size_t)m->chosen; i++)
-        moei_selected(m)[i] = (int32_t)(i % (size_t)m->chosen);
+        moei_selected(m)[i] = (int32_t)(i % (uint16_t)m->chosen);
     P = m->E == 1 ? (size_t)moei_padded(m->B) : 0;
     for (i = 0; i < P; i++) {
         const size_t shown = i < (size_t)m->B ? i : 0;
@@ -3641,7 +3641,7 @@ static moe_real moei_shown_error(const moe *m, int row, int k,
     const size_t O = (size_t)m->O, r = (size_t)row;
     const moe_real *factor = moei_scale_d(m) + O;
     const moe_real *o = moei_is_around_y(m) ? m->y + r * O
-                      : m->o + (r * (size_t)m->K + (size_t)k) * O;
+                      : m->o + ((size_t)m->K * r + (size_t)k) * O;
     moe_real sum = 0;
     size_t j;
 
@@ -3742,7 +3742,7 @@ static moe_real moei_variance_of(const moe *m, int row, int j)
         const moe_real deviation = moei_sigma(m, i) * factor;
         const moe_real off = moei_is_around_y(m) ? 0
                            : m->o[(r * K + k) * O + (size_t)j] - y;
-        sum += m->p[r * (size_t)m->E + (size_t)i]
+        sum += m->p[(size_t)m->E * r + (size_t)i]
              * (deviation * deviation + off * off);
     }
     return sum;
@@ -3816,9 +3816,9 @@ static void moei_load_rows(moe *m, const moe_data *data, size_t first,
 {
     m->case_weights = data->weights ? data->weights + first : NULL;
     m->ordered = list != NULL;
-    moei_load_x(m, data->x + first * (size_t)m->I, list);
+    moei_load_x(m, data->x + (size_t)m->I * first, list);
     if (data->d != NULL)
-        moei_load(m, MOEI_DIVIDE_IN, data->d + first * (size_t)m->O, list,
+        moei_load(m, MOEI_DIVIDE_IN, data->d + (size_t)m->O * first, list,
                   m->O, moei_scale_d(m), m->d, m->O);
     else if (data->labels != NULL)
         moei_load_labels(m, data->labels + first, list);
@@ -3851,8 +3851,8 @@ static int moei_block_is_finite(const moe *m)
     for (c = 0; c < MOEI_n(m) && m->case_weights != NULL; c++)
         if (!moei_is_amount(moei_weight(m, c)))
             return 0;
-    return moei_are_finite(m, m->x, n * (size_t)m->X)
-        && moei_are_finite(m, m->d, n * (size_t)m->O);
+    return moei_are_finite(m, m->x, (size_t)m->X * n)
+        && moei_are_finite(m, m->d, (size_t)m->O * n);
 }
 
 /* Which column of x input i of a net is. */
@@ -4295,7 +4295,7 @@ static void moei_update_net(moe *m, const moei_net *net, const moei_rule *rule)
     of_bias.decay = 0;
     for (l = 0; l < net->layers; l++) {
         const size_t out = (size_t)net->width[l + 1] * (size_t)step;
-        const size_t weights = out * (size_t)(net->width[l]);
+        const size_t weights = (size_t)net->width[l] * out;
         const size_t from = moei_layer_start(net, l, 1);
         const size_t first = moei_layer_of(m, net, 0, l).bias;
 
@@ -5682,8 +5682,8 @@ static void moei_list_net(moei_file *t, int i, const moe *m,
     for (l = 0; l < net->layers; l++) {
         const moe_real *array = m->params ? moei_source(m, net, l) : NULL;
         const size_t weight = moei_weight_at(net, 0, l);
-        const size_t in = (size_t)(net->width[l]);
-        const size_t out = (size_t)(net->width[l + 1]);
+        const size_t in = (size_t)net->width[l];
+        const size_t out = (size_t)net->width[l + 1];
 
         moei_list(t, i++, array, 0, copies, out, 0);
         moei_list(t, i++, array, weight, copies, in, out);
