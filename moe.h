@@ -1835,7 +1835,7 @@ static moe_status moei_ok(moe *m)
     return moei_refuse(m, MOE_OK, MOEI_TEXT("ok"));
 }
 
-/* What writes texts and files; without `to` it only counts. */
+/* What writes texts, up to a |, and files; without `to` it only counts. */
 typedef struct moei_writer {
     unsigned char *to;
     size_t at;
@@ -4388,7 +4388,7 @@ static void moei_step_balance(moe *m, const moe_real *count, moe_real rate)
 static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
                             moe_real scale)
 {
-    const moe_real tiny = (moe_real)1e-20;  /* below it numbers get slow */
+    const moe_real tiny = (moe_real)1e-20;  /* 1 less it is 1; later: slow */
     const size_t n = moei_descending(m);
     const int adam = t->optimizer == MOE_ADAM;
     moei_state *const s = m->state;
@@ -7287,7 +7287,8 @@ MOEI_PUT MOEI_(sum4)(moe_real *p, MOEI_V a, MOEI_V b, MOEI_V c, MOEI_V d)
 {
     a = MOEI_(add)(MOEI_ALL(unpacklo, a, b), MOEI_ALL(unpackhi, a, b));
     c = MOEI_(add)(MOEI_ALL(unpacklo, c, d), MOEI_ALL(unpackhi, c, d));
-    a = MOEI_(add)(MOEI_ALL(shuffle, a, c, 0x44), MOEI_ALL(shuffle, a, c, 238));
+    b = MOEI_ALL(shuffle, a, c, 0x44);
+    a = MOEI_(add)(b, MOEI_ALL(shuffle, a, c, 0xee));
     _mm_storeu_ps(p, MOEI_(fold)(a));
 }
 #else

@@ -174,7 +174,7 @@ static int next(arrangement *a, int n)
         return 1;
     }
     a->N = 1;
-    return ++a->set < moei_find_set(0) + 1;
+    return ++a->set <= moei_find_set(0);
 }
 
 /* -------------------------------------------------------------- judgement */

@@ -155,7 +155,7 @@ static void check_waiting(subject *f)
 
     for (i = 0; i < waiting_count; i++)
         exact[i] = f->exact((wide)waiting[i]);
-    for (set = 0; set < (f->alone ? 1 : moei_find_set(0) + 1); set++) {
+    for (set = 0; set <= (f->alone ? 0 : moei_find_set(0)); set++) {
         memcpy(y, waiting, sizeof y);
         if (f->alone == NULL)
             moei_sets[set]->apply(f->applied, waiting_count, y);
@@ -330,7 +330,7 @@ static void check_width(void)
 {
     int k;
 
-    for (k = 0; k < moei_find_set(0) + 1; k++) {
+    for (k = 0; k <= moei_find_set(0); k++) {
         set_at_hand = k;
         check_specials();
         check_symmetries();

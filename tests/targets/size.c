@@ -7,7 +7,8 @@
    a model predicts TIMES cases, with PARTS 2 learns as many, and with PARTS 3
    trains as often, and it says how deep the stack has been.  EXPERTS of
    IN-HIDDEN-OUT, of which TOP_K run; HIDDEN 0: linear experts.  TUNE: the gate
-   and the layer behind the hidden one learn over const weights. */
+   and the layer behind the hidden one learn over const weights.  OPENED: the
+   stack is that of what follows on opening. */
 #define MOE_STATIC
 #define MOE_IMPLEMENTATION
 #define MOE_NO_MALLOC
@@ -101,21 +102,23 @@ static moe_config config_of(void)
     return config;
 }
 
+static __attribute__((noinline)) moe_status begin(void)
+{
+    moe_config config = config_of();
+
+#if PARTS == 1 || defined(TUNE)
+    return moe_attach(&m, &config, weights, memory, sizeof memory);
+#else
+    return moe_open(&m, &config, memory, sizeof memory);
+#endif
+}
+
 /* The input is not zero, nor all alike. */
 static __attribute__((noinline)) int work(void)
 {
     static moe_real x[IN], y[OUT];
-    moe_config config = config_of();
     int i;
-
-    for (i = 0; i < IN; i++)
-        x[i] = (moe_real)(i % 3) - (moe_real)0.5;
-#if PARTS == 1
-    if (moe_attach(&m, &config, weights, memory, sizeof memory) != MOE_OK)
-        return 1;
-    for (i = 0; i < TIMES; i++)
-        moe_predict(&m, x, 1, y);
-#else
+#if PARTS > 1
     moe_data data;
     moe_training t;
 
@@ -126,33 +129,38 @@ static __attribute__((noinline)) int work(void)
     moei_zero_bytes(&t, sizeof t);
     t.rate = (moe_real)0.01;
     t.epochs = 2;
-#ifdef TUNE
-    if (moe_attach(&m, &config, weights, memory, sizeof memory) != MOE_OK)
-        return 1;
-#else
-    if (moe_open(&m, &config, memory, sizeof memory) != MOE_OK)
-        return 1;
 #endif
-    for (i = 0; i < TIMES; i++)
-#if PARTS == 2
+    for (i = 0; i < IN; i++)
+        x[i] = (moe_real)(i % 3) - (moe_real)0.5;
+    for (i = 0; i < TIMES; i++) {
+#if PARTS == 1
+        moe_predict(&m, x, 1, y);
+#elif PARTS == 2
         if (moe_learn(&m, &data, &t) != 0)
+            return 1;
 #else
         if (moe_train(&m, &data, NULL, &t, NULL) != MOE_OK)
-#endif
             return 1;
 #endif
+    }
     return 0;
 }
 
 int main(void)
 {
-    int status;
+    int failed;
 
+#ifdef OPENED
+    failed = begin() != MOE_OK;
     stack(1);
-    status = work();
+#else
+    stack(1);
+    failed = begin() != MOE_OK;
+#endif
+    failed = failed || work();
     put_number((unsigned long)stack(0));
     target_put('\n');
-    return status;
+    return failed;
 }
 
 #endif

@@ -53,9 +53,11 @@ program() {
     esac
 }
 
+# stack TARGET PARTS FLAGS...: the deepest of two cases, in bytes.
 stack() {
-    plugin=
-    program "$1" "$2" 2 -Os >"$work/said" 2>"$work/why"
+    plugin= target=$1 parts=$2
+    shift 2
+    program "$target" "$parts" 2 -Os "$@" >"$work/said" 2>"$work/why"
     grep -xE '[0-9]+' "$work/said" || echo -
 }
 
@@ -146,6 +148,10 @@ END
             "| $(code $target 3) | $(code $target 4) | $(structure $target)" \
             "| $(stack $target 1) | $(stack $target 2) | $(stack $target 3) |"
     done
+    echo
+    echo "On a moe that is open, a prediction takes" \
+        "$(stack M0 1 -DOPENED) bytes of a Cortex-M0's stack"
+    echo "and $(stack M4F 1 -DOPENED) of a Cortex-M4F's."
     cat <<'END'
 
 "Predict" and "tune", of the last layers and the gate, are over weights in

@@ -352,7 +352,7 @@ static void check_loops(void)
     };
     int set, i;
 
-    for (set = 0; set < moei_find_set(0) + 1; set++)
+    for (set = 0; set <= moei_find_set(0); set++)
         for (i = 0; i < 6; i++) {
             const moei_loops *loops = moei_sets[set];
             int N = loops->bits > 1 ? shape[i][0] : 1;
@@ -680,7 +680,7 @@ static void hash_all(void)
 
     for (i = 0; i < PROBLEMS; i++) {
         next = hash_of_model(&problems[i], 1, 1, hash);
-        for (set = 1; set < moei_find_set(0) + 1; set++)
+        for (set = 1; set <= moei_find_set(0); set++)
             CHECK(hash_of_model(&problems[i], 4, moei_sets[set]->bits, hash)
                   == next);
         hash = next;
