@@ -525,7 +525,7 @@ typedef struct moe {
     moe_real *out, *log_o, *log_y;              /* of all runs; (2,O,P)      */
     moe_real *acts, *gate_acts;  /* of hidden layers, kept to learn          */
     moe_real *scratch;           /* of each thread                           */
-    size_t act_size, scratch_size;
+    ptrdiff_t act_size, scratch_size;
     moe_real *run_list, *order;  /* whole numbers: of sorted cases; (B) of a
                                     shuffled block                           */
     moe_real *back_to_x;         /* where dE/dx goes                         */
@@ -1024,11 +1024,12 @@ static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key);
 static void moei_add(moe_real *sum, moe_real *carry, moe_real x);
 #endif
 
-/* Cases side by side in a panel; inputs worked at once; weights far away. */
+/* Most cases in a panel, or of those sorted; inputs at once; far weights. */
 #ifdef MOEI_PLAIN
-enum { MOEI_PANEL = 1 };
+enum { MOEI_PANEL = 1, MOEI_SORTED = 1 };
 #else
-enum { MOEI_PANEL = 64, MOEI_DEEP = 128, MOEI_PIECE = 32, MOEI_FAR = 1 << 15 };
+enum { MOEI_PANEL = 256, MOEI_SORTED = 64, MOEI_DEEP = 128, MOEI_PIECE = 32,
+       MOEI_FAR = 1 << 15 };
 #endif
 enum { MOEI_STREAMS = MOEI_PANEL > 1 ? 8 : 1 };     /* arrays read at once */
 /* n and N of a moe or a run: constants where one case is all that is worked. */
@@ -1149,15 +1150,15 @@ static void moei_zero_bytes(void *at, size_t bytes)
         *byte++ = 0;
 }
 
-static void moei_zero(moe_real *at, size_t count)
+static void moei_zero(moe_real *at, ptrdiff_t count)
 {
     while (count-- > 0)
         *at++ = 0;
 }
 
-MOEI_INLINE void moei_copy(moe_real *to, const moe_real *from, size_t count)
+MOEI_INLINE void moei_copy(moe_real *to, const moe_real *from, ptrdiff_t count)
 {
-    size_t i;
+    ptrdiff_t i;
 
     for (i = 0; i < count; i++)
         to[i] = from[i];
@@ -1344,9 +1345,9 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
 
 /* -------------------------------------------------------------- shape */
 /* Parameters of layer l: out biases and (in,out) weights. */
-MOEI_INLINE uint32_t moei_layer_size(const moei_net *net, int l)
+MOEI_INLINE int32_t moei_layer_size(const moei_net *net, int l)
 {
-    return (1 + (uint32_t)net->width[l]) * (uint32_t)net->width[l + 1];
+    return (1 + (int32_t)net->width[l]) * net->width[l + 1];
 }
 
 MOEI_INLINE int moei_learns(const moei_net *net, int l)
@@ -1364,10 +1365,9 @@ MOEI_INLINE int moei_copy_learns(const moe *m, const moei_net *net, int copy,
 
 /* A copy's weights, from where layer l of all copies begins: behind the biases
    of all and the weights of those before it. */
-MOEI_INLINE size_t moei_weight_at(const moei_net *net, int copy, int l)
+MOEI_INLINE ptrdiff_t moei_weight_at(const moei_net *net, int copy, int l)
 {
-    return (size_t)(net->copies + (ptrdiff_t)copy * net->width[l])
-         * (size_t)net->width[l + 1];
+    return (net->copies + (ptrdiff_t)copy * net->width[l]) * net->width[l + 1];
 }
 
 /* Where layer l of all copies begins, among all parameters, or among those that
@@ -1397,7 +1397,7 @@ static moe_layer moei_layer_of(const moe *m, const moei_net *net, int copy,
     moe_layer layer = {net->width[l], net->width[l + 1], at, at, 0, 0};
 
     layer.bias += (size_t)copy * (size_t)layer.out;
-    layer.weight += moei_weight_at(net, copy, l);
+    layer.weight += (size_t)moei_weight_at(net, copy, l);
     return layer;
 }
 
@@ -1432,7 +1432,7 @@ static MOEI_APART void moei_shape_net(moe *m, moei_net *net, int width,
         width = l < MOE_MAX_HIDDEN ? hidden[l] : 0;
         net->hidden += width;
         net->width[l + 1] = (int16_t)(width > 0 ? width : outputs);
-        size = (uint64_t)net->copies * moei_layer_size(net, l);
+        size = (uint64_t)net->copies * (uint64_t)moei_layer_size(net, l);
         if (moei_learns(net, l))
             m->grad_count += (size_t)size;
         else if (MOEI_LEARNS && net->lowest == l)
@@ -1455,6 +1455,13 @@ static size_t moei_balance_count(const moe *m)
 {
     return moei_has_gate(m) && moei_learns(&m->gate, m->gate.layers - 1)
          ? (size_t)m->E : 0;
+}
+
+/* How many cases may be side by side: more of narrow layers, where calls take
+   most of the time, than of wide ones, which are to stay near. */
+static int moei_panel(const moe *m)
+{
+    return m->widest < 16 && !m->sparse ? 256 : 64;
 }
 
 /* The shape of m, with weights of its own or without; config may be its own.
@@ -1483,8 +1490,6 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     m->activation = (int8_t)c->activation;
     m->output = (int8_t)c->output;
     m->set = m->sets[0] = m->sets[1] = (int8_t)moei_find_set(c->simd);
-    m->group = (int16_t)(moei_loops_of(m)->bits == 1 ? 1
-             : m->sparse ? m->B : moei_min(m->B, MOEI_PANEL));
     m->tunes = MOEI_LEARNS && !weights && c->mode < MOE_MODE_PREDICT
             && (c->frozen != 0 || c->frozen_experts != 0
                 || (m->E > 1 && c->gate_frozen != 0));
@@ -1507,6 +1512,8 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
         m->sets[0]--;           /* 512 bits of narrow rows cross cache lines */
         m->sets[1] = (int8_t)(m->set - (m->sparse && m->O < 16));
     }
+    m->group = (int16_t)(moei_loops_of(m)->bits == 1 ? 1
+             : m->sparse ? m->B : moei_min(m->B, moei_panel(m)));
     m->trained_count = (size_t)count;
     count += 2 * ((uint64_t)m->I + (uint64_t)m->O);
     m->param_count = (size_t)count;
@@ -1573,7 +1580,7 @@ static int moei_width(int n)
 }
 
 /* How often a hidden layer's width is kept: silu keeps a and y = f(a). */
-MOEI_INLINE size_t moei_kept(const moe *m)
+MOEI_INLINE int moei_kept(const moe *m)
 {
     return m->activation == MOE_ACT_SILU ? 2 : 1;
 }
@@ -1603,27 +1610,26 @@ static MOEI_APART moe_real *moei_take(moei_carver *from, uint32_t features,
    blended, are zeros for a layer's outputs and what moei_stack makes. */
 static uint64_t moei_scratch_count(moe *m, uint32_t P, int learn)
 {
-    const size_t width = P < 64 ? (size_t)P : 64, E = (size_t)m->E;
-    const size_t kept = learn ? 1 : moei_kept(m);
-    const size_t last = learn ? (size_t)m->O : 0, last_s = learn ? E : 0;
-    const size_t expert = kept * (size_t)m->expert.hidden + last;
-    const size_t gate = m->E > 1 ? kept * (size_t)m->gate.hidden + last_s : 0;
-    const uint64_t one = learn ? (uint64_t)moei_outs(m) * expert + gate : 0;
-    const uint64_t widest = (uint64_t)m->widest;
-    uint64_t all;
+    const int32_t width = moei_min((int)P, moei_panel(m)), E = m->E;
+    const int32_t kept = learn ? 1 : moei_kept(m);
+    const int32_t expert = kept * m->expert.hidden + (learn ? m->O : 0);
+    const int32_t gate = kept * m->gate.hidden + (learn && E > 1 ? E : 0);
+    const int64_t one = learn ? moei_outs(m) * (int64_t)expert + gate : 0;
+    int32_t each = width * (expert > gate ? expert : gate);
+    int64_t all;
 
     m->thread_count = (int8_t)(P == 1 || m->is_one ? 1 : moei_min(m->E, 8));
-    m->act_size = m->scratch_size = width * (expert > gate ? expert : gate);
+    m->act_size = (ptrdiff_t)each;
     if (P > 1)
-        m->scratch_size += (size_t)m->widest * width;
+        each += width * m->widest;
     if (P > 1 && (m->sparse || m->expert.width[0] < m->X
                   || (moei_has_gate(m) && m->gate.width[0] < m->X)))
-        m->scratch_size += width * ((size_t)m->X + (size_t)m->O + E);
-    all = (uint64_t)m->thread_count * m->scratch_size;
-    all = all > one ? all : one;
+        each += width * (E + m->X + m->O);
+    all = m->thread_count * each > one ? m->thread_count * each : one;
+    m->scratch_size = (ptrdiff_t)(m->is_one ? all : each);
     if (m->is_one)
-        m->scratch_size = (size_t)all;
-    return all + (m->is_one ? widest + width * E * (widest + 1) : 0);
+        all += m->widest + (int64_t)width * E * ((int32_t)m->widest + 1);
+    return (uint64_t)all;
 }
 
 static MOEI_APART void *moei_take_bytes(moei_carver *from, size_t bytes)
@@ -1947,7 +1953,7 @@ MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
         return moei_closed(m, MOE_ERR_MEMORY, error);
     if (bytes < need)
         return moei_too_small(m, weights, bytes, need);
-    moei_zero((moe_real *)memory, need / sizeof(moe_real));
+    moei_zero_bytes(memory, need);
     moei_lay_out(m, &m->config, weights, (moe_real *)memory);
     m->heap = heap;
     m->config.simd = moei_loops_of(m)->bits;
@@ -1996,31 +2002,31 @@ static void moei_unit_scales(moe *m)
     int i;
 
     for (i = 0; i < m->O; i++)
-        d[m->O + i] = 1;
+        d[i] = 0, d[m->O + i] = 1;
     for (i = 0; i < m->I; i++)
-        x[m->I + i] = 1;
+        x[i] = 0, x[m->I + i] = 1;
 }
 
 /* What learns, from all parameters to an array of these alone, or back. */
 static MOEI_UNUSED void moei_sift(const moe *m, moe_real *all, moe_real *learnt,
                                   int back)
 {
-    const size_t balance = moei_balance_count(m);
-    size_t size;
+    ptrdiff_t size;
     int i, l;
 
     for (i = 0; i < 2; i++) {
         const moei_net *net = i ? &m->gate : &m->expert;
 
         for (l = 0; l < net->layers; l++, all += size) {
-            size = (size_t)net->copies * (size_t)moei_layer_size(net, l);
+            size = net->copies * (ptrdiff_t)moei_layer_size(net, l);
             if (!moei_learns(net, l))
                 continue;
             moei_copy(back ? all : learnt, back ? learnt : all, size);
             learnt += size;
         }
     }
-    moei_copy(back ? all : learnt, back ? learnt : all, balance);
+    size = (ptrdiff_t)moei_balance_count(m);
+    moei_copy(back ? all : learnt, back ? learnt : all, size);
 }
 
 static void moei_attach_to(moe *m, const moe_real *params)
@@ -2038,7 +2044,7 @@ static void moei_know_nothing(moe *m)
 {
     uint64_t state = m->config.seed;
 
-    moei_zero(m->weights, m->trained_count);
+    moei_zero(m->weights, (ptrdiff_t)m->trained_count);
     moei_initial(m, &m->expert, m->expert.layers, &state);
     moei_initial(m, &m->gate, m->gate.layers - 1, &state);
     moei_set_sigma(m, m->config.sigma > 0 ? m->config.sigma : 1);
@@ -2109,6 +2115,18 @@ MOEI_INLINE int moei_size(const moei_run *run, int features)
     return features * (MOEI_N(run) > 1 ? MOEI_N(run) : MOEI_n(run));
 }
 
+/* A block array of F features where the cases at hand begin. */
+MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, int F)
+{
+    return array + (ptrdiff_t)m->first * F;
+}
+
+/* The same of a table, which has a number for each of a case's K experts. */
+MOEI_INLINE moe_real *moei_table(const moe *m, moe_real *table)
+{
+    return moei_from(m, table, m->K);
+}
+
 /* -------------------------------------------- weights blended by p: W' z */
 /* a = sum_i p_i (W_i' x + b_i).  The biases of all copies lie before all their
    weights: that is one layer for p and each p_i x, one below the other.
@@ -2123,7 +2141,7 @@ static moe_real *moei_stack_zeros(const moe *m, int out)
 {
     moe_real *zeros = moei_stack_room(m) - m->widest;
 
-    moei_zero(zeros, (size_t)out);
+    moei_zero(zeros, out);
     return zeros;
 }
 
@@ -2132,14 +2150,14 @@ static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
                             const moe_real *x)
 {
     const int N = MOEI_N(run), n = N > 1 ? MOEI_n(run) : 1, E = m->E;
-    const size_t size = (size_t)N * (size_t)in;
+    const ptrdiff_t size = (ptrdiff_t)N * in;
     moe_real *z = moei_stack_room(m);
     const moe_real *p = run->mix;
     int i, c;
 
     for (c = 0; c < MOEI_n(run); c += n, x += size) {
-        moei_copy(z, p, (size_t)N * (size_t)E);
-        z += (size_t)N * (size_t)E;
+        moei_copy(z, p, N * E);
+        z += N * E;
         for (i = 0; i < E; i++, p += N, z += size)
             moei_loops_of(m)->blend(n, N, in, 0, p, x, z);
     }
@@ -2154,15 +2172,15 @@ static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
                                    const moe_real *at, int relu, moe_real *a)
 {
     const moei_loops *loops = moei_loops_of(m);
-    const uint32_t size = (uint32_t)in * (uint32_t)out;
+    const ptrdiff_t size = (ptrdiff_t)in * out;
     const int most = MOEI_IN_ORDER || size < 8192 ? 1 : MOEI_STREAMS;
-    const moe_real *W = at + (size_t)m->E * (size_t)out;
+    const moe_real *W = at + (ptrdiff_t)m->E * out;
     moe_real *z = moei_stack_room(m);
     int i, n;
 
-    moei_zero(a, (size_t)out);
+    moei_zero(a, out);
     loops->one(m->E, out, p, a, at, 0, a);
-    for (i = 0; i < m->E; i += n, W += (size_t)n * size) {
+    for (i = 0; i < m->E; i += n, W += n * size) {
         for (n = 0; n < most && i + n < m->E && p[i + n] != 0; n++)
             continue;
         if (n > 1) {
@@ -2231,7 +2249,7 @@ MOEI_OPAQUE void moei_net_forward(const moe *m, const moei_run *run,
         size = moei_size(run, out);
         moei_layer_forward(m, run, in, out, x, at, f == MOE_ACT_RELU, y);
         if (f == MOE_ACT_SILU)
-            moei_copy(y + size, y, (size_t)size), y += size;
+            moei_copy(y + size, y, size), y += size;
         if (f != MOE_ACT_RELU)
             moei_loops_of(m)->apply(f, size, y);
         at = tunes ? moei_source(m, net, l + 1)
@@ -2258,9 +2276,9 @@ static void moei_stack_backward(const moe *m, const moei_run *run, int l,
     const moei_net *net = run->net;
     const int N = MOEI_N(run), n = N > 1 ? MOEI_n(run) : 1;
     const int E = m->E, in = net->width[l];
-    const size_t size = (size_t)N * (size_t)in;
+    const ptrdiff_t size = (ptrdiff_t)N * in;
     const moe_real *dz = moei_stack_room(m), *p = run->mix;
-    moe_real *dE_dp = m->error_of + m->first * (ptrdiff_t)E, row[MOEI_PANEL];
+    moe_real *dE_dp = moei_table(m, m->error_of), row[MOEI_PANEL];
     int i, c, k;
 
     loops->inputs(MOEI_n(run), N, E * (in + 1), net->width[l + 1], delta,
@@ -2268,14 +2286,14 @@ static void moei_stack_backward(const moe *m, const moei_run *run, int l,
     for (c = 0; c < MOEI_n(run); c += n, x += size) {
         const moe_real *of_p = dz;
 
-        dz += (size_t)N * (size_t)E;
+        dz += N * E;
         for (i = 0; i < E; i++, p += N, dz += size) {
             loops->dot(n, N, in, x, dz, row);
             for (k = 0; k < n; k++)
                 *dE_dp++ += *of_p++ + row[k];
             dE_dp += N - n, of_p += N - n;
             if (dE_dx != NULL)
-                loops->blend(n, N, in, i > 0, p, dz, dE_dx + (size_t)c * size);
+                loops->blend(n, N, in, i > 0, p, dz, dE_dx + c * size);
         }
     }
 }
@@ -2290,19 +2308,19 @@ static void moei_net_backward(const moe *m, const moei_run *run,
     const moei_loops *loops = moei_loops_of(m);
     const moei_net *net = run->net;
     const int lowest = run->mix ? -1 : m->back_to_x ? 0 : net->lowest;
-    const size_t kept = moei_kept(m);
+    const int kept = moei_kept(m);
     moe_real *delta = moei_last_delta(run), *before;
-    const moe_real *seen = run->act + kept * (size_t)(delta - run->delta);
+    const moe_real *seen = run->act + kept * (delta - run->delta);
     int l;
 
     for (l = net->layers - 1; l > lowest; l--, delta = before) {
         const int size = l > 0 ? moei_size(run, net->width[l]) : 0;
 
-        seen -= kept * (size_t)size;
+        seen -= kept * (ptrdiff_t)size;
         before = l > 0 ? delta - size : NULL;
         if (run->mix != NULL)
-            moei_stack_backward(m, run, l, l > 0 ? seen + (kept - 1)
-                                * (size_t)size : x, delta, before);
+            moei_stack_backward(m, run, l, l > 0 ? seen + (kept - 1) * size
+                                                 : x, delta, before);
         else
             loops->inputs(MOEI_n(run), MOEI_N(run), net->width[l],
                           net->width[l + 1], delta, moei_source(m, net, l)
@@ -2359,7 +2377,7 @@ static moe_real moei_net_learn(const moe *m, const moei_run *run,
 
     for (l = 0; l < net->layers; l++, x = act - size, delta += size) {
         size = moei_size(run, net->width[l + 1]);
-        act += moei_kept(m) * (size_t)size;
+        act += moei_kept(m) * (ptrdiff_t)size;
         if (moei_copy_learns(m, net, run->copy, l))
             sum += moei_layer_learn(m, run, l, x, delta, use, step,
                                     (grads ? m->grads : m->weights)
@@ -2382,18 +2400,6 @@ static void moei_begin(moe *m, int first, int most)
     m->set = m->sets[MOEI_n(m) > 1];
 }
 
-/* A block array of F features where the cases at hand begin. */
-MOEI_INLINE moe_real *moei_from(const moe *m, moe_real *array, size_t F)
-{
-    return array + (size_t)m->first * F;
-}
-
-/* The same of a table, which has a number for each of a case's K experts. */
-MOEI_INLINE moe_real *moei_table(const moe *m, moe_real *table)
-{
-    return moei_from(m, table, (size_t)m->K);
-}
-
 /* Numbers in an array of the cases at hand. */
 MOEI_INLINE int moei_all(const moe *m, int features)
 {
@@ -2401,18 +2407,17 @@ MOEI_INLINE int moei_all(const moe *m, int features)
 }
 
 /* Where feature k of case c is in an array of F features. */
-MOEI_INLINE size_t moei_at(int N, int F, int k, int c)
+MOEI_INLINE ptrdiff_t moei_at(int N, int F, int k, int c)
 {
-    return N > 1 ? (size_t)k * (size_t)N + (size_t)c
-                 : (size_t)c * (size_t)F + (size_t)k;
+    return N > 1 ? (ptrdiff_t)k * N + c : (ptrdiff_t)c * F + k;
 }
 
 /* Behind the runs: the cases of all pairs, sorted by expert; their slots. */
 static int32_t *moei_rows_of(const moe *m, int slots)
 {
-    const size_t pairs = (size_t)m->B * (size_t)m->K;
+    const ptrdiff_t pairs = (ptrdiff_t)m->B * m->K;
 
-    return moei_whole(m->run_list) + 3 * ((size_t)m->E + pairs / 64 + 2)
+    return moei_whole(m->run_list) + 3 * (m->E + pairs / 64 + 2)
          + (slots ? pairs : 0);
 }
 
@@ -2425,9 +2430,9 @@ MOEI_INLINE moei_run moei_one_run(const moe *m)
                     m->scratch, m->out + of * m->O, m->scratch};
 
     run.copy = m->sparse ? (int)moei_selected(m)[0] : 0;
-    run.mix = m->is_one ? m->prop + first * m->E : NULL;
+    run.mix = m->is_one ? moei_table(m, m->prop) : NULL;
     if (MOEI_LEARNS && m->acts != NULL)
-        run.act = m->acts + of * m->expert.hidden * (ptrdiff_t)moei_kept(m);
+        run.act = m->acts + of * m->expert.hidden * moei_kept(m);
     return run;
 }
 
@@ -2438,7 +2443,7 @@ MOEI_INLINE void moei_next_run(const moe *m, moei_run *run)
     run->copy = m->sparse && r < m->runs ? (int)moei_selected(m)[r] : r;
     run->out += m->O;
     if (MOEI_LEARNS && m->acts != NULL) {
-        run->act += hidden * (ptrdiff_t)moei_kept(m);
+        run->act += hidden * moei_kept(m);
         run->delta += hidden + m->O;
     }
 }
@@ -2449,7 +2454,7 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
 {
     const ptrdiff_t first = m->first, O = m->O;
     const int N = MOEI_N(m);
-    moe_real *scratch = m->scratch + (size_t)thread * m->scratch_size;
+    moe_real *scratch = m->scratch + thread * m->scratch_size;
     moei_run run = {&m->expert, r, MOEI_n(m), N, 0, r * N, N > 1 ? 1 : m->K,
                     NULL, NULL, NULL, scratch, scratch, NULL, scratch};
     ptrdiff_t column = m->is_one ? first : first * m->K;
@@ -2466,27 +2471,25 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
         column += moei_size(&run, r);
     }
     if (m->is_one)
-        run.mix = m->prop + first * m->E;
+        run.mix = moei_table(m, m->prop);
     run.out = m->out + column * O;
     if (MOEI_LEARNS && m->acts != NULL)
-        run.act = m->acts + column * (ptrdiff_t)m->expert.hidden
-                * (ptrdiff_t)moei_kept(m);
+        run.act = m->acts + column * m->expert.hidden * moei_kept(m);
     return run;
 }
 
 /* The gate's run of a panel from case `first` on: all, unless it is sparse. */
 static moei_run moei_gate_run(const moe *m, int first)
 {
-    const ptrdiff_t at = (ptrdiff_t)(m->first + first);
-    const int rest = MOEI_n(m) - first;
-    const int n = rest < MOEI_PANEL ? rest : MOEI_PANEL;
+    const ptrdiff_t at = m->first + first;
+    const int most = m->sparse ? MOEI_SORTED : MOEI_PANEL;
+    const int rest = MOEI_n(m) - first, n = rest < most ? rest : most;
     moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0,
                     NULL, NULL, NULL, m->scratch, m->scratch,
                     m->logits + at * m->E, m->scratch};
 
     if (MOEI_LEARNS && m->gate_acts != NULL) {
-        run.act = m->gate_acts
-                + at * (ptrdiff_t)m->gate.hidden * (ptrdiff_t)moei_kept(m);
+        run.act = m->gate_acts + at * m->gate.hidden * moei_kept(m);
         if (MOEI_n(m) == 1)                 /* behind those of the experts */
             run.delta += moei_outs(m) * (ptrdiff_t)(m->expert.hidden + m->O);
     }
@@ -2495,10 +2498,10 @@ static moei_run moei_gate_run(const moe *m, int first)
 
 /* Where case c of a run has its number in tables of K numbers a case, and which
    of the cases at hand it is. */
-MOEI_INLINE size_t moei_slot(const moei_run *run, int c)
+MOEI_INLINE ptrdiff_t moei_slot(const moei_run *run, int c)
 {
-    return MOEI_PANEL > 1 && run->slots ? (size_t)run->slots[c]
-         : (size_t)run->slot + (size_t)c * (size_t)run->step;
+    return MOEI_PANEL > 1 && run->slots ? run->slots[c]
+         : run->slot + (ptrdiff_t)c * run->step;
 }
 
 MOEI_INLINE int moei_row(const moei_run *run, int c)
@@ -2511,7 +2514,7 @@ MOEI_INLINE int moei_row(const moei_run *run, int c)
 static moe_real *moei_room(const moe *m, const moei_run *run, int features)
 {
     return run->scratch + m->act_size
-         + (size_t)moei_min(moei_padded(m->B), 64) * (size_t)features;
+         + (ptrdiff_t)moei_min(moei_padded(m->B), moei_panel(m)) * features;
 }
 
 /* `count` of the F features of a block array, from `from` on, for the cases of
@@ -2520,7 +2523,7 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
                                    moe_real *array, int F, int from, int count,
                                    int before)
 {
-    const moe_real *at = array + (size_t)m->first * (size_t)F;
+    const moe_real *at = moei_from(m, array, F);
     moe_real *room;
     int c;
 
@@ -2535,8 +2538,8 @@ static const moe_real *moei_gather(const moe *m, const moei_run *run,
                        + (run->rows ? 0 : run->first * (ptrdiff_t)F), F,
                        run->rows, room, MOEI_N(run));
     for (c = 0; c < MOEI_n(run) && MOEI_N(run) == 1; c++)
-        moei_copy(room + (size_t)c * (size_t)count,
-                  at + moei_row(run, c) * (ptrdiff_t)F + from, (size_t)count);
+        moei_copy(room + c * (ptrdiff_t)count,
+                  at + moei_row(run, c) * (ptrdiff_t)F + from, count);
     return room;
 }
 
@@ -2674,7 +2677,7 @@ MOEI_INLINE int moei_ran(const moe *m, const int32_t *chosen)
 }
 
 /* Where the number of a case's choice k is among those of the case. */
-MOEI_INLINE size_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
+MOEI_INLINE ptrdiff_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
                                   int c)
 {
     return moei_at(MOEI_N(m), m->K, m->sparse ? k : (int)chosen[k], c);
@@ -2716,7 +2719,7 @@ static void moei_select(moe *m, int c, const moe_real *given)
 {
     const int E = m->E, K = m->chosen, N = MOEI_N(m);
     int32_t *chosen = moei_selected(m) + c * K;
-    moe_real *s = moei_from(m, m->logits, (size_t)E);
+    moe_real *s = moei_from(m, m->logits, E);
     moe_real *p = moei_table(m, m->prop);
     moe_real *size = m->is_one ? moei_stack_room(m) : p + c * K;
     moe_real *row = given ? s : N > 1 ? size + K : s + c * E;
@@ -2750,8 +2753,8 @@ static MOEI_UNUSED void moei_log_selected(moe *m)
     const int all = moei_all(m, m->K);
     int i;
 
-    moei_zero(moei_table(m, m->error_of), (size_t)all);
-    moei_copy(log_p, moei_table(m, m->prop), (size_t)all);
+    moei_zero(moei_table(m, m->error_of), all);
+    moei_copy(log_p, moei_table(m, m->prop), all);
     moei_loops_of(m)->apply(MOEI_LOG, all, log_p);
     for (i = 0; i < all; i++)
         log_p[i] = log_p[i] < -MOEI_LARGEST ? -MOEI_LARGEST : log_p[i];
@@ -2782,7 +2785,7 @@ static void moei_sort(moe *m)
         slots[at] = i;
     }
     for (m->runs = 0; first < pairs; m->runs++, run += 3) {
-        for (at = first; at < pairs && at - first < MOEI_PANEL
+        for (at = first; at < pairs && at - first < MOEI_SORTED
              && chosen[slots[at]] == chosen[slots[first]]; at++)
             continue;
         run[0] = chosen[slots[first]];
@@ -2813,7 +2816,7 @@ static void moei_gate_proportions(moe *m)
     const ptrdiff_t at = m->first * (ptrdiff_t)m->K;
     int c;
 
-    for (c = 0; c < MOEI_n(m); c += MOEI_PANEL)
+    for (c = 0; c < MOEI_n(m); c += m->sparse ? MOEI_SORTED : MOEI_PANEL)
         moei_gate_logits(m, c);
     if (m->chosen < m->E || m->drops)
         for (c = 0; c < MOEI_n(m); c++)
@@ -2846,8 +2849,7 @@ static void moei_gate_forward(moe *m, const moe_real *given)
     if (m->E > 1 && given != NULL) {
         for (c = 0; c < MOEI_n(m); c++, given += m->E)
             moei_select(m, c, given);
-        moei_zero(moei_from(m, m->logits, (size_t)m->E),
-                  (size_t)moei_all(m, m->E));
+        moei_zero(moei_from(m, m->logits, m->E), moei_all(m, m->E));
     } else if (m->E > 1)
         moei_gate_proportions(m);
     moei_find_runs(m);
@@ -2901,8 +2903,7 @@ static void moei_run_forward(moe *m, const moei_run *run, int how)
                        moei_log_out(m, run), NULL);
     else if (m->output != MOE_OUT_LINEAR) {
         if (moei_log_out(m, run) != NULL)
-            moei_copy(moei_log_out(m, run), run->out,
-                      (size_t)moei_size(run, m->O));
+            moei_copy(moei_log_out(m, run), run->out, moei_size(run, m->O));
         loops->apply(MOE_ACT_LOGISTIC, moei_size(run, m->O), run->out);
     }
 }
@@ -2914,7 +2915,7 @@ static void moei_blend_sorted(moe *m, moe_real *y)
     const moe_real *p;
     int r, c;
 
-    moei_zero(y, (size_t)MOEI_n(m) * (size_t)m->O);
+    moei_zero(y, MOEI_n(m) * (ptrdiff_t)m->O);
     for (r = 0; r < m->runs; r++) {
         const moei_run run = moei_run_of(m, r, 0);
 
@@ -2941,7 +2942,7 @@ static void moei_blend(moe *m)
     int r, c;
 
     if (n == 1) {
-        moei_zero(y, (size_t)O);
+        moei_zero(y, O);
         loops->one(m->runs, O, p, y, o, 0, y);
     } else if (m->sparse)
         moei_blend_sorted(m, y);
@@ -3033,15 +3034,15 @@ static moe_real moei_precision(const moe *m)
 
 /* The 1 / sigma^2 of dE/do that a small sigma makes large: Adam's steps do not
    depend on it; plain ones go without, where sigma is estimated. */
-static void moei_take_sigma_out(const moe *m, moe_real *gradient, size_t count)
+static void moei_take_sigma_out(const moe *m, moe_real *g, ptrdiff_t count)
 {
     const moe_real sigma = moei_sigma(m, -1), variance = sigma * sigma;
-    size_t i;
+    ptrdiff_t i;
 
     if (!moei_learns_sigma(m) || variance == 1)
         return;
     for (i = 0; i < count; i++)
-        gradient[i] *= variance;
+        g[i] *= variance;
 }
 
 /* What a density of d has beside the errors, so that losses of different sigma
@@ -3155,7 +3156,7 @@ static moe_real moei_inside(moe_real y)
                                              dE/dy = (y - d) / (y (1 - y)) */
 static void moei_blend_loss_forward(moe *m)
 {
-    const size_t O = (size_t)m->O;
+    const int O = m->O;
     const moe_real *y = moei_from(m, m->blend, O), *d = moei_from(m, m->d, O);
     moe_real *off = moei_from(m, m->log_y, O), *loss = moei_from(m, m->loss, 1);
     int c, k;
@@ -3169,7 +3170,7 @@ static void moei_blend_loss_forward(moe *m)
     }
     for (c = 0; c < MOEI_n(m); c++)
         for (loss[c] = 0, k = 0; k < m->O; k++) {
-            const size_t at = moei_at(MOEI_N(m), m->O, k, c);
+            const ptrdiff_t at = moei_at(MOEI_N(m), m->O, k, c);
             const moe_real near = moei_inside(y[at]);
             loss[c] -= d[at] * moei_value(MOEI_LOG, near)
                      + (1 - d[at]) * moei_value(MOEI_LOG, 1 - near);
@@ -3179,8 +3180,8 @@ static void moei_blend_loss_forward(moe *m)
 /* dE/dy in place of d */
 static void moei_blend_loss_backward(moe *m)
 {
-    const moe_real *y = moei_from(m, m->blend, (size_t)m->O);
-    moe_real *d = moei_from(m, m->d, (size_t)m->O);
+    const moe_real *y = moei_from(m, m->blend, m->O);
+    moe_real *d = moei_from(m, m->d, m->O);
     int i;
 
     for (i = 0; i < moei_all(m, m->O); i++) {
@@ -3201,7 +3202,7 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
     int c, k;
 
     if (m->is_one)
-        moei_copy(delta, dE_dy, (size_t)moei_size(run, m->O));
+        moei_copy(delta, dE_dy, moei_size(run, m->O));
     else {
         loops->dot(MOEI_n(run), MOEI_N(run), m->O, dE_dy, o, g);
         moei_to_table(m, run, g, m->error_of);
@@ -3212,7 +3213,7 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
     loops->dot(MOEI_n(run), MOEI_N(run), m->O, o, delta, row);
     for (k = 0; k < m->O; k++)
         for (c = 0; c < MOEI_n(run); c++) {
-            const size_t at = moei_at(MOEI_N(run), m->O, k, c);
+            const ptrdiff_t at = moei_at(MOEI_N(run), m->O, k, c);
             delta[at] = o[at] * (delta[at] - row[c]);
         }
 }
@@ -3228,7 +3229,7 @@ static void moei_log_share(moe *m, const moei_run *run, const moe_real *top,
 
     for (k = 0; k < m->O; k++)
         for (c = 0; c < MOEI_n(run); c++) {
-            const size_t at = moei_at(MOEI_N(run), m->O, k, c);
+            const ptrdiff_t at = moei_at(MOEI_N(run), m->O, k, c);
             u[at] = log_o[at] + (m->is_one ? 0 : log_p[moei_slot(run, c)]);
             if (top != NULL)
                 u[at] -= top[moei_at(MOEI_N(m), m->O, k, moei_row(run, c))];
@@ -3239,7 +3240,7 @@ static void moei_log_share(moe *m, const moei_run *run, const moe_real *top,
    (O,N), in log_y of the cases at hand */
 static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
 {
-    moe_real *top = moei_from(m, m->log_y, 2 * (size_t)m->O);
+    moe_real *top = moei_from(m, m->log_y, 2 * m->O);
     moe_real *sum = top + moei_all(m, m->O), *u = run->scratch;
     int c, k;
 
@@ -3249,7 +3250,7 @@ static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
     for (k = 0; k < m->O; k++)
         for (c = 0; c < MOEI_n(run); c++) {
             const moe_real x = u[moei_at(MOEI_N(run), m->O, k, c)];
-            const size_t of = moei_at(MOEI_N(m), m->O, k, moei_row(run, c));
+            const ptrdiff_t of = moei_at(MOEI_N(m), m->O, k, moei_row(run, c));
             if (summing)
                 sum[of] += x;
             else if (top[of] < x)
@@ -3262,11 +3263,11 @@ static void moei_log_sum_run(moe *m, const moei_run *run, int summing)
 static void moei_log_blend_forward(moe *m)
 {
     const int all = moei_all(m, m->O);
-    moe_real *log_y = moei_from(m, m->log_y, 2 * (size_t)m->O);
+    moe_real *log_y = moei_from(m, m->log_y, 2 * m->O);
     moe_real *sum = log_y + all, *loss = moei_from(m, m->loss, 1);
     int i;
 
-    moei_zero(sum, (size_t)all);
+    moei_zero(sum, all);
     for (i = 0; i < all; i++)
         log_y[i] = -2 * MOEI_LARGEST;
     moei_each_run(m, moei_log_sum_run, 0, 1);
@@ -3275,7 +3276,7 @@ static void moei_log_blend_forward(moe *m)
     for (i = 0; i < all; i++)
         log_y[i] += sum[i];
     moei_loops_of(m)->dot(MOEI_n(m), MOEI_N(m), m->O, log_y,
-                          moei_from(m, m->d, (size_t)m->O), loss);
+                          moei_from(m, m->d, m->O), loss);
     for (i = 0; i < MOEI_n(m); i++)
         loss[i] = -loss[i];
 }
@@ -3289,14 +3290,14 @@ static void moei_log_blend_backward(moe *m, const moei_run *run, moe_real *r)
     moe_real *g = m->is_one ? row : moei_row_in(m, run, m->error_of, row);
     int c, k;
 
-    moei_log_share(m, run, moei_from(m, m->log_y, 2 * (size_t)m->O), r);
+    moei_log_share(m, run, moei_from(m, m->log_y, 2 * m->O), r);
     moei_loops_of(m)->apply(MOEI_EXP, moei_size(run, m->O), r);
     moei_loops_of(m)->dot(MOEI_n(run), MOEI_N(run), m->O, d, r, g);
     if (!m->is_one)
         moei_to_table(m, run, g, m->error_of);
     for (k = 0; k < m->O; k++)
         for (c = 0; c < MOEI_n(run); c++) {
-            const size_t at = moei_at(MOEI_N(run), m->O, k, c);
+            const ptrdiff_t at = moei_at(MOEI_N(run), m->O, k, c);
             r[at] = o[at] * g[c] - d[at] * r[at];
         }
 }
@@ -3369,9 +3370,9 @@ static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
                                 run->out, delta);
     moei_weigh_cases(m, run, m->O, delta);
     if (plain)
-        moei_take_sigma_out(m, delta, (size_t)moei_size(run, m->O));
+        moei_take_sigma_out(m, delta, moei_size(run, m->O));
     if (m->is_one)                          /* dE/dp is a sum over layers */
-        moei_zero(moei_table(m, m->error_of), (size_t)moei_all(m, m->E));
+        moei_zero(moei_table(m, m->error_of), moei_all(m, m->E));
     moei_net_backward(m, run, m->is_one ? moei_inputs_of(m, run) : NULL);
 }
 
@@ -3395,7 +3396,7 @@ static void moei_gate_delta(moe *m, moei_path path)
     moei_loops_of(m)->dot(MOEI_n(m), MOEI_N(m), m->K, p, g, mean);
     for (i = 0; i < m->K; i++)
         for (c = 0; c < MOEI_n(m); c++) {
-            const size_t at = moei_at(MOEI_N(m), m->K, i, c);
+            const ptrdiff_t at = moei_at(MOEI_N(m), m->K, i, c);
             g[at] = p[at] * (g[at] - mean[c]);
         }
 }
@@ -3432,12 +3433,12 @@ static void moei_gate_last_delta(moe *m, const moei_run *run, int balance)
     int c, k;
 
     if (!m->sparse) {
-        moei_copy(delta, ds, (size_t)moei_all(m, E));
+        moei_copy(delta, ds, moei_all(m, E));
         return;
     }
-    moei_zero(delta, (size_t)moei_size(run, E));
-    ds += run->first * (ptrdiff_t)K, chosen += run->first * (ptrdiff_t)K;
-    s = moei_from(m, m->logits, (size_t)E) + run->first * (ptrdiff_t)E;
+    moei_zero(delta, moei_size(run, E));
+    ds += run->first * K, chosen += run->first * K;
+    s = moei_from(m, m->logits, E) + run->first * E;
     for (c = 0; c < MOEI_n(run); c++, s += E, delta += step > 1 ? 1 : E) {
         for (k = 0; k < K; k++, chosen++, ds++)
             if (*chosen >= 0)
@@ -3474,14 +3475,13 @@ MOEI_INLINE void moei_load(const moe *m, moei_scaling how, const moe_real *rows,
 /* Columns i of x that are listed once more, behind all of it. */
 static void moei_repeat_columns(const moe *m)
 {
-    const size_t N = (size_t)MOEI_N(m), I = (size_t)m->I, X = (size_t)m->X;
-    moe_real *x = m->x + (size_t)m->first * X;
-    size_t i;
-    int c;
+    const ptrdiff_t N = MOEI_N(m), I = m->I, X = m->X;
+    moe_real *x = moei_from(m, m->x, m->X);
+    int c, i;
 
     for (c = 0; c < (MOEI_N(m) > 1 ? 1 : MOEI_n(m)); c++, x += X)
         for (i = 0; i < X - I; i++)
-            moei_copy(x + (I + i) * N, x + (size_t)m->columns[i] * N, N);
+            moei_copy(x + (I + i) * N, x + m->columns[i] * N, N);
 }
 
 static void moei_load_x(const moe *m, const moe_real *rows, const int32_t *list)
@@ -3553,8 +3553,8 @@ static void moei_show_table(const moe *m, moe_real *table, moe_real *rows)
 
     if (rows == table)
         return;
-    rows = moei_from(m, rows, (size_t)m->E);
-    moei_zero(rows, (size_t)MOEI_n(m) * (size_t)m->E);
+    rows = moei_from(m, rows, m->E);
+    moei_zero(rows, MOEI_n(m) * (ptrdiff_t)m->E);
     for (c = 0; c < MOEI_n(m); c++, rows += m->E, chosen += m->chosen)
         for (k = 0; k < m->chosen && chosen[k] >= 0; k++)
             rows[chosen[k]] = from[moei_choice_at(m, chosen, k, c)];
@@ -3565,34 +3565,34 @@ static void moei_show_out(moe *m, const moei_run *run, int how)
 {
     const moe_real *scale = moei_scale_d(m), *o = run->out;
     const int O = m->O;
-    moe_real *to = moei_shown(m->o) + (ptrdiff_t)m->first * m->K * O;
+    moe_real *to = moei_from(m, moei_shown(m->o), m->K * O);
     moe_real *room = m->scratch + m->act_size;
     int c;
 
     (void)how;
     for (c = 0; c < MOEI_n(run); c++, o += MOEI_N(run) > 1 ? 1 : O) {
-        const size_t slot = run->slots || MOEI_N(run) == 1 ? moei_slot(run, c)
-                          : (size_t)(c * m->K + run->copy);
+        const ptrdiff_t slot = run->slots || MOEI_N(run) == 1
+                             ? moei_slot(run, c) : c * m->K + run->copy;
 
         if (MOEI_N(run) > 1)
             moei_transpose(O, 1, o, MOEI_N(run), NULL, room, O);
         moei_loops_of(m)->scale(MOEI_SCALE_OUT, 1, O, MOEI_N(run) > 1
-                                ? room : o, scale, to + slot * (size_t)O);
+                                ? room : o, scale, to + slot * O);
     }
 }
 
 /* The public arrays show the cases at hand: y before o, which may be there. */
 static void moei_show(moe *m)
 {
-    const moe_real *s = moei_from(m, m->logits, (size_t)m->E);
-    moe_real *to = moei_from(m, moei_shown(m->s), (size_t)m->E);
+    const moe_real *s = moei_from(m, m->logits, m->E);
+    moe_real *to = moei_from(m, moei_shown(m->s), m->E);
     int c, k;
 
     for (c = 0; c < MOEI_n(m) && m->s != m->logits; c++)
         for (k = 0; k < m->E; k++)
             *to++ = s[moei_at(MOEI_N(m), m->E, k, c)];
     moei_show_table(m, m->prop, moei_shown(m->p));
-    moei_store_y(m, moei_from(m, moei_shown(m->y), (size_t)m->O));
+    moei_store_y(m, moei_from(m, moei_shown(m->y), m->O));
     if (!m->is_one)
         moei_each_run(m, moei_show_out, 0, 1);
 }
@@ -3638,12 +3638,12 @@ static int moei_is_around_y(const moe *m)
 static moe_real moei_shown_error(const moe *m, int row, int k,
                                  const moe_real *d)
 {
-    const size_t O = (size_t)m->O, r = (size_t)row;
+    const int O = m->O;
     const moe_real *factor = moei_scale_d(m) + O;
-    const moe_real *o = moei_is_around_y(m) ? m->y + r * O
-                      : m->o + ((size_t)m->K * r + (size_t)k) * O;
+    const moe_real *o = moei_is_around_y(m) ? m->y + (ptrdiff_t)row * O
+                      : m->o + ((ptrdiff_t)row * m->K + k) * O;
     moe_real sum = 0;
-    size_t j;
+    int j;
 
     for (j = 0; j < O; j++) {
         const moe_real off = (d[j] - o[j]) / factor[j];
@@ -3662,9 +3662,8 @@ static moe_real moei_shown_error(const moe *m, int row, int k,
    s_i - e_i / (2 s_i^2) - O log s_i */
 static moe_real moei_log_joint(const moe *m, int row, int k, moe_real e)
 {
-    const int32_t *ran = m->selected + (size_t)row * (size_t)m->chosen;
-    const int i = (int)ran[k];
-    const moe_real s = m->s[(size_t)row * (size_t)m->E + (size_t)i];
+    const int i = (int)m->selected[(ptrdiff_t)row * m->chosen + k];
+    const moe_real s = m->s[(ptrdiff_t)row * m->E + i];
     const moe_real sigma = moei_sigma(m, i);
 
     return moei_is_entropy(m) ? s - e
@@ -3676,8 +3675,8 @@ static moe_real moei_log_joint(const moe *m, int row, int k, moe_real e)
    largest so far is taken out. */
 static moe_real moei_log_total(const moe *m, int row, const moe_real *d)
 {
-    const int32_t *ran = m->selected + (size_t)row * (size_t)m->chosen;
-    const moe_real *s = m->s + (size_t)row * (size_t)m->E;
+    const int32_t *ran = m->selected + (ptrdiff_t)row * m->chosen;
+    const moe_real *s = m->s + (ptrdiff_t)row * m->E;
     moe_real most = -MOEI_INFINITY, sum = 0, a;
     int k;
 
@@ -3728,22 +3727,20 @@ MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
 /* The variance of output j of a row, in user's units. */
 static moe_real moei_variance_of(const moe *m, int row, int j)
 {
-    const size_t O = (size_t)m->O, K = (size_t)m->chosen;
-    const size_t r = (size_t)row;
-    const moe_real y = m->y[r * O + (size_t)j];
-    const moe_real factor = moei_scale_d(m)[O + (size_t)j];
+    const int O = m->O, K = m->chosen;
+    const ptrdiff_t r = row;
+    const int32_t *ran = m->selected + r * K;
+    const moe_real y = m->y[r * O + j], factor = moei_scale_d(m)[O + j];
     moe_real sum = 0;
-    size_t k;
+    int k;
 
     if (moei_is_entropy(m))
         return y < 1 ? y * (1 - y) : 0;
-    for (k = 0; k < K && m->selected[r * K + k] >= 0; k++) {
-        const int i = (int)m->selected[r * K + k];
-        const moe_real deviation = moei_sigma(m, i) * factor;
+    for (k = 0; k < moei_ran(m, ran); k++) {
+        const moe_real deviation = moei_sigma(m, (int)ran[k]) * factor;
         const moe_real off = moei_is_around_y(m) ? 0
-                           : m->o[(r * K + k) * O + (size_t)j] - y;
-        sum += m->p[(size_t)m->E * r + (size_t)i]
-             * (deviation * deviation + off * off);
+                           : m->o[(r * K + k) * O + j] - y;
+        sum += m->p[r * m->E + ran[k]] * (deviation * deviation + off * off);
     }
     return sum;
 }
@@ -3771,10 +3768,10 @@ MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
 /* d (n,O) from labels: 1 at the label, else 0; NaN if it is out of range. */
 static void moei_load_labels(moe *m, const int *labels, const int32_t *list)
 {
-    moe_real *d = moei_from(m, m->d, (size_t)m->O);
+    moe_real *d = moei_from(m, m->d, m->O);
     int c, label;
 
-    moei_zero(d, (size_t)moei_all(m, m->O));
+    moei_zero(d, moei_all(m, m->O));
     for (c = 0; c < MOEI_n(m); c++) {
         label = labels[list ? list[c] : c];
         if (moei_outside(label, 0, m->O - 1))
@@ -3811,14 +3808,14 @@ static int moei_row_of_part(const moei_part *part, int i)
 }
 
 /* The cases at hand: rows of data from `first` on, or those that are listed. */
-static void moei_load_rows(moe *m, const moe_data *data, size_t first,
+static void moei_load_rows(moe *m, const moe_data *data, ptrdiff_t first,
                            const int32_t *list)
 {
     m->case_weights = data->weights ? data->weights + first : NULL;
     m->ordered = list != NULL;
-    moei_load_x(m, data->x + (size_t)m->I * first, list);
+    moei_load_x(m, data->x + m->I * first, list);
     if (data->d != NULL)
-        moei_load(m, MOEI_DIVIDE_IN, data->d + (size_t)m->O * first, list,
+        moei_load(m, MOEI_DIVIDE_IN, data->d + m->O * first, list,
                   m->O, moei_scale_d(m), m->d, m->O);
     else if (data->labels != NULL)
         moei_load_labels(m, data->labels + first, list);
@@ -3834,7 +3831,7 @@ static void moei_load_data(moe *m, const moei_part *part, int first, int end)
     moei_begin(m, 0, end - first);
     for (i = 0; i < MOEI_n(m) && listed; i++)
         order[i] = (int32_t)moei_row_of_part(part, first + i);
-    moei_load_rows(m, part->data, listed ? 0 : (size_t)first, order);
+    moei_load_rows(m, part->data, listed ? 0 : first, order);
 }
 
 static int moei_are_finite(const moe *m, const moe_real *x, size_t count)
@@ -3922,7 +3919,7 @@ MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
     if (m->E == 1 || m->p_is_given || !moei_wants_delta(m, &m->gate, 0))
         return 0;
     moei_gate_delta(m, path);
-    for (c = 0; c < MOEI_n(m); c += MOEI_PANEL) {
+    for (c = 0; c < MOEI_n(m); c += m->sparse ? MOEI_SORTED : MOEI_PANEL) {
         const moei_run run = moei_gate_run(m, c);
         moei_gate_last_delta(m, &run, balance);
         if (!m->is_one)                     /* whose dE/dp has them already */
@@ -3957,7 +3954,7 @@ static void moei_loss_backward(moe *m)
 static void moei_load_error(moe *m, const moe_real *dE_dy)
 {
     const moe_real *factor = moei_scale_d(m) + m->O;
-    moe_real *d = moei_from(m, m->d, (size_t)m->O);
+    moe_real *d = moei_from(m, m->d, m->O);
     int c, k;
 
     for (c = 0; c < MOEI_n(m); c++)
@@ -3983,7 +3980,7 @@ MOEI_LEARN void moe_backward_with(moe *m, const moe_real *dE_dy,
             moei_find_runs(m);
         m->back_to_x = dE_dx ? dE_dx + (ptrdiff_t)first * m->I : NULL;
         if (dE_dx != NULL)
-            moei_zero(m->back_to_x, (size_t)MOEI_n(m) * (size_t)m->I);
+            moei_zero(m->back_to_x, MOEI_n(m) * (ptrdiff_t)m->I);
         moei_block_backward(m, MOEI_BY_BLEND, 0, dE_dp);
     }
     m->back_to_x = NULL;
@@ -4027,7 +4024,7 @@ static void moei_count_shares(moe *m, const moei_part *part, int first,
 
     if (!moei_has_balance_loss(m))
         return;
-    moei_zero(m->share, (size_t)m->E);
+    moei_zero(m->share, m->E);
     for (at = first; at < first + count; at += MOEI_n(m)) {
         moei_load_data(m, part, at, first + count);
         moei_gate_forward(m, NULL);
@@ -4243,7 +4240,7 @@ static void moei_forget_moments(moe *m)
 {
     if (m->state == NULL)
         return;
-    moei_zero(m->grads, (size_t)moei_lines(m->grad_count)
+    moei_zero(m->grads, (ptrdiff_t)moei_lines(m->grad_count)
                         * (m->mode == MOE_MODE_TRAIN ? 3 : 1));
     moei_forget_steps(m->state);
 }
@@ -4402,8 +4399,8 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
 
     m->set = m->sets[0];                    /* whatever was done before it */
     if (!adam)
-        moei_take_sigma_out(m, m->grads,
-                            moei_has_gate(m) ? m->gate.grad_at : n);
+        moei_take_sigma_out(m, m->grads, (ptrdiff_t)(moei_has_gate(m)
+                                                     ? m->gate.grad_at : n));
     fault = moei_step_fault(m, t, &rule);
     if (fault == NULL) {
         moei_update(m, &rule);
@@ -4414,7 +4411,8 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
         s->steps += s->steps < INT32_MAX;
         m->scale_state = 2;
     }
-    moei_zero(m->grads + (fault ? 0 : n), m->grad_count - (fault ? 0 : n));
+    moei_zero(m->grads + (fault ? 0 : n),
+              (ptrdiff_t)(m->grad_count - (fault ? 0 : n)));
     m->shown_count = -1;
     return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
 }
@@ -4448,12 +4446,12 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
     int k;
 
     moei_begin(m, 0, 1);
-    moei_load_rows(m, data, (size_t)i, NULL);
+    moei_load_rows(m, data, i, NULL);
     if (!moei_block_is_finite(m))
         return 0;
     moei_block_forward(m, NULL);
     if (moei_has_balance_loss(m)) {
-        moei_zero(m->share, (size_t)m->E);
+        moei_zero(m->share, m->E);
         for (k = 0; k < m->runs; k++)
             m->share[moei_selected(m)[k]] = 1 / (moe_real)m->runs;
     }
@@ -4779,7 +4777,7 @@ static moei_total *moei_totals(const moe *m)
 
 static void moei_clear_totals(moe *m)
 {
-    moei_zero(&moei_totals(m)->sum, 3 * (size_t)(MOEI_USAGE + 2 * m->E));
+    moei_zero(&moei_totals(m)->sum, 3 * (MOEI_USAGE + 2 * (ptrdiff_t)m->E));
     m->state->counted = 0;
 }
 
@@ -4838,7 +4836,7 @@ static void moei_accumulate_gate(moe *m, int c, moe_real weight, moe_real off)
     int i, top = 0;
 
     for (i = 0; i < m->K; i++) {
-        const size_t at = moei_at(MOEI_N(m), m->K, i, c);
+        const ptrdiff_t at = moei_at(MOEI_N(m), m->K, i, c);
         const int e = m->sparse ? (int)moei_selected(m)[at] : i;
 
         if (e < 0)
@@ -4865,8 +4863,8 @@ static int moei_accumulate_metrics(moe *m)
 {
     const int O = m->O, step = MOEI_N(m), next = step > 1 ? 1 : O;
     const moe_real *shift = moei_scale_d(m), *factor = shift + O;
-    const moe_real *y = moei_from(m, m->blend, (size_t)O);
-    const moe_real *d = moei_from(m, m->d, (size_t)O);
+    const moe_real *y = moei_from(m, m->blend, O);
+    const moe_real *d = moei_from(m, m->d, O);
     const moe_real *loss = moei_from(m, m->loss, 1);
     const moe_real volume = moei_log_volume(m);
     moei_total *total = moei_totals(m);
@@ -5126,7 +5124,7 @@ static void moei_copy_best(moe *m, int back)
 
     if (m->tunes)
         moei_copy(back ? m->weights : best, back ? best : m->weights,
-                  m->grad_count);
+                  (ptrdiff_t)m->grad_count);
     else
         moei_sift(m, m->weights, best, back);
     if (!back)
@@ -5148,11 +5146,8 @@ static int moei_keep_if_best(moe *m, moe_real loss)
 /* Scales as moe_open left them, if they were so when this training began. */
 static void moei_unmeasure(moe *m)
 {
-    if (m->state->scale_before == 0) {
-        moei_zero(m->weights + m->trained_count,
-                  m->param_count - m->trained_count);
+    if (m->state->scale_before == 0)
         moei_unit_scales(m);
-    }
     m->scale_state = (int8_t)m->state->scale_before;
 }
 
@@ -5209,7 +5204,7 @@ static moe_status moei_start_training(moe *m, const moei_plan *plan)
         m->state->since_best = 1;
     }
     m->scale_state = 2;
-    moei_zero(m->grads, m->grad_count);
+    moei_zero(m->grads, (ptrdiff_t)m->grad_count);
     return MOE_OK;
 }
 
@@ -5272,7 +5267,7 @@ static moe_status moei_epoch(moe *m, moei_plan *plan)
             if (plan->valid.n == 0)
                 (void)moei_keep_if_best(m, plan->report->loss);
             if (moei_has_reached(plan)) {
-                moei_zero(m->grads, m->grad_count);
+                moei_zero(m->grads, (ptrdiff_t)m->grad_count);
                 return MOE_OK;
             }
         }
@@ -5681,7 +5676,7 @@ static void moei_list_net(moei_file *t, int i, const moe *m,
 
     for (l = 0; l < net->layers; l++) {
         const moe_real *array = m->params ? moei_source(m, net, l) : NULL;
-        const size_t weight = moei_weight_at(net, 0, l);
+        const size_t weight = (size_t)moei_weight_at(net, 0, l);
         const size_t in = (size_t)net->width[l];
         const size_t out = (size_t)net->width[l + 1];
 
@@ -6320,7 +6315,7 @@ static void moei_read_sigma(moei_file *t, moe *m)
     if (m->sigma == NULL)
         m->sigma = behind;
     else if (m->params != m->weights)
-        moei_copy(moei_shown(m->sigma), behind, 1 + (size_t)m->E);
+        moei_copy(moei_shown(m->sigma), behind, 1 + m->E);
     for (i = 0; i <= m->E; i++)
         moei_reject(t, !(m->sigma[i] > 0)
                     || !moei_is_finite(1 / (m->sigma[i] * m->sigma[i])),
@@ -7020,14 +7015,14 @@ MOEI_OP MOEI_(madd)(MOEI_V a, MOEI_V b, MOEI_V c)
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
 {
     moe_real part[MOEI_LANES] = {0};
-    moei_copy(part, p, (size_t)n);
+    moei_copy(part, p, n);
     return MOEI_(load)(part);
 }
 MOEI_PUT MOEI_(store_part)(moe_real *p, int n, MOEI_V x)
 {
     moe_real part[MOEI_LANES];
     MOEI_(store)(part, x);
-    moei_copy(p, part, (size_t)n);
+    moei_copy(p, part, n);
 }
 #elif MOEI_BYTES == 16
 MOEI_OP MOEI_(load_part)(const moe_real *p, int n)
@@ -7133,7 +7128,12 @@ MOEI_INLINE MOEI_TARGET void MOEI_(narrow)(
 #endif
 }
 
-static MOEI_APART MOEI_TARGET void MOEI_(broad)(
+#if MOEI_LANES == 1                      /* where each frame counts */
+MOEI_ALWAYS
+#else
+static MOEI_APART
+#endif
+MOEI_TARGET void MOEI_(broad)(
     int in, int out, const moe_real *x, const moe_real *b, const moe_real *w,
     int relu, moe_real *y)
 {
@@ -7156,9 +7156,9 @@ static MOEI_APART MOEI_TARGET void MOEI_(broad)(
                       y + j);
 }
 
-static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
-                                   const moe_real *b, const moe_real *w,
-                                   int relu, moe_real *y)
+static MOEI_APART MOEI_TARGET void MOEI_(one)(
+    int in, int out, const moe_real *x, const moe_real *b, const moe_real *w,
+    int relu, moe_real *y)
 {
     if (out > MOEI_LANES)
         MOEI_(broad)(in, out, x, b, w, relu, y);
@@ -7210,7 +7210,7 @@ MOEI_ALWAYS MOEI_TARGET int MOEI_(rows)(const moei_product *p, const int R,
 static MOEI_APART MOEI_TARGET void MOEI_(product)(const moei_product *p,
                                                   int far)
 {
-    enum { SIX = MOEI_BYTES > 16, R = SIX ? 6 : 4, P = MOEI_PANEL,
+    enum { SIX = MOEI_BYTES > 16, R = SIX ? 6 : 4, P = 64,
            LINE = 64 / MOEI_REAL_SIZE };
     int i, j, k, end, left;
 
@@ -7494,9 +7494,9 @@ static MOEI_TARGET void MOEI_(apply)(int f, int count, moe_real *y)
         MOEI_(apply_strip)(f, y);
     if (count <= 0)
         return;
-    moei_copy(last, y, (size_t)count);
+    moei_copy(last, y, count);
     MOEI_(apply_strip)(f, last);
-    moei_copy(y, last, (size_t)count);
+    moei_copy(y, last, count);
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -7539,10 +7539,10 @@ static MOEI_TARGET void MOEI_(slope)(int f, int count, const moe_real *y,
     }
     if (count <= 0)
         return;
-    moei_copy(last[0], y, (size_t)count);
-    moei_copy(last[1], dy, (size_t)count);
+    moei_copy(last[0], y, count);
+    moei_copy(last[1], dy, count);
     MOEI_(slope_strip)(f, last[0], last[1]);
-    moei_copy(dy, last[1], (size_t)count);
+    moei_copy(dy, last[1], count);
 }
 
 /* Whether all |x| < 2^exponent, read off the bits: what is as large as that or

@@ -77,7 +77,7 @@ static const char *prepare(const Workload *w)
 /* The loops are not public.  y = f(y), so that the numbers are copied first. */
 static void map(void)
 {
-    moei_copy(y, now->x, (size_t)now->cases);
+    moei_copy(y, now->x, now->cases);
     moei_loops_of(&m)->apply(now->task == EXP ? (int)MOEI_EXP
                                               : (int)MOE_ACT_TANH,
                              now->cases, y);

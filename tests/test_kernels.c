@@ -53,7 +53,7 @@
 #endif
 #define COUNT(array) ((int)(sizeof array / sizeof *array))
 
-enum { MOST_CASES = 64, MOST = 600 * MOST_CASES };
+enum { MOST_CASES = 256, MOST = 600 * MOST_CASES };
 
 static int any(int count)
 {
@@ -78,7 +78,7 @@ static void fill(moe_real *a, int count)
 /* Arrays that end right before a page that is forbidden, or begin right after
    one: the loads and stores of masked vectors are seen, too.  Where there are
    no such pages, they are alone in memory of malloc. */
-enum { SLOTS = 8, SLOT = 1 << 19, PAGE = 1 << 16 };     /* bytes */
+enum { SLOTS = 8, SLOT = 1 << 20, PAGE = 1 << 16 };     /* bytes */
 static int at_end;              /* which of the two */
 static char *slot[SLOTS];
 
@@ -159,7 +159,7 @@ static moe_real *arranged(int i, const arrangement *a, int F,
     return to;
 }
 
-static const int cases[] = {1, 2, 3, 5, 11, 12, 15, 16, 17, 32, 40, 48, 64};
+static const int cases[] = {1, 2, 3, 5, 11, 12, 15, 16, 17, 32, 48, 64, 256};
 
 /* The next of all sets and arrangements of n cases; whether there is one. */
 static int next(arrangement *a, int n)

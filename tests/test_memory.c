@@ -4,7 +4,7 @@
    documented arrays sum up to, and moe_layer_at tiles the parameters. */
 #include "models.h"
 
-enum { CASES = 11, VALID_CASES = 5 };
+enum { FEW = 11, MANY = 300, VALID_CASES = 5 };
 
 /* ---- data in exact allocations ----------------------------------------- */
 
@@ -60,15 +60,15 @@ static void free_data(const moe_data *data)
 
 /* ---- every call inside its bytes --------------------------------------- */
 
-static void use_prediction(moe *m)
+static void use_prediction(moe *m, int cases)
 {
     const moe_config *config = &m->config;
-    moe_real *x = reals(CASES, config->inputs);
-    moe_real *y = reals(CASES, config->outputs);
-    int rows, wanted = CASES < config->block ? CASES : config->block;
+    moe_real *x = reals(cases, config->inputs);
+    moe_real *y = reals(cases, config->outputs);
+    int rows, wanted = cases < config->block ? cases : config->block;
 
-    moe_predict(m, x, CASES, y);
-    rows = moe_forward(m, x, CASES);
+    moe_predict(m, x, cases, y);
+    rows = moe_forward(m, x, cases);
     CHECK(rows == wanted && m->rows == wanted);
     free(x);
     free(y);
@@ -112,16 +112,16 @@ static void use_training(moe *m, const moe_data *data)
     free_data(&valid);
 }
 
-static void use_everything(const moe_config *config, size_t tail)
+static void use_everything(const moe_config *config, int cases, size_t tail)
 {
-    moe_data data = data_of(config, CASES);
+    moe_data data = data_of(config, cases);
     arena a;
     moe m;
     size_t bytes = moe_bytes(config);
     void *memory = arena_make(&a, bytes, tail);
 
     if (CHECK(moe_open(&m, config, memory, bytes) == MOE_OK)) {
-        use_prediction(&m);
+        use_prediction(&m, cases);
         CHECK((m.grads == NULL) == (config->mode > MOE_MODE_GRADIENT));
         if (config->mode != MOE_MODE_PREDICT)
             CHECK(moe_learn(&m, &data, NULL) == 0);
@@ -137,7 +137,7 @@ static void use_everything(const moe_config *config, size_t tail)
 }
 
 /* Attached to exactly param_count const parameters. */
-static void use_attached(const moe_config *config, size_t tail)
+static void use_attached(const moe_config *config, int cases, size_t tail)
 {
     arena a, b;
     moe m, source;
@@ -152,7 +152,7 @@ static void use_attached(const moe_config *config, size_t tail)
     memcpy(weights, source.params, size);
     if (CHECK(moe_attach(&m, config, weights, memory, bytes) == MOE_OK)) {
         CHECK(m.params == weights && m.weights == NULL && m.grads == NULL);
-        use_prediction(&m);
+        use_prediction(&m, cases);
         moe_close(&m);
     }
     CHECK(memcmp(weights, source.params, size) == 0);
@@ -195,7 +195,7 @@ static void test_inside(void)
         {MOE_LOSS_MIXTURE, MOE_LOSS_EXPECTED, MOE_LOSS_BLEND};
     static const moe_mode uses[4] = {MOE_MODE_TRAIN, MOE_MODE_GRADIENT,
                                      MOE_MODE_LEARN, MOE_MODE_PREDICT};
-    static const int rows[4] = {1, 3, CASES, 16};
+    static const int rows[4] = {1, 3, FEW, 16};
     int i, run;
 
     for (i = 0; i < SHAPES; i++)
@@ -208,8 +208,31 @@ static void test_inside(void)
             config.mode = uses[run / 9 % 4];
             config.block = rows[run / 36 % 4];
             config.activation = (moe_activation)(run % 5);
-            use_everything(&config, tail);
-            use_attached(&config, tail);
+            use_everything(&config, FEW, tail);
+            use_attached(&config, FEW, tail);
+        }
+}
+
+/* Blocks of more cases than stand side by side, which are more of narrow
+   layers. */
+static void test_panels(void)
+{
+    static const int rows[4] = {100, 255, 257, MANY};
+    int i, run;
+
+    for (i = 0; i < SHAPES; i++)
+        for (run = 0; run < 8; run++) {
+            moe_config config = shape(i);
+            size_t tail = run % 2 ? MARGIN : 0;
+
+            config.output = run % 3 ? MOE_OUT_SOFTMAX : MOE_OUT_LINEAR;
+            config.loss = run % 2 ? MOE_LOSS_MIXTURE : MOE_LOSS_BLEND;
+            config.mode = run < 4 ? MOE_MODE_TRAIN : MOE_MODE_PREDICT;
+            config.block = rows[run % 4];
+            if (run % 2 == 0 && config.experts > 2)
+                config.top_k = 2;
+            use_everything(&config, MANY, tail);
+            use_attached(&config, MANY, tail);
         }
 }
 
@@ -308,7 +331,7 @@ static void test_bytes(void)
     }
 }
 
-/* Work memory grows with the rows, and by the same amount with every 64 of
+/* Work memory grows with the rows, and by the same amount with every 256 of
    them (in between arrays are padded to whole vectors). */
 static void test_rows(void)
 {
@@ -326,11 +349,11 @@ static void test_rows(void)
             config.block = rows + 4;
             three = moe_bytes(&config);
             CHECK(one < two && two < three);
-            config.block = 64 * rows;
+            config.block = 256 * rows;
             one = moe_bytes(&config);
-            config.block = 64 * (rows + 1);
+            config.block = 256 * (rows + 1);
             two = moe_bytes(&config);
-            config.block = 64 * (rows + 2);
+            config.block = 256 * (rows + 2);
             three = moe_bytes(&config);
             CHECK(one < two && two - one == three - two);
         }
@@ -470,6 +493,7 @@ static void test_find(void)
 int main(void)
 {
     RUN(test_inside());
+    RUN(test_panels());
     RUN(test_counts());
     RUN(test_bytes());
     RUN(test_rows());

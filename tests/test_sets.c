@@ -31,7 +31,7 @@ static const int widths[] = {1, 128, 256, 512};
 #define WIDTHS ((int)(sizeof widths / sizeof *widths))
 
 static const char *const problems[] = {
-    "inputs=3 outputs=1 experts=4 block=64",
+    "inputs=3 outputs=1 experts=4 block=100",
     "inputs=19 outputs=17 experts=3 block=64",
     "inputs=5 outputs=2 experts=3 hidden=7 tanh block=32",
     "inputs=5 outputs=2 experts=3 hidden=33,9 gate=6 relu block=1",

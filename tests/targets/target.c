@@ -226,8 +226,8 @@ static void check_backward(const moei_loops *loops, int N, int in, int out)
             right += near(C[i * N + c], sum_of(out, A + i * out, 1, dy + c, N),
                           (moe_real)1e-5);
     CHECK(right == in * N);
-    moei_zero(db, (size_t)out);
-    moei_zero(C, (size_t)(in * out));
+    moei_zero(db, out);
+    moei_zero(C, (in * out));
     loops->weights(N, N, in, out, x_of, dy, db, C, scratch);
     for (right = 0, j = 0; j < out; j++) {
         moe_real sum = 0;
@@ -250,7 +250,7 @@ static void check_outer(const moei_loops *loops, int in, int out)
     fill(room, 3 * PART);
     for (i = 0; i < in * out; i++)
         plain[i] = C[i] + B[i / out] * A[i % out] / 4;
-    moei_zero(scratch, (size_t)out);
+    moei_zero(scratch, out);
     loops->outer(in, out, B, A, (moe_real)0.25, scratch, C);
     for (i = 0; i < in * out; i++)
         right += near(C[i], plain[i], (moe_real)1e-6);
@@ -268,15 +268,15 @@ static void check_apply(const moei_loops *loops, int count)
     for (i = 0; i < count; i++)
         A[i] += (moe_real)1.25;
     for (f = MOE_ACT_RELU; f <= MOEI_LOG; f++) {
-        moei_copy(C, A, (size_t)count);
-        moei_copy(plain, A, (size_t)count);
+        moei_copy(C, A, count);
+        moei_copy(plain, A, count);
         loops->apply(f, count, C);
         moei_sets[0]->apply(f, count, plain);
         CHECK(agree(count));
         if (f > MOE_ACT_SILU)
             continue;
-        moei_copy(C, B, (size_t)count);
-        moei_copy(plain, B, (size_t)count);
+        moei_copy(C, B, count);
+        moei_copy(plain, B, count);
         loops->slope(f, count, A, C);
         moei_sets[0]->slope(f, count, A, plain);
         CHECK(agree(count));
@@ -495,7 +495,7 @@ static void check_learning(const problem *p)
             moe_gradient(&m, &data);
             CHECK(moe_step(&m, &t, 1) == MOE_OK);
             CHECK(moe_bytes(&config) <= (ROOM - PART) * sizeof(moe_real));
-            moei_copy(stepped, m.weights, m.trained_count);
+            moei_copy(stepped, m.weights, (ptrdiff_t)m.trained_count);
         }
     }
     for (i = 0; i < m.trained_count; i++)
