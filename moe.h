@@ -456,7 +456,7 @@ typedef struct moei_state {
                                     0: none is                               */
     int32_t best_restart, scale_before;      /* from 0; scale_state when the
                                     seeds began                              */
-    int32_t best_learnt;         /* 0: best weights are those before training*/
+    int32_t best_is_old;         /* best weights are those before training   */
     int32_t counted;             /* cases in the totals                      */
 } moei_state;
 
@@ -752,7 +752,7 @@ MOE_DEF moe_status moe_load(moe *m, const char *path, const moe_config *config);
 /* Measure shift and scale of x (and of d for linear outputs), for loops of
    your own; moe_train does it by itself, once.  After any training or step the
    difference is folded into the first layers, and the experts' last, so that y
-   stays the same to rounding; moments and grads become 0. */
+   stays the same to rounding, if p sums to 1; moments and grads become 0. */
 MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 
 /* Fit m.sigma for moe_density: EM on the experts' s_i alone, p, o and y as they
@@ -764,8 +764,9 @@ MOE_DEF moe_status moe_fit_scales(moe *m, const moe_data *data);
 MOE_DEF moe_status moe_fit_variance(moe *m, const moe_data *data);
 
 /* Train.  validation (if NULL see holdout), t and report may be NULL.  MOE_OK,
-   MOE_STOPPED, or MOE_ERR_NULL, _CONFIG, _DATA (all before anything changes),
-   _STATE, _DIVERGED. */
+   MOE_STOPPED, or MOE_ERR_NULL, _CONFIG, _DATA, _STATE (all before anything
+   changes, but restarts and grads where y of a validation row is not finite),
+   _DIVERGED. */
 MOE_DEF moe_status moe_train(moe *m, const moe_data *data,
                              const moe_data *validation,
                              const moe_training *t, moe_report *report);
@@ -1290,7 +1291,7 @@ static const char *moei_frozen_fault(const moe_config *c)
         : expert < 0 ? MOEI_TEXT("frozen has a layer that experts do not have")
         : gate < 0 ? MOEI_TEXT("gate_frozen has a layer that no gate has")
         : (expert == 0 || e == c->experts) && c->mode < MOE_MODE_PREDICT
-          && (gate == 0 || c->experts == 1)
+          && (gate == 0 || c->experts == 1 || c->gate == MOE_GATE_NONE)
             ? MOEI_TEXT("all layers are frozen: only MOE_MODE_PREDICT can be")
         : c->frozen_experts != 0 && c->blend == MOE_BLEND_WEIGHTS
             ? MOEI_TEXT("frozen_experts: blended weights learn as one")
@@ -1321,9 +1322,9 @@ MOEI_COLD static const char *moei_config_fault(const moe_config *c)
             ? MOEI_TEXT("top_p is outside 0..1")
         : moei_outside(c->block, 0, MOE_MAX_SIZE)
             ? MOEI_TEXT("block is outside 0..MOE_MAX_SIZE")
-        : !moei_span_fits(c->expert_inputs, c->inputs)
+        : !c->expert_columns && !moei_span_fits(c->expert_inputs, c->inputs)
             ? MOEI_TEXT("expert_inputs is not inside a row of x")
-        : !moei_span_fits(c->gate_inputs, c->inputs)
+        : !c->gate_columns && !moei_span_fits(c->gate_inputs, c->inputs)
             ? MOEI_TEXT("gate_inputs is not inside a row of x")
         : !moei_columns_fit(c)
             ? MOEI_TEXT("expert_columns or gate_columns is no list of columns "
@@ -2335,9 +2336,7 @@ static void moei_net_backward(const moe *m, const moei_run *run,
      MOEI_TO_WEIGHTS  of one case, times step, straight into the weights
      MOEI_TO_SQUARE   of one case, |dE/dparams|^2, which is returned: the sum of
                       (|x|^2 + 1) |dE/da|^2, or of |z|^2 |dE/da|^2 */
-typedef enum moei_use {
-    MOEI_TO_GRADS, MOEI_TO_WEIGHTS, MOEI_TO_SQUARE
-} moei_use;
+typedef enum { MOEI_TO_GRADS, MOEI_TO_WEIGHTS, MOEI_TO_SQUARE } moei_use;
 
 /* Of layer l, whose parameters or derivatives are `layer`. */
 static moe_real moei_layer_learn(const moe *m, const moei_run *run, int l,
@@ -2872,7 +2871,8 @@ static moe_real moei_sigma(const moe *m, int i)
 {
     const int fixed = m->config.sigma > 0 && (i < 0 || m->sigma == NULL);
 
-    return fixed ? m->config.sigma : m->sigma ? m->sigma[i + 1] : 1;
+    return fixed ? m->config.sigma : m->sigma == NULL ? 1
+         : i < 0 && m->output != MOE_OUT_LINEAR ? 1 : m->sigma[i + 1];
 }
 
 static moe_real moei_value(int f, moe_real x)
@@ -3722,6 +3722,7 @@ MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
                 + moei_log_total(m, row, d + (ptrdiff_t)(done + row) * m->O)
                 - moei_log_total(m, row, NULL);
     }
+    m->shown_count = -1;
 }
 
 /* The variance of output j of a row, in user's units. */
@@ -3740,7 +3741,8 @@ static moe_real moei_variance_of(const moe *m, int row, int j)
         const moe_real deviation = moei_sigma(m, (int)ran[k]) * factor;
         const moe_real off = moei_is_around_y(m) ? 0
                            : m->o[(r * K + k) * O + j] - y;
-        sum += m->p[r * m->E + ran[k]] * (deviation * deviation + off * off);
+        const moe_real p = m->p[r * m->E + ran[k]];
+        sum += p == 0 ? 0 : p * (deviation * deviation + off * off);
     }
     return sum;
 }
@@ -3762,6 +3764,7 @@ MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
             *deviation++ = moei_sqrt(moei_variance_of(m, i / m->O, i % m->O));
         }
     }
+    m->shown_count = -1;
 }
 
 #ifndef MOE_PREDICT_ONLY
@@ -4253,11 +4256,10 @@ static size_t moei_descending(const moe *m)
     return m->grad_count - moei_balance_count(m);
 }
 
-/* |x|, not finite if x is not; where squares overflow, on a small scale. */
+/* |x|, not finite if x is not; scaled where squares leave the range. */
 static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
 {
-    const moe_real small = (moe_real)1e-25;
-    moe_real sum = 0, part;
+    moe_real sum = 0, part, by;
     size_t i, n;
 
     for (i = 0; i < count; i += n) {
@@ -4265,11 +4267,12 @@ static moe_real moei_norm(const moe *m, const moe_real *x, size_t count)
         moei_loops_of(m)->dot(1, 1, (int)n, x + i, x + i, &part);
         sum += part;
     }
-    if (moei_is_finite(sum))
+    if (moei_is_finite(sum) && sum > (moe_real)1e-24)
         return moei_sqrt(sum);
+    by = sum > 1 ? (moe_real)1e-25 : (moe_real)1e18;
     for (sum = 0, i = 0; i < count; i++)
-        sum += x[i] * small * (x[i] * small);
-    return moei_sqrt(sum) / small;
+        sum += x[i] * by * (x[i] * by);
+    return moei_sqrt(sum) / by;
 }
 
 /* Parameters w by a rule, and grads from `from` on, which then are 0. */
@@ -4352,7 +4355,8 @@ static const char *moei_step_fault(moe *m, const moe_training *t,
     }
     v = adam ? moei_larger(*largest, g) : rule->momentum * *largest + g + w;
     step = adam ? rule->rate * v / MOEI_EPSILON + w : rule->rate * v;
-    if (!moei_is_finite(adam ? v * v : v) || !moei_is_amount(step))
+    if (!moei_is_finite(adam ? v * v : v) || !moei_is_amount(step)
+        || (!adam && !moei_is_amount(rule->rate * (scale + rule->decay))))
         return MOEI_TEXT("a step so large may lead to weights that are not "
                          "finite");
     if (rule->moments > 0)
@@ -4386,7 +4390,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
                             moe_real scale)
 {
     const moe_real tiny = (moe_real)1e-20;  /* 1 less it is 1; later: slow */
-    const size_t n = moei_descending(m);
+    size_t n = moei_descending(m);
     const int adam = t->optimizer == MOE_ADAM;
     moei_state *const s = m->state;
     moei_rule rule = {
@@ -4408,11 +4412,11 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
             moei_step_balance(m, m->grads + n, t->balance_rate);
         s->beta_power[0] *= s->beta_power[0] > tiny ? MOEI_BETA_1 : 0;
         s->beta_power[1] *= s->beta_power[1] > tiny ? MOEI_BETA_2 : 0;
-        s->steps += s->steps < INT32_MAX;
+        s->steps += s->steps < (int)(~0u >> 2);     /* as files count */
         m->scale_state = 2;
     }
-    moei_zero(m->grads + (fault ? 0 : n),
-              (ptrdiff_t)(m->grad_count - (fault ? 0 : n)));
+    n = fault || m->config.frozen_experts != 0 ? 0 : n;     /* n are 0 */
+    moei_zero(m->grads + n, (ptrdiff_t)(m->grad_count - n));
     m->shown_count = -1;
     return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
 }
@@ -4459,7 +4463,8 @@ static int moei_learn_case(moe *m, const moe_data *data, int i,
     norm = moei_sqrt(moei_one_backward(m));
     if (t->clip > 0 && norm > t->clip)
         step *= t->clip / norm;
-    if (!moei_is_finite(norm) || !moei_is_amount(-step * norm))
+    if (!moei_is_finite(norm)           /* so |x| < 2e19 */
+        || !moei_is_amount(-step * moei_larger(norm, (moe_real)1e12)))
         return 0;
     moei_one_step(m, step);
     return 1;
@@ -4473,7 +4478,7 @@ MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
     MOE_ASSERT(m && data && (data->n < 1 || data->x));
     if (m == NULL || data == NULL || data->n < 1 || data->x == NULL)
         return data ? data->n : 0;
-    moei_zero_bytes(&sgd, sizeof sgd);
+    sgd = moei_settings_of(m, NULL);
     sgd.optimizer = MOE_SGD;
     sgd.rate = t ? t->rate : 0;
     sgd.clip = t ? t->clip : 0;
@@ -4481,9 +4486,10 @@ MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
         || !moei_targets_fit(m, data))
         return data->n;
     m->shown_count = -1;
-    m->scale_state = 2;
     for (i = 0; i < data->n; i++)
         left_out += !moei_learn_case(m, data, i, &sgd);
+    if (left_out < data->n)
+        m->scale_state = 2;
     (void)moei_ok(m);
     return left_out;
 }
@@ -4594,15 +4600,19 @@ static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
     const moei_part all = moei_all_of(data);
     const moe_real count = moei_total_weight(&all);
     const moe_real end = moei_from_bits(MOEI_INFINITY_BITS - 1) * quarter;
-    volatile moe_real middle = at[0] * quarter;
+    volatile moe_real middle;
     moe_real sum = 0, carry = 0, most = 0, off;
-    int i;
+    int i, first = 0;
 
-    *mean = at[0];
+    while (weight != NULL && weight[first] == 0)
+        first++;
+    *mean = at[(ptrdiff_t)first * stride];
+    middle = *mean * quarter;
     *deviation = 1;
-    for (i = 0; i < data->n; i++) {
+    for (i = first; i < data->n; i++) {
+        if (weight != NULL && weight[i] == 0)
+            continue;
         off = at[(ptrdiff_t)i * stride] * quarter - middle;
-        off = weight && weight[i] == 0 ? 0 : off;
         moei_add(&sum, &carry, weight ? off * (weight[i] / count)
                                       : off / count);
         most = moei_larger(most, off < 0 ? -off : off);
@@ -4612,7 +4622,9 @@ static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
     off = middle + (sum + carry);
     middle = off > end ? end : moei_larger(off, -end);
     *mean = 4 * middle;
-    for (sum = carry = 0, i = 0; i < data->n; i++) {
+    for (sum = carry = 0, i = first; i < data->n; i++) {
+        if (weight != NULL && weight[i] == 0)
+            continue;
         off = (at[(ptrdiff_t)i * stride] * quarter - middle) / most;
         moei_add(&sum, &carry, off * off * (weight ? weight[i] : 1));
     }
@@ -4961,6 +4973,7 @@ MOEI_COLD static void moei_fill_report(moe *m, moe_report *report)
 static moe_status moei_refuse_case(moe *m, int row, moe_report *report)
 {
     report->bad_row = row;
+    m->shown_count = -1;
     return moei_refuse(m, MOE_ERR_DATA, MOEI_TEXT("this row is so far off that "
                                            "y or the loss is not finite"));
 }
@@ -5139,7 +5152,8 @@ static int moei_keep_if_best(moe *m, moe_real loss)
         return 0;
     moei_copy_best(m, 0);
     m->state->best_loss = loss;
-    m->state->since_best = m->state->best_learnt = 1;
+    m->state->since_best = 1;
+    m->state->best_is_old = 0;
     return 1;
 }
 
@@ -5156,7 +5170,7 @@ static void moei_unmeasure(moe *m)
 static void moei_go_back(moe *m)
 {
     moei_copy_best(m, 1);
-    if (!m->state->best_learnt)
+    if (m->state->best_is_old)
         moei_unmeasure(m);
     moei_forget_moments(m);
 }
@@ -5188,21 +5202,20 @@ static moe_status moei_start_training(moe *m, const moei_plan *plan)
 
     if (!resumed) {
         moei_copy_best(m, 0);
-        m->state->best_learnt = 0;
+        m->state->best_is_old = 1;
     }
     if (m->scale_state == 0 && !plan->t.keep_units)
         moei_fit_scales(m, plan->train.data);
-    if (valid->n > 0)
+    if (!resumed && valid->n > 0) {
         bad = moei_pass(m, valid, 0, valid->n, 0);
+        m->state->best_loss = moei_mean(m, MOEI_LOSS);
+        m->state->since_best = bad < 0;
+    }
     if (bad >= 0 && m->scale_state == 0)
         moei_go_back(m);
     if (bad >= 0)
         return moei_refuse_case(m, valid->split ? moei_row_of_part(valid, bad)
                                 : plan->train.n + bad, plan->report);
-    if (!resumed && valid->n > 0) {
-        m->state->best_loss = moei_mean(m, MOEI_LOSS);
-        m->state->since_best = 1;
-    }
     m->scale_state = 2;
     moei_zero(m->grads, (ptrdiff_t)m->grad_count);
     return MOE_OK;
@@ -5225,7 +5238,7 @@ static void moei_estimate_sigma(moe *m, int steps)
 static void moei_cool(moe *m, const moei_plan *plan)
 {
     moei_state *const s = m->state;
-    const moe_real left = (moe_real)(s->began + s->planned - m->epoch);
+    const moe_real left = (moe_real)(s->planned - (m->epoch - s->began));
     const moe_real factor = 2 * left / (moe_real)s->planned;
 
     if (plan->valid.n == 0 && !(plan->t.rate > 0))
@@ -5298,7 +5311,7 @@ static void moei_validate(moe *m, const moei_plan *plan)
 static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
 {
     const moe_training *t = &plan->t;
-    const moei_state *s = m->state;
+    moei_state *const s = m->state;
     moe_status status = moei_start_training(m, plan);
 
     plan->report->seed = m->config.seed;
@@ -5312,6 +5325,8 @@ static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
             break;
         if (plan->valid.n > 0)
             moei_validate(m, plan);
+        if (s->restart == 0 && moei_has_reached(plan))
+            s->planned = m->epoch - s->began;       /* for a checkpoint */
         if (t->progress != NULL && t->progress(plan->report, t->user))
             status = MOE_STOPPED;
         else if (moei_has_reached(plan))
@@ -5426,10 +5441,11 @@ static void moei_set_out(moe *m, moei_plan *plan)
     if (!resumed) {
         s->began = m->epoch;
         s->scale_before = m->scale_state;
-        s->restart = t->restarts > 1;
     }
+    if (!resumed || moei_is_frozen(m))
+        s->restart = t->restarts > 1;
     if (given || !resumed || s->planned == 0)
-        s->planned = m->epoch - s->began + t->epochs;
+        s->planned = m->epoch - s->began + moei_min(t->epochs, (int)(~0u >> 3));
     if (s->restart > 0 && (!resumed || s->restart > t->restarts))
         moei_begin_restart(m, plan, (int)s->restart - 1);
 }
@@ -5618,7 +5634,7 @@ static const moei_setting moei_settings[] = {
     {"seed", MOEI_AT(config.seed), 1, MOEI_BITS},
     {"file|moe.h 1", MOEI_AT(format), 0, MOEI_WORD},
     {"training", MOEI_AT(state.epoch), 5, MOEI_COUNT},
-    {"restarts", MOEI_AT(state.restart), 3, MOEI_COUNT},
+    {"restarts", MOEI_AT(state.restart), 4, MOEI_COUNT},
     {"restarts_loss", MOEI_AT(state.best_restart_loss), 1, MOEI_F32},
     {"best_sigma", MOEI_AT(state.best_sigma), 1, MOEI_F32},
     {"frozen", MOEI_AT(config.frozen), 2, MOEI_FROZEN},
@@ -5905,7 +5921,7 @@ MOEI_COLD static moe_status moei_save(const moe *m, moe_mode keep,
     if (m == NULL)
         return MOE_ERR_NULL;
     w->fault = m->params == NULL ? MOEI_TEXT("this moe is closed")
-        : training && m->mode != MOE_MODE_TRAIN
+        : training && (m->mode != MOE_MODE_TRAIN || m->state == NULL)
             ? MOEI_TEXT("a checkpoint needs MOE_MODE_TRAIN") : NULL;
     if (w->fault != NULL)
         return MOE_ERR_STATE;
@@ -5998,24 +6014,6 @@ static uint64_t moei_read_uint(moei_file *t, unsigned base, unsigned bits)
     return number;
 }
 
-/* A character of UTF-8 that begins with c, 128 or more. */
-static int32_t moei_read_utf8(moei_file *t, int32_t c)
-{
-    const int more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-    int32_t value = c & (0x3f >> more);
-    int i, bad = c < 0xc2 || c > 0xf4;
-
-    for (i = 0; i < more; i++) {
-        c = moei_byte(t);
-        bad |= (c & ~0x3f) != 0x80;
-        value = value << 6 | (c & 0x3f);
-    }
-    bad |= value >> (5 * more + 1) == 0;        /* a shorter form has it */
-    bad |= value >> 11 == 0xd800 >> 11 || value > 0x10ffff;
-    moei_reject(t, bad, moei_not_json);
-    return value;
-}
-
 /* What stands behind a backslash, 16 bits. */
 static int32_t moei_escape(moei_file *t)
 {
@@ -6034,7 +6032,8 @@ static int32_t moei_escape(moei_file *t)
     return value;
 }
 
-/* A string; what no word of ours has, and what is too long, gets a '?'. */
+/* A string, in bytes of UTF-8; what no word of ours has, and what is too long,
+   gets a '?'. */
 static void moei_read_string(moei_file *t)
 {
     const size_t last = sizeof t->text - 1;
@@ -6046,7 +6045,7 @@ static void moei_read_string(moei_file *t)
         if ((c = moei_byte(t)) == '"')
             break;
         moei_reject(t, c < ' ', moei_not_json);
-        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_read_utf8(t, c);
+        c = c == '\\' ? moei_escape(t) : c;
         t->hash = moei_mix(t->hash + (uint32_t)c);
         t->text[n < last ? n : 0] = (char)(c > 0 && c < 127 ? c : '?');
     }
@@ -6349,7 +6348,6 @@ static void moei_read_state(moei_file *t, moe *m, int resumes)
             moei_norm(m, moei_stored(m, MOEI_FIRST), m->grad_count),
             moei_sqrt(moei_norm(m, moei_stored(m, MOEI_SECOND),
                                 m->grad_count)));
-    s->best_learnt = 1;
     *m->state = *s;
 #endif
 }
@@ -7604,9 +7602,8 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
                                       moe_real *w, moe_real *g, moe_real *v,
                                       moe_real *u)
 {
-    const moe_real step = -rule->rate * rule->scale;
-    const moe_real keep = 1 - rule->rate * rule->decay;
-    const MOEI_V steps = MOEI_(splat)(step), keeps = MOEI_(splat)(keep);
+    const MOEI_V steps = MOEI_(splat)(-rule->rate * rule->scale);
+    const MOEI_V keeps = MOEI_(splat)(1 - rule->rate * rule->decay);
     const MOEI_V zero = MOEI_(splat)((moe_real)0);
     size_t i = 0;
 
@@ -7615,9 +7612,12 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
             MOEI_(mul)(keeps, MOEI_(load)(w + i))));
         MOEI_(store)(g + i, zero);
     }
-    for (; v == NULL && i < n; i++) {
-        w[i] = step * g[i] + keep * w[i];
-        g[i] = 0;
+    if (v == NULL && i < n) {               /* in the lanes' own rounding */
+        const int k = (int)(n - i);
+        MOEI_(store_n)(w + i, k, MOEI_(madd)(steps, MOEI_(load_n)(g + i, k),
+            MOEI_(mul)(keeps, MOEI_(load_n)(w + i, k))));
+        MOEI_(store_n)(g + i, k, zero);
+        return;
     }
     for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
         MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,

@@ -125,6 +125,11 @@ static int use_files(void)
         return 0;
     m.weights[2] = 1;
     m.weights[3] = 2;
+    config.mode = MOE_MODE_TRAIN;       /* of which nothing is here */
+    if (moe_open(&other, &config, memory + 2048, sizeof memory / 2) != MOE_OK ||
+        moe_save_bytes(&other, MOE_MODE_TRAIN) != 0)
+        return 0;
+    config.mode = MOE_MODE_PREDICT;
 #else
     if (m.weights[2] == 0 || m.weights[3] == 0)
         return 0;

@@ -1,0 +1,410 @@
+/* test_faults_state.c - what one call leaves for the next: checkpoints that go
+   on as if nothing had been, calls that change nothing, cases that weigh
+   nothing, and steps so large that they cannot be. */
+#include "models.h"
+
+#include <limits.h>
+
+enum { N = 40 };
+
+static moe_real x[N], d[N], weight[N];
+
+static void fill_curve(void)
+{
+    int i;
+
+    for (i = 0; i < N; i++) {
+        x[i] = (moe_real)(i % 17) / 8 - 1;
+        d[i] = x[i] * x[i];
+        weight[i] = 1;
+    }
+}
+
+static moe_data curve(void)
+{
+    fill_curve();
+    return make_data(N, x, d);
+}
+
+/* ---- checkpoints -------------------------------------------------------- */
+
+/* Saves epoch `epoch`, or each if that is 0, so that the last one stays. */
+typedef struct keeper {
+    moe *m;
+    int epoch;
+    unsigned char file[65536];
+    size_t bytes;
+} keeper;
+
+static int keep(const moe_report *report, void *user)
+{
+    keeper *k = (keeper *)user;
+
+    if (k->epoch != 0 && report->epoch != k->epoch)
+        return 0;
+    k->bytes = moe_save_bytes(k->m, MOE_MODE_TRAIN);
+    if (!CHECK(k->bytes > 0 && k->bytes <= sizeof k->file))
+        exit(1);
+    CHECK(moe_save_memory(k->m, MOE_MODE_TRAIN, k->file, k->bytes) == MOE_OK);
+    return 0;
+}
+
+static int same_weights(const moe *a, const moe *b)
+{
+    return memcmp(a->params, b->params, a->param_count * sizeof *a->params)
+        == 0;
+}
+
+/* No more epochs after the one that reached the target, nor any limit of them
+   that could not be read again. */
+static void test_target(void)
+{
+    static keeper k;
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve();
+    moe_training t = make_training(MOE_ADAM, 0.02);
+    moe m, again;
+
+    open_or_exit(&m, &config);
+    k.m = &m;
+    k.epoch = 0;
+    t.target = (moe_real)0.05;
+    t.epochs = INT_MAX;
+    t.progress = keep;
+    t.user = &k;
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    if (sizeof(moe_real) == 4
+        && CHECK(moe_load_memory(&again, k.file, k.bytes, NULL, NULL, 0)
+                 == MOE_OK)) {
+        t.epochs = 0;
+        t.progress = NULL;
+        CHECK(moe_train(&again, &data, NULL, &t, NULL) == MOE_OK);
+        CHECK(again.epoch == m.epoch && same_weights(&again, &m));
+        moe_close(&again);
+    }
+    t.epochs = INT_MAX;
+    t.progress = NULL;
+    t.target = (moe_real)0.06;
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    moe_close(&m);
+}
+
+/* A file says that seeds are tried, but layers are frozen: nothing is begun
+   anew, least of all beyond the memory of what learns. */
+static void test_restart_of_frozen(void)
+{
+    static keeper k;
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve();
+    moe_training t = make_training(MOE_ADAM, 0);
+    static const char now[] = "\"restarts\":\"0\"";
+    moe_layer first;
+    moe m, again;
+    size_t i;
+    int set = 0;
+
+    config.hidden[0] = 30;
+    config.frozen = 1;
+    config.block = 1;
+    open_or_exit(&m, &config);
+    k.m = &m;
+    k.epoch = 2;
+    t.epochs = 4;
+    t.progress = keep;
+    t.user = &k;
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    for (i = 0; i + sizeof now < k.bytes; i++)
+        if (memcmp(k.file + i, now, sizeof now - 1) == 0) {
+            k.file[i + sizeof now - 3] = '1';
+            set = 1;
+        }
+    CHECK(set);
+    first = moe_layer_at(&config, 0, 0);
+    if (CHECK(moe_load_memory(&again, k.file, k.bytes, &config, NULL, 0)
+              == MOE_OK)) {
+        t.progress = NULL;
+        t.epochs = 3;
+        CHECK(moe_train(&again, &data, NULL, &t, NULL) == MOE_OK);
+        CHECK(again.params[first.weight] == m.params[first.weight]);
+        moe_close(&again);
+    }
+    moe_close(&m);
+}
+
+/* A training that came through cases far off goes on through them. */
+static void test_far_validation(void)
+{
+    static keeper k;
+    static moe_real far_x[1] = {(moe_real)5e37}, far_d[1] = {0};
+    moe_config config = make_config(1, 1, 1);
+    moe_data data = curve(), valid = make_data(1, far_x, far_d);
+    moe_training t = make_training(MOE_SGD, 2.1), rest;
+    int seed, compared = 0;
+
+    t.batch = MOE_ALL;
+    rest = t;
+    t.epochs = 6;
+    t.progress = keep;
+    t.user = &k;
+    for (seed = 0; seed < 60 && sizeof(moe_real) == 4; seed++) {
+        moe m, again;
+
+        config.seed = (uint64_t)seed;
+        open_or_exit(&m, &config);
+        k.m = &m;
+        k.epoch = 3;
+        k.bytes = 0;
+        if (moe_train(&m, &data, &valid, &t, NULL) == MOE_OK && k.bytes > 0
+            && CHECK(moe_load_memory(&again, k.file, k.bytes, NULL, NULL, 0)
+                     == MOE_OK)) {
+            CHECK(moe_train(&again, &data, &valid, &rest, NULL) == MOE_OK);
+            CHECK(same_weights(&again, &m));
+            compared++;
+            moe_close(&again);
+        }
+        moe_close(&m);
+    }
+    CHECK(compared > 10 || sizeof(moe_real) > 4);
+}
+
+/* ---- configurations ----------------------------------------------------- */
+
+/* Longer lists than x has columns; nothing that could learn. */
+static void test_configurations(void)
+{
+    moe_config config = make_config(2, 1, 2);
+    moe m, again;
+
+    config.expert_columns = "0,0,1,1,0";
+    config.gate_columns = "1,1,1";
+    open_or_exit(&m, &config);
+    CHECK(moe_check_config(&m.config, NULL) == MOE_OK);
+    CHECK(moe_bytes(&m.config) == moe_bytes(&config));
+    CHECK(moe_save_bytes(&m, MOE_MODE_TRAIN) > 0);
+    CHECK(moe_open(&again, &m.config, NULL, 0) == MOE_OK);
+    moe_close(&again);
+    moe_close(&m);
+
+    config = make_config(2, 1, 2);
+    config.gate = MOE_GATE_NONE;
+    config.frozen = MOE_ALL;
+    CHECK(moe_check_config(&config, NULL) == MOE_ERR_CONFIG);
+    config.frozen = 0;
+    config.frozen_experts = 3;
+    CHECK(moe_check_config(&config, NULL) == MOE_ERR_CONFIG);
+}
+
+/* sigma 0 is 1 for logistic experts, also when it is set later. */
+static void test_sigma_later(void)
+{
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve();
+    moe m, one;
+
+    config.output = MOE_OUT_LOGISTIC;
+    open_or_exit(&one, &config);
+    config.sigma = 4;
+    open_or_exit(&m, &config);
+    m.config.sigma = 0;
+    for (data.n = 0; data.n < N; data.n++)
+        d[data.n] = x[data.n] > 0;
+    CHECK(moe_gradient(&m, &data) == moe_gradient(&one, &data));
+    moe_close(&m);
+    moe_close(&one);
+}
+
+/* ---- what changes nothing, and what is used up -------------------------- */
+
+static void test_left_out(void)
+{
+    moe_config config = make_config(1, 1, 2);
+    moe_real bad_x[1] = {(moe_real)NAN}, bad_d[1] = {0};
+    moe_data data = curve(), bad = make_data(1, bad_x, bad_d);
+    moe_training t = make_training(MOE_ADAM, 0);
+    moe m, other;
+    int i;
+
+    t.epochs = 3;
+    for (i = 0; i < N; i++)
+        x[i] = 100 * x[i] + 1000;
+    open_or_exit(&m, &config);
+    open_or_exit(&other, &config);
+    CHECK(moe_learn(&m, &bad, NULL) == 1);
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    CHECK(moe_train(&other, &data, NULL, &t, NULL) == MOE_OK);
+    CHECK(same_weights(&m, &other));
+    moe_close(&m);
+    moe_close(&other);
+}
+
+static void test_grads_used_up(void)
+{
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve();
+    moe m;
+    size_t i;
+
+    config.frozen_experts = 1;
+    open_or_exit(&m, &config);
+    (void)moe_gradient(&m, &data);
+    for (i = 0; i < m.grad_count; i++)
+        m.grads[i] += (moe_real)0.5;
+    CHECK(moe_step(&m, NULL, 1) == MOE_OK);
+    for (i = 0; i < m.grad_count && m.grads[i] == 0; i++)
+        continue;
+    CHECK_THAT(i == m.grad_count, "grads[%lu] is left", (unsigned long)i);
+    moe_close(&m);
+}
+
+/* What tells of other rows is no forward pass to go back from. */
+static void test_told_between(void)
+{
+    moe_config config = make_config(1, 1, 2);
+    moe_real told[N], y[N];
+    moe_data data = curve();
+    int way;
+
+    mistakes_allowed = 1;
+    for (way = 0; way < 2; way++) {
+        const int before = mistakes;
+        moe m;
+
+        open_or_exit(&m, &config);
+        CHECK(moe_forward(&m, data.x, 5) == 5);
+        if (way == 0)
+            moe_density(&m, data.x, data.d, 7, told);
+        else
+            moe_predict_deviation(&m, data.x, 7, y, told);
+        moe_backward(&m, weight, NULL);
+        CHECK(mistakes == before + 1 && m.grads[0] == 0);
+        moe_close(&m);
+    }
+    mistakes_allowed = 0;
+}
+
+/* ---- cases that weigh nothing ------------------------------------------- */
+
+static void test_weightless(void)
+{
+    static const double far_off[] = {1e6, 1e10, 1e20, 1e24};
+    static moe_real few_x[N - 1], few_d[N - 1];
+    moe_config config = make_config(1, 1, 2);
+    moe_data all = make_data(N, x, d), few = make_data(N - 1, few_x, few_d);
+    size_t i, k;
+
+    for (i = 0; i < 8; i++) {
+        const size_t at = i % 2 ? 20 : 0;
+        moe m, without;
+
+        fill_curve();
+        x[at] = d[at] = (moe_real)far_off[i / 2];
+        weight[at] = 0;
+        all.weights = weight;
+        for (k = 0; k < N - 1; k++) {
+            few_x[k] = x[k < at ? k : k + 1];
+            few_d[k] = d[k < at ? k : k + 1];
+        }
+        open_or_exit(&m, &config);
+        open_or_exit(&without, &config);
+        CHECK(moe_fit_scales(&m, &all) == MOE_OK);
+        CHECK(moe_fit_scales(&without, &few) == MOE_OK);
+        for (k = m.trained_count; k < m.param_count; k++)
+            CHECK_THAT(fabs((double)(m.params[k] - without.params[k]))
+                       < 1e-5, "scale %g, without the case %g",
+                       (double)m.params[k], (double)without.params[k]);
+        moe_close(&m);
+        moe_close(&without);
+    }
+}
+
+/* ---- steps that cannot be ----------------------------------------------- */
+
+static int weights_are_finite(const moe *m)
+{
+    size_t i;
+
+    for (i = 0; i < m->trained_count; i++)
+        if (!is_finite(m->params[i]))
+            return 0;
+    return 1;
+}
+
+static void test_large_steps(void)
+{
+    moe_config config = make_config(1, 1, 2);
+    moe_real nothing[1] = {0}, big[1] = {(moe_real)1e10}, zero[1] = {0};
+    moe_data data = make_data(1, big, zero);
+    moe_training t = make_training(MOE_SGD, 1e30);
+    moe m;
+    size_t i;
+
+    open_or_exit(&m, &config);
+    data.weights = nothing;
+    (void)moe_learn(&m, &data, &t);
+    CHECK_THAT(weights_are_finite(&m), "a case that weighs nothing");
+    (void)moe_step(&m, &t, (moe_real)1e10);
+    CHECK_THAT(weights_are_finite(&m), "a scale of 1e10");
+    for (i = 0; i < m.grad_count; i++)
+        m.grads[i] = (moe_real)1e-23;
+    (void)moe_step(&m, &t, (moe_real)1e38);
+    CHECK_THAT(weights_are_finite(&m), "a scale of 1e38");
+    moe_close(&m);
+}
+
+/* clip holds for gradients whose squares are 0 in floats. */
+static void test_small_gradients(void)
+{
+    moe_config config = make_config(1, 1, 1);
+    moe_training t = make_training(MOE_SGD, 1);
+    moe_real before[4];
+    moe m;
+    size_t i;
+
+    t.clip = (moe_real)1e-3;
+    open_or_exit(&m, &config);
+    for (i = 0; i < m.grad_count; i++) {
+        before[i] = m.params[i];
+        m.grads[i] = (moe_real)1e-24;
+    }
+    m.config.sigma = 1;
+    CHECK(moe_step(&m, &t, (moe_real)1e24) == MOE_OK);
+    for (i = 0; i < m.trained_count; i++)
+        CHECK(fabs((double)(m.params[i] - before[i])) < 1.1e-3);
+    moe_close(&m);
+}
+
+/* ---- a deviation of what did not matter --------------------------------- */
+
+static void test_deviation(void)
+{
+    moe_config config = make_config(1, 1, 2);
+    moe_layer layer = moe_layer_at(&config, 1, 0);
+    moe_real at[1] = {0}, y[1], deviation[1];
+    moe_layer gate = moe_layer_at(&config, 2, 0);
+    moe m;
+
+    config.mode = MOE_MODE_PREDICT;
+    open_or_exit(&m, &config);
+    m.weights[layer.bias] = (moe_real)(sizeof(moe_real) == 4 ? 1e20 : 1e200);
+    m.weights[gate.bias + 1] = -2000;
+    moe_predict_deviation(&m, at, 1, y, deviation);
+    CHECK(is_finite(y[0]) && is_finite(deviation[0]));
+    moe_close(&m);
+}
+
+int main(void)
+{
+    RUN(test_target());
+    RUN(test_restart_of_frozen());
+    RUN(test_far_validation());
+    RUN(test_configurations());
+    RUN(test_sigma_later());
+    RUN(test_left_out());
+    RUN(test_grads_used_up());
+    RUN(test_told_between());
+    RUN(test_weightless());
+    RUN(test_large_steps());
+    RUN(test_small_gradients());
+    RUN(test_deviation());
+    return check_done();
+}
