@@ -858,7 +858,9 @@ MOE_DEF int moe_learn(moe *m, const moe_data *data, const moe_training *t);
 #elif __FLT_EVAL_METHOD__ == 0 || __FLT_EVAL_METHOD__ == 16
 #pragma GCC optimize("fp-contract=fast")
 #endif
-#ifndef __OPTIMIZE_SIZE__
+#ifdef __OPTIMIZE_SIZE__
+#pragma GCC optimize("no-partial-inlining")     /* which takes frames */
+#else
 #pragma GCC optimize("no-trapping-math", "tree-loop-vectorize")
 #endif
 #if defined(__thumb__) && !defined(__thumb2__)
@@ -6380,10 +6382,8 @@ static void moei_apply(moe_config *c, const moe_config *given)
     c->frozen = given->frozen;
     c->gate_frozen = given->gate_frozen;
     c->frozen_experts = given->frozen_experts;
-    if (given->top_k > 0)
-        c->top_k = given->top_k;
-    if (given->top_p > 0)
-        c->top_p = given->top_p;
+    c->top_k = given->top_k > 0 ? given->top_k : c->top_k;
+    c->top_p = given->top_p > 0 ? given->top_p : c->top_p;
     if (!moei_is_sparse(c))
         c->balance_loss = 0;
 }
@@ -7126,7 +7126,7 @@ MOEI_INLINE MOEI_TARGET void MOEI_(narrow)(
 #endif
 }
 
-#if MOEI_LANES == 1                      /* where each frame counts */
+#if MOEI_LANES == 1 && defined(__OPTIMIZE_SIZE__)
 MOEI_ALWAYS
 #else
 static MOEI_APART
@@ -7154,9 +7154,9 @@ MOEI_TARGET void MOEI_(broad)(
                       y + j);
 }
 
-static MOEI_APART MOEI_TARGET void MOEI_(one)(
-    int in, int out, const moe_real *x, const moe_real *b, const moe_real *w,
-    int relu, moe_real *y)
+static MOEI_TARGET void MOEI_(one)(int in, int out, const moe_real *x,
+                                   const moe_real *b, const moe_real *w,
+                                   int relu, moe_real *y)
 {
     if (out > MOEI_LANES)
         MOEI_(broad)(in, out, x, b, w, relu, y);
