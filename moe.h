@@ -7675,7 +7675,7 @@ static MOEI_TARGET void MOEI_(softmax_one)(
         const moe_real a = (-MOEI_LARGEST > cut ? -MOEI_LARGEST : cut) - top;
         if (MOEI_LEARNS && log_p != NULL)
             log_p[i] = a;
-        p[i] = rows <= 8 ? moei_exp(a) : a;
+        p[i] = rows > 8 ? a : a == 0 ? 1 : moei_exp(a);
     }
     if (rows > 8)
         MOEI_(apply)(MOEI_EXP, rows, p);

@@ -6,7 +6,7 @@ cd "$(dirname "$0")" || exit 1
 . ./common.sh
 log=$work/log
 
-most_steps=434
+most_steps=386
 most_functions=38
 
 # walk WHAT SIMD: the two numbers, with plain loops (1) or the widest vectors.

@@ -69,10 +69,12 @@ static void target_put(int c) { putchar(c); }
 enum { DEEP = 12000, PAINT = 0xa5 };
 
 #if PARTS == 1 || defined(TUNE)
-/* Factors of scales are not 0: of d 2780 .. 2783, of x 2800 .. 2815. */
+/* Factors of scales are not 0: of d 2780 .. 2783, of x 2800 .. 2815.  Nor are
+   the gate's biases all alike, of 4 x 2-1 from 12 on. */
+#define APART 1, (moe_real)0.5, (moe_real)1.5, 0
 static const moe_real weights[2828] = {
-    (moe_real)0.5, [2780] = 1, 1, 1, 1, [2800] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1
+    (moe_real)0.5, [12] = APART, [2704] = APART, [2780] = 1, 1, 1, 1,
+    [2800] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 };
 static moe_real memory[1200];
 #else
