@@ -596,9 +596,9 @@ typedef struct moe_training {
                                     weights: epochs without a better loss
                                     after 3,000 steps; 0: 50; -1: never stop */
     int restarts;                /* seeds config.seed .. +restarts-1 train for
-                                    a tenth of the epochs; the one with the
-                                    smallest loss, in validation if there is
-                                    one, begins anew.  0, 1: none            */
+                                    a tenth of the epochs, target or not; the
+                                    one with the smallest loss, in validation
+                                    if there is one, begins anew.  0, 1: none*/
     int keep_units;              /* 1: do not measure scales                 */
     uint64_t seed;               /* epoch t's order is a function of (seed,t)*/
     int (*progress)(const moe_report *report, void *user);  /* after an epoch,
@@ -5328,11 +5328,9 @@ static moe_status moei_run_epochs(moe *m, moei_plan *plan, int epochs)
         if (plan->valid.n > 0)
             moei_validate(m, plan);
         if (s->restart == 0 && moei_has_reached(plan))
-            s->planned = m->epoch - s->began;       /* for a checkpoint */
+            s->planned = epochs = m->epoch - (int)s->began;
         if (t->progress != NULL && t->progress(plan->report, t->user))
             status = MOE_STOPPED;
-        else if (moei_has_reached(plan))
-            break;
     }
     return status;
 }
@@ -5511,6 +5509,8 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
             moei_end_validated(m, plan, status == MOE_OK && plan->valid.split);
         if (moei_pass(m, &all, 0, all.n, 0) >= 0)
             status = MOE_ERR_DIVERGED;
+        else if (plan->report->mean_ran == 0)       /* no epoch was left */
+            moei_fill_report(m, plan->report);
         (void)moei_refuse(m, status, moe_status_text(status));
     }
     if (status == MOE_ERR_DIVERGED)

@@ -63,6 +63,7 @@ static void test_target(void)
     moe_config config = make_config(1, 1, 2);
     moe_data data = curve();
     moe_training t = make_training(MOE_ADAM, 0.02);
+    moe_report report;
     moe m, again;
 
     open_or_exit(&m, &config);
@@ -78,8 +79,9 @@ static void test_target(void)
                  == MOE_OK)) {
         t.epochs = 0;
         t.progress = NULL;
-        CHECK(moe_train(&again, &data, NULL, &t, NULL) == MOE_OK);
+        CHECK(moe_train(&again, &data, NULL, &t, &report) == MOE_OK);
         CHECK(again.epoch == m.epoch && same_weights(&again, &m));
+        CHECK(report.squared_error > 0 && report.imbalance >= 1);
         moe_close(&again);
     }
     t.epochs = INT_MAX;
@@ -87,6 +89,59 @@ static void test_target(void)
     t.target = (moe_real)0.06;
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     moe_close(&m);
+}
+
+static int keep_call(const moe_report *report, void *user)
+{
+    keeper *k = (keeper *)user;
+
+    (void)report;
+    if (--k->epoch == 0) {
+        k->bytes = moe_save_bytes(k->m, MOE_MODE_TRAIN);
+        CHECK(moe_save_memory(k->m, MOE_MODE_TRAIN, k->file, sizeof k->file)
+              == MOE_OK);
+    }
+    return 0;
+}
+
+/* Nor while seeds are tried, of which the same one wins. */
+static void test_target_of_trials(void)
+{
+    static keeper k;
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve();
+    moe_training t = make_training(MOE_ADAM, 0);
+    int at;
+
+    t.batch = 10;
+    t.restarts = 3;
+    t.user = &k;
+    for (at = 0; at < 320 && sizeof(moe_real) == 4; at++) {
+        moe_report whole, rest;
+        moe m, again;
+
+        config.seed = (uint64_t)at / 8;
+        t.target = (moe_real)(at / 8 % 10 + 1) / 50;
+        open_or_exit(&m, &config);
+        k.m = &m;
+        k.epoch = 1 + at % 8;
+        k.bytes = 0;
+        t.epochs = 40;
+        t.progress = keep_call;
+        CHECK(moe_train(&m, &data, NULL, &t, &whole) == MOE_OK);
+        t.epochs = 0;
+        t.progress = NULL;
+        if (k.bytes > 0
+            && CHECK(moe_load_memory(&again, k.file, k.bytes, NULL, NULL, 0)
+                     == MOE_OK)) {
+            CHECK(moe_train(&again, &data, NULL, &t, &rest) == MOE_OK);
+            CHECK(same_weights(&again, &m) && again.epoch == m.epoch);
+            CHECK(again.config.seed == m.config.seed);
+            CHECK(rest.squared_error > 0 && rest.imbalance >= 1);
+            moe_close(&again);
+        }
+        moe_close(&m);
+    }
 }
 
 /* A file says that seeds are tried, but layers are frozen: nothing is begun
@@ -395,6 +450,7 @@ static void test_deviation(void)
 int main(void)
 {
     RUN(test_target());
+    RUN(test_target_of_trials());
     RUN(test_restart_of_frozen());
     RUN(test_far_validation());
     RUN(test_configurations());
