@@ -1027,11 +1027,13 @@ static uint32_t moei_shuffled(uint32_t i, uint32_t n, uint64_t key);
 static void moei_add(moe_real *sum, moe_real *carry, moe_real x);
 #endif
 
-/* Most cases in a panel, or of those sorted; inputs at once; far weights. */
+/* Cases side by side in a panel: of narrow layers, of others; the most.  Inputs
+   worked at once; weights far away. */
+enum { MOEI_MANY = 256, MOEI_FEW = 64 };
 #ifdef MOEI_PLAIN
-enum { MOEI_PANEL = 1, MOEI_SORTED = 1 };
+enum { MOEI_PANEL = 1 };
 #else
-enum { MOEI_PANEL = 256, MOEI_SORTED = 64, MOEI_DEEP = 128, MOEI_PIECE = 32,
+enum { MOEI_PANEL = MOEI_MANY, MOEI_DEEP = 128, MOEI_PIECE = 32,
        MOEI_FAR = 1 << 15 };
 #endif
 enum { MOEI_STREAMS = MOEI_PANEL > 1 ? 8 : 1 };     /* arrays read at once */
@@ -1250,8 +1252,7 @@ static const char *moei_loss_fault(const moe_config *c, int sparse, int is_one)
     return moei_outside((int)c->loss, MOE_LOSS_MIXTURE, MOE_LOSS_BLEND)
             ? MOEI_TEXT("loss is not one of MOE_LOSS_...")
         : is_one && c->loss != MOE_LOSS_BLEND
-            ? MOEI_TEXT("blended weights have one output, no posteriors: set "
-                        "loss to MOE_LOSS_BLEND")
+            ? MOEI_TEXT("for blended weights set loss to MOE_LOSS_BLEND")
         : !moei_is_amount(c->balance_loss)
             ? MOEI_TEXT("balance_loss is outside 0..1e30")
         : c->balance_loss > 0 && !sparse
@@ -1464,7 +1465,7 @@ static size_t moei_balance_count(const moe *m)
    most of the time, than of wide ones, which are to stay near. */
 static int moei_panel(const moe *m)
 {
-    return m->widest < 16 && !m->sparse ? 256 : 64;
+    return m->widest < 16 && !m->sparse ? MOEI_MANY : MOEI_FEW;
 }
 
 /* The shape of m, with weights of its own or without; config may be its own.
@@ -2170,9 +2171,9 @@ static moe_real *moei_stack(const moe *m, const moei_run *run, int in,
 /* a (out) of one case, or its positive part, from where the layer is on: the
    weights of experts whose p is not 0 are read once, large ones side by side,
    which keeps memory busy. */
-static void moei_stack_forward_one(const moe *m, const moe_real *p, int in,
-                                   int out, const moe_real *x,
-                                   const moe_real *at, int relu, moe_real *a)
+static void moei_stack_forward_one(
+    const moe *m, const moe_real *p, int in, int out, const moe_real *x,
+    const moe_real *at, int relu, moe_real *a)
 {
     const moei_loops *loops = moei_loops_of(m);
     const ptrdiff_t size = (ptrdiff_t)in * out;
@@ -2483,8 +2484,8 @@ static moei_run moei_run_of(const moe *m, int r, int thread)
 static moei_run moei_gate_run(const moe *m, int first)
 {
     const ptrdiff_t at = m->first + first;
-    const int most = m->sparse ? MOEI_SORTED : MOEI_PANEL;
-    const int rest = MOEI_n(m) - first, n = rest < most ? rest : most;
+    const int rest = MOEI_n(m) - first;
+    const int n = m->sparse && rest > MOEI_FEW ? MOEI_FEW : rest;
     moei_run run = {&m->gate, 0, n, moei_width(n), first, 0, 0,
                     NULL, NULL, NULL, m->scratch, m->scratch,
                     m->logits + at * m->E, m->scratch};
@@ -2678,8 +2679,8 @@ MOEI_INLINE int moei_ran(const moe *m, const int32_t *chosen)
 }
 
 /* Where the number of a case's choice k is among those of the case. */
-MOEI_INLINE ptrdiff_t moei_choice_at(const moe *m, const int32_t *chosen, int k,
-                                  int c)
+MOEI_INLINE ptrdiff_t moei_choice_at(const moe *m, const int32_t *chosen,
+                                     int k, int c)
 {
     return moei_at(MOEI_N(m), m->K, m->sparse ? k : (int)chosen[k], c);
 }
@@ -2786,7 +2787,7 @@ static void moei_sort(moe *m)
         slots[at] = i;
     }
     for (m->runs = 0; first < pairs; m->runs++, run += 3) {
-        for (at = first; at < pairs && at - first < MOEI_SORTED
+        for (at = first; at < pairs && at - first < MOEI_FEW
              && chosen[slots[at]] == chosen[slots[first]]; at++)
             continue;
         run[0] = chosen[slots[first]];
@@ -2817,7 +2818,7 @@ static void moei_gate_proportions(moe *m)
     const ptrdiff_t at = m->first * (ptrdiff_t)m->K;
     int c;
 
-    for (c = 0; c < MOEI_n(m); c += m->sparse ? MOEI_SORTED : MOEI_PANEL)
+    for (c = 0; c < MOEI_n(m); c += m->sparse ? MOEI_FEW : MOEI_n(m))
         moei_gate_logits(m, c);
     if (m->chosen < m->E || m->drops)
         for (c = 0; c < MOEI_n(m); c++)
@@ -3774,15 +3775,13 @@ MOE_DEF void moe_predict_deviation(moe *m, const moe_real *x, int n,
 static void moei_load_labels(moe *m, const int *labels, const int32_t *list)
 {
     moe_real *d = moei_from(m, m->d, m->O);
-    int c, label;
+    int c;
 
     moei_zero(d, moei_all(m, m->O));
     for (c = 0; c < MOEI_n(m); c++) {
-        label = labels[list ? list[c] : c];
-        if (moei_outside(label, 0, m->O - 1))
-            d[moei_at(MOEI_N(m), m->O, 0, c)] = MOEI_NAN;
-        else
-            d[moei_at(MOEI_N(m), m->O, label, c)] = 1;
+        const int label = labels[list ? list[c] : c];
+        const int bad = moei_outside(label, 0, m->O - 1);
+        d[moei_at(MOEI_N(m), m->O, bad ? 0 : label, c)] = bad ? MOEI_NAN : 1;
     }
 }
 
@@ -3924,7 +3923,7 @@ MOEI_INLINE moe_real moei_gate_backward(moe *m, moei_path path, int balance,
     if (m->E == 1 || m->p_is_given || !moei_wants_delta(m, &m->gate, 0))
         return 0;
     moei_gate_delta(m, path);
-    for (c = 0; c < MOEI_n(m); c += m->sparse ? MOEI_SORTED : MOEI_PANEL) {
+    for (c = 0; c < MOEI_n(m); c += m->sparse ? MOEI_FEW : MOEI_n(m)) {
         const moei_run run = moei_gate_run(m, c);
         moei_gate_last_delta(m, &run, balance);
         if (!m->is_one)                     /* whose dE/dp has them already */
@@ -4155,10 +4154,9 @@ static moe_real moei_rate_of(const moe *m, const moe_training *t)
 static moe_status moei_check_mode(moe *m, moe_mode mode, int gate)
 {
     static const char *const lacks[] = {
-        MOEI_TEXT("this needs a config with MOE_MODE_TRAIN"),
-        MOEI_TEXT("this needs a config with MOE_MODE_GRADIENT or "
-                  "MOE_MODE_TRAIN"),
-        MOEI_TEXT("this needs a config with MOE_MODE_LEARN or above")
+        MOEI_TEXT("this needs MOE_MODE_TRAIN in config"),
+        MOEI_TEXT("this needs MOE_MODE_GRADIENT or MOE_MODE_TRAIN in config"),
+        MOEI_TEXT("this needs MOE_MODE_LEARN or above in config")
     };
     const char *fault = m->params == NULL ? MOEI_TEXT("this moe is closed")
         : m->weights == NULL
@@ -4211,8 +4209,7 @@ static moe_status moei_check_use(moe *m, moe_mode mode, int gate,
             ? MOEI_TEXT("balance_rate needs top_k in 2..experts-1, a gate and "
                         "blended outputs")
         : t->balance_rate > 0 && moei_balance_count(m) == 0
-            ? MOEI_TEXT("balance_rate: gate.balance is frozen with the gate's "
-                        "last layer")
+            ? MOEI_TEXT("balance_rate: gate.balance is frozen as its layer")
         : t->patience < -1 ? MOEI_TEXT("patience is below -1")
         : t->holdout != -1 && !(t->holdout >= 0 && t->holdout < 1)
             ? MOEI_TEXT("holdout is outside [0,1) and not -1")
@@ -4359,8 +4356,7 @@ static const char *moei_step_fault(moe *m, const moe_training *t,
     step = adam ? rule->rate * v / MOEI_EPSILON + w : rule->rate * v;
     if (!moei_is_finite(adam ? v * v : v) || !moei_is_amount(step)
         || (!adam && !moei_is_amount(rule->rate * (scale + rule->decay))))
-        return MOEI_TEXT("a step so large may lead to weights that are not "
-                         "finite");
+        return MOEI_TEXT("a step so large may leave the finite numbers");
     if (rule->moments > 0)
         *largest = v;
     return NULL;
@@ -4417,7 +4413,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
         s->steps += s->steps < (int)(~0u >> 2);     /* as files count */
         m->scale_state = 2;
     }
-    n = fault || m->config.frozen_experts != 0 ? 0 : n;     /* n are 0 */
+    n = fault || m->config.frozen_experts != 0 ? 0 : n;     /* 0 before n */
     moei_zero(m->grads + n, (ptrdiff_t)(m->grad_count - n));
     m->shown_count = -1;
     return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
@@ -4538,8 +4534,7 @@ static const char *moei_case_fault(const moe *m, const moe_data *data, int i,
     *column += moei_max(k, 0);
     if (k >= 0)
         return !moei_is_finite(d[k]) ? MOEI_TEXT("d is NaN or infinite")
-            : logistic ? MOEI_TEXT("d is outside [0,1], but the experts are "
-                                   "logistic or Bernoulli")
+            : logistic ? MOEI_TEXT("d is outside [0,1], where outputs are")
             : MOEI_TEXT("d is negative, but the experts are softmax");
     for (k = 0; k < O; k++)
         sum += d[k];
@@ -4612,9 +4607,8 @@ static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
     middle = *mean * quarter;
     *deviation = 1;
     for (i = first; i < data->n; i++) {
-        if (weight != NULL && weight[i] == 0)
-            continue;
         off = at[(ptrdiff_t)i * stride] * quarter - middle;
+        off = weight && weight[i] == 0 ? 0 : off;
         moei_add(&sum, &carry, weight ? off * (weight[i] / count)
                                       : off / count);
         most = moei_larger(most, off < 0 ? -off : off);
@@ -4625,9 +4619,8 @@ static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
     middle = off > end ? end : moei_larger(off, -end);
     *mean = 4 * middle;
     for (sum = carry = 0, i = first; i < data->n; i++) {
-        if (weight != NULL && weight[i] == 0)
-            continue;
         off = (at[(ptrdiff_t)i * stride] * quarter - middle) / most;
+        off = weight && weight[i] == 0 ? 0 : off;
         moei_add(&sum, &carry, off * off * (weight ? weight[i] : 1));
     }
     off = most * moei_sqrt((sum + carry) / count);
@@ -5384,8 +5377,7 @@ static const char *moei_share_out(moei_plan *plan, const moe_data *data,
     return given && validation != NULL
             ? MOEI_TEXT("holdout beside validation data")
         : given && whole
-            ? MOEI_TEXT("holdout with MOE_ALL or a target, which are for all "
-                        "of the data")
+            ? MOEI_TEXT("holdout with MOE_ALL or a target, for all the data")
         : given && (held < 1 || held >= n)
             ? MOEI_TEXT("holdout leaves nothing to train or to validate on")
         : t->patience > 0 && plan->valid.n == 0
@@ -5393,9 +5385,8 @@ static const char *moei_share_out(moei_plan *plan, const moe_data *data,
 }
 
 /* Everything that can be wrong before the first epoch. */
-MOEI_COLD static moe_status moei_check_training(moe *m, moei_plan *plan,
-                                                const moe_data *data,
-                                                const moe_data *validation)
+MOEI_COLD static moe_status moei_check_training(
+    moe *m, moei_plan *plan, const moe_data *data, const moe_data *validation)
 {
     const int all = data && validation && data->n > 0 ? data->n : 0;
     moe_status status = moei_check_use(m, MOE_MODE_TRAIN, 1, &plan->t);
@@ -6016,6 +6007,22 @@ static uint64_t moei_read_uint(moei_file *t, unsigned base, unsigned bits)
     return number;
 }
 
+/* A character of UTF-8 that begins with c, 128 or more. */
+static int32_t moei_read_utf8(moei_file *t, int32_t c)
+{
+    const int more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    int32_t value = c & (0x3f >> more);
+    int i, bad = c < 0xc2 || c > 0xf4;
+
+    for (i = 0; i < more; i++, value = value << 6 | (c & 0x3f)) {
+        c = moei_byte(t);
+        bad |= (c & ~0x3f) != 0x80;
+    }
+    bad |= value >> (5 * more + 1) == 0 || value > 0x10ffff;
+    moei_reject(t, bad || value >> 11 == 0xd800 >> 11, moei_not_json);
+    return value;
+}
+
 /* What stands behind a backslash, 16 bits. */
 static int32_t moei_escape(moei_file *t)
 {
@@ -6034,8 +6041,7 @@ static int32_t moei_escape(moei_file *t)
     return value;
 }
 
-/* A string, in bytes of UTF-8; what no word of ours has, and what is too long,
-   gets a '?'. */
+/* A string; what no word of ours has, and what is too long, gets a '?'. */
 static void moei_read_string(moei_file *t)
 {
     const size_t last = sizeof t->text - 1;
@@ -6047,7 +6053,7 @@ static void moei_read_string(moei_file *t)
         if ((c = moei_byte(t)) == '"')
             break;
         moei_reject(t, c < ' ', moei_not_json);
-        c = c == '\\' ? moei_escape(t) : c;
+        c = c == '\\' ? moei_escape(t) : c < 128 ? c : moei_read_utf8(t, c);
         t->hash = moei_mix(t->hash + (uint32_t)c);
         t->text[n < last ? n : 0] = (char)(c > 0 && c < 127 ? c : '?');
     }
@@ -6103,8 +6109,7 @@ static void moei_read_setting(moei_file *t, const moei_setting *s,
         moei_set(s, t, 0, (uintptr_t)list);
     if (s->kind == MOEI_WORD) {
         i = moei_which(t->text, moei_word(s->name, 1));
-        moei_reject(t, i < 0, MOEI_TEXT("the metadata have a word that is not "
-                                        "moe.h's"));
+        moei_reject(t, i < 0, MOEI_TEXT("the metadata have an unknown word"));
         moei_set(s, t, 0, (uint64_t)i);
     }
     if (s->count == 0)
@@ -6189,8 +6194,7 @@ static void moei_read_tensor(moei_file *t)
     moei_expect(t, '{');
     while (moei_more(t, '}')) {
         k = moei_which(t->text, "dtype|shape|data_offsets");
-        moei_reject(t, k < 0, MOEI_TEXT("a tensor has a field that "
-                                        "safetensors have not"));
+        moei_reject(t, k < 0, MOEI_TEXT("a tensor has an unknown field"));
         moei_see(t, &seen, k & 3,
                  MOEI_TEXT("a field of a tensor stands twice"));
         if (k == 0) {
@@ -6229,9 +6233,8 @@ static void moei_read_header(moei_file *t)
 
 /* The header: all of m that does not need memory, before there is any; and how
    long the file is, as far as its first bytes tell. */
-MOEI_COLD static const char *moei_examine(moei_file *t, moe *m,
-                                          const void *file, uint64_t bytes,
-                                          int all)
+MOEI_COLD static const char *moei_examine(
+    moei_file *t, moe *m, const void *file, uint64_t bytes, int all)
 {
     moe_config *const c = &t->config;
     uint64_t header;
@@ -6389,10 +6392,9 @@ static void moei_apply(moe_config *c, const moe_config *given)
 }
 
 /* moe_load_memory, or moe_load_in_place; every number must be finite. */
-MOEI_COLD static moe_status moei_load_at(moe *m, const void *file,
-                                         size_t file_bytes,
-                                         const moe_config *config, int own,
-                                         void *memory, size_t bytes)
+MOEI_COLD static moe_status moei_load_at(
+    moe *m, const void *file, size_t file_bytes, const moe_config *config,
+    int own, void *memory, size_t bytes)
 {
     const moe_real *params = NULL;
     const char *error;
@@ -7612,12 +7614,10 @@ static MOEI_TARGET void MOEI_(update)(const moei_rule *rule, size_t n,
             MOEI_(mul)(keeps, MOEI_(load)(w + i))));
         MOEI_(store)(g + i, zero);
     }
-    if (v == NULL && i < n) {               /* in the lanes' own rounding */
-        const int k = (int)(n - i);
-        MOEI_(store_n)(w + i, k, MOEI_(madd)(steps, MOEI_(load_n)(g + i, k),
-            MOEI_(mul)(keeps, MOEI_(load_n)(w + i, k))));
-        MOEI_(store_n)(g + i, k, zero);
-        return;
+    for (; v == NULL && i < n; i++) {       /* in the lanes' own rounding */
+        MOEI_(store_n)(w + i, 1, MOEI_(madd)(steps, MOEI_(load_n)(g + i, 1),
+            MOEI_(mul)(keeps, MOEI_(load_n)(w + i, 1))));
+        g[i] = 0;
     }
     for (; i + MOEI_STRIP <= n; i += MOEI_STRIP)
         MOEI_(update_strip)(rule, MOEI_STRIP, w + i, g + i, v + i,
