@@ -111,7 +111,7 @@
    Modes (config.mode).  Each can do what those above it can, and needs memory:
    so many bytes for 4 experts of 16-32-4 and block 1.
      MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,604
-     MOE_MODE_LEARN     moe_learn: the way back of one case            12,632
+     MOE_MODE_LEARN     moe_learn: the way back of one case            12,616
      MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
                         moe_evaluate: a gradient                       24,148
      MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
@@ -495,7 +495,7 @@ typedef struct moe {
                                     moe_fit_variance sets.  After moe_attach
                                     NULL, read as ones: may point at a copy  */
     const moe_real *h;           /* (rows,E)   posteriors, of moe_gradient; NULL
-                                    for prediction and blended weights.  p and h
+                                    without it and for blended weights.  p and h
                                     are 0 for experts that did not run       */
     /* Private from here on.  What memory depends on is kept apart. */
     int16_t I, O, E, K, B;       /* of the configuration; K is E if weights
@@ -631,7 +631,7 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
     (MOE_SIZE((hidden) + (I) + (O) + (E) + 2 * (K) + (O) * (K)               \
               + ((K) < (E) ? 2 * (E) : 0)) * sizeof(moe_real))
 #define MOE_PREDICT_BYTES(I, O, E, K, hidden)                                \
-    (MOE_SIZE(MOE_PARAM_LINES(I, O, E, hidden) + 1 + (E)) * sizeof(moe_real) \
+    (MOE_SIZE(MOE_PARAM_REALS(I, O, E, hidden) + 1 + (E)) * sizeof(moe_real) \
      + MOE_WORK_BYTES(I, O, E, K, hidden))
 #define MOE_LEARN_BYTES(I, O, E, K, hidden)                                  \
     (MOE_PREDICT_BYTES(I, O, E, K, hidden)                                   \
@@ -639,22 +639,22 @@ MOE_DEF size_t moe_work_bytes(const moe_config *config);
 #define MOE_TUNE_BYTES(I, O, E, K, hidden)                                   \
     (MOE_WORK_BYTES(I, O, E, K, hidden)                                      \
      + MOE_SIZE(MOE_LEARN_REALS(O, E, K, hidden)                             \
-                + ((E) * ((hidden) + 1) * (O) + MOE_GATE_REALS(I, E) + 15)   \
-                / 16 * 16 + 1 + (E)) * sizeof(moe_real))
+                + (E) * ((hidden) + 1) * (O) + MOE_GATE_REALS(I, E)          \
+                + 1 + (E)) * sizeof(moe_real))
 #define MOE_LEARN_REALS(O, E, K, hidden)                                     \
     ((K) * (2 * (hidden) + (O)) + ((E) > 1 ? (E) : 0) - (hidden)             \
-     + ((K) < (E) || (E) == 1 ? 3 : 2) * (K) + 1 + (O)                       \
-     + ((K) < (E) ? 3 * (E) : 0))
+     + ((K) < (E) || (E) == 1 ? 2 : 1) * (K) + 1 + (O)                       \
+     + ((K) < (E) ? 2 * (E) : 0))
 #define MOE_GATE_REALS(I, E) ((E) > 1 ? ((I) + 2) * (E) : 0)
 #ifdef __cplusplus
 #define MOE_SIZE(n) static_cast<size_t>(n)
 #else
 #define MOE_SIZE(n) ((size_t)(n))
 #endif
-#define MOE_PARAM_LINES(I, O, E, hidden)                                     \
-    (((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)      \
-                          : ((I) + 1) * (O))                                 \
-      + MOE_GATE_REALS(I, E) + 2 * ((I) + (O)) + 15) / 16 * 16)
+#define MOE_PARAM_REALS(I, O, E, hidden)                                     \
+    ((E) * ((hidden) > 0 ? ((I) + 1) * (hidden) + ((hidden) + 1) * (O)       \
+                         : ((I) + 1) * (O))                                  \
+     + MOE_GATE_REALS(I, E) + 2 * ((I) + (O)))
 
 /* Open a moe with its own weights: all layers uniform in +-1/sqrt(inputs of the
    unit), but the gate's last is 0, so that p starts even.  Reads nothing of
@@ -1490,13 +1490,15 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     m->drops = m->E > 1 && c->top_p > 0 && c->top_p < 1;
     m->sparse = !m->is_one && (m->K < m->E || m->drops);
     m->B = (int16_t)c->block;
-    m->mode = (int8_t)c->mode;
     m->activation = (int8_t)c->activation;
     m->output = (int8_t)c->output;
     m->set = m->sets[0] = m->sets[1] = (int8_t)moei_find_set(c->simd);
     m->tunes = MOEI_LEARNS && !weights && c->mode < MOE_MODE_PREDICT
             && (c->frozen != 0 || c->frozen_experts != 0
                 || (m->E > 1 && c->gate_frozen != 0));
+    if (!weights && !m->tunes)
+        c->mode = MOE_MODE_PREDICT;
+    m->mode = (int8_t)c->mode;
     m->expert.copies = m->E;
     m->expert.learning = (int8_t)moei_learning(c->frozen, c->hidden);
     m->gate.copies = m->E > 1 && c->gate == MOE_GATE_SOFTMAX;
@@ -1675,7 +1677,8 @@ static void moei_lay_out_params(moe *m, moei_carver *from, uint64_t count,
                                 int grads, int train)
 {
     if (count > 0)
-        m->weights = moei_take_all(from, moei_lines(count));
+        m->weights = moei_take_all(from, grads || m->B > 1 ? moei_lines(count)
+                                                           : count);
     if (grads)
         m->grads = moei_take_all(from, (train ? 4 : 1)
                                        * moei_lines(m->grad_count));
@@ -1686,7 +1689,7 @@ static void moei_lay_out_params(moe *m, moei_carver *from, uint64_t count,
    P: cases of a block, padded   runs: columns of all runs
    `apart`: public arrays are not the private ones, for these stand otherwise,
    or moe_backward may follow.  Where moe_learn is all that learns, errors are
-   where dE/ds of its one case will be. */
+   where dE/ds of its one case will be, and h takes the place of log p. */
 MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
                                        int weights, moe_real *memory)
 {
@@ -1709,8 +1712,6 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     const uint32_t units = (uint32_t)m->expert.hidden;
     const uint32_t gate_units = (uint32_t)m->gate.hidden;
 
-    if (!weights && !m->tunes)
-        m->mode = m->config.mode = MOE_MODE_PREDICT;
     moei_lay_out_params(m, from, weights ? params : m->tunes ? m->grad_count
                         : 0, grads, train);
     m->scratch = moei_take_all(from, moei_scratch_count(m, P, learn));
@@ -1732,12 +1733,13 @@ MOEI_COLD static uint64_t moei_lay_out(moe *m, const moe_config *config,
     m->log_p = moei_take(from, K, P);
     m->error_of = grads || sparse || outs < 2 ? moei_take(from, K, P)
                 : m->scratch ? m->scratch + K * (units + O) + gate_units : NULL;
-    m->post = moei_take(from, K, m->is_one ? 0 : P);
+    m->post = m->is_one ? NULL : E == 1 ? m->prop
+            : grads ? moei_take(from, K, P) : m->log_p;
     m->loss = moei_take(from, 1, P);
     m->d = moei_take(from, O, P);
     m->acts = moei_take(from, kept * units, runs);
     m->gate_acts = moei_take(from, kept * gate_units, P);
-    m->h = apart ? moei_take(from, E, m->is_one ? 0 : B) : m->post;
+    m->h = !grads || m->is_one ? NULL : apart ? moei_take(from, E, B) : m->post;
     m->share = moei_take(from, E, 2 * sparse);
     m->log_y = softmax ? moei_take(from, O, 2 * P)
              : grads ? moei_take(from, O, P) : m->scratch;
@@ -1968,7 +1970,7 @@ MOEI_COLD static moe_status moei_start(moe *m, const moe_config *config,
         const size_t shown = i < (size_t)m->B ? i : 0;
         m->prop[i] = moei_shown(m->p)[shown] = 1;
         if (m->h != NULL)
-            m->post[i] = moei_shown(m->h)[shown] = 1;
+            moei_shown(m->h)[shown] = 1;
     }
     m->shown_count = -1;
     if (m->state != NULL)
@@ -2578,16 +2580,7 @@ static const moe_real *moei_numbers(const moe *m, const moei_run *run,
 
 typedef void moei_work(moe *m, const moei_run *run, int how);
 
-/* work(m, run, how) for each expert of one case. */
-MOEI_INLINE void moei_each_expert(moe *m, moei_work *work, int how)
-{
-    moei_run run;
-
-    for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
-        work(m, &run, how);
-}
-
-/* The same for all runs of the expert whose first run is r, if r is a first. */
+/* work(m, run, how) for all runs of an expert, if r is the first of them. */
 static void moei_runs_of_expert(moe *m, int r, int thread, moei_work *work,
                                 int how)
 {
@@ -2603,9 +2596,9 @@ static void moei_runs_of_expert(moe *m, int r, int thread, moei_work *work,
     } while (at != NULL && next < m->runs && at[3 * next] == at[3 * r]);
 }
 
-/* The same for all runs.  Threads share the experts, if there is more work than
-   waking them takes; no bit depends on that. */
-static void moei_each_run(moe *m, moei_work *work, int how, int alone)
+/* The same for the runs of several cases.  Threads share the experts, if there
+   is more work than waking them takes; no bit depends on that. */
+static void moei_share_runs(moe *m, moei_work *work, int how, int alone)
 {
     const uint64_t all = (uint64_t)m->trained_count * (uint64_t)MOEI_n(m)
                        * (uint64_t)m->K;
@@ -2613,15 +2606,25 @@ static void moei_each_run(moe *m, moei_work *work, int how, int alone)
         : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
     int r;
 
-    if (MOEI_n(m) == 1)
-        moei_each_expert(m, work, how);
-    else if (threads < 2)
+    if (threads < 2)
         for (r = 0; r < m->runs; r++)
             moei_runs_of_expert(m, r, 0, work, how);
     else
         MOEI_SHARE(threads)
         for (r = 0; r < m->runs; r++)
             moei_runs_of_expert(m, r, MOEI_THREAD, work, how);
+}
+
+/* The same for all runs; those of one case are its experts. */
+MOEI_INLINE void moei_each_run(moe *m, moei_work *work, int how, int alone)
+{
+    moei_run run;
+
+    if (MOEI_n(m) > 1)
+        moei_share_runs(m, work, how, alone);
+    else
+        for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
+            work(m, &run, how);
 }
 
 /* ======================================================================== */
@@ -2895,7 +2898,7 @@ static moe_real *moei_log_out(const moe *m, const moei_run *run)
 }
 
 /* o_i = expert i's network */
-static void moei_run_forward(moe *m, const moei_run *run, int how)
+MOEI_INLINE void moei_run_forward(moe *m, const moei_run *run, int how)
 {
     const moei_loops *loops = moei_loops_of(m);
 
@@ -2960,10 +2963,7 @@ static void moei_blend(moe *m)
 static void moei_block_forward(moe *m, const moe_real *given)
 {
     moei_gate_forward(m, given);
-    if (MOEI_n(m) == 1)
-        moei_each_expert(m, moei_run_forward, 0);
-    else
-        moei_each_run(m, moei_run_forward, 0, 0);
+    moei_each_run(m, moei_run_forward, 0, 0);
     if (m->E > 1 && !m->is_one)
         moei_blend(m);
 }
