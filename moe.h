@@ -86,7 +86,7 @@
                        e_i / (2 sigma^2), and (1.1) is -sum_k d_k log y_k
      MOE_OUT_BERNOULLI o = 1/(1 + exp(-a)), for several labels at once, each in
                        [0,1]; e_i = -sum_k (d_k log o_ik + (1 - d_k) log
-                       (1 - o_ik)), and with y for o_i in (1.1)
+                       (1 - o_ik)), in (1.1) with y, kept 1e-7 off 0 and 1
 
    Options, defined before the include:
      MOE_IMPLEMENTATION  in one file: the code itself
@@ -113,9 +113,9 @@
      MOE_MODE_PREDICT   moe_predict, moe_forward: weights, one case    11,604
      MOE_MODE_LEARN     moe_learn: the way back of one case            12,616
      MOE_MODE_GRADIENT  moe_gradient, moe_backward, plain moe_step,
-                        moe_evaluate: a gradient                       24,148
+                        moe_evaluate: a gradient                       24,152
      MOE_MODE_TRAIN     moe_train, Adam, momentum; the default: two
-                        moments and the best weights                   57,560
+                        moments and the best weights                   57,564
 
    Memory.  moe_bytes(&config) is the exact need of moe_open, the same on every
    target.  Give so many bytes, aligned as a moe_real (to 64 bytes is faster),
@@ -370,7 +370,8 @@ typedef enum moe_gate {
 typedef enum moe_optimizer {
     MOE_ADAM = 0,   /* Kingma & Ba 2015, algorithm 1; decoupled weight decay,
                        Loshchilov & Hutter 2019                              */
-    MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v            */
+    MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v;  where sigma
+                       is estimated, g of (1.3) is sigma^2 dE/dw             */
 } moe_optimizer;
 
 /* What a moe can do, and has memory for: each does all that follow. */
@@ -458,6 +459,7 @@ typedef struct moei_state {
                                     seeds began                              */
     int32_t best_is_old;         /* best weights are those before training   */
     int32_t counted;             /* cases in the totals                      */
+    int32_t by_loss;             /* grads have derivatives of E              */
 } moei_state;
 
 typedef struct moei_loops moei_loops;        /* of an instruction set        */
@@ -493,7 +495,7 @@ typedef struct moe {
     const moe_real *sigma;       /* (1+E) standard deviations, standardised
                                     units: of (1.3), then each expert's, which
                                     moe_fit_variance sets.  After moe_attach
-                                    NULL, read as ones: may point at a copy  */
+                                    NULL (config.sigma or ones) or your copy */
     const moe_real *h;           /* (rows,E)   posteriors, of moe_gradient; NULL
                                     without it and for blended weights.  p and h
                                     are 0 for experts that did not run       */
@@ -537,9 +539,8 @@ typedef struct moe {
 } moe;
 
 /* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
-   x is (n,I).  weights (n), or NULL for ones, say how much each case counts:
-   in losses, gradients, validation and reports one of weight 2 is two cases.
-   They are finite and not negative, and not all 0. */
+   x is (n,I).  weights (n; finite, not negative, not all 0), or NULL for ones:
+   in losses, gradients, validation and reports 2 makes two cases of one. */
 typedef struct moe_data {
     int n;
     const moe_real *x, *d;
@@ -620,8 +621,8 @@ MOE_DEF size_t moe_bytes(const moe_config *config);
 MOE_DEF size_t moe_work_bytes(const moe_config *config);
 
 /* The same as constants, for memory without a heap: block 1, a hidden layer of
-   `hidden` units (0: none), a linear gate, blended outputs, no softmax, silu or
-   top_p; K is top_k, or E where that is 0.
+   `hidden` units (0: none), a linear gate, all of x, blended outputs, linear or
+   logistic experts, no silu or top_p; K is top_k, or E where that is 0.
      MOE_WORK_BYTES     moe_work_bytes
      MOE_PREDICT_BYTES  moe_bytes with MOE_MODE_PREDICT
      MOE_LEARN_BYTES    moe_bytes with MOE_MODE_LEARN
@@ -699,8 +700,8 @@ MOE_DEF int moe_forward_with(moe *m, const moe_real *x, const moe_real *p,
      (1.1)         sum_i p_i N(d; y, s_i^2)       around their blend
      softmax       sum_i p_i prod_k o_ik^d_k;  (1.1): prod_k y_k^d_k
      Bernoulli     the same with prod_k o_ik^d_k (1 - o_ik)^(1 - d_k)
-   Its mean over test data, negated, is their negative log-likelihood; far below
-   what is usual means that a case is new.  May change what m shows. */
+   0 counts as exp(-104), in 1 - o as exp(-18); in double -746, -38.  The mean
+   over test data is their log-likelihood; a case far below it is new. */
 MOE_DEF void moe_density(moe *m, const moe_real *x, const moe_real *d, int n,
                          moe_real *log_density);
 
@@ -1930,7 +1931,7 @@ static void moei_forget_steps(moei_state *s)
 {
     s->largest_moment = 0;
     s->beta_power[0] = s->beta_power[1] = s->rate_factor = 1;
-    s->since_best = 0;
+    s->by_loss = s->since_best = 0;
 }
 
 /* Check, find memory, lay out; all of it is 0 but what one expert knows. */
@@ -2694,6 +2695,7 @@ MOEI_INLINE ptrdiff_t moei_choice_at(const moe *m, const int32_t *chosen,
 static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
 {
     const int K = m->chosen;
+    const moe_real share = m->config.top_p > 0 ? m->config.top_p : 1;
     moe_real all = 0, sum = 0;
     int k, best, ran = 0, kept = 0;
 
@@ -2705,7 +2707,7 @@ static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
                 best = k;
         sum += size[best];
         chosen[best] = ~chosen[best];       /* below 0: it runs */
-    } while (++ran < K && !(sum >= m->config.top_p * all));
+    } while (++ran < K && !(sum >= share * all));
     for (k = 0; k < K; k++)
         if (chosen[k] < 0) {
             chosen[kept] = ~chosen[k];
@@ -3196,6 +3198,7 @@ static void moei_blend_loss_backward(moe *m)
 
 /* Through y:  dE/do_i = p_i dE/dy,   g_i = dE/dp_i = sum_k dE/dy_k o_ik
    softmax:    dE/da_k = o_k (dE/do_k - sum_j o_j dE/do_j)
+   Bernoulli:  dE/da = dE/do o (1 - o), which cancels where y is o
    Of blended weights y is o, and dE/dp is found layer by layer. */
 static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
 {
@@ -3211,6 +3214,8 @@ static void moei_blend_backward(moe *m, const moei_run *run, moe_real *delta)
         moei_to_table(m, run, g, m->error_of);
         moei_weigh(m, run, m->prop, 1, dE_dy, delta);
     }
+    for (k = 0; k < moei_size(run, m->O) && m->output == MOE_OUT_BERNOULLI; k++)
+        delta[k] *= moei_inside(o[k]) * (1 - moei_inside(o[k]));
     if (m->output != MOE_OUT_SOFTMAX)
         return;
     loops->dot(MOEI_n(run), MOEI_N(run), m->O, o, delta, row);
@@ -3315,7 +3320,8 @@ typedef enum moei_path {
 
 static moei_path moei_path_of(const moe *m)
 {
-    return m->config.loss == MOE_LOSS_MIXTURE && !m->is_one ? MOEI_BY_POSTERIOR
+    return (m->config.loss == MOE_LOSS_MIXTURE && !m->is_one)
+        || (m->E == 1 && m->output == MOE_OUT_BERNOULLI) ? MOEI_BY_POSTERIOR
         : m->config.loss == MOE_LOSS_EXPECTED && !m->is_one ? MOEI_BY_PROPORTION
         : m->output == MOE_OUT_SOFTMAX ? MOEI_BY_LOG_BLEND
         : MOEI_BY_BLEND;
@@ -3367,8 +3373,7 @@ static void moei_run_backward(moe *m, const moei_run *run, moei_path path,
         moei_log_blend_backward(m, run, delta);
     if (!wants && !m->is_one)
         return;
-    if (m->output == MOE_OUT_LOGISTIC
-        || (m->output == MOE_OUT_BERNOULLI && path == MOEI_BY_BLEND))
+    if (m->output == MOE_OUT_LOGISTIC)
         moei_loops_of(m)->slope(MOE_ACT_LOGISTIC, moei_size(run, m->O),
                                 run->out, delta);
     moei_weigh_cases(m, run, m->O, delta);
@@ -3625,10 +3630,10 @@ MOE_DEF int moe_forward(moe *m, const moe_real *x, int n)
 }
 
 /* ------------------------------------------------------ how sure it is */
-/* Of the rows that moe_forward shows: -d log o, 0 if d is; log 0 is -1e30. */
-static moe_real moei_surprise(moe_real d, moe_real o)
+/* Of the rows that moe_forward shows: -d log o, 0 if d is, d `most` if o is. */
+static moe_real moei_surprise(moe_real d, moe_real o, moe_real most)
 {
-    return d == 0 ? 0 : o > 0 ? -d * moei_value(MOEI_LOG, o) : d * MOEI_LARGEST;
+    return d == 0 ? 0 : d * (o > 0 ? -moei_value(MOEI_LOG, o) : most);
 }
 
 /* Whether d lies around y, not around each o_i. */
@@ -3651,12 +3656,10 @@ static moe_real moei_shown_error(const moe *m, int row, int k,
     for (j = 0; j < O; j++) {
         const moe_real off = (d[j] - o[j]) / factor[j];
 
-        if (!moei_is_entropy(m))
-            sum += off * off;
-        else
-            sum += moei_surprise(d[j], o[j]);
+        sum += !moei_is_entropy(m) ? off * off
+             : moei_surprise(d[j], o[j], MOEI_EITHER(104, 746));
         if (m->output == MOE_OUT_BERNOULLI)
-            sum += moei_surprise(1 - d[j], 1 - o[j]);
+            sum += moei_surprise(1 - d[j], 1 - o[j], MOEI_EITHER(18, 38));
     }
     return moei_cut(sum);
 }
@@ -3949,6 +3952,7 @@ static void moei_block_backward(moe *m, moei_path path, int balance,
 /* grads += of the loss, after moei_loss_forward. */
 static void moei_loss_backward(moe *m)
 {
+    m->state->by_loss = 1;
     if (moei_path_of(m) == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
     moei_block_backward(m, moei_path_of(m), moei_has_balance_loss(m), NULL);
@@ -4400,7 +4404,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     const char *fault;
 
     m->set = m->sets[0];                    /* whatever was done before it */
-    if (!adam)
+    if (!adam && s->by_loss)
         moei_take_sigma_out(m, m->grads, (ptrdiff_t)(moei_has_gate(m)
                                                      ? m->gate.grad_at : n));
     fault = moei_step_fault(m, t, &rule);
@@ -4415,6 +4419,7 @@ static moe_status moei_step(moe *m, const moe_training *t, moe_real rate,
     }
     n = fault || m->config.frozen_experts != 0 ? 0 : n;     /* 0 before n */
     moei_zero(m->grads + n, (ptrdiff_t)(m->grad_count - n));
+    s->by_loss = 0;
     m->shown_count = -1;
     return fault ? moei_refuse(m, MOE_ERR_DIVERGED, fault) : moei_ok(m);
 }
@@ -4587,8 +4592,7 @@ static moe_real moei_total_weight(const moei_part *part)
    1, and returns 0, if it is constant or cannot be divided by.  Sums run over
    differences from the first value, then from the mean, in units of the
    largest, and keep what rounding loses.  Quarters of all are taken, so that
-   no difference overflows; volatile, or -ffast-math would take the quarter of
-   a difference. */
+   none overflows; volatile, or -ffast-math would take that of a difference. */
 static int moei_mean_and_deviation(const moe_real *at, const moe_data *data,
                                    int stride, moe_real *mean,
                                    moe_real *deviation)
@@ -5170,8 +5174,7 @@ static void moei_go_back(moe *m)
     moei_forget_moments(m);
 }
 
-/* As moe_open left it, with the weights of seed i; behind the last one
-   the best of them begins once more. */
+/* As moe_open left it, with seed i; after the last one with the best. */
 static void moei_begin_restart(moe *m, const moei_plan *plan, int i)
 {
     const int more = i < plan->t.restarts;
@@ -5508,7 +5511,7 @@ static moe_status moei_end_training(moe *m, const moei_plan *plan,
         moei_go_back(m);
     if (plan->valid.n > 0)
         plan->report->valid_loss = m->state->best_loss;
-    m->state->since_best = 0;
+    m->state->by_loss = m->state->since_best = 0;
     m->state->rate_factor = 1;
     m->shown_count = -1;
     return status;
@@ -7103,8 +7106,7 @@ MOEI_ALWAYS MOEI_TARGET int MOEI_(tile)(
     return R;
 }
 
-/* y (n) = b + W' x of one case, or its positive part, n at most a vector;
-   W (in,row) */
+/* y (n) = b + W' x of one case, or its positive part; n lanes; W (in,row) */
 MOEI_INLINE MOEI_TARGET void MOEI_(narrow)(
     int in, int n, ptrdiff_t row, const moe_real *x, const moe_real *b,
     const moe_real *w, int relu, moe_real *y)
@@ -7867,8 +7869,7 @@ static const moei_loops *const moei_sets[] = {
 #endif
 };
 
-/* The set of vectors of so many bits, 0 for the widest that this processor has;
-   -1: not here. */
+/* The set of vectors of so many bits (0: the widest here), or -1. */
 static int moei_find_set(int bits)
 {
     int i = (int)(sizeof moei_sets / sizeof *moei_sets) - 1;
@@ -7899,9 +7900,8 @@ MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
 #endif /* MOE_IMPLEMENTATION */
 
 /* Revision history
-     0.2  2026-11-30  The inside rebuilt: arrays are (features, cases), vectors
+     0.2  2026-12-01  The inside rebuilt: arrays are (features, cases), vectors
                       over intrinsics.  Modes, moe_learn, frozen layers; weights
                       of cases, held-out cases, restarts, sigma, densities;
-                      blended weights, lists of columns; only finite weights are
-                      written.  Names by the field's terms.  Files in any order.
+                      blended weights, lists of columns; files in any order.
      0.1  2026-11-01  First version.                                         */

@@ -4,8 +4,8 @@
    them, in this order, the first line has that does not begin with #.  Where
    the delimiter is not a comma, one in a number is its decimal point.  Where
    every line ends with a delimiter, no column follows it.  Quotes around a
-   field are not part of it.  A first line without any number has the names of
-   the columns.
+   field are not part of it, nor is a mark of UTF-8 before the first.  A first
+   line without any number has the names of the columns.
    csv_read wants numbers everywhere.  csv_read_words takes columns of words,
    too, where a value is an index of `word`, and leaves out rows in which a
    field is empty, NA or "?".  What else is not as the first row is told by its
@@ -75,19 +75,18 @@ static inline int csv_missing(const char *field)
         || strcmp(field, "?") == 0;
 }
 
-/* The index of a word; -1: there are too many. */
+/* The index of a word; -1: it is too long, or there are too many. */
 static inline int csv_word(csv *t, const char *field)
 {
-    char cut[CSV_NAME];
     int i;
 
-    snprintf(cut, sizeof cut, "%.*s", CSV_NAME - 1, field);
-    for (i = 0; i < t->words && strcmp(t->word[i], cut) != 0; i++)
+    for (i = 0; i < t->words && strcmp(t->word[i], field) != 0; i++)
         ;
-    if (i < CSV_WORDS)
-        memcpy(t->word[i], cut, sizeof cut);
-    t->words += i == t->words && i < CSV_WORDS;
-    return i < CSV_WORDS ? i : -1;
+    if (i == CSV_WORDS || strlen(field) >= CSV_NAME)
+        return -1;
+    strcpy(t->word[i], field);
+    t->words += i == t->words;
+    return i;
 }
 
 /* One more row; 0: there is no memory for it. */
@@ -133,7 +132,7 @@ static inline const char *csv_row(csv *t, char **field, int n)
         else if (!csv_number(t, field[i], &row[i]))
             return "not a number, as elsewhere in this column";
         if (t->is_word[i] && row[i] < 0)
-            return "more than 1000 words";
+            return "a word longer than 31 letters, or more than 1000";
     }
     t->left_out += missing;
     return missing || csv_add(t, row) ? NULL : "no memory for so many rows";
@@ -182,12 +181,16 @@ static inline void csv_rows(csv *t, FILE *f, const char *path)
     int n, number, first = 1;
 
     for (number = 1; !wrong && fgets(line, sizeof line, f); number++) {
-        if (first && *line == '#')
+        char *text = line;
+
+        if (number == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0)
+            text += 3;
+        if (first && *text == '#')
             continue;
         if (first)
-            t->delimiter = strchr(line, '\t') ? '\t' : strchr(line, ';') ? ';'
-                         : strchr(line, ',') ? ',' : ' ';
-        n = csv_fields(line, t->delimiter, field);
+            t->delimiter = strchr(text, '\t') ? '\t' : strchr(text, ';') ? ';'
+                         : strchr(text, ',') ? ',' : ' ';
+        n = csv_fields(text, t->delimiter, field);
         n = csv_end(t, field, n, first);
         if (n > 0 && !(first && csv_names(t, field, n)))
             wrong = csv_row(t, field, n);
@@ -227,7 +230,7 @@ static inline int csv_column(const csv *t, const char *name)
     int i, number = name != NULL ? atoi(name) : t->columns;
 
     for (i = 0; name != NULL && i < t->columns; i++)
-        if (strcmp(t->name[i], name) == 0)
+        if (strncmp(t->name[i], name, CSV_NAME - 1) == 0)
             return i;
     return number >= 1 && number <= t->columns ? number - 1 : -1;
 }

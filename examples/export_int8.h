@@ -122,18 +122,18 @@ static int read_line(FILE *from, char **line, size_t *size)
     size_t length = 0;
     int c;
 
-    while ((c = getc(from)) != EOF && c != '\n') {
+    do {
         if (length + 2 > *size) {
             *size = 2 * *size + 256;
             *line = (char *)realloc(*line, *size);
             if (*line == NULL)
                 return 0;
         }
+        c = getc(from);
         (*line)[length++] = (char)(c != 0 ? c : '?');
-    }
-    if (*line != NULL)
-        (*line)[length] = 0;
-    return *line != NULL && (c != EOF || length > 0);
+    } while (c != EOF && c != '\n');
+    (*line)[--length] = 0;
+    return c != EOF || length > 0;
 }
 
 /* The inputs of a line to row n of x; how many were found. */

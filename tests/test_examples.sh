@@ -263,6 +263,14 @@ make_gaps() {
                      print n "," n * 7 % 9 "," }' >"$dir/gaps"
 }
 
+# Words of more than 31 letters, and the mark of UTF-8 before a name.
+make_long() {
+    { printf '\357\273\277'; cat "$dir/semicolons"; } >"$dir/marked"
+    awk 'BEGIN { word = "a word that goes on and on and on"
+                 for (n = 0; n < 32; n++)
+                     print n "," n % 5 "," word n }' >"$dir/long"
+}
+
 whole_ticks() {
     sed '1,/numbered as printed/d' "$dir/fit.svg" | grep '>[-0-9.]*</text>' \
         >"$dir/ticks"
@@ -297,6 +305,10 @@ of_fit() {
     holds "fit.c: all is understood" says '294 rows, and 6 with .*; 2 inputs'
     holds "fit.c: and learnt" is 'v < 0.05' 'mixture .*RMSE'
     holds "fit.c: rows are held out" not says 'none are held out'
+    make_long
+    holds "fit.c: a mark of UTF-8" run fit marked --target u
+    holds "fit.c: long words" not run fit long
+    holds "fit.c: and says so" says 'line 1: a word longer than 31 letters'
     make_few
     holds "fit.c: few rows" run fit few
     holds "fit.c: gaps at the ends of lines" \

@@ -421,6 +421,9 @@ for model in 7 8; do
         "$work/export_c" --int8 --calibrate "$work/$model.csv" \
         "$work/$model.moe" net
 done
+printf '\n1,2,3\n' >"$work/good.csv"
+holds "inputs: an empty line first" exported "$work/net.c" --int8 --calibrate \
+    "$work/good.csv" "$work/2.moe" net
 printf '1st;2nd;3rd\r\n 1 ; 2 ; 3 ; 4\r\n\r\n-1\t-2\t-3e0' >"$work/good.csv"
 holds "inputs: a heading, other separators, columns beyond" exported \
     "$work/net.c" --int8 --calibrate "$work/good.csv" "$work/2.moe" net

@@ -448,6 +448,155 @@ static void test_deviation(void)
     moe_close(&m);
 }
 
+/* ---- whose gradient a plain step goes along ----------------------------- */
+
+/* How far a plain step moves a parameter, over rate times its derivative; if
+   not all experts' alike, -1. */
+static double moved(moe *m, moe_real rate)
+{
+    moe_training t = make_training(MOE_SGD, (double)rate);
+    moe_real before[16], grads[16];
+    double most = 0, least = 1e9, by;
+    size_t i;
+
+    for (i = 0; i < m->grad_count; i++) {
+        before[i] = m->params[i];
+        grads[i] = m->grads[i];
+    }
+    CHECK(moe_step(m, &t, 1) == MOE_OK);
+    for (i = 0; i < 4; i++) {               /* the experts */
+        by = (double)(before[i] - m->params[i]) / (double)(rate * grads[i]);
+        most = by > most ? by : most;
+        least = by < least ? by : least;
+    }
+    return most - least < 1e-2 * most ? most : -1;
+}
+
+/* Where sigma is estimated, of (1.3) sigma^2 dE/dw; of the user's own error all
+   of it, whatever was trained or stepped before. */
+static void test_own_error(void)
+{
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve();
+    moe_training t = make_training(MOE_ADAM, 0.02);
+    moe_real dE_dy[N];
+    moe m;
+    int i, pass;
+
+    t.epochs = 300;
+    t.target = (moe_real)0.01;
+    config.block = N;
+    open_or_exit(&m, &config);
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    for (i = 0; i < N; i++)
+        dE_dy[i] = (moe_real)(1 + i % 3) / 10;
+    for (pass = 0; pass < 3; pass++) {
+        const double variance = (double)m.sigma[0] * (double)m.sigma[0];
+
+        CHECK(variance < 0.8);
+        (void)moe_forward(&m, x, N);
+        moe_backward(&m, dE_dy, NULL);
+        CHECK(fabs(moved(&m, (moe_real)0.01) - 1) < 2e-2);
+        (void)moe_gradient(&m, &data);
+        CHECK(fabs(moved(&m, (moe_real)0.01) / variance - 1) < 2e-2);
+        if (pass == 1)
+            CHECK(moe_fit_scales(&m, &data) == MOE_OK);
+    }
+    moe_close(&m);
+}
+
+/* ---- probabilities of 0 and 1 ------------------------------------------- */
+
+static moe_real density_of(moe *m, moe_real target)
+{
+    const moe_real at[1] = {1};
+    moe_real density;
+
+    moe_density(m, at, &target, 1, &density);
+    return density;
+}
+
+/* One network with the logit a is wrong by |a|, and so far from right is its
+   loss, by either name; a density has what o or 1 - o still tells. */
+static void test_saturated(void)
+{
+    static const moe_real logits[] = {10, 18, 40, 300};
+    const double most = sizeof(moe_real) == 4 ? 18 : 38;
+    moe_real at[1] = {1}, target[1] = {0};
+    moe_data data = make_data(1, at, target);
+    int i, loss;
+
+    for (i = 0; i < 4; i++)
+        for (loss = MOE_LOSS_MIXTURE; loss <= MOE_LOSS_BLEND; loss++) {
+            moe_config config = make_config(1, 1, 1);
+            const double a = (double)logits[i];
+            moe m;
+
+            config.output = MOE_OUT_BERNOULLI;
+            config.loss = (moe_loss)loss;
+            open_or_exit(&m, &config);
+            m.weights[0] = logits[i];
+            m.weights[1] = 0;
+            CHECK(fabs((double)moe_gradient(&m, &data) - a) < 1e-3);
+            CHECK(fabs((double)m.grads[0] - 1) < 1e-3);
+            CHECK(fabs((double)density_of(&m, 0)
+                       + (a < most ? a : most)) < (a > 10 ? 1 : 1e-2));
+            CHECK(fabs((double)density_of(&m, 1)) < 1e-3);
+            m.weights[0] = -logits[i];
+            CHECK(fabs((double)density_of(&m, 1)
+                       + (sizeof(moe_real) == 4 && a > 104 ? 104 : a)) < 1e-2);
+            moe_close(&m);
+        }
+}
+
+/* Through y of two experts, or of blended weights, a wrong 1 learns, too. */
+static void test_saturated_blend(void)
+{
+    moe_real at[1] = {1}, target[1] = {0}, y[1];
+    moe_data data = make_data(1, at, target);
+    moe_training t = make_training(MOE_SGD, 2);
+    int blend, i;
+
+    for (blend = MOE_BLEND_OUTPUTS; blend <= MOE_BLEND_WEIGHTS; blend++) {
+        moe_config config = make_config(1, 1, 2);
+        moe m;
+
+        config.output = MOE_OUT_BERNOULLI;
+        config.loss = MOE_LOSS_BLEND;
+        config.blend = (moe_blend)blend;
+        open_or_exit(&m, &config);
+        for (i = 0; i < 4; i++)             /* biases, weights */
+            m.weights[i] = i < 2 ? 45 : 0;
+        for (i = 0; i < 200; i++) {
+            CHECK(is_finite(moe_gradient(&m, &data)));
+            CHECK(m.grads[0] > 0 && m.grads[1] > 0);
+            CHECK(moe_step(&m, &t, 1) == MOE_OK);
+        }
+        moe_predict(&m, at, 1, y);
+        CHECK(y[0] < (moe_real)0.1);
+        moe_close(&m);
+    }
+}
+
+/* ---- settings changed later --------------------------------------------- */
+
+/* top_p 0 is all, as it is when it is opened with. */
+static void test_no_share(void)
+{
+    moe_config config = make_config(1, 1, 3);
+    moe_real at[1] = {1};
+    moe m;
+
+    config.top_p = (moe_real)0.3;
+    open_or_exit(&m, &config);
+    (void)moe_forward(&m, at, 1);
+    CHECK(m.selected[0] >= 0 && m.selected[1] < 0);
+    m.config.top_p = 0;
+    (void)moe_forward(&m, at, 1);
+    CHECK(m.selected[0] == 0 && m.selected[1] == 1 && m.selected[2] == 2);
+    moe_close(&m);
+}
+
 int main(void)
 {
     RUN(test_target());
@@ -463,5 +612,9 @@ int main(void)
     RUN(test_large_steps());
     RUN(test_small_gradients());
     RUN(test_deviation());
+    RUN(test_own_error());
+    RUN(test_saturated());
+    RUN(test_saturated_blend());
+    RUN(test_no_share());
     return check_done();
 }
