@@ -371,7 +371,7 @@ typedef enum moe_optimizer {
     MOE_ADAM = 0,   /* Kingma & Ba 2015, algorithm 1; decoupled weight decay,
                        Loshchilov & Hutter 2019                              */
     MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v;  where sigma
-                       is estimated, g of (1.3) is sigma^2 dE/dw             */
+                       is estimated, experts go by sigma^2 dE/dw of (1.3)    */
 } moe_optimizer;
 
 /* What a moe can do, and has memory for: each does all that follow. */
