@@ -2695,8 +2695,7 @@ MOEI_INLINE ptrdiff_t moei_choice_at(const moe *m, const int32_t *chosen,
 static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
 {
     const int K = m->chosen;
-    const moe_real share = m->config.top_p > 0 ? m->config.top_p : 1;
-    moe_real all = 0, sum = 0;
+    moe_real part = m->config.top_p > 0 ? m->config.top_p : 1, all = 0, sum = 0;
     int k, best, ran = 0, kept = 0;
 
     for (k = 0; k < K; k++)
@@ -2707,7 +2706,7 @@ static void moei_drop(const moe *m, moe_real *size, int32_t *chosen)
                 best = k;
         sum += size[best];
         chosen[best] = ~chosen[best];       /* below 0: it runs */
-    } while (++ran < K && !(sum >= share * all));
+    } while (++ran < K && !(sum >= part * all));
     for (k = 0; k < K; k++)
         if (chosen[k] < 0) {
             chosen[kept] = ~chosen[k];
@@ -4081,6 +4080,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     if (!given || !moei_targets_fit(m, data) || !moei_is_ready(m, NULL))
         return m->grads[0] = MOEI_NAN;      /* which moe_step refuses */
     part = moei_all_of(data);
+    m->state->by_loss = 1;                  /* of no cases, too */
     moei_count_shares(m, &part, 0, data->n);
     for (first = 0; first < data->n; first += MOEI_n(m)) {
         moei_load_data(m, &part, first, data->n);

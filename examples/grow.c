@@ -131,8 +131,8 @@ static int teach_by_splitting(moe *m, int inputs, uint64_t seed)
         change = regrow(m, origin, n, seed);
         printf("  split into %d: y changes by %.0e at most, RMSE %.4f\n", n,
                change, rmse(m));
-        epochs += teach(m, n < EXPERTS ? STAGE : LAST / train.n, 1,
-                        seed + (uint64_t)n);
+        epochs += teach(m, n < EXPERTS ? STAGE : LAST / train.n
+                        + (train.n > LAST), 1, seed + (uint64_t)n);
     }
     return epochs;
 }

@@ -477,7 +477,7 @@ static double moved(moe *m, moe_real rate)
 static void test_own_error(void)
 {
     moe_config config = make_config(1, 1, 2);
-    moe_data data = curve();
+    moe_data data = curve(), none = data;
     moe_training t = make_training(MOE_ADAM, 0.02);
     moe_real dE_dy[N];
     moe m;
@@ -498,6 +498,11 @@ static void test_own_error(void)
         moe_backward(&m, dE_dy, NULL);
         CHECK(fabs(moved(&m, (moe_real)0.01) - 1) < 2e-2);
         (void)moe_gradient(&m, &data);
+        CHECK(fabs(moved(&m, (moe_real)0.01) / variance - 1) < 2e-2);
+        none.n = 0;                     /* all of them are another machine's */
+        (void)moe_gradient(&m, &none);
+        for (i = 0; i < 4; i++)
+            m.grads[i] = (moe_real)0.5;
         CHECK(fabs(moved(&m, (moe_real)0.01) / variance - 1) < 2e-2);
         if (pass == 1)
             CHECK(moe_fit_scales(&m, &data) == MOE_OK);
