@@ -86,7 +86,7 @@
                        e_i / (2 sigma^2), and (1.1) is -sum_k d_k log y_k
      MOE_OUT_BERNOULLI o = 1/(1 + exp(-a)), for several labels at once, each in
                        [0,1]; e_i = -sum_k (d_k log o_ik + (1 - d_k) log
-                       (1 - o_ik)), in (1.1) with y, kept 1e-7 off 0 and 1
+                       (1 - o_ik)), in (1.1) with y, of E > 1 an ulp off 0, 1
 
    Options, defined before the include:
      MOE_IMPLEMENTATION  in one file: the code itself
@@ -94,7 +94,7 @@
      MOE_FILE            what to include again; "moe.h" if not defined
      MOE_DOUBLE          moe_real is double; files that disagree do not link
      MOE_PREDICT_ONLY    no training code or memory; weights open as zeros
-     MOE_NO_MALLOC       memory is yours to give; no moe_save, moe_load
+     MOE_NO_MALLOC       memory is yours to give; moe_save, moe_load refuse
      MOE_NO_STDIO        no moe_save and moe_load: files in memory alone
      MOE_NO_TEXT         no sentences: m.error is "", which saves flash
      MOE_MALLOC(n), MOE_FREE(p)   your own allocator; define both
@@ -137,7 +137,7 @@
 
    Layers that config.frozen and gate_frozen name do not learn: they take no
    gradients and may stay in flash while others learn in m.weights, which
-   moe_attach fills.  Experts of frozen_experts take no time, but memory.
+   moe_attach fills.  Experts of frozen_experts take memory, no time to learn.
 
    Parameters are one flat array, params: experts.0.bias (E,out),
    experts.0.weight (E,in,out), experts.1.bias, ..., gate.0.bias,
@@ -156,7 +156,7 @@
    may need.  None of this needs memory that grows with the cases.
 
    How sure.  With config.sigma = 0 moe_train estimates the sigma of (1.3) from
-   the posteriors, sigma^2 = sum h_i e_i / O over the cases; then E has O log
+   the posteriors, sigma^2 = mean of sum h_i e_i / O; then E has O log
    sigma, too.  m.sigma has it and a deviation for each expert, by which
    moe_density tells log p(d|x), and moe_predict_deviation y and how far d may
    be from it: moe_train fits them where it validates, moe_fit_variance when
@@ -197,7 +197,7 @@
    moe_load(&m, path, NULL) opens a moe with it; moe_load_in_place uses weights
    where they lie, mapped or in flash.  A damaged file is refused.  With
    MOE_MODE_TRAIN the progress callback saves a checkpoint, from which moe_train
-   goes on with the same bits (not in double).  Files are safetensors, which
+   goes on with the same bits (same block, floats).  Files are safetensors, that
    Python reads: float32, names as above, the configuration in __metadata__.
 
    Errors.  What can fail returns a moe_status and leaves a sentence in m.error
@@ -364,14 +364,14 @@ typedef enum moe_blend {
 typedef enum moe_gate {
     MOE_GATE_SOFTMAX = 0,   /* p = softmax of s, a network of x              */
     MOE_GATE_NONE           /* the caller alone: moe_predict_with, _forward_-
-                               with, _backward, _step; the rest needs a gate */
+                               with, _backward, _step, scales and files      */
 } moe_gate;
 
 typedef enum moe_optimizer {
     MOE_ADAM = 0,   /* Kingma & Ba 2015, algorithm 1; decoupled weight decay,
                        Loshchilov & Hutter 2019                              */
-    MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v;  where sigma
-                       is estimated, experts go by sigma^2 dE/dw of (1.3)    */
+    MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v.  Where sigma
+                       is estimated: sigma^2 g of experts, if of moe_gradient*/
 } moe_optimizer;
 
 /* What a moe can do, and has memory for: each does all that follow. */
@@ -415,7 +415,7 @@ typedef struct moe_config {
                                     need, or weights                         */
     moe_gate gate;
     int block;                   /* B: cases worked on at once; 0: 64        */
-    int simd;                    /* most bits of vectors; 1: none; 0: any    */
+    int simd;                    /* bits of vectors; 1: none; 0: the most    */
     moe_mode mode;
     int frozen, gate_frozen;     /* layers of the experts, of the gate, that do
                                     not learn: 1 << l of layer l; MOE_ALL    */
@@ -477,13 +477,13 @@ typedef struct moe {
     moe_real *weights;           /* the same, writable, and learning needs
                                     params == weights; attached to const ones
                                     NULL, or (grad_count) of them that learn */
-    moe_real *grads;             /* (grad_count); NULL for prediction        */
+    moe_real *grads;             /* (grad_count); NULL for prediction; with
+                                    top_k its last E count cases that chose  */
     size_t grad_count;           /* trained_count less those that are frozen */
     size_t trained_count;        /* parameters that learning may change      */
     size_t param_count;          /* and the scales behind them               */
-    const char *error;           /* of the last call that returns a status:
-                                    "ok", or what was wrong; where it tells
-                                    numbers, it lies in m itself             */
+    const char *error;           /* of the last call that returns a status, or
+                                    "ok"; where it has numbers it lies in m  */
     int epoch;                   /* epochs trained so far                    */
     int rows;                    /* rows below: those of the last block      */
     const moe_real *s, *p;       /* (rows,E)   gate logits, proportions      */
@@ -492,10 +492,10 @@ typedef struct moe {
     const moe_real *o;           /* (rows,K,O) their outputs, user's units;
                                     NULL where weights are blended           */
     const moe_real *y;           /* (rows,O)   blend, user's units           */
-    const moe_real *sigma;       /* (1+E) standard deviations, standardised
-                                    units: of (1.3), then each expert's, which
-                                    moe_fit_variance sets.  After moe_attach
-                                    NULL (config.sigma or ones) or your copy */
+    const moe_real *sigma;       /* (1+E) deviations, standardised units: of
+                                    (1.3), of each expert (moe_fit_variance).
+                                    Loaded in place: in the file.  Attached:
+                                    NULL (config.sigma or ones), or your copy*/
     const moe_real *h;           /* (rows,E)   posteriors, of moe_gradient; NULL
                                     without it and for blended weights.  p and h
                                     are 0 for experts that did not run       */
@@ -579,10 +579,10 @@ typedef struct moe_training {
                                     has left                                 */
     int batch;                   /* cases per step; 0: 32; MOE_ALL           */
     moe_optimizer optimizer;
-    moe_real rate;               /* given: constant.  0: Adam 0.015, SGD 0.1,
-                                    half of it for each hidden layer but one;
-                                    moe_train halves it on a plateau of 20
-                                    epochs; without validation it falls to 0 */
+    moe_real rate;               /* given: constant, but in holdout's tenth.
+                                    0: Adam 0.015, SGD 0.1, half of it for each
+                                    hidden layer but one; halved on a plateau of
+                                    20 epochs; falling without validation    */
     moe_real momentum;           /* of SGD, in [0,1)                         */
     moe_real weight_decay;       /* on weights, not on biases; 0: none       */
     moe_real clip;               /* largest norm of a step's gradient; 0: any*/
@@ -4480,7 +4480,7 @@ MOEI_LEARN int moe_learn(moe *m, const moe_data *data, const moe_training *t)
 
     MOE_ASSERT(m && data && (data->n < 1 || data->x));
     if (m == NULL || data == NULL || data->n < 1 || data->x == NULL)
-        return data ? data->n : 0;
+        return data && data->n > 0 ? data->n : 0;
     sgd = moei_settings_of(m, NULL);
     sgd.optimizer = MOE_SGD;
     sgd.rate = t ? t->rate : 0;
@@ -6347,8 +6347,8 @@ static void moei_read_state(moei_file *t, moe *m, int resumes)
         return;
     if (s->began > s->epoch)
         s->began = s->epoch;
-    if (s->scale_before > 2)
-        s->scale_before = 0;
+    if (s->scale_before > 2 || m->tunes)    /* whose scales are not its own */
+        s->scale_before = 2;
     if (!moei_is_finite(1 / (s->best_sigma * s->best_sigma)))
         s->best_sigma = 1;
     if (m->mode == MOE_MODE_TRAIN)

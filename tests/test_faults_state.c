@@ -223,6 +223,56 @@ static void test_far_validation(void)
     CHECK(compared > 10 || sizeof(moe_real) > 4);
 }
 
+/* Back to the weights before training, over a file in place: its scales are
+   not the moe's to reset, and nothing is written behind its memory. */
+static void test_back_in_place(void)
+{
+    static keeper k;
+    static moe_real place[sizeof k.file / sizeof(moe_real)], target[N];
+    static unsigned char memory[32768];
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve(), valid = make_data(N, x, target);
+    moe_training t = make_training(MOE_ADAM, 0.05);
+    size_t i, need;
+    moe m, again;
+
+    config.hidden[0] = config.hidden[1] = 40;
+    config.frozen = 3;
+    config.block = 1;
+    config.loss = MOE_LOSS_BLEND;
+    open_or_exit(&m, &config);              /* predicts what validates */
+    CHECK(moe_fit_scales(&m, &data) == MOE_OK);
+    moe_predict(&m, x, N, target);
+    moe_close(&m);
+    open_or_exit(&m, &config);
+    k.m = &m;
+    k.epoch = 1;
+    t.epochs = 3;
+    t.progress = keep;
+    t.user = &k;
+    CHECK(moe_train(&m, &data, &valid, &t, NULL) == MOE_OK);
+    moe_close(&m);
+    if (sizeof(moe_real) > 4)
+        return;
+    need = moe_work_bytes(&config);
+    CHECK(k.bytes > 0 && need < sizeof memory / 2);
+    memcpy(place, k.file, k.bytes);
+    memset(memory, 0x5a, sizeof memory);
+    t = make_training(MOE_SGD, 1e29);
+    if (CHECK(moe_load_in_place(&again, place, k.bytes, &config, memory, need)
+              == MOE_OK)) {
+        CHECK(moe_train(&again, &data, &valid, &t, NULL) == MOE_ERR_DIVERGED);
+        t = make_training(MOE_ADAM, 0.01);
+        t.epochs = 1;
+        CHECK(moe_train(&again, &data, &valid, &t, NULL) == MOE_OK);
+        moe_close(&again);
+    }
+    for (i = need; i < sizeof memory && memory[i] == 0x5a; i++)
+        continue;
+    CHECK(i == sizeof memory);
+    CHECK(memcmp(place, k.file, k.bytes) == 0);
+}
+
 /* ---- configurations ----------------------------------------------------- */
 
 /* Longer lists than x has columns; nothing that could learn. */
@@ -608,6 +658,7 @@ int main(void)
     RUN(test_target_of_trials());
     RUN(test_restart_of_frozen());
     RUN(test_far_validation());
+    RUN(test_back_in_place());
     RUN(test_configurations());
     RUN(test_sigma_later());
     RUN(test_left_out());

@@ -1,4 +1,4 @@
-# What both programs are built with.  BOARD is a start-up file and a linker
+# What all programs are built with.  BOARD is a start-up file and a linker
 # script; for a board of your own, its own.
 CROSS = arm-none-eabi-
 BOARD = ../../../tests/targets
