@@ -5444,17 +5444,17 @@ static void moei_set_out(moe *m, moei_plan *plan)
         moei_begin_restart(m, plan, (int)s->restart - 1);
 }
 
-/* The cases held out of the data join: for a tenth as many epochs more, of all
-   cases and at a rate that falls to 0; if these fail, the best weights stay.  A
-   checkpoint could not tell them from others, so progress does not see them. */
+/* The cases held out of the data join: for a tenth as many epochs more, but not
+   for ever, of all cases and at a rate that falls to 0; if these fail, the best
+   weights stay.  Progress does not see them: no checkpoint could tell them. */
 static void moei_join(moe *m, const moei_plan *plan)
 {
     moei_state *const s = m->state;
     const moe_real rate = s->rate_factor;
-    const int last = m->epoch, epochs = (last - (int)s->began) / 10;
+    const int last = m->epoch;
     moe_status status = MOE_OK;
     moei_plan all = *plan;
-    int left;
+    int left, epochs = moei_min((last - (int)s->began) / 10, 10000);
 
     all.train = moei_all_of(plan->train.data);
     all.train.mean_weight = moei_total_weight(&all.train)
@@ -6345,11 +6345,11 @@ static void moei_read_state(moei_file *t, moe *m, int resumes)
 #ifndef MOE_PREDICT_ONLY
     if (m->state == NULL)
         return;
-    if (s->began > s->epoch)
-        s->began = s->epoch;
+    s->began = s->began < s->epoch ? s->began : s->epoch;
     if (s->scale_before > 2 || m->tunes)    /* whose scales are not its own */
         s->scale_before = 2;
-    if (!moei_is_finite(1 / (s->best_sigma * s->best_sigma)))
+    if (!moei_is_amount(s->best_sigma)
+        || !moei_is_finite(1 / (s->best_sigma * s->best_sigma)))
         s->best_sigma = 1;
     if (m->mode == MOE_MODE_TRAIN)
         s->largest_moment = moei_larger(

@@ -273,6 +273,61 @@ static void test_back_in_place(void)
     CHECK(memcmp(place, k.file, k.bytes) == 0);
 }
 
+/* Eight hexadecimal digits behind `name` in the header of a file, or NULL. */
+static char *digits_of(keeper *k, const char *name)
+{
+    const size_t length = strlen(name);
+    size_t i;
+
+    for (i = 8; i + length + 8 < k->bytes; i++)
+        if (memcmp(k->file + i, name, length) == 0)
+            return (char *)k->file + i + length;
+    return NULL;
+}
+
+/* A best sigma that is none: what goes back to it has another, can be saved,
+   loaded and trained. */
+static void test_best_sigma(void)
+{
+    static const char *const bad[] = {"7f800000", "ff800000", "bf000000",
+                                      "7f7fffff", "7fc00000"};
+    static keeper k, after;
+    moe_config config = make_config(1, 1, 2);
+    moe_data data = curve();
+    moe_training t = make_training(MOE_ADAM, 0.02), wild;
+    moe m, again;
+    char *digits;
+    int i;
+
+    wild = make_training(MOE_SGD, 1e29);
+    t.epochs = 6;
+    t.progress = keep;
+    t.user = &k;
+    open_or_exit(&m, &config);
+    k.m = &m;
+    k.epoch = 3;
+    CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
+    moe_close(&m);
+    t.progress = NULL;
+    digits = digits_of(&k, "\"best_sigma\":\"0x");
+    CHECK(digits != NULL || sizeof(moe_real) > 4);
+    for (i = 0; i < 5 && digits != NULL && sizeof(moe_real) == 4; i++) {
+        memcpy(digits, bad[i], 8);
+        if (!CHECK(moe_load_memory(&again, k.file, k.bytes, NULL, NULL, 0)
+                   == MOE_OK))
+            continue;
+        CHECK(moe_train(&again, &data, NULL, &wild, NULL) == MOE_ERR_DIVERGED);
+        CHECK(again.sigma[0] > 0 && again.sigma[0] < 1000);
+        after.m = &again;
+        save(&after);
+        CHECK(moe_load_memory(&m, after.file, after.bytes, NULL, NULL, 0)
+              == MOE_OK);
+        CHECK(moe_train(&again, &data, NULL, &t, NULL) == MOE_OK);
+        moe_close(&m);
+        moe_close(&again);
+    }
+}
+
 /* ---- configurations ----------------------------------------------------- */
 
 /* Longer lists than x has columns; nothing that could learn. */
@@ -659,6 +714,7 @@ int main(void)
     RUN(test_restart_of_frozen());
     RUN(test_far_validation());
     RUN(test_back_in_place());
+    RUN(test_best_sigma());
     RUN(test_configurations());
     RUN(test_sigma_later());
     RUN(test_left_out());
