@@ -2597,35 +2597,27 @@ static void moei_runs_of_expert(moe *m, int r, int thread, moei_work *work,
     } while (at != NULL && next < m->runs && at[3 * next] == at[3 * r]);
 }
 
-/* The same for the runs of several cases.  Threads share the experts, if there
-   is more work than waking them takes; no bit depends on that. */
-static void moei_share_runs(moe *m, moei_work *work, int how, int alone)
+/* The same for all runs.  Threads share the experts, if there is more work than
+   waking them takes; no bit depends on that. */
+static void moei_each_run(moe *m, moei_work *work, int how, int alone)
 {
     const uint64_t all = (uint64_t)m->trained_count * (uint64_t)MOEI_n(m)
                        * (uint64_t)m->K;
     const int threads = alone || all >> 19 < (uint64_t)m->E ? 1
         : moei_min(moei_min(MOEI_THREADS, m->thread_count), m->runs);
+    moei_run run;
     int r;
 
-    if (threads < 2)
+    if (MOEI_n(m) == 1)
+        for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
+            work(m, &run, how);
+    else if (threads < 2)
         for (r = 0; r < m->runs; r++)
             moei_runs_of_expert(m, r, 0, work, how);
     else
         MOEI_SHARE(threads)
         for (r = 0; r < m->runs; r++)
             moei_runs_of_expert(m, r, MOEI_THREAD, work, how);
-}
-
-/* The same for all runs; those of one case are its experts. */
-MOEI_INLINE void moei_each_run(moe *m, moei_work *work, int how, int alone)
-{
-    moei_run run;
-
-    if (MOEI_n(m) > 1)
-        moei_share_runs(m, work, how, alone);
-    else
-        for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
-            work(m, &run, how);
 }
 
 /* ======================================================================== */
@@ -2963,8 +2955,14 @@ static void moei_blend(moe *m)
 /* s, p, o, y of the cases at hand.  Of one network y is o. */
 static void moei_block_forward(moe *m, const moe_real *given)
 {
+    moei_run run;
+
     moei_gate_forward(m, given);
-    moei_each_run(m, moei_run_forward, 0, 0);
+    if (MOEI_n(m) > 1)
+        moei_each_run(m, moei_run_forward, 0, 0);
+    else                                    /* the same, in line */
+        for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
+            moei_run_forward(m, &run, 0);
     if (m->E > 1 && !m->is_one)
         moei_blend(m);
 }
