@@ -2891,7 +2891,7 @@ static moe_real *moei_log_out(const moe *m, const moei_run *run)
 }
 
 /* o_i = expert i's network */
-MOEI_INLINE void moei_run_forward(moe *m, const moei_run *run, int how)
+static void moei_run_forward(moe *m, const moei_run *run, int how)
 {
     const moei_loops *loops = moei_loops_of(m);
 
@@ -2960,7 +2960,7 @@ static void moei_block_forward(moe *m, const moe_real *given)
     moei_gate_forward(m, given);
     if (MOEI_n(m) > 1)
         moei_each_run(m, moei_run_forward, 0, 0);
-    else                                    /* the same, in line */
+    else                                    /* the same, called by name */
         for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
             moei_run_forward(m, &run, 0);
     if (m->E > 1 && !m->is_one)
