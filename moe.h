@@ -86,7 +86,7 @@
                        e_i / (2 sigma^2), and (1.1) is -sum_k d_k log y_k
      MOE_OUT_BERNOULLI o = 1/(1 + exp(-a)), for several labels at once, each in
                        [0,1]; e_i = -sum_k (d_k log o_ik + (1 - d_k) log
-                       (1 - o_ik)), in (1.1) with y, of E > 1 an ulp off 0, 1
+                       (1 - o_ik)), with y in (1.1), for E > 1 an ulp off 0, 1
 
    Options, defined before the include:
      MOE_IMPLEMENTATION  in one file: the code itself
@@ -197,7 +197,7 @@
    moe_load(&m, path, NULL) opens a moe with it; moe_load_in_place uses weights
    where they lie, mapped or in flash.  A damaged file is refused.  With
    MOE_MODE_TRAIN the progress callback saves a checkpoint, from which moe_train
-   goes on with the same bits (same block, floats).  Files are safetensors, that
+   goes on with the same bits (same block, float).  Files are safetensors, which
    Python reads: float32, names as above, the configuration in __metadata__.
 
    Errors.  What can fail returns a moe_status and leaves a sentence in m.error
@@ -363,15 +363,15 @@ typedef enum moe_blend {
 /* Where p is from, of two experts or more. */
 typedef enum moe_gate {
     MOE_GATE_SOFTMAX = 0,   /* p = softmax of s, a network of x              */
-    MOE_GATE_NONE           /* the caller alone: moe_predict_with, _forward_-
-                               with, _backward, _step, scales and files      */
+    MOE_GATE_NONE           /* the caller: only moe_predict_with, _forward_-
+                               with, _backward, _step, scales and files work */
 } moe_gate;
 
 typedef enum moe_optimizer {
     MOE_ADAM = 0,   /* Kingma & Ba 2015, algorithm 1; decoupled weight decay,
                        Loshchilov & Hutter 2019                              */
     MOE_SGD         /* v = momentum v + g + decay w;  w -= rate v.  Where sigma
-                       is estimated: sigma^2 g of experts, if of moe_gradient*/
+                       is estimated, moe_gradient's g of experts times sigma^2*/
 } moe_optimizer;
 
 /* What a moe can do, and has memory for: each does all that follow. */
@@ -540,7 +540,7 @@ typedef struct moe {
 
 /* Exactly one of d (n,O) and labels (n, each 0..O-1; softmax experts only).
    x is (n,I).  weights (n; finite, not negative, not all 0), or NULL for ones:
-   in losses, gradients, validation and reports 2 makes two cases of one. */
+   one of weight 2 is two cases in losses, gradients, validation and reports. */
 typedef struct moe_data {
     int n;
     const moe_real *x, *d;
@@ -1527,7 +1527,7 @@ MOEI_COLD static uint64_t moei_shape(moe *m, const moe_config *config,
     return count;
 }
 
-/* Arrays of all parameters end where a cache line does. */
+/* Up to the end of a cache line: how long arrays of all parameters are. */
 static uint64_t moei_lines(uint64_t count)
 {
     return (count + 15) / 16 * 16;
@@ -1931,7 +1931,7 @@ static void moei_forget_steps(moei_state *s)
 {
     s->largest_moment = 0;
     s->beta_power[0] = s->beta_power[1] = s->rate_factor = 1;
-    s->by_loss = s->since_best = 0;
+    s->since_best = 0;
 }
 
 /* Check, find memory, lay out; all of it is 0 but what one expert knows. */
@@ -2960,7 +2960,7 @@ static void moei_block_forward(moe *m, const moe_real *given)
     moei_gate_forward(m, given);
     if (MOEI_n(m) > 1)
         moei_each_run(m, moei_run_forward, 0, 0);
-    else                                    /* the same, called by name */
+    else                                    /* as there, in less time */
         for (run = moei_one_run(m); run.slot < m->runs; moei_next_run(m, &run))
             moei_run_forward(m, &run, 0);
     if (m->E > 1 && !m->is_one)
@@ -3949,7 +3949,6 @@ static void moei_block_backward(moe *m, moei_path path, int balance,
 /* grads += of the loss, after moei_loss_forward. */
 static void moei_loss_backward(moe *m)
 {
-    m->state->by_loss = 1;
     if (moei_path_of(m) == MOEI_BY_BLEND)
         moei_blend_loss_backward(m);
     moei_block_backward(m, moei_path_of(m), moei_has_balance_loss(m), NULL);
@@ -4020,13 +4019,15 @@ static moe_real moei_total_of(const moei_total *t)
     return t->sum + (t->carry + t->group);
 }
 
-/* f of the balance loss, if any: shares of the choices of these cases. */
-static void moei_count_shares(moe *m, const moei_part *part, int first,
-                              int count)
+/* Before the gradient of these cases, which may be none: it is of E; f of the
+   balance loss, if any, are the shares of their choices. */
+static void moei_begin_gradient(moe *m, const moei_part *part, int first,
+                                int count)
 {
     moe_real all = 0;
     int i, at;
 
+    m->state->by_loss = 1;
     if (!moei_has_balance_loss(m))
         return;
     moei_zero(m->share, m->E);
@@ -4078,8 +4079,7 @@ MOEI_LEARN moe_real moe_gradient(moe *m, const moe_data *data)
     if (!given || !moei_targets_fit(m, data) || !moei_is_ready(m, NULL))
         return m->grads[0] = MOEI_NAN;      /* which moe_step refuses */
     part = moei_all_of(data);
-    m->state->by_loss = 1;                  /* of no cases, too */
-    moei_count_shares(m, &part, 0, data->n);
+    moei_begin_gradient(m, &part, 0, data->n);
     for (first = 0; first < data->n; first += MOEI_n(m)) {
         moei_load_data(m, &part, first, data->n);
         if (!moei_block_is_finite(m))
@@ -4246,6 +4246,7 @@ static void moei_forget_moments(moe *m)
         return;
     moei_zero(m->grads, (ptrdiff_t)moei_lines(m->grad_count)
                         * (m->mode == MOE_MODE_TRAIN ? 3 : 1));
+    m->state->by_loss = 0;
     moei_forget_steps(m->state);
 }
 
@@ -4915,7 +4916,7 @@ static int moei_pass(moe *m, const moei_part *part, int first, int count,
     if (first == 0)
         moei_clear_totals(m);
     if (learning)
-        moei_count_shares(m, part, first, count);
+        moei_begin_gradient(m, part, first, count);
     for (; first < end; first += MOEI_n(m)) {
         moei_load_data(m, part, first, end);
         moei_block_forward(m, NULL);
@@ -7902,4 +7903,5 @@ MOEI_INLINE const moei_loops *moei_loops_of(const moe *m)
                       over intrinsics.  Modes, moe_learn, frozen layers; weights
                       of cases, held-out cases, restarts, sigma, densities;
                       blended weights, lists of columns; files in any order.
+                      Names by the field's terms.
      0.1  2026-11-01  First version.                                         */

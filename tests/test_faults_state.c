@@ -52,6 +52,16 @@ static int keep(const moe_report *report, void *user)
     return 0;
 }
 
+/* k saves m at an epoch of the training t. */
+static void keep_at(keeper *k, moe *m, int epoch, moe_training *t)
+{
+    k->m = m;
+    k->epoch = epoch;
+    k->bytes = 0;
+    t->progress = keep;
+    t->user = k;
+}
+
 static int same_weights(const moe *a, const moe *b)
 {
     return memcmp(a->params, b->params, a->param_count * sizeof *a->params)
@@ -70,12 +80,9 @@ static void test_target(void)
     moe m, again;
 
     open_or_exit(&m, &config);
-    k.m = &m;
-    k.epoch = 0;
     t.target = (moe_real)0.05;
     t.epochs = INT_MAX;
-    t.progress = keep;
-    t.user = &k;
+    keep_at(&k, &m, 0, &t);
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     if (sizeof(moe_real) == 4
         && CHECK(moe_load_memory(&again, k.file, k.bytes, NULL, NULL, 0)
@@ -163,11 +170,8 @@ static void test_restart_of_frozen(void)
     config.frozen = 1;
     config.block = 1;
     open_or_exit(&m, &config);
-    k.m = &m;
-    k.epoch = 2;
     t.epochs = 4;
-    t.progress = keep;
-    t.user = &k;
+    keep_at(&k, &m, 2, &t);
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     for (i = 0; i + sizeof now < k.bytes; i++)
         if (memcmp(k.file + i, now, sizeof now - 1) == 0) {
@@ -200,16 +204,12 @@ static void test_far_validation(void)
     t.batch = MOE_ALL;
     rest = t;
     t.epochs = 6;
-    t.progress = keep;
-    t.user = &k;
     for (seed = 0; seed < 60 && sizeof(moe_real) == 4; seed++) {
         moe m, again;
 
         config.seed = (uint64_t)seed;
         open_or_exit(&m, &config);
-        k.m = &m;
-        k.epoch = 3;
-        k.bytes = 0;
+        keep_at(&k, &m, 3, &t);
         if (moe_train(&m, &data, &valid, &t, NULL) == MOE_OK && k.bytes > 0
             && CHECK(moe_load_memory(&again, k.file, k.bytes, NULL, NULL, 0)
                      == MOE_OK)) {
@@ -245,11 +245,8 @@ static void test_back_in_place(void)
     moe_predict(&m, x, N, target);
     moe_close(&m);
     open_or_exit(&m, &config);
-    k.m = &m;
-    k.epoch = 1;
     t.epochs = 3;
-    t.progress = keep;
-    t.user = &k;
+    keep_at(&k, &m, 1, &t);
     CHECK(moe_train(&m, &data, &valid, &t, NULL) == MOE_OK);
     moe_close(&m);
     if (sizeof(moe_real) > 4)
@@ -301,11 +298,8 @@ static void test_best_sigma(void)
 
     wild = make_training(MOE_SGD, 1e29);
     t.epochs = 6;
-    t.progress = keep;
-    t.user = &k;
     open_or_exit(&m, &config);
-    k.m = &m;
-    k.epoch = 3;
+    keep_at(&k, &m, 3, &t);
     CHECK(moe_train(&m, &data, NULL, &t, NULL) == MOE_OK);
     moe_close(&m);
     t.progress = NULL;
